@@ -1,0 +1,331 @@
+"""Refresh: compute some days of a table in batch and replace exactly those days.
+
+read inputs -> transform -> enforce contract -> write -> receipt. A crash at any point is repaired by running the same
+refresh again. A clean refresh is one Spark job; only rows that were dropped cost more, to say which and why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from lake.days import Days
+from lake.enforce import Counts, Enforced, day_within, enforce
+from lake.errors import ContractBroken, DeclarationError
+from lake.feed import Feed
+from lake.ledger import Entry, Ledger, Outcome
+from lake.store import DeltaStore
+from lake.table import Read, Table
+
+__all__ = ["Receipt", "refresh"]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one refresh did.
+
+    Attributes:
+        table: `layer.table`.
+        days: the days asked for; None for a table without days.
+        counts: counts by day (the only key is None for a table without days). Failed days are in it, with 0 rows out.
+        outcomes: what became of each day.
+        rules: rejected rows by rule.
+        inputs: versions read, by `layer.table`; hashes of landing files, by `feed:name` and day.
+        version: version of the table after the refresh; None where nothing was ever written.
+        code_version: hash of the declaring file.
+        seconds: how long it took.
+    """
+
+    table: str
+    days: Days | None
+    counts: Mapping[date | None, Counts]
+    outcomes: Mapping[date | None, Outcome]
+    rules: Mapping[str, int]
+    inputs: Mapping[str, Any]
+    version: int | None
+    code_version: str
+    seconds: float
+
+    @property
+    def total(self) -> Counts:
+        """Counts over all days."""
+        return sum(self.counts.values(), Counts())
+
+    @property
+    def failed_days(self) -> list[date | None]:
+        """Days that broke a `fail` contract and were not written, in order."""
+        return sorted((day for day, outcome in self.outcomes.items() if outcome == "failed"), key=str)
+
+    def check(self) -> Receipt:
+        """Return the receipt itself.
+
+        Raises:
+            ContractBroken: some days were not written.
+        """
+        if self.failed_days:
+            rejected = {day or "the whole table": self.counts[day].rejected for day in self.failed_days}
+            raise ContractBroken(self.table, rejected, dict(self.rules))
+        return self
+
+
+@dataclass
+class _Work:
+    """One refresh under way."""
+
+    table: Table
+    store: DeltaStore
+    days: Days | None
+    inputs: dict[str, Any]
+    run_id: str
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def ranges(self) -> list[Days] | None:
+        return None if self.days is None else [self.days]
+
+    @property
+    def all_days(self) -> list[date | None]:
+        return [None] if self.days is None else list(self.days)
+
+
+def refresh(
+    table: Table, store: DeltaStore, days: Days | None, *, unless_equal: bool = False, run_id: str = ""
+) -> Receipt:
+    """Compute these days of a table from the newest versions of its inputs and replace exactly them.
+
+    Args:
+        table: what to compute. One without days is computed whole, whatever `days` says.
+        store: where the tables are.
+        days: the days to replace.
+        unless_equal: compare with what is stored and commit only the days that differ (for repairs): downstream tables
+            are then not made stale for nothing. Costs a second pass.
+        run_id: recorded with the receipt.
+
+    Returns:
+        The receipt; days of a `fail` table that broke the contract are in `failed_days` and were not written.
+
+    Raises:
+        RowsOutsideDays: the transform gave rows of other days; nothing was written.
+        SchemaDrift: the transform's or the stored columns are not those of the contract.
+        TableLocked: another process kept writing the table.
+    """
+    if table.day and days is None:
+        raise DeclarationError(table.full_name, "it has days, and none were asked for", "name days, as A..B")
+    with store.lock(table.full_name):
+        wanted = days if table.day else None
+        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id)
+        enforced = _enforced(work)
+        if unless_equal and store.version(table) is not None:
+            receipt = _replace_what_differs(work, enforced)
+        elif table.policy == "fail":
+            receipt = _replace_good_days(work, enforced)
+        else:
+            receipt = _replace_all(work, enforced)
+        _record(work, receipt)
+    return receipt
+
+
+def _pin_inputs(table: Table, store: DeltaStore, days: Days | None) -> dict[str, Any]:
+    """The versions to read: one number a table, one hash a landing day for a feed."""
+    inputs: dict[str, Any] = {}
+    for read in table.reads:
+        if isinstance(read.source, Feed):
+            landed = days if days is not None else store.landing.days(read.source)
+            prints = {str(day): store.landing.fingerprint(read.source, day) for day in landed}
+            inputs[f"feed:{read.name}"] = {day: mark for day, mark in prints.items() if mark}
+        else:
+            inputs[read.source.full_name] = store.version(read.source)
+    return inputs
+
+
+def _enforced(work: _Work) -> Enforced:
+    frames = [_read(work, read) for read in work.table.reads]
+    partitions = int(work.store.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    return enforce(work.table, work.table(*frames), work.days, partitions=partitions)
+
+
+def _read(work: _Work, read: Read) -> DataFrame:
+    source, store = read.source, work.store
+    if isinstance(source, Feed):
+        return store.landing.read(store.spark, source, [date.fromisoformat(d) for d in work.inputs[f"feed:{read.name}"]])
+    days = read.selected(work.days) if work.days is not None and source.day else None
+    return store.read(source, days, version=work.inputs[source.full_name])
+
+
+def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
+    """Write every accepted row; quarantine the rest."""
+    commit = work.store.replace(work.table, enforced.accepted(), work.ranges, _metadata(work))
+    total = enforced.observed()
+    written = commit.rows_by_day(work.table.day) if work.table.day else {None: commit.rows}
+    if total.rejected or total.duplicates:
+        counts = enforced.counts_by_day()
+    else:
+        counts = {day: Counts(rows, rows) for day, rows in written.items()}
+    rules = _quarantine(work, enforced, total)
+    _check_conservation(work, counts, total, sum(written.values()))
+    return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), rules, commit.version)
+
+
+def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
+    """Write the days without a rejected row; one that has any stays as it was.
+
+    The job stops at the first bad row before anything is committed, so a clean refresh costs nothing extra.
+    """
+    try:
+        commit = work.store.replace(work.table, enforced.accepted(fail_on_reject=True), work.ranges, _metadata(work))
+    except (PySparkException, Py4JError):  # a failed task is the second on a classic session, the first on Connect
+        counts = enforced.counts_by_day()
+        failed = {day for day, count in counts.items() if count.rejected}
+        if not failed:
+            raise
+        return _write_around(work, failed)
+    total = enforced.observed()
+    counts = enforced.counts_by_day() if total.duplicates else {}
+    written = commit.rows_by_day(work.table.day) if work.table.day else {None: commit.rows}
+    counts = counts or {day: Counts(rows, rows) for day, rows in written.items()}
+    work.store.clear_quarantine(work.table, work.ranges)
+    _check_conservation(work, counts, total, sum(written.values()))
+    return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), {}, commit.version)
+
+
+def _write_around(work: _Work, failed: set[date | None]) -> Receipt:
+    enforced = _enforced(work)  # an observation belongs to one job
+    counts = enforced.counts_by_day()
+    rules = _quarantine(work, enforced, sum(counts.values(), Counts()))
+    good = Days.ranges(day for day in work.all_days if day is not None and day not in failed)
+    version = work.store.version(work.table)
+    if good:
+        rows = _of_days(enforced.accepted(), work.table, good)
+        version = work.store.replace(work.table, rows, good, _metadata(work)).version
+    outcomes: dict[date | None, Outcome] = {day: "failed" if day in failed else "written" for day in work.all_days}
+    return _receipt(work, counts, outcomes, rules, version)
+
+
+def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
+    """Write only the days whose rows differ from the stored ones."""
+    fresh = enforced.accepted().persist()
+    try:
+        counts = enforced.counts_by_day()
+        failed = {day for day, count in counts.items() if count.rejected} if work.table.policy == "fail" else set()
+        changed = _changed_days(work, fresh) - failed
+        version = work.store.version(work.table)
+        if work.table.day is None and changed:
+            version = work.store.replace(work.table, fresh, None, _metadata(work)).version
+        elif changed:
+            ranges = Days.ranges(day for day in changed if day is not None)
+            version = work.store.replace(
+                work.table, _of_days(fresh, work.table, ranges), ranges, _metadata(work)
+            ).version
+        rules = _quarantine(work, enforced, sum(counts.values(), Counts()))
+    finally:
+        fresh.unpersist()
+    outcomes: dict[date | None, Outcome] = {
+        day: "failed" if day in failed else "written" if day in changed else "unchanged" for day in work.all_days
+    }
+    return _receipt(work, counts, outcomes, rules, version)
+
+
+def _changed_days(work: _Work, fresh: DataFrame) -> set[date | None]:
+    """The days for which the two multisets of rows differ."""
+    day = work.table.day
+    stored = work.store.read(work.table)
+    if day is None or work.days is None:
+        return set() if fresh.exceptAll(stored).union(stored.exceptAll(fresh)).isEmpty() else {None}
+    stored = stored.where(day_within(day, work.days))
+    differing = fresh.exceptAll(stored).union(stored.exceptAll(fresh)).select(day).distinct()
+    return {row[0] for row in differing.collect()}
+
+
+def _of_days(rows: DataFrame, table: Table, ranges: Sequence[Days]) -> DataFrame:
+    assert table.day is not None
+    condition = day_within(table.day, ranges[0])
+    for part in ranges[1:]:
+        condition = condition | day_within(table.day, part)
+    return rows.where(condition)
+
+
+def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int]:
+    """Replace the quarantine of these days; returns rejected rows by rule."""
+    if not total.rejected:
+        work.store.clear_quarantine(work.table, work.ranges)
+        return {}
+    work.store.replace_quarantine(work.table, enforced.rejected(), work.ranges)
+    return dict(sum(enforced.rules_by_day().values(), Counter[str]()).most_common())
+
+
+def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:
+    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and in the commit."""
+    by_day = sum(counts.values(), Counts())
+    if by_day != total or total.rows_out != written:
+        raise AssertionError(f"{work.table.full_name}: observed {total}, by day {by_day}, committed {written} rows")
+
+
+def _metadata(work: _Work) -> dict[str, Any]:
+    """What the Delta commit says about the refresh."""
+    versions = {name: value for name, value in work.inputs.items() if not name.startswith("feed:")}
+    return {
+        "refresh": work.table.full_name,
+        "days": str(work.days) if work.days is not None else None,
+        "inputs": versions,
+        "code_version": work.table.code_version,
+        "run_id": work.run_id,
+    }
+
+
+def _receipt(
+    work: _Work,
+    counts: Mapping[date | None, Counts],
+    outcomes: Mapping[date | None, Outcome],
+    rules: Mapping[str, int],
+    version: int | None,
+) -> Receipt:
+    return Receipt(
+        table=work.table.full_name,
+        days=work.days,
+        counts={day: _counts(counts.get(day, Counts()), outcomes[day]) for day in work.all_days},
+        outcomes=outcomes,
+        rules=rules,
+        inputs=work.inputs,
+        version=version,
+        code_version=work.table.code_version,
+        seconds=time.monotonic() - work.started,
+    )
+
+
+def _counts(counts: Counts, outcome: Outcome) -> Counts:
+    """A failed day writes nothing, whatever could have been accepted."""
+    return replace(counts, rows_out=0) if outcome == "failed" else counts
+
+
+def _record(work: _Work, receipt: Receipt) -> None:
+    Ledger(work.store).record(_entries(work, receipt))
+
+
+def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
+    for day, counts in receipt.counts.items():
+        yield Entry(
+            table=receipt.table,
+            day=day,
+            outcome=receipt.outcomes[day],
+            rows_in=counts.rows_in,
+            rows_out=counts.rows_out,
+            rejected=counts.rejected,
+            duplicates=counts.duplicates,
+            inputs={name: _of_day(value, day) for name, value in receipt.inputs.items()},
+            version=-1 if receipt.version is None else receipt.version,
+            code_version=receipt.code_version,
+            seconds=round(receipt.seconds, 3),
+            run_id=work.run_id,
+        )
+
+
+def _of_day(value: Any, day: date | None) -> Any:
+    return value.get(str(day)) if isinstance(value, dict) and day is not None else value

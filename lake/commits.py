@@ -1,0 +1,184 @@
+"""The table log, read without a JVM: which days did versions a..b of a table touch?
+
+Delta writes one JSON file a commit. Its `add` and `remove` actions carry the partition values (the days) and, in their
+statistics, the number of rows; OPTIMIZE marks its actions `dataChange: false`, VACUUM adds none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from lake.days import parse_day
+from lake.errors import BadDay
+
+__all__ = ["Commit", "Log"]
+
+Partition = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table.
+
+    Attributes:
+        version: its number.
+        timestamp_ms: when it was committed, milliseconds since 1970 UTC.
+        operation: Delta's name for it: WRITE, MERGE, OPTIMIZE, ...
+        metadata: what the writer left in it; empty where it left nothing or something else than a JSON object.
+        added: rows added, by partition. Rows of files without statistics count as 0.
+        touched: every partition whose rows it changed.
+    """
+
+    version: int
+    timestamp_ms: int
+    operation: str
+    metadata: Mapping[str, Any]
+    added: Mapping[Partition, int] = field(repr=False)
+    touched: frozenset[Partition] = field(repr=False)
+
+    def days(self, column: str) -> set[date]:
+        """The values of a DATE partition column whose rows this commit changed."""
+        return _days((dict(partition).get(column) for partition in self.touched))
+
+    def rows_by_day(self, column: str) -> dict[date, int]:
+        """Rows added, by the values of a DATE partition column."""
+        rows: Counter[date] = Counter()
+        for partition, count in self.added.items():
+            for day in _days([dict(partition).get(column)]):
+                rows[day] += count
+        return dict(rows)
+
+    @property
+    def rows(self) -> int:
+        """Rows added in all."""
+        return sum(self.added.values())
+
+
+def _days(texts: Iterable[str | None]) -> set[date]:
+    found: set[date] = set()
+    for text in texts:
+        try:
+            found.add(parse_day(text or ""))
+        except BadDay:
+            continue  # the partition of rows without a day
+    return found
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log of one table.
+
+    Attributes:
+        location: folder or URL of the table.
+        options: storage options, as delta-rs takes them.
+    """
+
+    location: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    def version(self) -> int | None:
+        """The newest version; None where there is no table."""
+        try:
+            return DeltaTable(self.location, storage_options=dict(self.options), without_files=True).version()
+        except TableNotFoundError:
+            return None
+
+    def commit(self, version: int) -> Commit | None:
+        """One commit; None where its file does not exist (not yet, or cleaned up)."""
+        storage = DeltaStorageHandler(self.location, dict(self.options) or None)
+        try:
+            content = storage.open_input_file(f"_delta_log/{version:020d}.json").read()
+        except FileNotFoundError:
+            return None
+        return _parse(version, bytes(content))
+
+    def since(self, version: int, newest: int | None = None) -> list[Commit] | None:
+        """The commits after `version` up to the newest, oldest first; None where the log no longer reaches back."""
+        last = self.version() if newest is None else newest
+        commits = [self.commit(number) for number in range(version + 1, (-1 if last is None else last) + 1)]
+        return None if any(commit is None for commit in commits) else [c for c in commits if c is not None]
+
+    def newest_touch(self, column: str) -> dict[date, int]:
+        """For each day, the newest version that changed its rows, as far back as the log reaches.
+
+        Days whose commits were cleaned up, but which hold rows, get the oldest version that the log still has.
+        """
+        last = self.version()
+        touched: dict[date, int] = {}
+        for number in range(-1 if last is None else last, -1, -1):
+            commit = self.commit(number)
+            if commit is None:
+                return {day: number + 1 for day in self.days(column)} | touched
+            for day in commit.days(column):
+                touched.setdefault(day, number)
+        return touched
+
+    def rows_by_day(self, column: str) -> dict[date, int]:
+        """Rows that the newest version holds, by day, from file statistics."""
+        rows: Counter[date] = Counter()
+        for day, count in self._files(column):
+            rows[day] += count
+        return dict(rows)
+
+    def days(self, column: str) -> set[date]:
+        """The days that the newest version holds files for."""
+        return {day for day, _ in self._files(column)}
+
+    def has_rows(self) -> bool:
+        """Whether the newest version holds any file."""
+        try:
+            return bool(DeltaTable(self.location, storage_options=dict(self.options)).file_uris())
+        except TableNotFoundError:
+            return False
+
+    def _files(self, column: str) -> list[tuple[date, int]]:
+        try:
+            actions = DeltaTable(self.location, storage_options=dict(self.options)).get_add_actions(flatten=True)
+        except TableNotFoundError:
+            return []
+        names = actions.schema.names
+        if f"partition.{column}" not in names:
+            return []
+        days = actions.column(f"partition.{column}").to_pylist()
+        counts = actions.column("num_records").to_pylist() if "num_records" in names else [None] * len(days)
+        return [(day, count or 0) for day, count in zip(days, counts, strict=True) if day is not None]
+
+
+def _parse(version: int, content: bytes) -> Commit:
+    actions = [json.loads(line) for line in content.splitlines() if line.strip()]
+    info = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    added: Counter[Partition] = Counter()
+    touched: set[Partition] = set()
+    for action in actions:
+        change = action.get("add") or action.get("remove")
+        if not change or not change.get("dataChange", True):
+            continue
+        partition = tuple(sorted((change.get("partitionValues") or {}).items()))
+        touched.add(partition)
+        if "add" in action:
+            added[partition] += json.loads(change.get("stats") or "{}").get("numRecords", 0)
+    return Commit(
+        version=version,
+        timestamp_ms=int(info.get("timestamp", 0)),
+        operation=str(info.get("operation", "")),
+        metadata=_json_object(info.get("userMetadata")),
+        added=dict(added),
+        touched=frozenset(touched),
+    )
+
+
+def _json_object(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

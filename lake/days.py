@@ -1,0 +1,120 @@
+"""Calendar days: the only date arithmetic of the lakehouse.
+
+A `Days` is a half-open range of calendar days in UTC. Everything that comes from outside (partition keys, command-line
+arguments, folder names) is parsed here into dates before any SQL text or path sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from lake.errors import BadDay
+
+__all__ = ["Days", "parse_day", "utc_day"]
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_ONE_DAY = timedelta(days=1)
+_FIRST, _LAST = date(1900, 1, 1), date(9999, 12, 30)
+
+
+def parse_day(text: str) -> date:
+    """Parse exactly `YYYY-MM-DD` (ASCII digits, 1900 to 9999).
+
+    Raises:
+        BadDay: for anything else, also for dates that the calendar does not have.
+    """
+    if not _DAY.fullmatch(text):
+        raise BadDay(text)
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise BadDay(text) from error
+    if not _FIRST <= day <= _LAST:
+        raise BadDay(text)
+    return day
+
+
+def utc_day(at: datetime) -> date:
+    """The UTC calendar day of an aware timestamp."""
+    return at.astimezone(UTC).date()
+
+
+@dataclass(frozen=True, order=True)
+class Days:
+    """A half-open range of calendar days: `start` is in it, `end` is not.
+
+    Iterating gives dates in order; `len`, `in` and `bool` work as expected; `str` gives `A..B` with B the last day in it.
+    """
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise BadDay(f"{self.start}..{self.end}")
+
+    @classmethod
+    def parse(cls, text: str) -> Days:
+        """Parse `YYYY-MM-DD` or `YYYY-MM-DD..YYYY-MM-DD` (both ends included).
+
+        Raises:
+            BadDay: the text is no day or range, or the range runs backwards.
+        """
+        first, separator, last = text.strip().partition("..")
+        start = parse_day(first)
+        end = parse_day(last) if separator else start
+        if end < start:
+            raise BadDay(text)
+        return cls(start, end + _ONE_DAY)
+
+    @classmethod
+    def of(cls, day: date) -> Days:
+        """The range that holds one day."""
+        return cls(day, day + _ONE_DAY)
+
+    @classmethod
+    def between(cls, first: date, last: date) -> Days:
+        """The range from `first` to `last`, both included."""
+        return cls(first, last + _ONE_DAY)
+
+    @classmethod
+    def ranges(cls, days: Iterable[date]) -> list[Days]:
+        """The fewest contiguous ranges that hold exactly these days, in order."""
+        found: list[Days] = []
+        for day in sorted(set(days)):
+            if found and found[-1].end == day:
+                found[-1] = cls(found[-1].start, day + _ONE_DAY)
+            else:
+                found.append(cls.of(day))
+        return found
+
+    @property
+    def last(self) -> date:
+        """The last day in the range (of a range that is not empty)."""
+        return self.end - _ONE_DAY
+
+    def widen(self, *, before: int = 0, after: int = 0) -> Days:
+        """The range with `before` more days at its start and `after` more at its end (negative numbers shrink it)."""
+        return Days(self.start - before * _ONE_DAY, self.end + after * _ONE_DAY)
+
+    def intersect(self, other: Days) -> Days:
+        """The days that both ranges hold; empty if none."""
+        start = max(self.start, other.start)
+        return Days(start, max(start, min(self.end, other.end)))
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.start + number * _ONE_DAY for number in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day < self.end
+
+    def __str__(self) -> str:
+        if not self:
+            return f"no days at {self.start}"
+        return f"{self.start}" if len(self) == 1 else f"{self.start}..{self.last}"

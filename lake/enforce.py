@@ -1,0 +1,167 @@
+"""Enforce a table's contract and key on candidate rows, in the one pass that also writes them.
+
+Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row):
+rows in = rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job.
+Batch and stream both go through here; a micro-batch is an ordinary frame.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import Column, DataFrame, Observation, Window
+
+from lake.days import Days
+from lake.table import InsertNew, Table
+
+__all__ = ["QUARANTINE", "Counts", "Enforced", "day_within", "enforce"]
+
+QUARANTINE = T.StructType(
+    [
+        T.StructField("day", T.DateType(), True, {"comment": "day under which the row is filed"}),
+        T.StructField(
+            "rules", T.ArrayType(T.StringType(), False), False, {"comment": "rules it breaks, as column:check"}
+        ),
+        T.StructField("raw", T.StringType(), True, {"comment": "the message or line as received, where there is one"}),
+        T.StructField("row", T.StringType(), False, {"comment": "the row as the transform gave it, JSON"}),
+    ]
+)
+"""Columns of every quarantine table."""
+
+_VALID, _PLACE = "_is_valid", "_place_in_key"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What happened to candidate rows: rows_in = rows_out + rejected + duplicates."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.rows_in + other.rows_in,
+            self.rows_out + other.rows_out,
+            self.rejected + other.rejected,
+            self.duplicates + other.duplicates,
+        )
+
+
+@dataclass(frozen=True)
+class Enforced:
+    """Candidate rows, each flagged with its verdict; nothing has run yet.
+
+    Attributes:
+        table: whose contract and key.
+        flagged: the candidate rows with their verdict columns.
+        observation: counts, known once `accepted` has been written.
+    """
+
+    table: Table
+    flagged: DataFrame
+    observation: Observation
+
+    def accepted(self, *, fail_on_reject: bool = False) -> DataFrame:
+        """The rows to write, with exactly the stored columns of the contract.
+
+        Args:
+            fail_on_reject: stop the job at the first row that breaks the contract, before anything is committed.
+        """
+        observed = self.flagged.observe(
+            self.observation,
+            F.count(F.lit(1)).alias("rows_in"),
+            F.count_if(~F.col(_VALID)).alias("rejected"),
+            F.count_if(self._is_duplicate()).alias("duplicates"),
+        )
+        keep = F.col(_VALID) & (F.col(_PLACE) == 1)
+        if fail_on_reject:
+            keep = F.when(F.col(_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
+        return observed.where(keep).select(*self.table.contract.stored_names)
+
+    def rejected(self) -> DataFrame:
+        """The rows that break the contract, in the columns of `QUARANTINE`."""
+        rows = self.flagged.where(~F.col(_VALID)).drop(_VALID, _PLACE)
+        raw = F.col("_raw") if "_raw" in rows.columns else F.lit(None).cast("string")
+        shown = [name for name in rows.columns if name != "_raw"]
+        return rows.select(
+            self._filing_day().alias("day"),
+            self.table.contract.broken_rules().alias("rules"),
+            raw.alias("raw"),
+            F.to_json(F.struct(*shown), {"ignoreNullFields": "false"}).alias("row"),
+        )
+
+    def observed(self) -> Counts:
+        """Totals, once `accepted` has been written."""
+        seen = self.observation.get
+        rows_in, rejected, duplicates = (int(seen[name] or 0) for name in ("rows_in", "rejected", "duplicates"))
+        return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates)
+
+    def counts_by_day(self) -> dict[date | None, Counts]:
+        """Counts by day, from a Spark job of their own; needed only where rows were dropped."""
+        grouped = self.flagged.groupBy(self._filing_day().alias("day")).agg(
+            F.count(F.lit(1)).alias("rows_in"),
+            F.count_if(~F.col(_VALID)).alias("rejected"),
+            F.count_if(self._is_duplicate()).alias("duplicates"),
+        )
+        return {row["day"]: _counts(row["rows_in"], row["rejected"], row["duplicates"]) for row in grouped.collect()}
+
+    def rules_by_day(self) -> dict[date | None, Counter[str]]:
+        """How many rejected rows broke each rule, by day; a Spark job of its own."""
+        rules = self.rejected().select("day", F.explode("rules").alias("rule")).groupBy("day", "rule").count()
+        found: dict[date | None, Counter[str]] = {}
+        for row in rules.collect():
+            found.setdefault(row["day"], Counter())[row["rule"]] += row["count"]
+        return found
+
+    def _is_duplicate(self) -> Column:
+        return F.col(_VALID) & (F.col(_PLACE) > 1)
+
+    def _filing_day(self) -> Column:
+        day = F.col(self.table.day) if self.table.day else F.lit(None).cast("date")
+        return F.coalesce(F.col("_event_date"), day) if "_event_date" in self.flagged.columns else day
+
+
+def _counts(rows_in: int, rejected: int, duplicates: int) -> Counts:
+    return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates)
+
+
+def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
+    """Flag each candidate row; lazy.
+
+    Args:
+        table: whose contract and key to enforce.
+        rows: what the transform gave: the contract's columns, and lineage columns (`_...`).
+        days: keep only these days where the transform reads around them; None keeps all.
+        partitions: how many tasks write; each day is written by one of them.
+
+    Raises:
+        SchemaDrift: the columns are not those of the contract.
+    """
+    table.contract.check_schema(rows, table.full_name)
+    if days is not None and table.day and any(read.is_widened for read in table.reads):
+        rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
+    rows = rows.withColumn(_VALID, table.contract.is_satisfied())
+    if table.day:
+        # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day).
+        rows = rows.repartition(partitions, table.day)
+    group = [*([table.day] if table.day else []), _VALID, *table.key]
+    place = F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
+    return Enforced(table, rows.withColumn(_PLACE, place), Observation())
+
+
+def _order(table: Table) -> list[Column]:
+    """Which row of a key comes first: the declared order, then all other columns, so that input order never matters."""
+    first = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
+    rest = [name for name in table.contract.stored_names if name not in {*first, *table.key, table.day}]
+    return [F.col(name).asc_nulls_last() for name in [*first, *rest]] or [F.lit(1)]
+
+
+def day_within(column: str, days: Days) -> Column:
+    """A condition with literal dates, so that Delta prunes files by it."""
+    return (F.col(column) >= F.lit(days.start)) & (F.col(column) < F.lit(days.end))

@@ -1,0 +1,450 @@
+"""Everything that can go wrong in the lake, one class per cause.
+
+    LakeError
+    ├── DeclarationError        a table's file is malformed (raised at import)
+    ├── ContractError           a contract or the rows under it
+    │   ├── CannotCompile       a check that has no Spark equivalent (raised at import)
+    │   └── ContractBroken      rows of a `policy="fail"` table broke the contract; nothing was written for their days
+    ├── BadDay                  text that is not a calendar day or a range of days
+    ├── BadName                 text that is not a table, column or feed name
+    ├── UnknownTable            a well-formed name that no table has
+    ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
+    ├── SchemaDrift             the stored table and its contract disagree
+    ├── TableLocked             another process writes this table (retryable)
+    └── SetupError              the machine lacks something
+        ├── JavaMissing
+        ├── JavaWrong
+        ├── JarMissing
+        ├── JarDamaged
+        ├── Offline             (retryable)
+        └── FolderNotWritable
+
+Each class is a dataclass: its fields are what happened, as values; its message is built from them and says where, what
+and the next step. `retryable` is a fact of the class: True means that the same call may succeed later with nothing
+changed, and the retry policy reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+__all__ = [
+    "BadDay",
+    "BadName",
+    "CannotCompile",
+    "ContractBroken",
+    "ContractError",
+    "DeclarationError",
+    "FolderNotWritable",
+    "JarDamaged",
+    "JarMissing",
+    "JavaMissing",
+    "JavaWrong",
+    "LakeError",
+    "Message",
+    "Offline",
+    "RowsOutsideDays",
+    "SchemaDrift",
+    "SetupError",
+    "TableLocked",
+    "UnknownTable",
+]
+
+EXAMPLES = 3
+"""How many examples a message shows; the fields hold all of them."""
+
+
+class Message(NamedTuple):
+    """The three things that every error says."""
+
+    where: str
+    what: str
+    next_step: str
+
+
+class LakeError(Exception):
+    """Base of every error that a user, an operator or the author of a table can cause and repair."""
+
+    retryable: ClassVar[bool] = False
+
+    def message(self) -> Message:
+        """Say where it happened, what was expected and found, and what to do next."""
+        raise NotImplementedError(f"{type(self).__name__}.message")
+
+    def __str__(self) -> str:
+        where, what, next_step = self.message()
+        return f"{where}: {what}\n  next: {next_step}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by their positional arguments, which ours do not have; worker processes send them home.
+        return _rebuild, (type(self), self.__dict__)
+
+
+def _rebuild(kind: type[LakeError], fields: dict[str, Any]) -> LakeError:
+    error = kind.__new__(kind)
+    error.__dict__.update(fields)
+    return error
+
+
+def _first(items: Sequence[object] | Mapping[Any, Any]) -> str:
+    """The first few of `items`, and how many there are besides."""
+    shown = (
+        [f"{key} ({value})" for key, value in items.items()] if isinstance(items, Mapping) else list(map(str, items))
+    )
+    rest = len(shown) - EXAMPLES
+    return ", ".join(shown[:EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@dataclass(eq=False)
+class DeclarationError(LakeError):
+    """A table's declaration contradicts itself or its file.
+
+    Attributes:
+        file: the file that declares the table.
+        problem: what is wrong there, with what was expected and found.
+        remedy: what to write instead.
+    """
+
+    file: str
+    problem: str
+    remedy: str
+
+    def message(self) -> Message:
+        return Message(self.file, self.problem, self.remedy)
+
+
+class ContractError(LakeError):
+    """A contract, or rows under a contract."""
+
+
+@dataclass(eq=False)
+class CannotCompile(ContractError):
+    """A check of a contract has no equivalent in one Spark pass, so it would be silently skipped.
+
+    Attributes:
+        contract: name of the contract class.
+        column: the column that carries the check.
+        check: the check as pandera names it.
+        supported: names of the checks that can be compiled.
+    """
+
+    contract: str
+    column: str
+    check: str
+    supported: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"contract {self.contract}, column {self.column}",
+            f"the check {self.check!r} cannot be compiled to a Spark expression",
+            f"use one of: {', '.join(sorted(self.supported))}",
+        )
+
+
+@dataclass(eq=False)
+class ContractBroken(ContractError):
+    """Rows of a table whose policy is "fail" broke its contract. The days named here were not written.
+
+    Attributes:
+        table: name of the table, "silver.departures".
+        days: rejected rows per day.
+        rules: rejected rows per rule.
+    """
+
+    table: str
+    days: Mapping[Any, int]
+    rules: Mapping[str, int] | Sequence[str]
+
+    def message(self) -> Message:
+        total = sum(self.days.values())
+        return Message(
+            f"{self.table}, days {_first(self.days)}",
+            f"{total} {'row' if total == 1 else 'rows'} broke the contract; expected none. Rules: {_first(self.rules)}",
+            f"lakehouse quarantine {self.table} shows the rows; mend their source and refresh these days again",
+        )
+
+
+@dataclass(eq=False)
+class BadDay(LakeError):
+    """Text that is not a day (2013-01-31) or a range of days (2013-01-01..2013-01-31).
+
+    Attributes:
+        text: what was given.
+        problem: why it is refused.
+    """
+
+    text: str
+    problem: str = "not a calendar day"
+
+    def message(self) -> Message:
+        return Message(
+            f"day {_quoted(self.text)}",
+            self.problem,
+            "write a day as 2013-01-31, a range as 2013-01-01..2013-01-31 (the last day included)",
+        )
+
+
+@dataclass(eq=False)
+class BadName(LakeError):
+    """Text that cannot be the name of a table, column or feed. It has not reached any path or SQL.
+
+    Attributes:
+        text: what was given.
+        kind: what it was meant to name: "table", "column", "feed".
+        problem: why it is refused.
+    """
+
+    text: str
+    kind: str = "table"
+    problem: str = "not a name"
+
+    def message(self) -> Message:
+        form = "layer.name, like silver.departures" if self.kind == "table" else "like departed_at"
+        return Message(
+            f"{self.kind} name {_quoted(self.text)}",
+            self.problem,
+            f"write it in lower case with letters, digits and underscores: {form}",
+        )
+
+
+def _quoted(text: str, limit: int = 60) -> str:
+    """Untrusted text on one line and of bounded length, so that it can stand in a log."""
+    return ascii(text if len(text) <= limit else text[:limit] + "...")
+
+
+@dataclass(eq=False)
+class UnknownTable(LakeError):
+    """No table has this name.
+
+    Attributes:
+        name: what was asked for.
+        known: the names of all tables.
+    """
+
+    name: str
+    known: Sequence[str]
+
+    def message(self) -> Message:
+        near = get_close_matches(self.name, self.known, n=EXAMPLES)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the tables are: {', '.join(sorted(self.known))}"
+        return Message(f"table {_quoted(self.name)}", "no such table", f"{hint} (lakehouse status lists them all)")
+
+
+@dataclass(eq=False)
+class RowsOutsideDays(LakeError):
+    """A transform gave rows of days that this refresh does not replace. Nothing was written.
+
+    Attributes:
+        table: name of the table.
+        column: the column that holds the day.
+        days: the days that were asked for, "2013-01-01..2013-01-31".
+        outside: days found besides, with rows per day where counted.
+    """
+
+    table: str
+    column: str
+    days: str
+    outside: Mapping[Any, int] | Sequence[object]
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.table}, column {self.column}, days {self.days}",
+            f"expected only rows of these days, found also {_first(self.outside)}; nothing was written",
+            f"correct how the transform computes {self.column}, or the before= and after= of its reads",
+        )
+
+
+@dataclass(eq=False)
+class SchemaDrift(LakeError):
+    """The columns of a frame or of a stored table are not those of the contract.
+
+    Attributes:
+        table: name of the table.
+        expected: column -> type, as the contract says.
+        found: column -> type, as they are.
+    """
+
+    table: str
+    expected: Mapping[str, str]
+    found: Mapping[str, str]
+
+    def message(self) -> Message:
+        missing = [f"{name} {kind} is missing" for name, kind in self.expected.items() if name not in self.found]
+        extra = [
+            f"{name} {kind} is not in the contract" for name, kind in self.found.items() if name not in self.expected
+        ]
+        changed = [
+            f"{name} should be {kind} and is {self.found[name]}"
+            for name, kind in self.expected.items()
+            if self.found.get(name, kind) != kind
+        ]
+        return Message(
+            self.table,
+            "its columns are not those of its contract: " + "; ".join(missing + changed + extra),
+            "change the contract and the transform together; for a stored table, move its folder away and refresh its days",
+        )
+
+
+@dataclass(eq=False)
+class TableLocked(LakeError):
+    """Another process held the table's write lock for the whole time that this one was willing to wait.
+
+    Attributes:
+        table: name of the table.
+        waited_seconds: how long this process waited.
+        holder: who has the lock, as far as known ("pid 4711, lakehouse refresh").
+    """
+
+    table: str
+    waited_seconds: float
+    holder: str | None = None
+    retryable: ClassVar[bool] = True
+
+    def message(self) -> Message:
+        return Message(
+            f"table {self.table}",
+            f"another process is writing it ({self.holder or 'holder unknown'}); waited {self.waited_seconds:.0f} s",
+            "run the same command again when that process has finished; nothing was written by this one",
+        )
+
+
+class SetupError(LakeError):
+    """The machine lacks something that the project needs."""
+
+
+JAVA_INSTALL_LINES = {
+    "Debian/Ubuntu": "sudo apt-get install -y openjdk-17-jre-headless || sudo apt-get install -y openjdk-21-jre-headless",
+    "Fedora": "sudo dnf install -y java-21-openjdk-headless",
+    "macOS": "brew install openjdk@17",
+}
+"""The command that installs a Java which Spark accepts, for each kind of system."""
+
+
+def _java_remedy() -> str:
+    lines = [f"{system + ':':15} {line}" for system, line in JAVA_INSTALL_LINES.items()]
+    return "\n    ".join(["install Java 17 or 21, or set JAVA_HOME to one, then run make setup", *lines])
+
+
+@dataclass(eq=False)
+class JavaMissing(SetupError):
+    """No Java was found and none could be fetched.
+
+    Attributes:
+        looked_in: the places that were searched.
+        fetch_problem: why fetching one failed, if that was tried.
+    """
+
+    looked_in: Sequence[str] = field(default_factory=list)
+    fetch_problem: str | None = None
+
+    def message(self) -> Message:
+        fetched = f"; fetching one failed: {self.fetch_problem}" if self.fetch_problem else ""
+        looked = f" (looked at {'; '.join(self.looked_in)})" if self.looked_in else ""
+        return Message("Java", f"Spark needs Java 17 or newer and none was found{looked}{fetched}", _java_remedy())
+
+
+@dataclass(eq=False)
+class JavaWrong(SetupError):
+    """A Java was found, but not one that Spark runs on.
+
+    Attributes:
+        home: where it is.
+        found: its version as it names itself.
+        expected: what is needed.
+    """
+
+    home: Path
+    found: str
+    expected: str = "Java 17 or newer (17, 21 and 25 are supported by Spark)"
+
+    def message(self) -> Message:
+        return Message(f"Java in {self.home}", f"expected {self.expected}, found {self.found}", _java_remedy())
+
+
+@dataclass(eq=False)
+class JarMissing(SetupError):
+    """A jar of jars.lock is not on this machine, or jars.lock does not know it.
+
+    Attributes:
+        jar: its coordinate, "io.delta:delta-storage:4.4.0", or the name of a jar set.
+        path: where it was expected.
+        problem: why it counts as missing.
+    """
+
+    jar: str
+    path: Path
+    problem: str = "expected a verified jar, found none"
+
+    def message(self) -> Message:
+        return Message(f"jar {self.jar}", f"{self.problem} ({self.path})", "make setup")
+
+
+@dataclass(eq=False)
+class JarDamaged(SetupError):
+    """The bytes of a jar are not those that jars.lock pins.
+
+    Attributes:
+        jar: its coordinate.
+        path: the file.
+        expected: its sha256 in jars.lock.
+        found: its sha256, or what was seen of the file.
+    """
+
+    jar: str
+    path: Path
+    expected: str
+    found: str
+
+    def message(self) -> Message:
+        return Message(
+            f"jar {self.jar} in {self.path}",
+            f"expected {self.expected}, found {self.found}",
+            "make setup (it fetches a damaged jar again)",
+        )
+
+
+@dataclass(eq=False)
+class Offline(SetupError):
+    """Something has to be fetched and the network does not give it.
+
+    Attributes:
+        wanted: what was to be fetched.
+        problem: what the network answered.
+    """
+
+    wanted: str
+    problem: str
+    retryable: ClassVar[bool] = True
+
+    def message(self) -> Message:
+        return Message(
+            f"fetching {self.wanted}",
+            f"not on this machine and not to be had from the network: {self.problem}",
+            "connect, or set the proxy that your network asks for (HTTPS_PROXY), then run make setup again",
+        )
+
+
+@dataclass(eq=False)
+class FolderNotWritable(SetupError):
+    """A folder that the project writes to cannot be written.
+
+    Attributes:
+        folder: the folder.
+        problem: what the system said.
+        setting: the environment variable that chooses another folder.
+    """
+
+    folder: Path
+    problem: str
+    setting: str = "LAKEHOUSE_HOME"
+
+    def message(self) -> Message:
+        return Message(
+            f"folder {self.folder}",
+            f"cannot be written: {self.problem}",
+            f"give yourself the right to write it, or choose another: export {self.setting}=/a/folder/you/own",
+        )

@@ -1,0 +1,151 @@
+"""Feeds: where bronze reads from.
+
+A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`. A topic's archive holds JSON lines with the columns of
+Spark's Kafka source; a file feed holds text files that bronze keeps line by line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.days import parse_day
+from lake.errors import BadDay
+
+__all__ = ["FILE_FRAME", "TOPIC_FRAME", "Feed", "FileFeed", "Landing", "TopicFeed"]
+
+TOPIC_FRAME = T.StructType(
+    [
+        T.StructField("key", T.StringType()),
+        T.StructField("value", T.StringType()),
+        T.StructField("topic", T.StringType()),
+        T.StructField("partition", T.IntegerType()),
+        T.StructField("offset", T.LongType()),
+        T.StructField("timestamp", T.TimestampType()),
+        T.StructField("_raw", T.StringType()),
+        T.StructField("_landed_on", T.DateType()),
+    ]
+)
+"""Columns of a topic's frame. `_raw` is the archived line where its envelope could not be read, else null."""
+
+FILE_FRAME = T.StructType(
+    [
+        T.StructField("line", T.StringType()),
+        T.StructField("file", T.StringType()),
+        T.StructField("line_number", T.IntegerType()),
+        T.StructField("landed_on", T.DateType()),
+    ]
+)
+"""Columns of a file feed's frame: the line as received, the file's base name, its 1-based line, its landing day."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A source of bronze rows.
+
+    Attributes:
+        name: folder under `landing/`, and the parameter name in the bronze table that reads it.
+        description: what arrives, how often, from whom.
+    """
+
+    name: str
+    description: str
+
+    @property
+    def schema(self) -> T.StructType:
+        """The columns that bronze receives."""
+        raise NotImplementedError
+
+    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
+        """Read landing-day folders of this feed that lie under `folder`; lazy."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TopicFeed(Feed):
+    """A message topic, archived as JSON lines of key, value, topic, partition, offset and timestamp."""
+
+    @property
+    def schema(self) -> T.StructType:
+        return TOPIC_FRAME
+
+    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
+        archived = T.StructType([*TOPIC_FRAME.fields[:-1], T.StructField("landed_on", T.DateType())])
+        reader = spark.read.schema(archived).option("basePath", str(folder))
+        reader = reader.option("mode", "PERMISSIVE").option("columnNameOfCorruptRecord", "_raw")
+        return reader.json(paths).withColumnRenamed("landed_on", "_landed_on")
+
+
+@dataclass(frozen=True)
+class FileFeed(Feed):
+    """A file drop, kept line by line."""
+
+    @property
+    def schema(self) -> T.StructType:
+        return FILE_FRAME
+
+    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
+        text = T.StructType([T.StructField("text", T.StringType()), T.StructField("landed_on", T.DateType())])
+        files = spark.read.schema(text).option("basePath", str(folder)).option("wholetext", True).text(paths)
+        lines = files.select(
+            "landed_on",
+            F.col("_metadata.file_name").alias("file"),
+            F.posexplode(F.split(F.regexp_replace("text", r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
+        )
+        return lines.where(F.col("line") != "").select(
+            "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on"
+        )
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing folder: what arrived, by feed and landing day. Needs no JVM except to read rows."""
+
+    root: Path
+
+    def folder(self, feed: Feed, day: date) -> Path:
+        """The folder of one landing day."""
+        return self.root / feed.name / f"landed_on={day.isoformat()}"
+
+    def days(self, feed: Feed) -> list[date]:
+        """The landing days that hold at least one file, in order; folders that are no day are passed over."""
+        found = (_landing_day(path) for path in (self.root / feed.name).glob("landed_on=*"))
+        return sorted(day for day in found if day is not None and self._files(feed, day))
+
+    def fingerprint(self, feed: Feed, day: date) -> str | None:
+        """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
+        files = self._files(feed, day)
+        if not files:
+            return None
+        stats = [(path.name, path.stat()) for path in files]
+        facts = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
+        """The rows that landed on these days; an empty frame of the same columns where nothing did."""
+        folders = [str(self.folder(feed, day)) for day in days if self._files(feed, day)]
+        if not folders:
+            return spark.createDataFrame([], feed.schema)
+        return feed.read(spark, self.root / feed.name, folders)
+
+    def _files(self, feed: Feed, day: date) -> list[Path]:
+        folder = self.folder(feed, day)
+        if not folder.is_dir():
+            return []
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+
+
+def _landing_day(folder: Path) -> date | None:
+    try:
+        return parse_day(folder.name.removeprefix("landed_on="))
+    except BadDay:
+        return None
+
+

@@ -1,0 +1,113 @@
+"""The ledger: for every refresh one row per table and day, saying what the day was computed from and what came of it.
+
+It is a Delta table like the others (`lake/ledger`), written without a JVM. The newest row of a table and day counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from lake.store import DeltaStore
+
+__all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
+
+Outcome = Literal["written", "unchanged", "failed"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("table", pa.string(), nullable=False),
+        pa.field("day", pa.date32()),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("rows_in", pa.int64(), nullable=False),
+        pa.field("rows_out", pa.int64(), nullable=False),
+        pa.field("rejected", pa.int64(), nullable=False),
+        pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("inputs", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("code_version", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+"""Columns of the ledger. `inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> hash of its files."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One ledger row.
+
+    Attributes:
+        table: `layer.name`.
+        day: the day; None for a table without days.
+        outcome: written; unchanged (computed, equal to what was stored); failed (broke a `fail` contract, not written).
+        rows_in: candidate rows = rows_out + rejected + duplicates.
+        inputs: what was read: `layer.table` -> version, `feed:name` -> hash of the day's landing files.
+        version: version of the table that holds the day as computed.
+        code_version: hash of the declaring file.
+        seconds: how long the whole refresh took, of which this day was a part.
+        run_id: who asked.
+        recorded_at: when, UTC.
+    """
+
+    table: str
+    day: date | None
+    outcome: Outcome
+    rows_in: int
+    rows_out: int
+    rejected: int
+    duplicates: int
+    inputs: Mapping[str, Any]
+    version: int
+    code_version: str
+    seconds: float
+    run_id: str = ""
+    recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class Ledger:
+    """The ledger of one store."""
+
+    def __init__(self, store: DeltaStore) -> None:
+        self.store = store
+        self._location = store.log(f"{store.tables}/lake/ledger").location
+
+    def record(self, entries: Iterable[Entry]) -> None:
+        """Append entries; one commit."""
+        rows = [{**asdict(entry), "inputs": json.dumps(dict(entry.inputs), sort_keys=True)} for entry in entries]
+        if rows:
+            self.store.append_arrow("ledger", pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def rows(self, table: str | None = None) -> pa.Table:
+        """All rows, oldest first; of one table if named."""
+        try:
+            stored = DeltaTable(self._location, storage_options=dict(self.store.storage_options))
+        except TableNotFoundError:
+            return SCHEMA.empty_table()
+        found = stored.to_pyarrow_table()
+        chosen = found if table is None else found.filter(pc.equal(found["table"], table))
+        return chosen.sort_by("recorded_at")
+
+    def latest(self, table: str) -> dict[date | None, Entry]:
+        """The newest entry of each day of a table."""
+        return {entry.day: entry for entry in map(_entry, self.rows(table).to_pylist())}
+
+    def latest_by_table(self) -> dict[str, dict[date | None, Entry]]:
+        """The newest entry of each table and day, from one read."""
+        found: dict[str, dict[date | None, Entry]] = {}
+        for entry in map(_entry, self.rows().to_pylist()):
+            found.setdefault(entry.table, {})[entry.day] = entry
+        return found
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    return Entry(**{**row, "inputs": json.loads(row["inputs"])})

@@ -1,0 +1,147 @@
+"""The Spark session: one place for every setting, with the reason for each.
+
+`build_session` gives a classic session with its own JVM (`master=`) or a Spark Connect session (`remote=`). The jars
+come verified from `lake.jars`, so starting a session never touches the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import psutil
+import pyspark
+from pyspark.sql import SparkSession
+
+from lake.jars import jars
+from lake.java import find_java
+
+__all__ = ["build_session"]
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+_NONE: Mapping[str, str] = MappingProxyType({})
+_GIB = 2**30
+
+
+def build_session(
+    *,
+    app_name: str,
+    master: str = "local[*]",
+    remote: str | None = None,
+    extra_conf: Mapping[str, str] = _NONE,
+    jar_sets: Sequence[str] = ("delta",),
+    short_lived: bool = False,
+) -> SparkSession:
+    """Start a Spark session for Delta tables, or return the one that this process already has.
+
+    A process has one JVM: the settings that belong to the JVM (jars, memory, master) are those of the first call.
+
+    Args:
+        app_name: shown in Spark's own pages and logs.
+        master: any Spark master; `local[*]` runs in this process's own JVM on all cores.
+        remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
+        extra_conf: settings that win over the ones chosen here.
+        jar_sets: sets of jars.lock on the classpath.
+        short_lived: starts a third faster and computes long jobs slower; for tests and small daily runs.
+
+    Raises:
+        JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
+    """
+    builder = SparkSession.builder.appName(app_name)
+    if remote is not None:
+        return builder.remote(remote).config(map=_query_conf(_cores(master)) | dict(extra_conf)).getOrCreate()
+    is_local = master.startswith("local")
+    conf = _query_conf(_cores(master)) | _delta_conf() | _jar_conf(jar_sets, is_local=is_local) | _driver_conf(short_lived)
+    if is_local:
+        conf |= _loopback_conf()
+    _prepare_environment(is_local=is_local)
+    return builder.master(master).config(map=conf | dict(extra_conf)).getOrCreate()
+
+
+def _cores(master: str) -> int | None:
+    """Cores of a local master, or None for a cluster."""
+    match = re.fullmatch(r"local(?:\[(\*|\d+)(?:,.*)?\])?", master)
+    if not match:
+        return None
+    if match[1] == "*":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(match[1] or 1)
+
+
+def _query_conf(cores: int | None) -> dict[str, str]:
+    """Settings of queries, which a Spark Connect server takes as well."""
+    conf = {
+        # It decides the days of timestamps, so it must not depend on the machine.
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.adaptive.enabled": "true",
+        # The state of a Delta table is computed in this many tasks; its 50 cost seconds on small machines.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        # Listing the files of a read starts a Spark job from this many paths on; ours know their paths.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+    }
+    return conf | ({"spark.sql.shuffle.partitions": str(cores)} if cores else {})
+
+
+def _delta_conf() -> dict[str, str]:
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Tables are paths. No metastore, so no Derby files in whatever folder the process was started in.
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(_scratch() / "warehouse"),
+    }
+
+
+def _jar_conf(jar_sets: Sequence[str], *, is_local: bool) -> dict[str, str]:
+    paths = [str(path) for name in jar_sets for path in jars(name)]
+    if not paths:
+        return {}
+    conf = {"spark.driver.extraClassPath": os.pathsep.join(paths)}
+    # Executors of a cluster get the jars from the driver; spark.jars locally would copy them at every start.
+    return conf if is_local else conf | {"spark.jars": ",".join(paths)}
+
+
+def _driver_conf(short_lived: bool) -> dict[str, str]:
+    flags = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", "-Duser.timezone=UTC", f"-Dderby.system.home={_scratch()}"]
+    if short_lived:
+        # No optimizing compiler and no collector threads: half the time of a short run goes into those.
+        flags += ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return {
+        "spark.driver.extraJavaOptions": " ".join(flags),
+        "spark.driver.memory": _driver_memory(short_lived),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+
+
+def _driver_memory(short_lived: bool) -> str:
+    """A third of the machine, from 1 to 8 GiB; 2 GiB at most for a short run."""
+    third = psutil.virtual_memory().total / 3 / _GIB
+    return f"{int(min(2 if short_lived else 8, max(1, third)) * 1024)}m"
+
+
+def _loopback_conf() -> dict[str, str]:
+    return {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.pyspark.python": sys.executable,
+    }
+
+
+def _prepare_environment(*, is_local: bool) -> None:
+    """Make PySpark start the Java and the Spark of this project, whatever else the machine has installed."""
+    os.environ["JAVA_HOME"] = str(find_java().home)
+    os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    if is_local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+
+
+def _scratch() -> Path:
+    """A folder for what Spark insists on placing somewhere; nothing of value is ever in it."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"lakehouse-spark-{user}"

@@ -1,0 +1,288 @@
+"""DeltaStore: where tables lie, and the only module that writes them.
+
+Batch replaces explicit days, so a day that is now empty becomes empty. Every writer of a table holds its lock for the
+whole write: two processes that commit to one local Delta table can otherwise be told that both wrote the same version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyspark.sql.functions as F
+
+from deltalake import DeltaTable, write_deltalake
+from filelock import FileLock, Timeout
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from lake.commits import Commit, Log
+from lake.days import Days
+from lake.enforce import QUARANTINE, day_within
+from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
+from lake.feed import Landing
+from lake.table import Table
+
+__all__ = ["DeltaStore"]
+
+_PROPERTIES = {
+    "delta.logRetentionDuration": "interval 60 days",
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+}
+_POLL_SECONDS = 0.1
+_REPORT_AFTER_SECONDS = 1.0
+
+
+def _print_wait(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+@dataclass
+class DeltaStore:
+    """The Delta tables under one root.
+
+    Attributes:
+        tables: folder or URL that holds `layer/table`.
+        landing: where feeds land.
+        locks: local folder for the lock files.
+        session: gives the Spark session; called only when rows are read or written, never for the log.
+        storage_options: as delta-rs takes them, for object stores.
+        lock_timeout_seconds: how long to wait for a table that another process writes.
+        on_wait: told once when a wait for a lock begins.
+    """
+
+    tables: str
+    landing: Landing
+    locks: Path
+    session: Callable[[], SparkSession]
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+    lock_timeout_seconds: float = 1800.0
+    on_wait: Callable[[str], None] = _print_wait
+
+    @property
+    def spark(self) -> SparkSession:
+        """The Spark session, started on first use."""
+        return self.session()
+
+    # Where tables lie, and their logs
+
+    def path(self, table: Table) -> str:
+        """Folder or URL of the table."""
+        return f"{self.tables}/{table.path}"
+
+    def quarantine_path(self, table: Table) -> str:
+        """Folder or URL of the rows that broke the table's contract."""
+        return f"{self.tables}/quarantine/{table.path}"
+
+    def log(self, path: str) -> Log:
+        """The log at a path; needs no JVM."""
+        location = path.replace("s3a://", "s3://", 1) if path.startswith("s3a://") else path
+        return Log(location, tuple(sorted(self.storage_options.items())))
+
+    def table_log(self, table: Table) -> Log:
+        """The log of a table."""
+        return self.log(self.path(table))
+
+    def version(self, table: Table) -> int | None:
+        """The newest version of the table; None where it was never written. Needs no JVM."""
+        return self.table_log(table).version()
+
+    # Locks
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold the write lock of a table, `layer.name`.
+
+        Raises:
+            TableLocked: another process kept it for longer than `lock_timeout_seconds`.
+        """
+        self.locks.mkdir(parents=True, exist_ok=True)
+        file = self.locks / f"{name}.lock"
+        holder = self.locks / f"{name}.holder"
+        lock = FileLock(file)
+        self._acquire(lock, name, holder)
+        try:
+            holder.write_text(f"pid {os.getpid()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def _acquire(self, lock: FileLock, name: str, holder: Path) -> None:
+        try:
+            lock.acquire(timeout=min(_REPORT_AFTER_SECONDS, self.lock_timeout_seconds), poll_interval=_POLL_SECONDS)
+            return
+        except Timeout:
+            self.on_wait(f"{name}: waiting for {_read(holder)}, which is writing it (Ctrl-C stops waiting)")
+        try:
+            rest = max(self.lock_timeout_seconds - _REPORT_AFTER_SECONDS, 0)
+            lock.acquire(timeout=rest, poll_interval=_POLL_SECONDS)
+        except Timeout as error:
+            raise TableLocked(name, self.lock_timeout_seconds, _read(holder)) from error
+
+    # Reading
+
+    def read(self, table: Table, days: Days | None = None, *, version: int | None = None) -> DataFrame:
+        """The table's rows, in the contract's columns; lazy. A table never written reads as empty.
+
+        Args:
+            table: what to read.
+            days: only rows whose `read_by` column lies in these days.
+            version: as of this version; None for the newest.
+        """
+        newest = self.version(table)
+        if newest is None:
+            return self.spark.createDataFrame([], table.contract.schema)
+        pinned = newest if version is None else version
+        rows = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+        if days is not None and table.read_by is not None:
+            rows = rows.where(day_within(table.read_by, days))
+        return _in_contract_columns(rows, table)
+
+    def read_quarantine(self, table: Table, days: Days | None = None) -> DataFrame:
+        """The table's rejected rows: day, rules, raw, row; lazy."""
+        path = self.quarantine_path(table)
+        if self.log(path).version() is None:
+            return self.spark.createDataFrame([], QUARANTINE)
+        rows = self.spark.read.format("delta").load(path)
+        return rows if days is None else rows.where(day_within("day", days))
+
+    # Writing: the caller holds the table's lock
+
+    def replace(
+        self, table: Table, rows: DataFrame, days: Sequence[Days] | None, metadata: Mapping[str, Any]
+    ) -> Commit:
+        """Replace exactly these days (None: the whole table) by `rows`; all of it or nothing.
+
+        Raises:
+            RowsOutsideDays: a row belongs to another day; nothing was written.
+            SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
+        """
+        path = self.path(table)
+        self._create(path, table.contract.arrow_schema, table.partition_columns, table)
+        grows = self._check_stored_schema(path, table)
+        try:
+            return self._replace(path, rows, table.day, days, metadata, merge_schema=grows)
+        except PySparkException as error:
+            if error.getCondition() != "DELTA_REPLACE_WHERE_MISMATCH" or not table.day or not days:
+                raise
+            raise RowsOutsideDays(
+                table.full_name, table.day, ", ".join(map(str, days)), _days_outside(rows, table.day, days)
+            ) from error
+
+    def replace_quarantine(self, table: Table, rejects: DataFrame, days: Sequence[Days] | None) -> Commit:
+        """Replace these days of the table's quarantine."""
+        path = self.quarantine_path(table)
+        day = "day" if table.day else None
+        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if day else [], None)
+        return self._replace(path, rejects, day, days, {}, merge_schema=False)
+
+    def clear_quarantine(self, table: Table, days: Sequence[Days] | None) -> None:
+        """Empty these days of the quarantine; starts no Spark job where they are empty already."""
+        log = self.log(self.quarantine_path(table))
+        held = log.days("day") if table.day else {date.min} if log.has_rows() else set()
+        if days is None and held or any(day in part for part in days or () for day in held):
+            self.replace_quarantine(table, self.spark.createDataFrame([], QUARANTINE), days)
+
+    def append_arrow(self, name: str, rows: pa.Table) -> None:
+        """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock."""
+        location = f"{self.tables}/lake/{name}"
+        with self.lock(f"lake.{name}"):
+            write_deltalake(
+                self.log(location).location, rows, mode="append", storage_options=dict(self.storage_options)
+            )
+
+    def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table | None) -> None:
+        log = self.log(path)
+        if log.version() is None:
+            DeltaTable.create(
+                log.location,
+                schema=schema,
+                mode="ignore",
+                partition_by=partition_by or None,
+                description=table.description.partition("\n")[0] if table else None,
+                configuration=_PROPERTIES,
+                storage_options=dict(self.storage_options),
+            )
+
+    def _check_stored_schema(self, path: str, table: Table) -> bool:
+        """Whether the contract has nullable columns that the stored table lacks; raises on any other difference."""
+        stored = pa.schema(DeltaTable(self.log(path).location, storage_options=dict(self.storage_options)).schema())
+        found = {name: str(stored.field(name).type) for name in stored.names}
+        expected = {name: str(table.contract.arrow_schema.field(name).type) for name in table.contract.stored_names}
+        new = {name for name in expected if name not in found}
+        grown = {c.name for c in table.contract.stored if c.nullable}
+        if new <= grown and all(expected.get(name) == kind for name, kind in found.items()):
+            return bool(new)
+        raise SchemaDrift(table.full_name, expected, found)
+
+    def _replace(
+        self,
+        path: str,
+        rows: DataFrame,
+        day: str | None,
+        days: Sequence[Days] | None,
+        metadata: Mapping[str, Any],
+        *,
+        merge_schema: bool,
+    ) -> Commit:
+        token = f"{os.getpid()}-{time.time_ns()}"
+        writer = rows.write.format("delta").mode("overwrite").option("mergeSchema", merge_schema)
+        writer = writer.option("userMetadata", json.dumps({**metadata, "write": token}, default=str))
+        if day is not None and days is not None:
+            writer = writer.option("replaceWhere", _predicate(day, days))
+        writer.save(path)
+        return self._find_commit(path, token)
+
+    def _find_commit(self, path: str, token: str) -> Commit:
+        log = self.log(path)
+        newest = log.version()
+        for version in range(newest if newest is not None else -1, -1, -1):
+            commit = log.commit(version)
+            if commit is not None and commit.metadata.get("write") == token:
+                return commit
+        raise RuntimeError(f"{path}: the commit just written is not in the log; is its log retention below a minute?")
+
+
+def _predicate(column: str, days: Sequence[Days]) -> str:
+    """SQL text for some ranges of days. `column` comes from a contract, the dates are dates: nothing to escape."""
+    ranges = [f"({column} >= DATE'{part.start}' AND {column} < DATE'{part.end}')" for part in days]
+    return " OR ".join(ranges)
+
+
+def _days_outside(rows: DataFrame, day: str, days: Sequence[Days]) -> dict[object, int]:
+    inside = F.lit(False)
+    for part in days:
+        inside = inside | day_within(day, part)
+    outside = rows.where(~F.coalesce(inside, F.lit(False))).groupBy(day).count().orderBy(day)
+    return {row[0]: row[1] for row in outside.collect()}
+
+
+def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
+    """The contract's columns in order; nullable ones that the stored table does not have yet are null."""
+    stored = set(rows.columns)
+    return rows.select(
+        *(
+            F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name)
+            for c in table.contract.stored
+        )
+    )
+
+
+def _read(holder: Path) -> str:
+    try:
+        return holder.read_text() or "another process"
+    except OSError:
+        return "another process"
+
+

@@ -1,0 +1,1 @@
+"""Bronze: everything that arrived, as it arrived, bad rows too."""

@@ -1,0 +1,46 @@
+"""Timetable lines, exactly as received."""
+
+from datetime import timedelta
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
+
+from lake.table import Append, table
+from lakehouse_assets.bronze.landing import (
+    PLAUSIBLE_DAYS,
+    FileLine,
+    calendar_date,
+    claimed_text,
+    file_rows,
+    plausible_day,
+)
+from lakehouse_assets.feeds.schedules import schedules
+
+
+class ScheduleFiles(FileLine):
+    """A line of a timetable as received, with the flight date that it claims."""
+
+
+@table(
+    reads=[schedules],
+    contract=ScheduleFiles,
+    key=["file", "line_number", "landed_on"],
+    day="landed_on",
+    read_by="event_date",
+    write=Append(),
+    fresh_within=timedelta(hours=2),
+    owner="team:operations",
+)
+def schedule_files(schedules: DataFrame) -> DataFrame:
+    """One row per line of a timetable file, kept for ever, broken and repeated ones too.
+
+    Grain: file, line number, landing day. Day: `landed_on`; readers select rows by `event_date`, the flight date in the
+    line (a local date). A flight date more than 30 days from the landing day is not believed, and the row is filed under
+    the landing day, where silver meets it and rejects it.
+
+    Reads: the landing day itself. Late data: a file that lands late has an older event date; one that is completed
+    later replaces its landing day when that is refreshed. Rejected: nothing, every line is kept.
+    """
+    claim = calendar_date(claimed_text(F.col("line"), "flight_date"))
+    event_date = plausible_day(claim, F.col("landed_on"), before=PLAUSIBLE_DAYS, after=PLAUSIBLE_DAYS)
+    return file_rows(schedules, event_date)

@@ -1,0 +1,1 @@
+"""Feeds: what an airline receives, one file per feed. Only bronze reads them."""

@@ -1,0 +1,11 @@
+"""Timetables: one file a day with the flights planned for the next day."""
+
+from lake.feed import FileFeed
+
+schedules = FileFeed(
+    name="schedules",
+    description=(
+        "The timetable of one flight date, timetable-YYYY-MM-DD.jsonl: a JSON line per planned flight. "
+        "Lands the day before the flight date."
+    ),
+)

