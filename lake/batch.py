@@ -7,7 +7,6 @@ refresh again. A clean refresh is one Spark job; only rows that were dropped cos
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -258,7 +257,7 @@ def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int
         work.store.clear_quarantine(work.table, work.ranges)
         return {}
     work.store.replace_quarantine(work.table, enforced.rejected(), work.ranges)
-    return dict(sum(enforced.rules_by_day().values(), Counter[str]()).most_common())
+    return enforced.rules()
 
 
 def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:

@@ -110,17 +110,27 @@ class Log:
     def newest_touch(self, column: str) -> dict[date, int]:
         """For each day, the newest version that changed its rows, as far back as the log reaches.
 
-        Days whose commits were cleaned up, but which hold rows, get the oldest version that the log still has.
+        Days whose commits were cleaned up, but which hold rows, get the newest version that was cleaned up: they cannot
+        have changed later.
         """
         last = self.version()
         touched: dict[date, int] = {}
         for number in range(-1 if last is None else last, -1, -1):
             commit = self.commit(number)
             if commit is None:
-                return {day: number + 1 for day in self.days(column)} | touched
+                return dict.fromkeys(self.days(column), number) | touched
             for day in commit.days(column):
                 touched.setdefault(day, number)
         return touched
+
+    def newest_change(self) -> int | None:
+        """The newest version that changed any row; None where there is none, or no table."""
+        last = self.version()
+        for number in range(-1 if last is None else last, -1, -1):
+            commit = self.commit(number)
+            if commit is None or commit.touched:
+                return number
+        return None
 
     def rows_by_day(self, column: str) -> dict[date, int]:
         """Rows that the newest version holds, by day, from file statistics."""

@@ -7,7 +7,6 @@ Batch and stream both go through here; a micro-batch is an ordinary frame.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
@@ -104,20 +103,18 @@ class Enforced:
 
     def counts_by_day(self) -> dict[date | None, Counts]:
         """Counts by day, from a Spark job of their own; needed only where rows were dropped."""
-        grouped = self.flagged.groupBy(self._filing_day().alias("day")).agg(
+        day = self._filing_day() if self.table.day else F.lit(None).cast("date")
+        grouped = self.flagged.groupBy(day.alias("day")).agg(
             F.count(F.lit(1)).alias("rows_in"),
             F.count_if(~F.col(_VALID)).alias("rejected"),
             F.count_if(self._is_duplicate()).alias("duplicates"),
         )
         return {row["day"]: _counts(row["rows_in"], row["rejected"], row["duplicates"]) for row in grouped.collect()}
 
-    def rules_by_day(self) -> dict[date | None, Counter[str]]:
-        """How many rejected rows broke each rule, by day; a Spark job of its own."""
-        rules = self.rejected().select("day", F.explode("rules").alias("rule")).groupBy("day", "rule").count()
-        found: dict[date | None, Counter[str]] = {}
-        for row in rules.collect():
-            found.setdefault(row["day"], Counter())[row["rule"]] += row["count"]
-        return found
+    def rules(self) -> dict[str, int]:
+        """How many rejected rows broke each rule, most first; a Spark job of its own."""
+        rules = self.rejected().select(F.explode("rules").alias("rule")).groupBy("rule").count()
+        return {row["rule"]: row["count"] for row in rules.orderBy(F.desc("count"), "rule").collect()}
 
     def _is_duplicate(self) -> Column:
         return F.col(_VALID) & (F.col(_PLACE) > 1)

@@ -11,6 +11,11 @@
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
     ├── SchemaDrift             the stored table and its contract disagree
     ├── TableLocked             another process writes this table (retryable)
+    ├── StreamError             streams and the days that they own
+    │   ├── DayIsOpen           batch was asked to write days that streams own
+    │   ├── AlreadyFollowed     another process runs the streams of this lake
+    │   ├── NotAStream          the table cannot run as a stream
+    │   └── StreamBroken        a query stopped; what it had committed stays
     └── SetupError              the machine lacks something
         ├── JavaMissing
         ├── JavaWrong
@@ -28,16 +33,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 __all__ = [
+    "AlreadyFollowed",
     "BadDay",
     "BadName",
     "CannotCompile",
     "ContractBroken",
     "ContractError",
+    "DayIsOpen",
     "DeclarationError",
     "FolderNotWritable",
     "JarDamaged",
@@ -46,10 +54,13 @@ __all__ = [
     "JavaWrong",
     "LakeError",
     "Message",
+    "NotAStream",
     "Offline",
     "RowsOutsideDays",
     "SchemaDrift",
     "SetupError",
+    "StreamBroken",
+    "StreamError",
     "TableLocked",
     "UnknownTable",
 ]
@@ -285,7 +296,7 @@ class SchemaDrift(LakeError):
         return Message(
             self.table,
             "its columns are not those of its contract: " + "; ".join(missing + changed + extra),
-            "change the contract and the transform together; for a stored table, move its folder away and refresh its days",
+            "change contract and transform together; for a stored table, move its folder away and refresh its days",
         )
 
 
@@ -312,12 +323,104 @@ class TableLocked(LakeError):
         )
 
 
+class StreamError(LakeError):
+    """Streams, and the days that they own."""
+
+
+@dataclass(eq=False)
+class DayIsOpen(StreamError):
+    """Batch was asked to write days that the streams still own. Nothing was written.
+
+    Attributes:
+        table: `layer.name`.
+        days: the days asked for, "2013-01-01..2013-01-31".
+        first_open: the first day that streams own; batch owns the days before it.
+        last_sealed: the day before it.
+    """
+
+    table: str
+    days: str
+    first_open: date
+    last_sealed: date
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.table}, days {self.days}",
+            f"streams own its days from {self.first_open} on, and only they write them; nothing was written",
+            f"refresh days up to {self.last_sealed}; later ones follow once they are sealed "
+            "(or end the streams, then run: lakehouse follow --release)",
+        )
+
+
+@dataclass(eq=False)
+class AlreadyFollowed(StreamError):
+    """Another process runs the streams of this lake. Nothing was started or changed.
+
+    Attributes:
+        holder: which process, as far as known.
+    """
+
+    holder: str
+
+    def message(self) -> Message:
+        return Message(
+            "streams of this lake",
+            f"another process runs them ({self.holder}); two would write the same days",
+            "end that process first (SIGTERM ends it after the running micro-batches), then run this again",
+        )
+
+
+@dataclass(eq=False)
+class NotAStream(StreamError):
+    """A table was to be followed that cannot run as a stream.
+
+    Attributes:
+        table: `layer.name`.
+        known: the tables that can.
+    """
+
+    table: str
+    known: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"table {self.table}",
+            "it runs in batch only: no topic leads to it, it has no days, or it is written by Replace()",
+            f"follow tables among: {', '.join(self.known)}",
+        )
+
+
+@dataclass(eq=False)
+class StreamBroken(StreamError):
+    """A query stopped with an error. Every micro-batch that it had committed stays; all other queries were stopped.
+
+    Attributes:
+        table: `layer.name`.
+        problem: what the query said.
+        checkpoint: its checkpoint.
+    """
+
+    table: str
+    problem: str
+    checkpoint: str
+
+    def message(self) -> Message:
+        return Message(
+            f"stream of {self.table}, checkpoint {self.checkpoint}",
+            self.problem,
+            "mend the cause and run lakehouse follow again: it goes on from the last micro-batch. If the checkpoint "
+            f"itself is damaged: lakehouse follow --new-generation {self.table} (docs/runbook.md)",
+        )
+
+
 class SetupError(LakeError):
     """The machine lacks something that the project needs."""
 
 
 JAVA_INSTALL_LINES = {
-    "Debian/Ubuntu": "sudo apt-get install -y openjdk-17-jre-headless || sudo apt-get install -y openjdk-21-jre-headless",
+    # Debian 12 and older have only 17, Debian 13 only 21, Ubuntu both.
+    "Debian/Ubuntu": "sudo apt-get install -y openjdk-17-jre-headless || "
+    "sudo apt-get install -y openjdk-21-jre-headless",
     "Fedora": "sudo dnf install -y java-21-openjdk-headless",
     "macOS": "brew install openjdk@17",
 }

@@ -1,16 +1,17 @@
 """Feeds: where bronze reads from.
 
-A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`. A topic's archive holds JSON lines with the columns of
-Spark's Kafka source; a file feed holds text files that bronze keeps line by line.
+A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`. A topic's archive holds JSON lines with the columns
+of Spark's Kafka source; a file feed holds text files that bronze keeps line by line.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any, Protocol
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
@@ -19,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.days import parse_day
 from lake.errors import BadDay
 
-__all__ = ["FILE_FRAME", "TOPIC_FRAME", "Feed", "FileFeed", "Landing", "TopicFeed"]
+__all__ = ["FILE_FRAME", "TOPIC_FRAME", "Feed", "FileFeed", "Landing", "TopicFeed", "TopicSource"]
 
 TOPIC_FRAME = T.StructType(
     [
@@ -46,6 +47,10 @@ FILE_FRAME = T.StructType(
 """Columns of a file feed's frame: the line as received, the file's base name, its 1-based line, its landing day."""
 
 
+_ARCHIVED = T.StructType([*TOPIC_FRAME.fields[:-1], T.StructField("landed_on", T.DateType())])
+_ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
+
+
 @dataclass(frozen=True)
 class Feed:
     """A source of bronze rows.
@@ -70,17 +75,34 @@ class Feed:
 
 @dataclass(frozen=True)
 class TopicFeed(Feed):
-    """A message topic, archived as JSON lines of key, value, topic, partition, offset and timestamp."""
+    """A message topic, archived as JSON lines of key, value, topic, partition, offset and timestamp.
+
+    Attributes:
+        idle_after: a stream that has read the topic to its end and has been silent for longer takes it for idle, not
+            for behind, so that it does not keep days open for ever. None: it is never idle.
+    """
+
+    idle_after: timedelta | None = None
 
     @property
     def schema(self) -> T.StructType:
         return TOPIC_FRAME
 
     def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
-        archived = T.StructType([*TOPIC_FRAME.fields[:-1], T.StructField("landed_on", T.DateType())])
-        reader = spark.read.schema(archived).option("basePath", str(folder))
-        reader = reader.option("mode", "PERMISSIVE").option("columnNameOfCorruptRecord", "_raw")
+        reader = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("basePath", str(folder))
         return reader.json(paths).withColumnRenamed("landed_on", "_landed_on")
+
+    def read_stream(self, spark: SparkSession, landing: Landing, first_day: date) -> DataFrame:
+        """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
+
+        A file is read once, by its name; one that changes later is not read again.
+        """
+        folder = landing.root / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        # Spark would pass over files that are a week older than the newest: an archive is.
+        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("maxFileAge", "36500d")
+        rows = reader.json(str(folder)).where(F.col("landed_on") >= F.lit(first_day))
+        return rows.withColumnRenamed("landed_on", "_landed_on")
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,7 @@ class FileFeed(Feed):
 
     def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
         text = T.StructType([T.StructField("text", T.StringType()), T.StructField("landed_on", T.DateType())])
-        files = spark.read.schema(text).option("basePath", str(folder)).option("wholetext", True).text(paths)
+        files = spark.read.schema(text).option("basePath", str(folder)).text(paths, wholetext=True)
         lines = files.select(
             "landed_on",
             F.col("_metadata.file_name").alias("file"),
@@ -104,11 +126,42 @@ class FileFeed(Feed):
         )
 
 
+class TopicSource(Protocol):
+    """Where streams read topics from: the landing folder, or a broker. Rows are the same either way."""
+
+    @property
+    def redelivers(self) -> bool:
+        """Whether it may give one offset twice to one checkpoint (a file delivered twice); a broker does not."""
+
+    def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
+        """Messages that landed on `first_day` or later as an unbounded frame of `TOPIC_FRAME`, at first all at once."""
+
+    def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
+        """Messages not read yet, given the source's part of Spark's progress report; None where it cannot say."""
+
+
 @dataclass(frozen=True)
 class Landing:
-    """The landing folder: what arrived, by feed and landing day. Needs no JVM except to read rows."""
+    """The landing folder: what arrived, by feed and landing day. Needs no JVM except to read rows.
+
+    It is also a `TopicSource`: the topics' archives.
+    """
 
     root: Path
+
+    @property
+    def redelivers(self) -> bool:
+        """A file may be delivered twice under two names."""
+        return True
+
+    def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
+        """The archive of a topic as a stream."""
+        return feed.read_stream(spark, self, first_day)
+
+    def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
+        """Unknown: files do not say how many lines they hold."""
+        del feed, progress
+        return None
 
     def folder(self, feed: Feed, day: date) -> Path:
         """The folder of one landing day."""

@@ -65,7 +65,7 @@ class Jar:
         try:
             with path.open("rb") as file:
                 found = file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise JarMissing(self.coordinate, path) from None
         if found != self.sha256:
             raise JarDamaged(self.coordinate, path, expected=f"sha256 {self.sha256}", found=f"sha256 {found}")
@@ -132,7 +132,7 @@ def jars(set_name: str, *, repository: Path | None = None, lock: Path = LOCK) ->
 
 def fetch(
     set_name: str,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], object] = str,
     *,
     repository: Path | None = None,
     lock: Path = LOCK,
@@ -144,7 +144,7 @@ def fetch(
 
     Args:
         set_name: "delta", "spark-kafka" or "kafka-broker".
-        progress: called with one line per jar that is downloaded.
+        progress: called with one line per jar that is downloaded, from several threads.
         repository: the Maven cache to fill; the machine's own by default.
         lock: the list of jars.
 
@@ -156,17 +156,28 @@ def fetch(
     folder = repository or maven_cache()
 
     def provide(jar: Jar) -> Path:
-        try:
-            return jar.verify(jar.path(folder))
-        except (JarMissing, JarDamaged) as reason:
-            progress(f"{jar.coordinate} ({'damaged, again' if isinstance(reason, JarDamaged) else 'new'})")
-            return _download(jar, folder)
+        flaw = _flaw(jar, folder)
+        if flaw:
+            progress(f"{jar.coordinate} ({flaw})")
+            _download(jar, folder)
+        return jar.path(folder)
 
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         return list(pool.map(provide, jars_of(set_name, lock=lock)))
 
 
-def _download(jar: Jar, repository: Path) -> Path:
+def _flaw(jar: Jar, repository: Path) -> str | None:
+    """Why a jar has to be downloaded, or None where it is there and sound."""
+    try:
+        jar.verify(jar.path(repository))
+    except JarMissing:
+        return "new"
+    except JarDamaged:
+        return "damaged, again"
+    return None
+
+
+def _download(jar: Jar, repository: Path) -> None:
     target = jar.path(repository)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +185,6 @@ def _download(jar: Jar, repository: Path) -> Path:
             jar.verify(_resolve(jar, Path(aside))).replace(target)
     except OSError as problem:
         raise FolderNotWritable(repository, str(problem), setting="M2_REPO") from problem
-    return target
 
 
 def _resolve(jar: Jar, repository: Path) -> Path:
@@ -201,7 +211,7 @@ def main(set_names: list[str]) -> int:
     """Fetch the named sets; `python -m lake.jars delta`."""
     try:
         for name in set_names:
-            paths = fetch(name, lambda line: print(f"  fetching {line}", flush=True))
+            paths = fetch(name, lambda line: print(f"  fetching {line}\n", end="", flush=True))
             print(f"jars: {len(paths)} of set {name} verified")
     except LakeError as problem:
         print(f"\n{problem}", file=sys.stderr)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 
 from lake.errors import JavaMissing, JavaWrong, LakeError
@@ -83,10 +82,10 @@ def find_java() -> Java:
         flaws[java.home] = java.flaw
     for home, flaw in flaws.items():
         raise JavaWrong(home, flaw)
-    raise JavaMissing(["JAVA_HOME", "PATH", str(_fetched_home()), *map(_parent, _INSTALL_FOLDERS)])
+    raise JavaMissing(["JAVA_HOME", "PATH", str(_fetched_home()), *(str(_split(p)[0]) for p in _INSTALL_FOLDERS)])
 
 
-def fetch_java(progress: Callable[[str], None] = lambda line: None) -> Java:
+def fetch_java(progress: Callable[[str], object] = str) -> Java:
     """Find a Java or else fetch one with cjdk into its cache, remembered beside this Python environment.
 
     Raises:
@@ -111,7 +110,8 @@ def _homes() -> Iterator[Path]:
         yield Path(program).resolve().parent.parent
     yield _fetched_home()
     for pattern in _INSTALL_FOLDERS:
-        yield from map(Path, sorted(glob(pattern)))
+        anchor, rest = _split(pattern)
+        yield from sorted(anchor.glob(rest))
 
 
 def _inspect(home: Path) -> Java | None:
@@ -158,8 +158,11 @@ def _one_line(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
-def _parent(pattern: str) -> str:
-    return pattern.split("*")[0].rstrip("/")
+def _split(pattern: str) -> tuple[Path, str]:
+    """A pattern of folders as the last folder without a wildcard and the rest."""
+    fixed, _, _ = pattern.partition("*")
+    anchor = Path(fixed + "x").parent
+    return anchor, str(Path(pattern).relative_to(anchor))
 
 
 def main() -> int:

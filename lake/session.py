@@ -27,6 +27,8 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
 
+Conf = dict[str, bool | float | int | str | None]
+
 
 def build_session(
     *,
@@ -54,13 +56,15 @@ def build_session(
     """
     builder = SparkSession.builder.appName(app_name)
     if remote is not None:
-        return builder.remote(remote).config(map=_query_conf(_cores(master)) | dict(extra_conf)).getOrCreate()
+        return builder.remote(remote).config(map={**_query_conf(None), **extra_conf}).getOrCreate()
     is_local = master.startswith("local")
-    conf = _query_conf(_cores(master)) | _delta_conf() | _jar_conf(jar_sets, is_local=is_local) | _driver_conf(short_lived)
+    conf = (
+        _query_conf(_cores(master)) | _delta_conf() | _driver_conf(short_lived) | _jar_conf(jar_sets, is_local=is_local)
+    )
     if is_local:
         conf |= _loopback_conf()
     _prepare_environment(is_local=is_local)
-    return builder.master(master).config(map=conf | dict(extra_conf)).getOrCreate()
+    return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
 
 
 def _cores(master: str) -> int | None:
@@ -73,9 +77,9 @@ def _cores(master: str) -> int | None:
     return int(match[1] or 1)
 
 
-def _query_conf(cores: int | None) -> dict[str, str]:
+def _query_conf(cores: int | None) -> Conf:
     """Settings of queries, which a Spark Connect server takes as well."""
-    conf = {
+    conf: Conf = {
         # It decides the days of timestamps, so it must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.adaptive.enabled": "true",
@@ -87,7 +91,7 @@ def _query_conf(cores: int | None) -> dict[str, str]:
     return conf | ({"spark.sql.shuffle.partitions": str(cores)} if cores else {})
 
 
-def _delta_conf() -> dict[str, str]:
+def _delta_conf() -> Conf:
     return {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -97,17 +101,22 @@ def _delta_conf() -> dict[str, str]:
     }
 
 
-def _jar_conf(jar_sets: Sequence[str], *, is_local: bool) -> dict[str, str]:
+def _jar_conf(jar_sets: Sequence[str], *, is_local: bool) -> Conf:
     paths = [str(path) for name in jar_sets for path in jars(name)]
     if not paths:
         return {}
-    conf = {"spark.driver.extraClassPath": os.pathsep.join(paths)}
+    conf: Conf = {"spark.driver.extraClassPath": os.pathsep.join(paths)}
     # Executors of a cluster get the jars from the driver; spark.jars locally would copy them at every start.
     return conf if is_local else conf | {"spark.jars": ",".join(paths)}
 
 
-def _driver_conf(short_lived: bool) -> dict[str, str]:
-    flags = [f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}", "-Duser.timezone=UTC", f"-Dderby.system.home={_scratch()}"]
+def _driver_conf(short_lived: bool) -> Conf:
+    flags = [
+        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+        f"-Dderby.system.home={_scratch()}",
+        # What is not governed by the session's zone falls back to the JVM's.
+        "-Duser.timezone=UTC",
+    ]
     if short_lived:
         # No optimizing compiler and no collector threads: half the time of a short run goes into those.
         flags += ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -125,7 +134,7 @@ def _driver_memory(short_lived: bool) -> str:
     return f"{int(min(2 if short_lived else 8, max(1, third)) * 1024)}m"
 
 
-def _loopback_conf() -> dict[str, str]:
+def _loopback_conf() -> Conf:
     return {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -19,8 +19,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyspark.sql.functions as F
-
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import TableNotFoundError
 from filelock import FileLock, Timeout
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -30,21 +30,36 @@ from lake.commits import Commit, Log
 from lake.days import Days
 from lake.enforce import QUARANTINE, day_within
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
+from lake.failpoints import failpoint, killed_after_files
 from lake.feed import Landing
 from lake.table import Table
 
-__all__ = ["DeltaStore"]
+__all__ = ["DeltaStore", "Txn"]
 
 _PROPERTIES = {
     "delta.logRetentionDuration": "interval 60 days",
     "delta.deletedFileRetentionDuration": "interval 30 days",
 }
+_ALL_FILES = 2_000_000_000
 _POLL_SECONDS = 0.1
 _REPORT_AFTER_SECONDS = 1.0
 
 
 def _print_wait(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Txn:
+    """The identity of one step of one micro-batch. Delta keeps the newest version by app id, so a repeat is known.
+
+    Attributes:
+        app_id: query, table, step and generation; two steps never share one.
+        version: the micro-batch.
+    """
+
+    app_id: str
+    version: int
 
 
 @dataclass
@@ -149,6 +164,26 @@ class DeltaStore:
             rows = rows.where(day_within(table.read_by, days))
         return _in_contract_columns(rows, table)
 
+    def read_stream(self, table: Table, first_day: date) -> DataFrame:
+        """The table's rows as a stream: all that it holds at once, then what is added; in the contract's columns.
+
+        Commits that change or remove rows are passed over: a day that batch rewrote reaches readers through batch. So
+        is what lies before `first_day`, as a literal that prunes files: batch filling an empty day is a pure add.
+        """
+        reader = self.spark.readStream.format("delta").option("skipChangeCommits", "true")
+        # Read file by file, a table's counts would go down before they went up, and late rows would be lost.
+        rows = reader.option("maxFilesPerTrigger", _ALL_FILES).load(self.path(table))
+        if table.read_by is not None:
+            rows = rows.where(F.col(table.read_by) >= F.lit(first_day))
+        return _in_contract_columns(rows, table)
+
+    def read_current(self, table: Table, first_day: date | None = None) -> DataFrame:
+        """The table's rows for the static side of a stream: each micro-batch sees the newest version. It must exist."""
+        rows = self.spark.read.format("delta").load(self.path(table))
+        if first_day is not None and table.read_by is not None:
+            rows = rows.where(F.col(table.read_by) >= F.lit(first_day))
+        return _in_contract_columns(rows, table)
+
     def read_quarantine(self, table: Table, days: Days | None = None) -> DataFrame:
         """The table's rejected rows: day, rules, raw, row; lazy."""
         path = self.quarantine_path(table)
@@ -160,9 +195,17 @@ class DeltaStore:
     # Writing: the caller holds the table's lock
 
     def replace(
-        self, table: Table, rows: DataFrame, days: Sequence[Days] | None, metadata: Mapping[str, Any]
+        self,
+        table: Table,
+        rows: DataFrame,
+        days: Sequence[Days] | None,
+        metadata: Mapping[str, Any],
+        *,
+        txn: Txn | None = None,
     ) -> Commit:
         """Replace exactly these days (None: the whole table) by `rows`; all of it or nothing.
+
+        With `txn`, ask `is_committed` first: Delta silently skips a repeat.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
@@ -172,7 +215,7 @@ class DeltaStore:
         self._create(path, table.contract.arrow_schema, table.partition_columns, table)
         grows = self._check_stored_schema(path, table)
         try:
-            return self._replace(path, rows, table.day, days, metadata, merge_schema=grows)
+            return self._replace(path, rows, table.day, days, metadata, merge_schema=grows, txn=txn)
         except PySparkException as error:
             if error.getCondition() != "DELTA_REPLACE_WHERE_MISMATCH" or not table.day or not days:
                 raise
@@ -180,19 +223,122 @@ class DeltaStore:
                 table.full_name, table.day, ", ".join(map(str, days)), _days_outside(rows, table.day, days)
             ) from error
 
-    def replace_quarantine(self, table: Table, rejects: DataFrame, days: Sequence[Days] | None) -> Commit:
+    def replace_quarantine(
+        self, table: Table, rejects: DataFrame, days: Sequence[Days] | None, *, txn: Txn | None = None
+    ) -> Commit:
         """Replace these days of the table's quarantine."""
         path = self.quarantine_path(table)
         day = "day" if table.day else None
         self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if day else [], None)
-        return self._replace(path, rejects, day, days, {}, merge_schema=False)
+        return self._replace(path, rejects, day, days, {}, merge_schema=False, txn=txn)
 
     def clear_quarantine(self, table: Table, days: Sequence[Days] | None) -> None:
         """Empty these days of the quarantine; starts no Spark job where they are empty already."""
         log = self.log(self.quarantine_path(table))
         held = log.days("day") if table.day else {date.min} if log.has_rows() else set()
-        if days is None and held or any(day in part for part in days or () for day in held):
+        if (days is None and held) or any(day in part for part in days or () for day in held):
             self.replace_quarantine(table, self.spark.createDataFrame([], QUARANTINE), days)
+
+    # Writing as a stream: the caller holds the table's lock and has asked `is_committed`
+
+    def create(self, table: Table) -> None:
+        """Create the table, without rows, where it does not exist."""
+        self._create(self.path(table), table.contract.arrow_schema, table.partition_columns, table)
+
+    def is_committed(self, path: str, txn: Txn) -> bool:
+        """Whether this step, or the same step of a later micro-batch, was committed; needs no JVM."""
+        try:
+            stored = DeltaTable(self.log(path).location, storage_options=dict(self.storage_options), without_files=True)
+        except TableNotFoundError:
+            return False
+        newest = stored.transaction_version(txn.app_id)
+        return newest is not None and newest >= txn.version
+
+    def append(self, table: Table, rows: DataFrame, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
+        """Add rows that the table cannot hold yet."""
+        self.create(table)
+        grows = self._check_stored_schema(self.path(table), table)
+        return self._append(self.path(table), rows, metadata, txn, merge_schema=grows)
+
+    def append_quarantine(self, table: Table, rejects: DataFrame, txn: Txn) -> Commit:
+        """Add rows that broke the table's contract."""
+        path = self.quarantine_path(table)
+        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if table.day else [], None)
+        return self._append(path, rejects, {}, txn, merge_schema=False)
+
+    def insert_new(
+        self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn | None, metadata: Mapping[str, Any]
+    ) -> Commit:
+        """Add the rows whose key the table does not hold; what it holds stays. The commit only adds files.
+
+        Args:
+            table: where to.
+            rows: at most one row per key, all of these days.
+            days: literal days, so that Delta reads and guards only their files.
+            txn: makes a repeat a no-op; None where the key alone does.
+            metadata: kept in the commit.
+        """
+        return self._merge(table, rows, days, txn, metadata, "WHEN NOT MATCHED THEN INSERT *")
+
+    def upsert(
+        self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn | None, metadata: Mapping[str, Any]
+    ) -> Commit:
+        """Add the rows whose key the table does not hold and replace the others. Arguments as for `insert_new`."""
+        both = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        return self._merge(table, rows, days, txn, metadata, both)
+
+    def compact(self, table: Table, days: Days) -> None:
+        """Join the small files of these days; changes no row."""
+        assert table.day is not None
+        self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {_predicate(table.day, [days])}")
+
+    def _append(
+        self, path: str, rows: DataFrame, metadata: Mapping[str, Any], txn: Txn, *, merge_schema: bool
+    ) -> Commit:
+        log = self.log(path)
+        before, token = log.version(), _token()
+        writer = rows.write.format("delta").mode("append").option("mergeSchema", merge_schema)
+        writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
+        with self._write_points(path):
+            writer.option("userMetadata", _user_metadata(metadata, token)).save(path)
+        return _find_commit(log, before, token)
+
+    def _merge(
+        self,
+        table: Table,
+        rows: DataFrame,
+        days: Sequence[Days],
+        txn: Txn | None,
+        metadata: Mapping[str, Any],
+        clauses: str,
+    ) -> Commit:
+        assert table.day is not None
+        self.create(table)
+        path, incoming = self.path(table), f"incoming_{table.layer}_{table.name}"
+        evolution = "WITH SCHEMA EVOLUTION " if self._check_stored_schema(path, table) else ""
+        log = self.log(path)
+        before, token = log.version(), _token()
+        on = " AND ".join(f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key]))
+        literal = _predicate(f"stored.`{table.day}`", days)
+        rows.createOrReplaceTempView(incoming)
+        try:
+            with _session_conf(rows.sparkSession, _merge_conf(txn, metadata, token)), self._write_points(path):
+                rows.sparkSession.sql(
+                    f"MERGE {evolution}INTO {_quoted_path(path)} AS stored USING {incoming} AS incoming "
+                    f"ON ({literal}) AND {on} {clauses}"
+                )
+        finally:
+            rows.sparkSession.catalog.dropTempView(incoming)
+        return _find_commit(log, before, token)
+
+    @contextmanager
+    def _write_points(self, path: str) -> Iterator[None]:
+        """The failpoints around one write."""
+        name = path.removeprefix(f"{self.tables}/").replace("/", ".")
+        failpoint("before_write", name)
+        with killed_after_files(path, name):
+            yield
+        failpoint("after_commit", name)
 
     def append_arrow(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock."""
@@ -235,23 +381,61 @@ class DeltaStore:
         metadata: Mapping[str, Any],
         *,
         merge_schema: bool,
+        txn: Txn | None = None,
     ) -> Commit:
-        token = f"{os.getpid()}-{time.time_ns()}"
+        log = self.log(path)
+        before, token = log.version(), _token()
         writer = rows.write.format("delta").mode("overwrite").option("mergeSchema", merge_schema)
-        writer = writer.option("userMetadata", json.dumps({**metadata, "write": token}, default=str))
+        writer = writer.option("userMetadata", _user_metadata(metadata, token))
         if day is not None and days is not None:
             writer = writer.option("replaceWhere", _predicate(day, days))
-        writer.save(path)
-        return self._find_commit(path, token)
+        if txn is not None:
+            writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
+        with self._write_points(path):
+            writer.save(path)
+        return _find_commit(log, before, token)
 
-    def _find_commit(self, path: str, token: str) -> Commit:
-        log = self.log(path)
-        newest = log.version()
-        for version in range(newest if newest is not None else -1, -1, -1):
-            commit = log.commit(version)
-            if commit is not None and commit.metadata.get("write") == token:
-                return commit
-        raise RuntimeError(f"{path}: the commit just written is not in the log; is its log retention below a minute?")
+
+def _token() -> str:
+    return f"{os.getpid()}-{time.time_ns()}"
+
+
+def _user_metadata(metadata: Mapping[str, Any], token: str) -> str:
+    return json.dumps({**metadata, "write": token}, default=str)
+
+
+def _merge_conf(txn: Txn | None, metadata: Mapping[str, Any], token: str) -> dict[str, str]:
+    conf = {"spark.databricks.delta.commitInfo.userMetadata": _user_metadata(metadata, token)}
+    if txn is not None:
+        conf["spark.databricks.delta.write.txnAppId"] = txn.app_id
+        conf["spark.databricks.delta.write.txnVersion"] = str(txn.version)
+    return conf
+
+
+@contextmanager
+def _session_conf(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
+    """Set what SQL takes from the session only; unset at once, since the next write would be skipped as a repeat."""
+    for name, value in conf.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name in conf:
+            spark.conf.unset(name)
+
+
+def _quoted_path(path: str) -> str:
+    return "delta.`" + path.replace("`", "``") + "`"
+
+
+def _find_commit(log: Log, before: int | None, token: str) -> Commit:
+    """The commit that carries the token. Delta makes none where nothing was there before and nothing was written."""
+    newest = log.version()
+    for version in range(-1 if newest is None else newest, -1 if before is None else before, -1):
+        commit = log.commit(version)
+        if commit is not None and commit.metadata.get("write") == token:
+            return commit
+    return Commit(-1 if newest is None else newest, 0, "", {}, {}, frozenset())
 
 
 def _predicate(column: str, days: Sequence[Days]) -> str:

@@ -19,6 +19,7 @@ from lake.feed import Landing
 
 __all__ = ["BadSetting", "Settings"]
 
+_PREFIX = "LAKEHOUSE_"
 _GLOB = re.compile(r"[*?\[\]{}\\`\n]")
 
 
@@ -75,7 +76,8 @@ class Settings:
         Raises:
             BadSetting: a variable holds something that cannot be used.
         """
-        found = {key.removeprefix("LAKEHOUSE_"): v for key, v in (os.environ if env is None else env).items() if v}
+        given = os.environ if env is None else env
+        found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
         home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
         if _GLOB.search(str(home)):
             raise BadSetting("LAKEHOUSE_HOME", str(home), "a folder name without * ? [ ] { } \\ ` and line breaks")

@@ -18,9 +18,8 @@ class DepartureEvents(TopicMessage):
     contract=DepartureEvents,
     key=["topic", "partition", "offset"],
     day="landed_on",
+    day_of="offset",  # which the broker gives to one message, and with it one timestamp
     read_by="event_date",
-    event_time="timestamp",
-    lateness=timedelta(0),
     write=Append(),
     fresh_within=timedelta(hours=2),
     owner="team:operations",
@@ -29,7 +28,7 @@ def departure_events(departures: DataFrame) -> DataFrame:
     """One row per message on the topic `departures`, kept for ever, broken and repeated ones too.
 
     Grain: topic, partition, offset. Day: `landed_on`, the UTC day of the message timestamp; readers select rows by
-    `event_date`, the UTC day of the departed_at in the message. A claim outside the 30 days up to the landing day is not
+    `event_date`, the UTC day of `departed_at` in the message. A claim outside the 30 days up to the landing day is not
     believed, and the row is filed under the landing day, where silver meets it and rejects it.
 
     Reads: the landing day itself. Late data: a late message is an ordinary row of the day it lands on, with an older

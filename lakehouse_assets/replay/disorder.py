@@ -15,7 +15,7 @@ from lake.days import utc_day
 from lakehouse_assets.replay.errors import BadShare
 from lakehouse_assets.replay.messages import Post, Report, as_json, as_utc
 
-__all__ = ["LONGEST_DISORDER", "BROKEN", "Disorder"]
+__all__ = ["BROKEN", "LONGEST_DISORDER", "Disorder"]
 
 HOUR = timedelta(hours=1)
 SHORTEST_LATENESS, LONGEST_LATENESS = HOUR, timedelta(days=10)
@@ -30,15 +30,16 @@ BROKEN_COPY, INTACT, ECHO = 0, 1, 2
 
 
 class Draw:
-    """A chance and two amounts, the same whenever the same things are named."""
+    """Numbers that are the same whenever the same things are named."""
 
     def __init__(self, *names: object) -> None:
         digest = blake2b("|".join(map(str, names)).encode(), digest_size=24).digest()
         self._numbers = [int.from_bytes(digest[start : start + 8]) for start in (0, 8, 16)]
 
-    def happens(self, share: float) -> bool:
-        """True in `share` of all draws."""
-        return self._numbers[0] < share * 2**64
+    @property
+    def chance(self) -> float:
+        """A number from 0 up to, not including, 1."""
+        return (self._numbers[0] >> 11) / 2**53
 
     def choose(self, count: int) -> int:
         """A number from 0 to count - 1."""
@@ -84,21 +85,25 @@ class Disorder:
         """Everything that is sent for one report: the message, and what disorder adds to it."""
         sent_at, undisturbed = report.sent_at, utc_day(report.sent_at)
         injected = None
-        if (draw := self._draw("late", report)).happens(self.late):
+        if draw := self._draw("late", self.late, report):
             delay = draw.span(SHORTEST_LATENESS, LONGEST_LATENESS)
             sent_at, injected = sent_at + delay, ("late", f"by {delay}")
         intact = Post(sent_at, report.key, INTACT, as_json(report.value), report.topic, undisturbed, injected)
         yield intact
-        if (draw := self._draw("duplicate", report)).happens(self.duplicates):
+        if draw := self._draw("duplicate", self.duplicates, report):
             delay = draw.span(timedelta(seconds=1), LONGEST_ECHO)
             yield intact._replace(sent_at=sent_at + delay, copy=ECHO, injected=("duplicate", f"after {delay}"))
-        if (draw := self._draw("malformed", report)).happens(self.malformed):
+        if draw := self._draw("malformed", self.malformed, report):
             kind = list(BROKEN)[draw.choose(len(BROKEN))]
             value = BROKEN[kind](report._replace(sent_at=sent_at), draw)
             yield intact._replace(copy=BROKEN_COPY, value=value, injected=("malformed", kind))
 
-    def _draw(self, kind: str, report: Report) -> Draw:
-        return Draw(self.seed, report.topic, report.key, kind)
+    def _draw(self, kind: str, share: float, report: Report) -> Draw | None:
+        """None if this kind of disorder does not befall this report."""
+        if not share:
+            return None
+        draw = Draw(self.seed, report.topic, report.key, kind)
+        return draw if draw.chance < share else None
 
 
 def _bad_json(report: Report, draw: Draw) -> str:
@@ -108,8 +113,9 @@ def _bad_json(report: Report, draw: Draw) -> str:
 
 
 def _wrong_type(report: Report, draw: Draw) -> str:
-    """The flight number carries the carrier: text where a number belongs."""
-    return as_json({**report.value, "flight": f"{report.key.carrier}{report.key.flight}X"})
+    """The flight number carries letters: text where a number belongs."""
+    letter = "ABCDEFGH"[draw.pick(8)]
+    return as_json({**report.value, "flight": f"{report.key.flight}{letter}"})
 
 
 def _missing_key_field(report: Report, draw: Draw) -> str:

@@ -14,6 +14,8 @@
         ├── LandsBeforeItHappens    a flight to deliver late moves after the day on which its messages should land
         ├── TooManyMessages         more messages in one day than its block of offsets holds
         └── BadShare                a share of disorder that is not between 0 and 1
+
+Nothing has landed when one of them is raised, except that `TooManyMessages` may come after complete earlier days.
 """
 
 from __future__ import annotations
@@ -154,7 +156,7 @@ class SourceRowsInvalid(ReplayError):
         shown = "; ".join(self.examples[:EXAMPLES])
         return Message(
             f"source file {self.file}",
-            f"{self.rows} {'row holds a value' if self.rows == 1 else 'rows hold values'} that cannot be understood: {shown}",
+            f"{self.rows} row(s) cannot be understood: {shown}",
             "mend or remove these rows (missing values are written as NA or left empty; times of day as 1530)",
         )
 
@@ -189,7 +191,7 @@ class UnknownAirport(ReplayError):
         listed = [f"{airport} ({problem})" for airport, problem in self.airports.items()]
         return Message(
             f"source {self.source}, flights, column dest",
-            f"the time zone of {len(listed)} {'airport is' if len(listed) == 1 else 'airports is'} not known: {_first(listed)}",
+            f"the time zone of {len(listed)} airport(s) is not known: {_first(listed)}",
             "add them to the airports file with an IANA name in tzone, or to lakehouse_assets/airports_supplement.py",
         )
 
@@ -274,7 +276,7 @@ class TooManyMessages(ReplayError):
         return Message(
             f"topic {self.topic}, landing day {self.day}",
             f"more than {self.limit} messages in one partition, so their offsets would run into the next block",
-            "split the source, or raise OFFSETS_PER_DAY in lakehouse_assets/replay/messages.py before any bronze day is stored",
+            "split the source, or raise OFFSETS_PER_DAY in lakehouse_assets/replay/messages.py and replay all again",
         )
 
 

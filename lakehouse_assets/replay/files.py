@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from zipfile import BadZipFile, ZipFile
 
 import duckdb
@@ -60,14 +60,15 @@ def _check_columns(file: Path, needed: Sequence[str], found: Sequence[str]) -> N
 
 
 def _header(stream: IO[bytes]) -> list[str]:
-    return next(csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")), [])
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        return next(csv.reader(text), [])
 
 
 @contextmanager
 def _open_csv(file: Path) -> Iterator[IO[bytes]]:
     if file.suffix == ".gz":
-        with gzip.open(file) as stream:
-            yield stream
+        with gzip.open(file) as unpacked:
+            yield cast("IO[bytes]", unpacked)
     elif file.suffix == ".zip":
         with ZipFile(file) as archive, archive.open(_only_member(archive)) as stream:
             yield stream

@@ -1,7 +1,7 @@
 """The landing folder: where the outside world puts files, one folder per feed and UTC day.
 
-Every file appears whole or not at all: it is written under a name that begins with a dot and then renamed. Writing a day
-again replaces its files, and removes those that the day no longer has.
+Every file appears whole or not at all: it is written under a name that begins with a dot and then renamed. Writing a
+day again replaces its files, and removes those that the day no longer has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lake.days import parse_day
 from lake.errors import FolderNotWritable
 from lakehouse_assets.replay.landing_day import Injected
 from lakehouse_assets.replay.messages import Message, Topic, as_json, as_utc
-from lakehouse_assets.replay.schedule import Flight
+from lakehouse_assets.replay.schedule import Flight, FlightKey
 
 __all__ = ["Every", "LandingFolder"]
 
@@ -48,20 +48,20 @@ class LandingFolder:
         return self.root / feed / f"landed_on={day}"
 
     def write_topic(self, topic: Topic, day: date, messages: Sequence[Message], every: Every) -> None:
-        """The archive of a topic: one file of the day, also when nothing was received, or one per hour that has messages."""
+        """The archive of a topic: one file of the day, empty if nothing was received, or one per hour with messages."""
         files: defaultdict[str, list[str]] = defaultdict(list)
         if every == "day":
             files[f"{topic}.jsonl"] = [message.line for message in messages]
         else:
             for message in messages:
                 files[f"{topic}-{message.timestamp:%H}.jsonl"].append(message.line)
-        self._write_day(topic, day, files)
+        self._write_day(topic, day, files, f"{topic}.jsonl", f"{topic}-[0-9][0-9].jsonl")
 
     def write_timetable(self, day: date, timetable: Sequence[Flight]) -> None:
         """The timetable of the next local day; no file on a day after which nothing is scheduled."""
         lines = [as_json(_timetable_line(flight)) for flight in timetable]
         name = f"timetable-{day + timedelta(days=1)}.jsonl"
-        self._write_day("schedules", day, {name: lines} if lines else {})
+        self._write_day("schedules", day, {name: lines} if lines else {}, "timetable-*.jsonl")
 
     def write_weather(self, day: date, observations: Iterable[dict[str, Any]]) -> None:
         """One file per UTC hour, with a line per airport."""
@@ -69,7 +69,7 @@ class LandingFolder:
         for observation in observations:
             observed_at = observation["observed_at"]
             files[f"{observed_at:%H}.jsonl"].append(as_json({**observation, "observed_at": as_utc(observed_at)}))
-        self._write_day("weather", day, files)
+        self._write_day("weather", day, files, "[0-9][0-9].jsonl")
 
     def write_reference(self, feed: str, day: date, rows: Iterable[dict[str, Any]]) -> None:
         """All rows of a reference feed in one file."""
@@ -87,6 +87,12 @@ class LandingFolder:
         """The manifest of what a replay injected."""
         return self.root / "_manifest" / f"landed_on={day}.jsonl"
 
+    def late_flights(self, day: date) -> list[FlightKey]:
+        """The flights that were delivered late on a day, in the order of their delivery."""
+        file = self.late_deliveries("departures", day)
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [FlightKey.parse(json.loads(line)["key"]) for line in lines]
+
     def write_late_deliveries(self, day: date, topic: Topic, messages: Sequence[Message]) -> None:
         """Messages that were delivered after the day was replayed; a replay of the day leaves their file alone."""
         self._write_or_remove(self.late_deliveries(topic, day), [message.line for message in messages])
@@ -97,7 +103,8 @@ class LandingFolder:
 
     def write_late_manifest(self, day: date, injected: Sequence[Injected]) -> None:
         """The manifest of late deliveries, beside that of the replay."""
-        self._write_or_remove(self.manifest(day).with_suffix(f".{DELIVERED_LATE}.jsonl"), [as_json(_manifest_line(entry)) for entry in injected])
+        file = self.manifest(day).with_suffix(f".{DELIVERED_LATE}.jsonl")
+        self._write_or_remove(file, [as_json(_manifest_line(entry)) for entry in injected])
 
     def advance_clock(self, day: date) -> datetime:
         """Set the clock of the landing folder to the end of `day`, unless it is later already; give its time."""
@@ -112,14 +119,14 @@ class LandingFolder:
         found = (self.root / feed).glob("landed_on=????-??-??")
         return sorted(parse_day(folder.name.removeprefix("landed_on=")) for folder in found)
 
-    def _write_day(self, feed: str, day: date, files: Mapping[str, Sequence[str]]) -> None:
+    def _write_day(self, feed: str, day: date, files: Mapping[str, Sequence[str]], *own: str) -> None:
+        """Write a day's files and remove the others whose names match `own`; strange files stay."""
         folder = self.folder(feed, day)
         for name, lines in files.items():
             self._write(folder / name, lines)
         # Old files go last: for a moment a message may be there twice, under the same offset, but never not at all.
-        for stale in folder.glob("[!.]*.jsonl"):
-            if stale.name not in files and DELIVERED_LATE not in stale.name:
-                stale.unlink()
+        for stale in (file for pattern in own for file in list(folder.glob(pattern)) if file.name not in files):
+            stale.unlink()
 
     def _write_or_remove(self, file: Path, lines: Sequence[str]) -> None:
         if lines:
@@ -143,12 +150,7 @@ class LandingFolder:
 
 def _timetable_line(flight: Flight) -> dict[str, Any]:
     return {
-        "flight_date": flight.key.flight_date.isoformat(),
-        "carrier": flight.key.carrier,
-        "flight": flight.key.flight,
-        "origin": flight.key.origin,
-        "dest": flight.dest,
-        "tail_number": flight.tail_number,
+        **flight.identity,
         "scheduled_departure_at": as_utc(flight.scheduled_departure_at),
         "scheduled_arrival_at": as_utc(flight.scheduled_arrival_at),
         "distance_miles": flight.distance_miles,
@@ -157,4 +159,4 @@ def _timetable_line(flight: Flight) -> dict[str, Any]:
 
 def _manifest_line(entry: Injected) -> dict[str, Any]:
     landed = entry.original_landed_on.isoformat()
-    return {**entry._asdict(), "timestamp": as_utc(entry.timestamp), "original_landed_on": landed}
+    return {**entry._asdict(), "timestamp": as_utc(entry.timestamp, "milliseconds"), "original_landed_on": landed}

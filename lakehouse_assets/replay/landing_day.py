@@ -15,14 +15,25 @@ from lakehouse_assets.replay.messages import TOPICS, Message, Post, Topic, numbe
 from lakehouse_assets.replay.schedule import Flight, FlightKey, time_flights
 from lakehouse_assets.replay.source import Source
 
-__all__ = ["HoldBack", "Injected", "LandingDay", "choose_days", "describe", "land", "landing_days", "nothing"]
+__all__ = [
+    "HoldBack",
+    "Injected",
+    "LandingDay",
+    "choose_days",
+    "describe",
+    "first_landing_day",
+    "land",
+    "landing_days",
+    "nothing",
+]
 
 HoldBack = Callable[[FlightKey], bool]
 
 ONE_DAY = timedelta(days=1)
+SETTLING_DAYS = 2
 
 
-def nothing(key: FlightKey) -> bool:
+def nothing(_: FlightKey) -> bool:
     """Hold back no flight."""
     return False
 
@@ -63,14 +74,22 @@ class LandingDay:
     held_back: set[FlightKey]
 
 
+def first_landing_day(source: Source) -> date:
+    """The day on which the first timetable lands."""
+    return source.flight_dates.start - ONE_DAY
+
+
 def landing_days(source: Source, disorder: Disorder) -> Days:
-    """All landing days of a source: from the day before its first flight to the day of its last message."""
+    """All landing days of a source, from its first timetable to its last message.
+
+    They go at least to the second day after its last flight date, for tables that wait so long for an arrival.
+    """
     dates = source.flight_dates
-    last = dates.last - ONE_DAY
+    last = dates.last + SETTLING_DAYS * ONE_DAY
     for flight_date in Days(dates.end - source.reach_days * ONE_DAY, dates.end):
         for flight in time_flights(source.flights(flight_date), source.zones):
             last = max([last, *(utc_day(sent.sent_at) for sent in report(flight))])
-    return Days.between(dates.start - ONE_DAY, last).widen(after=disorder.longest_days)
+    return Days.between(first_landing_day(source), last).widen(after=disorder.longest_days)
 
 
 def choose_days(source: Source, disorder: Disorder, days: Days | None) -> Days:

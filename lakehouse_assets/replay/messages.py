@@ -29,9 +29,9 @@ LONGEST_LAG_SECONDS = 90
 as_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-def as_utc(at: datetime) -> str:
-    """`2013-01-01T10:15:00Z`."""
-    return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+def as_utc(at: datetime, precision: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """`2013-01-01T10:15:00Z`, of a UTC timestamp with or without its zone."""
+    return at.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 class Message(NamedTuple):
@@ -47,8 +47,12 @@ class Message(NamedTuple):
     @property
     def line(self) -> str:
         """The message as one line of a topic archive, without its line end."""
-        sent = self.timestamp.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
-        return as_json({**self._asdict(), "timestamp": sent})
+        # Written out because encoding a dict takes five times as long, and a year has 650,000 messages.
+        return (
+            f'{{"key":{as_json(self.key)},"value":{as_json(self.value)},"topic":"{self.topic}",'
+            f'"partition":{self.partition},"offset":{self.offset},'
+            f'"timestamp":"{as_utc(self.timestamp, "milliseconds")}"}}'
+        )
 
 
 class Report(NamedTuple):
@@ -69,23 +73,17 @@ def report(flight: Flight) -> Iterator[Report]:
 
     A report holds only what is known when it is sent: the departure says nothing of the arrival.
     """
-    identity: dict[str, Any] = {
-        "flight_date": flight.key.flight_date.isoformat(),
-        "carrier": flight.key.carrier,
-        "flight": flight.key.flight,
-        "origin": flight.key.origin,
-        "dest": flight.dest,
-        "tail_number": flight.tail_number,
-    }
-    if flight.departed_at:
-        scheduled, departed = as_utc(flight.scheduled_departure_at), as_utc(flight.departed_at)
-        value = {**identity, "scheduled_departure_at": scheduled, "departed_at": departed}
-        yield Report("departures", flight.key, value, "departed_at", _sent_at("departures", flight.key, flight.departed_at))
-    if flight.arrived_at:
-        scheduled, arrived = as_utc(flight.scheduled_arrival_at), as_utc(flight.arrived_at)
-        value = {**identity, "scheduled_arrival_at": scheduled, "arrived_at": arrived}
+    if departed_at := flight.departed_at:
+        value = flight.identity
+        value["scheduled_departure_at"] = as_utc(flight.scheduled_departure_at)
+        value["departed_at"] = as_utc(departed_at)
+        yield Report("departures", flight.key, value, "departed_at", _sent_at("departures", flight.key, departed_at))
+    if arrived_at := flight.arrived_at:
+        value = flight.identity
+        value["scheduled_arrival_at"] = as_utc(flight.scheduled_arrival_at)
+        value["arrived_at"] = as_utc(arrived_at)
         value["air_time_minutes"] = flight.air_time_minutes
-        yield Report("arrivals", flight.key, value, "arrived_at", _sent_at("arrivals", flight.key, flight.arrived_at))
+        yield Report("arrivals", flight.key, value, "arrived_at", _sent_at("arrivals", flight.key, arrived_at))
 
 
 def _sent_at(topic: Topic, key: FlightKey, event_at: datetime) -> datetime:
@@ -96,7 +94,7 @@ def _sent_at(topic: Topic, key: FlightKey, event_at: datetime) -> datetime:
 class Post(NamedTuple):
     """A message on its way: everything but partition and offset. Posts sort by the order in which they are received.
 
-    `copy` orders messages of one flight at one moment; `injected` is the kind and detail of what was done to the message.
+    `copy` orders messages of one flight at one moment; `injected` is the kind and detail of what was done to it.
     """
 
     sent_at: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from lakehouse_assets.replay.source import FlightRecord
@@ -24,6 +24,12 @@ class FlightKey(NamedTuple):
     def __str__(self) -> str:
         return f"{self.flight_date}|{self.carrier}|{self.flight}|{self.origin}"
 
+    @classmethod
+    def parse(cls, text: str) -> FlightKey:
+        """Read the text form; ValueError if it is none."""
+        flight_date, carrier, flight, origin = text.split("|")
+        return cls(date.fromisoformat(flight_date), carrier, int(flight), origin)
+
 
 class Flight(NamedTuple):
     """One scheduled flight and what became of it; every moment is an aware UTC timestamp.
@@ -41,11 +47,24 @@ class Flight(NamedTuple):
     air_time_minutes: int | None
     distance_miles: int
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every message and timetable says first: which flight, where to, with which aircraft."""
+        return {
+            "flight_date": self.key.flight_date.isoformat(),
+            "carrier": self.key.carrier,
+            "flight": self.key.flight,
+            "origin": self.key.origin,
+            "dest": self.dest,
+            "tail_number": self.tail_number,
+        }
+
 
 def time_flights(records: Iterable[FlightRecord], zones: Mapping[str, ZoneInfo]) -> Iterator[Flight]:
     """Give each record its moments in UTC; `zones` has the time zone of every destination."""
     for record in records:
-        scheduled_departure = record.scheduled_hour_at.replace(tzinfo=UTC, minute=record.scheduled_departure_clock % 60)
+        minutes = timedelta(minutes=record.scheduled_departure_clock % 60)
+        scheduled_departure = record.scheduled_hour_at.replace(tzinfo=UTC) + minutes
         departed = _later(scheduled_departure, record.departure_delay)
         scheduled_arrival = _scheduled_arrival(record, scheduled_departure, departed, zones[record.dest])
         yield Flight(
@@ -70,8 +89,8 @@ def _scheduled_arrival(
 ) -> datetime:
     """The first moment after the scheduled departure at which clocks at the destination show the scheduled arrival.
 
-    Where clocks show it twice in one night, it is the earlier moment unless the flight would then have been shorter than
-    the time that it spent in the air.
+    Where clocks show it twice in one night, it is the earlier moment unless the flight would then have been shorter
+    than the time that it spent in the air.
     """
 
     def is_too_early(scheduled: datetime) -> bool:

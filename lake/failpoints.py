@@ -1,0 +1,99 @@
+"""Failpoints: named places in the write path at which a test kills the process, as a power cut would.
+
+`LAKEHOUSE_FAILPOINT=after_commit` kills at the first pass through that point; `after_commit@silver.flights` only where
+the table is that one; `after_commit@silver.flights:3` at the third such pass. Read once, at import; off, a failpoint
+costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+__all__ = ["FAILPOINTS", "VARIABLE", "failpoint", "killed_after_files"]
+
+VARIABLE = "LAKEHOUSE_FAILPOINT"
+
+FAILPOINTS = (
+    "before_write",
+    "after_files",
+    "after_commit",
+    "before_checkpoint",
+    "after_closing",
+    "before_sealing",
+    "after_sealing",
+    "after_claim",
+)
+"""Every named point: around each table write, at the end of a micro-batch, and around seals and claims."""
+
+_ARMED = re.compile(r"(?P<name>\w+)(?:@(?P<table>[\w.]+))?(?::(?P<passes>\d+))?", re.ASCII)
+
+
+@dataclass
+class _Armed:
+    name: str
+    table: str | None
+    passes: int
+    lock: threading.Lock
+
+    def is_met(self, name: str, table: str) -> bool:
+        """Count this pass; true at the one that kills."""
+        if name != self.name or self.table not in (None, table):
+            return False
+        with self.lock:
+            self.passes -= 1
+            return self.passes == 0
+
+
+def _arm(text: str | None) -> _Armed | None:
+    if not text:
+        return None
+    match = _ARMED.fullmatch(text)
+    if match is None or match["name"] not in FAILPOINTS:
+        raise ValueError(f"{VARIABLE}={text!r}: expected NAME[@layer.table][:N], NAME one of {', '.join(FAILPOINTS)}")
+    return _Armed(match["name"], match["table"], int(match["passes"] or 1), threading.Lock())
+
+
+_armed = _arm(os.environ.get(VARIABLE))
+
+
+def failpoint(name: str, table: str = "") -> None:
+    """Kill this process here if the environment asked for it."""
+    if _armed is not None and _armed.is_met(name, table):
+        _kill()
+
+
+@contextmanager
+def killed_after_files(path: str, table: str) -> Iterator[None]:
+    """Where `after_files` is armed: kill this process and its JVM when data files lie there without a commit."""
+    if _armed is None or not _armed.is_met("after_files", table):
+        yield
+        return
+    folder = Path(path.removeprefix("file://"))
+    before = set(folder.rglob("*.parquet"))
+    finished = threading.Event()
+    threading.Thread(target=_kill_when_files_appear, args=(folder, before, finished), daemon=True).start()
+    try:
+        yield
+    finally:
+        finished.set()
+
+
+def _kill_when_files_appear(folder: Path, before: set[Path], finished: threading.Event) -> None:
+    while not finished.wait(0.001):
+        if set(folder.rglob("*.parquet")) - before:
+            _kill()
+
+
+def _kill() -> None:
+    for child in psutil.Process().children(recursive=True):
+        child.kill()
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,194 @@
+"""Generations: when a table's stream begins anew, and where its checkpoint lies.
+
+A claim of open days, a lost checkpoint and a changed stateful plan each begin a new generation, whose first micro-batch
+reads all open days and replaces them. Its readers begin anew too: they pass over a commit that replaces. The generation is
+committed to the frontier before its checkpoint folder exists, so that a crash in between begins one more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from datetime import date
+from io import StringIO
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.feed import Feed, TopicFeed
+from lake.frontier import Frontier, FrontierTable, sealable_before, stream_reads
+from lake.store import DeltaStore, Txn
+from lake.table import Append, Table
+
+__all__ = ["Checkpoints", "StreamPlan", "begin_generations", "plan_stream", "step_txn"]
+
+_EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
+_AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
+_MARKER = "generation"
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """How a table runs as a stream; follows from its declaration alone.
+
+    Attributes:
+        table: the table.
+        is_stateful: whether its query keeps state between micro-batches.
+        output_mode: update where it aggregates (each change of a group is a row), else append.
+        fingerprint: hash of what a checkpoint's state depends on; literal days are not in it.
+    """
+
+    table: Table
+    is_stateful: bool
+    output_mode: str
+    fingerprint: str
+
+
+def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
+    """Analyze the transform on empty frames; runs no job."""
+    frames = [_empty(spark, read.source) for read in table.reads]
+    plan = _analyzed(table(*frames))
+    aggregates = bool(_AGGREGATE.search(plan))
+    is_stateful = aggregates or len(stream_reads(table)) > 1
+    marks = [(r.name, str(r.source.event_time), str(r.source.lateness)) for r in table.reads if isinstance(r.source, Table)]
+    text = repr((plan, marks)) if is_stateful else "stateless"
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return StreamPlan(table, is_stateful, "update" if aggregates else "append", fingerprint)
+
+
+def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
+    return spark.createDataFrame([], source.schema if isinstance(source, Feed) else source.contract.schema)
+
+
+def _analyzed(rows: DataFrame) -> str:
+    """The analyzed plan as text without the numbers that differ from session to session."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        rows.explain(mode="extended")
+    _, _, analyzed = printed.getvalue().partition("== Analyzed Logical Plan ==")
+    return _EXPRESSION_IDS.sub("", analyzed.partition("== Optimized Logical Plan ==")[0])
+
+
+def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:
+    """The identity of one step of a micro-batch: two writes under one identity, and the second is silently skipped."""
+    return Txn(f"follow/{table.full_name}/{step}/{generation}", batch_id)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoint folders: beside the tables, never inside."""
+
+    root: Path
+
+    def folder(self, plan: StreamPlan, generation: int) -> Path:
+        """Where the checkpoint of one generation lies."""
+        return self.root / plan.table.layer / plan.table.name / f"g{generation}-{plan.fingerprint}"
+
+    def is_lost(self, plan: StreamPlan, generation: int, store: DeltaStore) -> bool:
+        """Whether a generation that was begun has no checkpoint to go on from."""
+        folder = self.folder(plan, generation)
+        if not (folder / _MARKER).is_file():
+            return True
+        has_progress = any((folder / "offsets").glob("[0-9]*"))
+        return not has_progress and store.is_committed(
+            store.path(plan.table), step_txn(plan.table, "write", generation, 0)
+        )
+
+    def create(self, plan: StreamPlan, generation: int) -> None:
+        """Create the folder of a new generation and remove those before it."""
+        folder = self.folder(plan, generation)
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / _MARKER).write_text(f"{plan.table.full_name} {generation}\n")
+
+
+def begin_generations(
+    frontier: FrontierTable,
+    plans: Sequence[StreamPlan],
+    checkpoints: Checkpoints,
+    *,
+    asked: Collection[str] = (),
+    since: date | None = None,
+    today: date,
+) -> Frontier:
+    """Claim the open days of these tables, and begin a new generation where one is due.
+
+    Args:
+        frontier: the frontier's table.
+        plans: the tables to follow, upstream first.
+        checkpoints: where checkpoints lie.
+        asked: tables (`layer.name`) that shall begin anew whatever their checkpoint says.
+        since: where nothing is claimed yet, the first landing day to follow and the first open day; by default both
+            follow from what bronze and silver hold.
+        today: the first day of a lake in which nothing has landed yet.
+    """
+    store, tables = frontier.store, [plan.table for plan in plans]
+    state = frontier.state()
+    due: set[str] = set()
+
+    def step(now: Frontier | None) -> Frontier:
+        claimed = now.claimed if now else frozenset()
+        base = now if now is not None and claimed else _claim(now, tables, store, since, today)
+        due.update(_due(base, claimed, plans, checkpoints, store, asked))
+        generations = {**base.generations, **{name: base.generations.get(name, 0) + 1 for name in due}}
+        names = frozenset(table.full_name for table in tables)
+        return replace(base, claimed=claimed | names, generations=generations)
+
+    state = frontier.change(step, "follow")
+    for plan in plans:
+        if plan.table.full_name in due:
+            checkpoints.create(plan, state.generations[plan.table.full_name])
+    return state
+
+
+def _claim(
+    before: Frontier | None, tables: Iterable[Table], store: DeltaStore, since: date | None, today: date
+) -> Frontier:
+    """The frontier at the moment at which streams take over from batch."""
+    followed = list(tables)
+    stream_from = since or min((_first_landing_day(t, store, today) for t in followed if _is_bronze(t)), default=today)
+    first_open = since or sealable_before(followed, store) or stream_from
+    if before is None:
+        return Frontier(stream_from, first_open)
+    return replace(before, stream_from=stream_from, first_open=max(before.first_open, first_open), closing=None)
+
+
+def _is_bronze(table: Table) -> bool:
+    return isinstance(table.write, Append)
+
+
+def _first_landing_day(table: Table, store: DeltaStore, today: date) -> date:
+    """The newest landing day that bronze holds, since it may hold a part of it only; else the first that landed."""
+    assert table.day is not None
+    if store.version(table) is not None and (held := store.table_log(table).days(table.day)):
+        return max(held)
+    landed = [day for r in table.reads if isinstance(r.source, TopicFeed) for day in store.landing.days(r.source)]
+    return min(landed, default=today)
+
+
+def _due(
+    state: Frontier,
+    claimed: Collection[str],
+    plans: Sequence[StreamPlan],
+    checkpoints: Checkpoints,
+    store: DeltaStore,
+    asked: Collection[str],
+) -> set[str]:
+    """The tables whose stream begins anew."""
+    due: dict[str, bool] = {}
+    for plan in plans:
+        name = plan.table.full_name
+        generation = state.generations.get(name, 0)
+        begins = name not in claimed or name in asked or checkpoints.is_lost(plan, generation, store)
+        due[name] = begins or _follows_replaced(plan.table, due)
+    return {name for name, begins in due.items() if begins}
+
+
+def _follows_replaced(table: Table, due: Mapping[str, bool]) -> bool:
+    """Whether an input's first micro-batch will replace its days; bronze only ever adds."""
+    sources = [read.source for read in stream_reads(table)]
+    return any(due.get(s.full_name, False) for s in sources if isinstance(s, Table) and not _is_bronze(s))

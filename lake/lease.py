@@ -1,0 +1,101 @@
+"""The lease: only one process runs the streams of a lake.
+
+On one machine it is a file lock held for as long as the process lives. The JVM outlives a killed Python process by
+about half a second, so its pid is recorded and a successor waits for it to end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from lake.errors import AlreadyFollowed
+
+__all__ = ["is_followed", "lease", "record_jvm"]
+
+_LOCK, _DRIVER = "lake.streams.lock", "lake.streams.json"
+_JVM_ENDS_WITHIN_SECONDS = 30.0
+
+Process = dict[str, float]
+
+
+@contextmanager
+def lease(locks: Path) -> Iterator[None]:
+    """Hold the right to run streams.
+
+    Raises:
+        AlreadyFollowed: another process holds it, or its JVM is still there.
+    """
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise AlreadyFollowed(_holder(locks)) from error
+    try:
+        _wait_for_jvm(locks)
+        _record(locks, {"pid": os.getpid()})
+        yield
+        (locks / _DRIVER).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def record_jvm(locks: Path) -> None:
+    """Record the JVMs that this process has started, for a successor to wait for; called once the session is there."""
+    children = psutil.Process().children(recursive=True)
+    jvms = [{"pid": child.pid, "started": child.create_time()} for child in children if "java" in child.name()]
+    _record(locks, {"pid": os.getpid(), "jvms": jvms})
+
+
+def is_followed(locks: Path) -> bool:
+    """Whether some process holds the lease now."""
+    try:
+        with FileLock(locks / _LOCK).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except FileNotFoundError:
+        return False
+
+
+def _record(locks: Path, facts: dict[str, object]) -> None:
+    aside = locks / f".{_DRIVER}"
+    aside.write_text(json.dumps(facts))
+    aside.replace(locks / _DRIVER)
+
+
+def _read(locks: Path) -> dict[str, object]:
+    try:
+        found = json.loads((locks / _DRIVER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _holder(locks: Path) -> str:
+    pid = _read(locks).get("pid")
+    return f"pid {pid}" if pid else "its pid is not known"
+
+
+def _wait_for_jvm(locks: Path) -> None:
+    jvms = _read(locks).get("jvms")
+    left = [_process(jvm) for jvm in jvms] if isinstance(jvms, list) else []
+    _, alive = psutil.wait_procs([jvm for jvm in left if jvm is not None], timeout=_JVM_ENDS_WITHIN_SECONDS)
+    if alive:
+        raise AlreadyFollowed(f"JVM {alive[0].pid} of a process that has ended")
+
+
+def _process(jvm: Process) -> psutil.Process | None:
+    """The recorded process if it is still that one: pids are used again."""
+    try:
+        process = psutil.Process(int(jvm["pid"]))
+        return process if abs(process.create_time() - jvm["started"]) < 1 else None
+    except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
+        return None

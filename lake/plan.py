@@ -1,0 +1,261 @@
+"""What is missing or stale, and in which steps to bring it up to date.
+
+The evidence is what is in the landing folders, the table logs and the ledger, never a memory of what was started: a day
+is missing where its inputs hold rows and the ledger has no entry, and stale where an input day was changed by a later
+version than the one it was computed from. Needs no JVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+
+from lake.days import Days
+from lake.feed import Feed
+from lake.ledger import Entry, Ledger
+from lake.store import DeltaStore
+from lake.table import Read, Table
+
+__all__ = ["Step", "Survey", "TableState", "steps_for", "steps_to_date"]
+
+_MOST_RANGES = 6
+"""More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
+
+Day = date | None
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What one table has and lacks.
+
+    Attributes:
+        table: the table.
+        entries: newest ledger entry of each day.
+        missing: days whose inputs hold rows and which were never computed, or failed; with the reason.
+        stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
+    """
+
+    table: Table
+    entries: Mapping[Day, Entry]
+    missing: Mapping[Day, str] = field(default_factory=dict)
+    stale: Mapping[Day, str] = field(default_factory=dict)
+
+    @property
+    def newest_day(self) -> date | None:
+        """The newest computed day that holds rows."""
+        held = [day for day, entry in self.entries.items() if day and entry.rows_out]
+        return max(held, default=None)
+
+    @property
+    def older_code(self) -> list[Day]:
+        """Days computed by another version of the declaring file."""
+        return [day for day, entry in self.entries.items() if entry.code_version != self.table.code_version]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run: these tables, upstream first, for these days (None: tables without days).
+
+    Attributes:
+        unless_equal: some of the days were computed before, so commit only what differs.
+    """
+
+    tables: tuple[Table, ...]
+    days: Days | None
+    unless_equal: bool = False
+
+
+@dataclass
+class Survey:
+    """One look at the whole lake; each log is read once."""
+
+    tables: Sequence[Table]
+    store: DeltaStore
+    calendar: Days
+    _touches: dict[str, dict[date, int]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def ledger(self) -> dict[str, dict[Day, Entry]]:
+        """The newest ledger entry by table and day."""
+        return Ledger(self.store).latest_by_table()
+
+    @cached_property
+    def states(self) -> dict[str, TableState]:
+        """The state of each table, by `layer.name`."""
+        return {table.full_name: self._state(table) for table in self.tables}
+
+    def _state(self, table: Table) -> TableState:
+        entries = self.ledger.get(table.full_name, {})
+        missing: dict[Day, str] = {}
+        stale: dict[Day, str] = {}
+        for day in sorted(self._expected(table) | set(entries), key=str):
+            entry = entries.get(day)
+            if entry is None:
+                missing[day] = "never computed"
+            elif entry.outcome == "failed":
+                missing[day] = "broke the contract"
+            elif reason := self._stale_reason(table, day, entry):
+                stale[day] = reason
+        return TableState(table, entries, missing, stale)
+
+    def _expected(self, table: Table) -> set[Day]:
+        """The days that some input holds rows for."""
+        if table.day is None:
+            return {None} if any(self._source_days(read) for read in table.reads) else set()
+        found: set[Day] = set()
+        for read in table.reads:
+            for day in self._source_days(read):
+                found.update(read.affected(day))
+        return {day for day in found if day in self.calendar}
+
+    def _source_days(self, read: Read) -> set[date]:
+        if isinstance(read.source, Feed):
+            return set(self.store.landing.days(read.source))
+        return set(self._touched(read.source)) if read.source.day else set()
+
+    def _stale_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
+        own = self._newest_touch(table, day)
+        if own is not None and own > entry.version:
+            return f"version {own} was written without a receipt"
+        for read in table.reads:
+            if reason := self._input_changed(read, day, entry):
+                return reason
+        return None
+
+    def _input_changed(self, read: Read, day: Day, entry: Entry) -> str | None:
+        if isinstance(read.source, Feed):
+            return self._landing_changed(read.source, day, entry)
+        seen = entry.inputs.get(read.source.full_name)
+        days = [None] if day is None or read.source.day is None else list(read.selected(Days.of(day)))
+        newer = [self._newest_touch(read.source, source_day) for source_day in days]
+        newest = max((version for version in newer if version is not None), default=-1)
+        return f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
+
+    def _landing_changed(self, feed: Feed, day: Day, entry: Entry) -> str | None:
+        landing = self.store.landing
+        if day is None:
+            now: object = {str(d): landing.fingerprint(feed, d) for d in landing.days(feed)}
+        else:
+            now = landing.fingerprint(feed, day)
+        return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
+
+    def _newest_touch(self, table: Table, day: Day) -> int | None:
+        if day is None or table.day is None:
+            return self.store.table_log(table).newest_change()
+        return self._touched(table).get(day)
+
+    def _touched(self, table: Table) -> dict[date, int]:
+        """The newest version that changed each day, by the column that readers select by."""
+        if table.full_name not in self._touches:
+            assert table.read_by is not None
+            self._touches[table.full_name] = self.store.table_log(table).newest_touch(table.read_by)
+        return self._touches[table.full_name]
+
+
+def steps_to_date(survey: Survey, wanted: Iterable[Table]) -> list[Step]:
+    """The next steps that bring tables up to date; none where nothing is missing or stale.
+
+    Where landing days are not in bronze yet, the steps end there: only bronze can say which event days they touch. Ask
+    again after running them.
+    """
+    chosen = _with_upstream(wanted)
+    tables = [table for table in survey.tables if table in chosen]
+    due = {table: set(_due(survey.states[table.full_name])) for table in tables}
+    if any(due[table] for table in tables if table.layer == "bronze"):
+        return _steps(survey, {table: days for table, days in due.items() if table.layer == "bronze"})
+    for table in tables:
+        for read in table.reads:
+            if isinstance(read.source, Feed):
+                continue
+            for day in due.get(read.source, set()):
+                due[table] |= _made_stale(survey, table, read, day)
+    return _steps(survey, due)
+
+
+def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
+    """The steps that compute these days of some tables, and first the days of their upstream tables that they need."""
+    needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
+    for table in reversed(survey.tables):
+        for read in table.reads if table in needed else ():
+            if isinstance(read.source, Feed):
+                continue
+            needed.setdefault(read.source, set()).update(_needed_of(read, read.source, needed[table], survey))
+    return _steps(survey, {table: needed[table] for table in survey.tables if table in needed})
+
+
+def _needed_of(read: Read, source: Table, days: set[Day], survey: Survey) -> set[Day]:
+    """The days of an input that some days of its reader need; where either has no days, what is due there."""
+    if source.day is None or None in days:
+        return set(_due(survey.states[source.full_name]))
+    needed = (read.needed(part) for part in Days.ranges(day for day in days if day))
+    return {day for part in needed for day in part.intersect(survey.calendar)}
+
+
+def _days_of(table: Table, days: Days, survey: Survey) -> set[Day]:
+    return {None} if table.day is None else set(days.intersect(survey.calendar))
+
+
+def _due(state: TableState) -> list[Day]:
+    return [*state.missing, *state.stale]
+
+
+def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
+    """The days of `table` that become stale once `day` of one of its inputs is computed."""
+    if table.day is None:
+        return {None}
+    if day is None:
+        return set(survey.states[table.full_name].entries)
+    return {affected for affected in read.affected(day) if affected in survey.calendar}
+
+
+def _with_upstream(tables: Iterable[Table]) -> set[Table]:
+    found: set[Table] = set()
+    open_ends = list(tables)
+    while open_ends:
+        table = open_ends.pop()
+        if table not in found:
+            found.add(table)
+            open_ends += [read.source for read in table.reads if isinstance(read.source, Table)]
+    return found
+
+
+def _steps(survey: Survey, due: Mapping[Table, set[Day]]) -> list[Step]:
+    """Group tables that need the same days into as few runs as their dependencies allow."""
+    groups: list[tuple[tuple[Days | None, ...], list[Table]]] = []
+    place: dict[Table, int] = {}
+    for table, days in due.items():
+        if not days:
+            continue
+        ranges = _ranges(days)
+        first = max((place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0)
+        index = next((i for i in range(first, len(groups)) if groups[i][0] == ranges), len(groups))
+        if index == len(groups):
+            groups.append((ranges, []))
+        groups[index][1].append(table)
+        place[table] = index
+    return [step for ranges, tables in groups for step in _group_steps(survey, ranges, tables)]
+
+
+def _group_steps(survey: Survey, ranges: tuple[Days | None, ...], tables: list[Table]) -> list[Step]:
+    if len(ranges) == 1:
+        return [Step(tuple(tables), ranges[0], _was_computed(survey, tables, ranges[0]))]
+    # A table may need days of another that lie in a later range: finish each table before the next.
+    return [Step((table,), days, _was_computed(survey, [table], days)) for table in tables for days in ranges]
+
+
+def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) -> bool:
+    wanted: Iterable[Day] = [None] if days is None else days
+    return any(day in survey.states[table.full_name].entries for day in wanted for table in tables)
+
+
+def _ranges(days: Iterable[Day]) -> tuple[Days | None, ...]:
+    dates = [day for day in days if day is not None]
+    if not dates:
+        return (None,)
+    found = Days.ranges(dates)
+    while len(found) > _MOST_RANGES:
+        gap = min(range(1, len(found)), key=lambda i: (found[i].start - found[i - 1].end).days)
+        found[gap - 1 : gap + 1] = [Days(found[gap - 1].start, found[gap].end)]
+    return tuple(found)

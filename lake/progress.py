@@ -1,0 +1,169 @@
+"""What streams leave behind besides rows: a receipt per micro-batch, and one small status file per query.
+
+The receipts are a Delta table, `lake/micro_batches`; a micro-batch that was repeated after a crash has two, and the newest
+counts. The status file says how the query is doing now; `lakehouse status` and the sensors read it. Needs no JVM.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from lake.enforce import Counts
+from lake.store import DeltaStore
+
+__all__ = ["MicroBatch", "StreamStatus", "micro_batches", "read_statuses", "record_micro_batch", "write_status"]
+
+_NAME = "micro_batches"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("table", pa.string(), nullable=False),
+        pa.field("generation", pa.int64(), nullable=False),
+        pa.field("batch_id", pa.int64(), nullable=False),
+        pa.field("rows_in", pa.int64(), nullable=False),
+        pa.field("rows_out", pa.int64(), nullable=False),
+        pa.field("rejected", pa.int64(), nullable=False),
+        pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+State = Literal["running", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The receipt of one micro-batch.
+
+    Attributes:
+        table: `layer.name`.
+        generation: of the table's stream.
+        batch_id: its number within the generation; the first replaced the open days.
+        counts: rows in = rows out + rejected + duplicates; a row whose key the table held already is a duplicate.
+        version: version of the table after it.
+        seconds: how long it took.
+        recorded_at: when, UTC.
+    """
+
+    table: str
+    generation: int
+    batch_id: int
+    counts: Counts
+    version: int
+    seconds: float
+    recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def record_micro_batch(store: DeltaStore, receipt: MicroBatch) -> None:
+    """Append a receipt; one commit."""
+    row = {**asdict(receipt), **asdict(receipt.counts)}
+    del row["counts"]
+    store.append_arrow(_NAME, pa.Table.from_pylist([row], schema=SCHEMA))
+
+
+def micro_batches(store: DeltaStore) -> list[MicroBatch]:
+    """The newest receipt of every micro-batch, oldest first."""
+    try:
+        stored = DeltaTable(
+            store.log(f"{store.tables}/lake/{_NAME}").location, storage_options=dict(store.storage_options)
+        )
+    except TableNotFoundError:
+        return []
+    rows = stored.to_pyarrow_table().sort_by("recorded_at").to_pylist()
+    newest = {(row["table"], row["generation"], row["batch_id"]): row for row in rows}
+    return [_from_row(row) for row in newest.values()]
+
+
+def _from_row(row: Mapping[str, Any]) -> MicroBatch:
+    counts = Counts(row["rows_in"], row["rows_out"], row["rejected"], row["duplicates"])
+    kept = ("table", "generation", "batch_id", "version", "seconds", "recorded_at")
+    return MicroBatch(counts=counts, **{name: row[name] for name in kept})
+
+
+@dataclass
+class StreamStatus:
+    """How one query is doing.
+
+    Attributes:
+        table: `layer.name`.
+        state: running, stopped (asked to, or drained), failed.
+        generation: of the table's stream.
+        pid: process that runs it.
+        batch_id: the newest finished micro-batch; -1 before the first.
+        batches: micro-batches since the process started.
+        rows_in: candidate rows since the process started; likewise the other three counts.
+        rows_per_second: of the newest micro-batch with rows.
+        watermark: event time before which its state is closed; None without state.
+        newest_event_at: newest event time that it has read; None where its inputs have none.
+        first_open: the first day that it writes.
+        lag_messages: messages of its topic not read yet; None where the source cannot say.
+        lag_seconds: from the newest event that it has read to the moment of reading.
+        last_batch_at: when the newest micro-batch with rows ended.
+        seen_at: when this file was written; the process writes it every few seconds even when nothing arrives.
+        last_error: why it failed.
+    """
+
+    table: str
+    state: State = "running"
+    generation: int = 0
+    pid: int = 0
+    batch_id: int = -1
+    batches: int = 0
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    rows_per_second: float = 0.0
+    watermark: str | None = None
+    newest_event_at: str | None = None
+    first_open: str | None = None
+    lag_messages: int | None = None
+    lag_seconds: float | None = None
+    last_batch_at: str | None = None
+    seen_at: str | None = None
+    last_error: str | None = None
+
+    def add(self, receipt: MicroBatch) -> None:
+        """Count a finished micro-batch."""
+        counts = receipt.counts
+        self.batch_id = receipt.batch_id
+        self.batches += 1
+        self.rows_in += counts.rows_in
+        self.rows_out += counts.rows_out
+        self.rejected += counts.rejected
+        self.duplicates += counts.duplicates
+        if counts.rows_in:
+            self.rows_per_second = round(counts.rows_in / max(receipt.seconds, 0.001), 1)
+            self.last_batch_at = receipt.recorded_at.isoformat()
+
+
+def write_status(folder: Path, status: StreamStatus) -> None:
+    """Write the status file, in one step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    status.seen_at = datetime.now(UTC).isoformat()
+    aside = folder / f".{status.table}.json"
+    aside.write_text(json.dumps(asdict(status), indent=1))
+    aside.replace(folder / f"{status.table}.json")
+
+
+def read_statuses(folder: Path) -> dict[str, StreamStatus]:
+    """The status of every query that ever ran, by `layer.name`; files that cannot be read are passed over."""
+    found: dict[str, StreamStatus] = {}
+    for path in sorted(folder.glob("[!.]*.json")):
+        try:
+            status = StreamStatus(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        found[status.table] = status
+    return found

@@ -1,0 +1,241 @@
+"""What is checked of every table after it was refreshed, and whenever somebody asks; none of it starts Spark.
+
+    key_unique  no key has two rows                    by scanning the rows
+    contract    few rows broke the contract            by the ledger, reasons from the quarantine
+    row_count   nothing was lost, nothing came twice   by the ledger and the log of the table read
+    fresh       the newest day that is due is there    by the ledger and the environment's clock
+
+A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another day's
+failure green. Only a scan of a table too large to read whole keeps to the days of the run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Literal
+
+import duckdb
+from deltalake import DeltaTable
+from pyarrow import dataset as ds
+
+from lake.commits import Log
+from lake.days import Days
+from lake.freshness import judge_freshness
+from lake.ledger import Entry, Ledger
+from lake.store import DeltaStore
+from lake.table import Read, Table
+from resources.settings import Settings
+
+__all__ = ["CHECKS", "Inspection", "Verdict"]
+
+Day = date | None
+Severity = Literal["WARN", "ERROR"]
+
+CHECKS: Mapping[str, str] = {
+    "key_unique": "No key has two rows.",
+    "contract": "At most 1 % of a day's rows broke the contract (more is a warning, above 10 % an error).",
+    "row_count": "Rows read = rows written + rejected + duplicates, and every row of the input was read.",
+    "fresh": "The newest day that is due by now was computed; old days that are computed again do not count.",
+}
+"""The checks of every table, with what they promise."""
+
+WARN_SHARE, ERROR_SHARE = 0.01, 0.10
+SCAN_WHOLE_UP_TO_ROWS = 5_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found.
+
+    Attributes:
+        summary: one sentence.
+        failing: the days that fail, in order, each with what is wrong; None is the whole table.
+        severity: how bad that is.
+        facts: numbers that the verdict rests on.
+    """
+
+    summary: str
+    failing: Mapping[Day, str] = field(default_factory=dict)
+    severity: Severity = "ERROR"
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no day fails."""
+        return not self.failing
+
+
+@dataclass
+class Inspection:
+    """One look at one table; the ledger is read once.
+
+    Attributes:
+        days: the days that a run has just written; None where nobody says (or the table has no days).
+    """
+
+    table: Table
+    store: DeltaStore
+    settings: Settings
+    days: Days | None = None
+
+    def judge(self, check: str) -> Verdict:
+        """The verdict of one of `CHECKS`."""
+        verdicts = {
+            "key_unique": self.key_unique,
+            "contract": self.contract,
+            "row_count": self.row_count,
+            "fresh": self.fresh,
+        }
+        return verdicts[check]()
+
+    @cached_property
+    def entries(self) -> dict[Day, Entry]:
+        """The newest ledger entry of each day."""
+        return Ledger(self.store).latest(self.table.full_name)
+
+    def key_unique(self) -> Verdict:
+        """Count the keys themselves; file statistics would only repeat what the writer believed."""
+        log = self.store.table_log(self.table)
+        if log.version() is None:
+            return Verdict("the table was never written")
+        rows = _dataset(log)
+        total = rows.count_rows()
+        scanned = self.days if total > SCAN_WHOLE_UP_TO_ROWS else None
+        repeated = _repeated_keys(self.table, rows, scanned)
+        failing: dict[Day, str] = {day: f"{keys:,} keys have more than one row" for day, keys in repeated.items()}
+        facts = {"rows": total, "days_scanned": str(scanned or "all")}
+        return Verdict(f"{sum(repeated.values()):,} keys have more than one row", failing, facts=facts)
+
+    def contract(self) -> Verdict:
+        """Days that were refused, or of which too large a share of rows was rejected."""
+        refused: dict[Day, str] = {}
+        errors: dict[Day, str] = {}
+        warnings: dict[Day, str] = {}
+        for day, entry in sorted(self.entries.items(), key=_by_day):
+            share = entry.rejected / max(entry.rows_in, 1)
+            found = f"{entry.rejected:,} of {entry.rows_in:,} rows rejected ({share:.1%})"
+            if entry.outcome == "failed":
+                refused[day] = f"not written, {found}"
+            elif share > WARN_SHARE:
+                (errors if share > ERROR_SHARE else warnings)[day] = found
+        rejected = sum(entry.rejected for entry in self.entries.values())
+        facts = {
+            "rows_in": sum(entry.rows_in for entry in self.entries.values()),
+            "rejected": rejected,
+            **{f"rule {rule}": rows for rule, rows in (_rules(self.table, self.store) if rejected else {}).items()},
+        }
+        severity: Severity = "ERROR" if refused or errors else "WARN"
+        failing = dict(sorted({**refused, **errors, **warnings}.items(), key=_by_day))
+        return Verdict(f"{rejected:,} rows are in quarantine", failing, severity, facts)
+
+    def row_count(self) -> Verdict:
+        """Conservation within each refresh, and against the rows of the table read where each gives one candidate."""
+        failing: dict[Day, str] = {}
+        landed = self._rows_to_read()
+        for day, entry in sorted(self.entries.items(), key=_by_day):
+            accounted = entry.rejected + entry.duplicates + (0 if entry.outcome == "failed" else entry.rows_out)
+            if entry.outcome != "failed" and entry.rows_in != accounted:
+                failing[day] = f"{entry.rows_in:,} rows read, {accounted:,} accounted for"
+            elif landed is not None and day in landed and landed[day] != entry.rows_in:
+                failing[day] = f"{landed[day]:,} rows upstream, {entry.rows_in:,} read"
+        facts: dict[str, int | float | str] = {
+            "days": len(self.entries),
+            "rows_in": sum(entry.rows_in for entry in self.entries.values()),
+            "rows_out": sum(entry.rows_out for entry in self.entries.values()),
+            "duplicates": sum(entry.duplicates for entry in self.entries.values()),
+            **({} if landed is None else {"days_compared_with_upstream": len(landed)}),
+        }
+        return Verdict("every row is accounted for" if not failing else "rows are missing", failing, facts=facts)
+
+    def _rows_to_read(self) -> dict[Day, int] | None:
+        """Rows of bronze by event day, for tables that make one candidate row of each; None for other tables.
+
+        Days that bronze received more rows for since they were computed are stale, not wrong, and left out.
+        """
+        source = _event_source(self.table)
+        if source is None or source.read_by is None:
+            return None
+        log = self.store.table_log(source)
+        rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
+        return {
+            day: rows.get(day, 0)
+            for day, entry in self.entries.items()
+            if day and touched.get(day, -1) <= _seen(entry, source)
+        }
+
+    def fresh(self) -> Verdict:
+        """Whether the newest due day is there; for a table without days, whether it has seen all that landed by then."""
+        newest = max((day for day, entry in self.entries.items() if day and entry.outcome != "failed"), default=None)
+        found = judge_freshness(self.table, newest, self.settings.now(), self.settings.calendar())
+        facts = {"due": str(found.due_day or "none yet"), "now": f"{self.settings.now():%Y-%m-%d %H:%M} UTC"}
+        if self.table.day is None:
+            late = {None: reason for reason in self._unseen(found.due_day)[:1]}
+            return Verdict("; ".join(late.values()) or "all that is due was read", late, facts=facts)
+        missing: dict[Day, str] = {found.due_day: str(found)} if found.is_late else {}
+        return Verdict(str(found), missing, facts={"newest_day": str(newest or "none"), **facts})
+
+    def _unseen(self, due: date | None) -> list[str]:
+        """Inputs that changed for a day up to the due one after the table was computed."""
+        entry = self.entries.get(None)
+        reasons = []
+        for read in self.table.reads:
+            newest = _newest_change(self.store, read, due)
+            if newest is not None and (entry is None or newest > _seen(entry, read.source)):
+                reasons.append(f"late: {read.name} changed in version {newest}, which was not read")
+        return reasons
+
+
+def _by_day(item: tuple[Day, object]) -> str:
+    return str(item[0] or "")
+
+
+def _dataset(log: Log) -> ds.Dataset:
+    return DeltaTable(log.location, storage_options=dict(log.options)).to_pyarrow_dataset()
+
+
+def _repeated_keys(table: Table, rows: ds.Dataset, days: Days | None) -> dict[Day, int]:
+    """How many keys have more than one row, by (the newest) day of those rows."""
+    keys = ", ".join(f'"{column}"' for column in table.key)
+    day = f'max("{table.day}")' if table.day else "NULL::DATE"
+    within = f"WHERE \"{table.day}\" BETWEEN DATE '{days.start}' AND DATE '{days.last}'" if days and table.day else ""
+    query = f"SELECT {day} AS day FROM candidates {within} GROUP BY {keys} HAVING count(*) > 1"
+    with duckdb.connect() as connection:
+        connection.register("candidates", rows)
+        found = connection.execute(f"SELECT day, count(*) FROM ({query}) GROUP BY day ORDER BY day").fetchall()
+    return dict(found)
+
+
+def _rules(table: Table, store: DeltaStore) -> dict[str, int]:
+    """Quarantined rows by rule."""
+    log = store.log(store.quarantine_path(table))
+    if log.version() is None:
+        return {}
+    broken = _dataset(log).to_table(columns=["rules"])["rules"].to_pylist()
+    return dict(Counter(rule for rules in broken for rule in rules).most_common())
+
+
+def _event_source(table: Table) -> Table | None:
+    """The bronze table of which each row gives one candidate row; None for tables that join, aggregate or choose."""
+    if table.day is None or len(table.reads) != 1:
+        return None
+    source = table.reads[0].source
+    return source if isinstance(source, Table) and source.layer == "bronze" else None
+
+
+def _seen(entry: Entry, source: object) -> int:
+    version = entry.inputs.get(source.full_name) if isinstance(source, Table) else None
+    return -1 if version is None else int(version)
+
+
+def _newest_change(store: DeltaStore, read: Read, due: date | None) -> int | None:
+    if not isinstance(read.source, Table):
+        return None
+    log = store.table_log(read.source)
+    if read.source.read_by is None:
+        return log.newest_change()
+    touched = log.newest_touch(read.source.read_by)
+    return max((version for day, version in touched.items() if due and day <= due), default=None)

@@ -1,0 +1,198 @@
+"""The command line: `lakehouse ...`.
+
+Commands only parse, call and print; what they do lives elsewhere. Exit codes are meant for schedulers:
+0 done, 1 failed (a table was not written, or is late), 2 wrong arguments, 3 the machine lacks something,
+75 try again later (another process has the table), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from lake.days import Days
+from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
+
+__all__ = ["app", "commands"]
+
+FAILED, WRONG_ARGUMENTS, NOT_SET_UP, TRY_AGAIN, STOPPED = 1, 2, 3, 75, 130
+
+commands = typer.Typer(
+    name="lakehouse",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A lakehouse whose tables run as a daily partition, as a backfill of years and as a stream, with the same rows.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the machine lacks something, 75 try again later, 130 stopped.",
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+TableNames = Annotated[
+    list[str] | None, typer.Argument(help="Tables as layer.name, a layer, or a name that only one table has. All if none.")
+]
+DayRange = Annotated[str | None, typer.Option("--days", help="A day 2013-01-31, or a range 2013-01-01..2013-01-31.")]
+
+
+def app() -> None:
+    """Entry point: run a command; print an error that a user can cause as a message, never as a traceback."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        commands()
+    except KeyboardInterrupt:
+        err.print("stopped; nothing half-written was left behind")
+        sys.exit(STOPPED)
+    except LakeError as error:
+        err.print(f"[bold red]error[/] {_escape(str(error))}")
+        sys.exit(_exit_code(error))
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _exit_code(error: LakeError) -> int:
+    if isinstance(error, BadDay | BadName | UnknownTable):
+        return WRONG_ARGUMENTS
+    if isinstance(error, SetupError):
+        return NOT_SET_UP
+    return TRY_AGAIN if error.retryable else FAILED
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@commands.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what an earlier demo left, instead of starting over.")] = False,
+) -> None:
+    """Replay January 2013, fill all tables, deliver messages late, repair just those days, and show the results."""
+    from lakehouse_assets.demo import run_demo
+
+    sys.exit(run_demo(out, keep=keep))
+
+
+@commands.command()
+def doctor() -> None:
+    """Check Python, Java, memory, jars, package versions, folders and ports; each failure with its remedy."""
+    from lakehouse_assets.doctor import run_checks
+    from resources.settings import Settings
+
+    checks = run_checks(Settings.from_env().home)
+    grid = Grid(box=None, show_header=False)
+    for check in checks:
+        grid.add_row("[green]ok[/]" if check.ok else "[bold red]FAIL[/]", check.name, _escape(check.found))
+        if not check.ok:
+            grid.add_row("", "", f"[yellow]{_escape(check.remedy)}[/]")
+    out.print(grid)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(NOT_SET_UP)
+
+
+@commands.command()
+def replay(
+    days: DayRange = None,
+    source: Annotated[Path | None, typer.Option(help="Folder with flights, weather, planes, airlines, airports.")] = None,
+    late: Annotated[float, typer.Option(help="Share of messages that land up to 10 days late, 0..1.")] = 0.0,
+    duplicates: Annotated[float, typer.Option(help="Share of messages that are sent twice, 0..1.")] = 0.0,
+    malformed: Annotated[float, typer.Option(help="Share of messages beside which a broken copy is sent, 0..1.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed injects the same disorder.")] = 0,
+) -> None:
+    """Turn flight records into the landing files that an airline would have received on these landing days."""
+    from lakehouse_assets.replaying import replay_with_progress
+
+    chosen = Days.parse(days) if days else None
+    report = replay_with_progress(err, days=chosen, source=source, late=late, duplicates=duplicates, malformed=malformed, seed=seed)
+    lines = ", ".join(f"{feed} {count:,}" for feed, count in report.lines.items())
+    out.print(f"landed {report.days}: {lines}; {report.files:,} files in {report.seconds:.1f} s")
+    if report.injected:
+        out.print("injected: " + ", ".join(f"{kind} {count:,}" for kind, count in report.injected.items()))
+
+
+@commands.command()
+def refresh(tables: TableNames = None, days: DayRange = None) -> None:
+    """Compute tables in batch, recorded in Dagster with their checks.
+
+    With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
+    or stale, until nothing is; a second call finds nothing to do.
+    """
+    from lakehouse_assets.refreshing import refresh_from_command_line
+
+    ok = refresh_from_command_line(out, err, tables or [], Days.parse(days) if days else None)
+    if not ok:
+        raise typer.Exit(FAILED)
+
+
+@commands.command()
+def status(
+    tables: TableNames = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or has stale days.")] = False,
+) -> None:
+    """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
+    from lakehouse_assets.environment import open_environment
+    from lakehouse_assets.status import print_status
+
+    healthy = print_status(out, open_environment(), tables or [], verbose=verbose)
+    if fail and not healthy:
+        raise typer.Exit(FAILED)
+
+
+@commands.command()
+def quarantine(
+    table: Annotated[str, typer.Argument(help="The table, as layer.name.")],
+    days: DayRange = None,
+    limit: Annotated[int, typer.Option(help="How many rows to print.")] = 20,
+) -> None:
+    """Show the rows of a table that broke its contract: counts by rule, then examples."""
+    from lakehouse_assets.environment import open_environment
+    from lakehouse_assets.status import print_quarantine
+
+    print_quarantine(out, open_environment(), table, Days.parse(days) if days else None, limit)
+
+
+@commands.command()
+def sql(
+    query: Annotated[str, typer.Argument(help='For example: "select * from gold.daily_carrier_performance limit 5"')],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for other programs.")] = False,
+) -> None:
+    """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger)."""
+    from lakehouse_assets.environment import open_environment
+    from lakehouse_assets.query import print_query
+
+    if not print_query(out, err, open_environment(), query, csv=csv):
+        raise typer.Exit(WRONG_ARGUMENTS)
+
+
+@commands.command()
+def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
+    """Write the catalog of tables, with lineage and columns, as Markdown."""
+    from lakehouse_assets.catalog import render_catalog
+    from lakehouse_assets.environment import open_environment
+
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(render_catalog(open_environment().tables.values()))
+    out.print(f"wrote {to}")
+
+
+@commands.command()
+def up(port: Annotated[int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")] = None) -> None:
+    """Start the Dagster UI and its daemon on 127.0.0.1; Ctrl-C stops both."""
+    from lakehouse_assets.up import serve
+    from resources.settings import Settings
+
+    sys.exit(serve(Settings.from_env(), port))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("COLUMNS", "120")
+    app()

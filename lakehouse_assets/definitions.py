@@ -1,0 +1,35 @@
+"""What Dagster loads: every table that `discover` finds, in the environment of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+import lakehouse_assets
+from lake.table import Table, discover
+from lakehouse_assets.factory import build_asset, build_checks, build_feeds
+from lakehouse_assets.partitions import build_partitions
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+
+__all__ = ["build_definitions", "defs"]
+
+
+def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definitions:
+    """Assets, checks and resources of some tables in one environment."""
+    chosen = list(tables)
+    partitions = build_partitions(settings)
+    return dg.Definitions(
+        assets=[*build_feeds(chosen), *(build_asset(table, partitions) for table in chosen)],
+        asset_checks=[build_checks(table, settings) for table in chosen],
+        resources={"lakehouse": LakehouseResource.from_settings(settings)},
+        # One process, so one JVM for all tables of a run; Spark itself uses all cores.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything, as the environment says."""
+    return build_definitions(Settings.from_env(), discover(lakehouse_assets).values())

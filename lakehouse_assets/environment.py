@@ -1,0 +1,67 @@
+"""What a command works on: the settings, the tables and the store of this environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import lakehouse_assets
+from lake.errors import UnknownTable
+from lake.plan import Survey
+from lake.session import build_session
+from lake.store import DeltaStore
+from lake.table import LAYERS, Table, discover
+from resources.settings import Settings
+
+__all__ = ["Environment", "open_environment", "open_store"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Settings, tables (upstream first) and store."""
+
+    settings: Settings
+    tables: Mapping[str, Table]
+    store: DeltaStore
+
+    def choose(self, names: Sequence[str]) -> list[Table]:
+        """The tables that these names mean, upstream first: `layer.name`, a layer, or an unambiguous name; all if none.
+
+        Raises:
+            UnknownTable: no table, or more than one, has the name.
+        """
+        chosen = {found for name in names for found in self._matching(name)}
+        return [table for key, table in self.tables.items() if not names or key in chosen]
+
+    def _matching(self, name: str) -> list[str]:
+        wanted = name.strip().replace("/", ".")
+        if wanted in LAYERS:
+            return [key for key, table in self.tables.items() if table.layer == wanted]
+        found = [key for key, table in self.tables.items() if wanted in (key, table.name)]
+        if len(found) != 1:
+            raise UnknownTable(name, list(self.tables))
+        return found
+
+    def survey(self) -> Survey:
+        """Look at the whole lake: what is missing, what is stale."""
+        return Survey(list(self.tables.values()), self.store, self.settings.calendar())
+
+
+def open_environment(settings: Settings | None = None) -> Environment:
+    """The environment of this process; starts no JVM."""
+    chosen = settings or Settings.from_env()
+    return Environment(chosen, discover(lakehouse_assets), open_store(chosen))
+
+
+def open_store(settings: Settings) -> DeltaStore:
+    """The store of these settings; its Spark session starts when rows are first read or written."""
+    return DeltaStore(
+        tables=settings.tables,
+        landing=settings.landing,
+        locks=settings.locks,
+        session=lambda: build_session(
+            app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote
+        ),
+        storage_options=settings.storage_options,
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+    )

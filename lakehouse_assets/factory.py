@@ -1,0 +1,202 @@
+"""Table -> Dagster asset and checks: the only place where the two meet.
+
+A run computes all its days of a table in one Spark job, and each day still gets its own verdict: rows and versions where it
+was written, "failed" where it broke a `fail` contract, so that a retry takes exactly the failed days.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from lake.batch import Receipt, refresh
+from lake.contract import ContractColumn
+from lake.days import Days
+from lake.errors import ContractBroken, LakeError
+from lake.feed import Feed
+from lake.table import Table
+from lakehouse_assets.checks import CHECKS, Inspection, Verdict
+from lakehouse_assets.partitions import build_partition_mapping, days_of_run
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+
+__all__ = ["CAUSE", "PID", "UNLESS_EQUAL", "asset_key", "build_asset", "build_checks", "build_feeds"]
+
+UNLESS_EQUAL = "lakehouse/unless_equal"
+"""Run tag "true": commit only the days that differ from what is stored."""
+PID = "lakehouse/pid"
+"""Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
+CAUSE = "lakehouse/cause"
+"""Run tag: who or what asked for the run."""
+
+RETRIES, RETRY_AFTER_SECONDS = 2, 60
+SHOWN_DAYS = 5
+
+
+def asset_key(source: Table | Feed) -> dg.AssetKey:
+    """`layer/name`; a feed lies in the layer `feeds`."""
+    return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
+
+
+def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
+    """What the tables read from outside; shown in the graph, computed by nobody."""
+    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    return [
+        dg.AssetSpec(asset_key(feed), description=feed.description, group_name="feeds")
+        for feed in sorted(feeds, key=lambda feed: feed.name)
+    ]
+
+
+def build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that computes a table."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
+        return _build_asset(table, partitions)
+
+
+def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(table),
+        deps=[
+            dg.AssetDep(asset_key(read.source), partition_mapping=build_partition_mapping(table, read))
+            for read in table.reads
+        ],
+        partitions_def=partitions if table.day else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=table.layer,
+        owners=[table.owner],
+        tags=dict(table.tags),
+        kinds={"pyspark", "deltalake", table.layer},
+        description=table.description,
+        metadata=_static_metadata(table),
+        code_version=table.code_version,
+        # It looks at the newest materialization of any day; the check `fresh` looks at the newest day.
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + table.fresh_within),
+        pool=table.full_name,
+    )
+    def compute(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult[None]:
+        try:
+            receipt = refresh(
+                table,
+                lakehouse.store(on_wait=context.log.info),
+                days_of_run(context.run.tags),
+                unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
+                run_id=context.run_id,
+            )
+        except LakeError as error:
+            raise _failure(error, context.run.tags) from error
+        return _report(context, table, receipt)
+
+    return compute
+
+
+def _static_metadata(table: Table) -> dict[str, Any]:
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=[_column(table, column) for column in table.contract.stored]),
+        "dagster/table_name": table.full_name,
+        "key": ", ".join(table.key),
+        "day": table.day or "none: refreshed whole",
+    }
+
+
+def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
+    checks = [rule.check for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
+    return dg.TableColumn(
+        name=column.name,
+        type=column.dtype.simpleString(),
+        description=column.description,
+        constraints=dg.TableColumnConstraints(
+            nullable=column.nullable, unique=list(table.key) == [column.name], other=checks
+        ),
+        tags={"key": ""} if column.name in table.key else {},
+    )
+
+
+def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> dg.MaterializeResult[None]:
+    if receipt.failed_days:
+        _report_good_days(context, table, receipt)
+        metadata = {
+            "failed_days": ", ".join(map(str, receipt.failed_days)),
+            "rejected": receipt.total.rejected,
+            "rules": dict(receipt.rules),
+        }
+        raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
+    if table.day is None:
+        return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
+    for day in receipt.counts:
+        context.add_asset_metadata(_day_metadata(receipt, day), partition_key=str(day))
+    return dg.MaterializeResult()
+
+
+def _report_good_days(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> None:
+    """Materialize the days that were written: the step fails after this, and a retry then takes only the others."""
+    for day in receipt.counts:
+        if day is not None and day not in receipt.failed_days:
+            metadata = _day_metadata(receipt, day)
+            context.log_event(dg.AssetMaterialization(asset_key(table), partition=str(day), metadata=metadata))
+
+
+def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
+    counts = receipt.counts[day]
+    return {
+        "dagster/partition_row_count" if day else "dagster/row_count": counts.rows_out,
+        "rows_in": counts.rows_in,
+        "rows_out": counts.rows_out,
+        "rejected": counts.rejected,
+        "duplicates": counts.duplicates,
+        "outcome": receipt.outcomes[day],
+        "version": receipt.version,
+        "seconds": round(receipt.seconds, 2),
+    }
+
+
+def _broken(receipt: Receipt) -> str:
+    rejected = {day or "the whole table": receipt.counts[day].rejected for day in receipt.failed_days}
+    return str(ContractBroken(receipt.table, rejected, dict(receipt.rules)))
+
+
+def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
+    """What Dagster is told: to try again later, or the message with the next step.
+
+    A run of the command line does not wait for a retry; its exit code tells the caller to.
+    """
+    if error.retryable and PID not in tags:
+        return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_SECONDS)
+    metadata = {"error": type(error).__name__, "retryable": error.retryable}
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
+
+
+def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
+    """The checks of a table, one step for all of them; each can be run by itself."""
+    key = asset_key(table)
+    specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in CHECKS.items()]
+
+    @dg.multi_asset_check(name=f"{table.layer}__{table.name}__checks", specs=specs, can_subset=True)
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+        inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
+        for name in CHECKS:
+            if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
+                yield build_check_result(key, name, inspection.judge(name))
+
+    return check
+
+
+def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as Dagster shows it: the first failing days and how many there are."""
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity[verdict.severity],
+        description=_describe(verdict),
+        metadata={**verdict.facts, "failing_days": len(verdict.failing)},
+    )
+
+
+def _describe(verdict: Verdict) -> str:
+    shown = [f"{day or 'whole table'}: {what}" for day, what in list(verdict.failing.items())[:SHOWN_DAYS]]
+    rest = len(verdict.failing) - len(shown)
+    return "\n".join([verdict.summary, *shown, *([f"and {rest} more days"] if rest else [])])

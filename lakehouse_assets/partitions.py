@@ -1,0 +1,55 @@
+"""Days as Dagster sees them: one daily calendar for all tables, and which days of an input a day needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import dagster as dg
+
+from lake.days import Days
+from lake.table import Read, Table
+from resources.settings import Settings
+
+__all__ = ["build_partition_mapping", "build_partitions", "days_of_run", "range_tags"]
+
+
+def build_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
+    """The calendar of the environment; one object, shared by all tables, so that they can run together.
+
+    A calendar that grows every day holds the open day too: streams and early runs write it.
+    """
+    if settings.last_day is None:
+        return dg.DailyPartitionsDefinition(start_date=_key(settings.first_day), end_offset=1)
+    end = settings.last_day + timedelta(days=1)
+    return dg.DailyPartitionsDefinition(start_date=_key(settings.first_day), end_date=_key(end))
+
+
+def build_partition_mapping(table: Table, read: Read) -> dg.PartitionMapping | None:
+    """Which days of the input a day of the table needs; None where either has no days."""
+    if table.day is None or not isinstance(read.source, Table) or read.source.day is None:
+        return None
+    # The calendar's first and last day need days beyond it, which no feed has.
+    return dg.TimeWindowPartitionMapping(
+        start_offset=-read.before, end_offset=read.after, allow_nonexistent_upstream_partitions=True
+    )
+
+
+def days_of_run(tags: Mapping[str, str]) -> Days | None:
+    """The days that the tags of a run name; None for a run without days."""
+    one = tags.get("dagster/partition")
+    first = tags.get("dagster/asset_partition_range_start", one)
+    last = tags.get("dagster/asset_partition_range_end", one)
+    return Days.parse(f"{first}..{last}") if first and last else None
+
+
+def range_tags(days: Days) -> dict[str, str]:
+    """The tags that make one run compute all these days."""
+    return {
+        "dagster/asset_partition_range_start": _key(days.start),
+        "dagster/asset_partition_range_end": _key(days.last),
+    }
+
+
+def _key(day: date) -> str:
+    return day.isoformat()

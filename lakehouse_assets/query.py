@@ -1,0 +1,67 @@
+"""SQL over the tables with DuckDB: no JVM, nothing to start."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+
+from lake.store import DeltaStore
+from lake.table import LAYERS, Table
+from lakehouse_assets.environment import Environment
+
+__all__ = ["connect", "print_query"]
+
+
+def connect(store: DeltaStore, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB in which every table that was ever written is a view.
+
+    `bronze.x`, `silver.x` and `gold.x` are the tables, `quarantine.silver_x` the rows that broke a contract, and
+    `lake.ledger` the receipts. The session's time zone is UTC.
+    """
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.load_extension(str(_delta_extension()))
+    for schema in (*LAYERS, "quarantine", "lake"):
+        connection.execute(f"CREATE SCHEMA {schema}")
+    for table in tables:
+        _add_view(connection, store, table.full_name, store.path(table))
+        _add_view(connection, store, f"quarantine.{table.layer}_{table.name}", store.quarantine_path(table))
+    _add_view(connection, store, "lake.ledger", f"{store.tables}/lake/ledger")
+    return connection
+
+
+def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: str, path: str) -> None:
+    log = store.log(path)
+    if log.version() is not None:
+        location = log.location.replace("'", "''")
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM delta_scan('{location}')")
+
+
+def _delta_extension() -> Path:
+    """The extension that the package duckdb-extension-delta ships for the installed DuckDB."""
+    spec = importlib.util.find_spec("duckdb_extension_delta")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("duckdb-extension-delta is not installed; run make setup")
+    return next(Path(spec.origin).parent.glob(f"extensions/v{duckdb.__version__}/delta.duckdb_extension"))
+
+
+def print_query(console: Console, errors: Console, environment: Environment, query: str, *, csv: bool) -> bool:
+    """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`."""
+    connection = connect(environment.store, environment.tables.values())
+    try:
+        relation = connection.sql(query)
+        if relation is None:
+            return True
+        if csv:
+            relation.df().to_csv(sys.stdout, index=False)
+        else:
+            console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
+    except duckdb.Error as error:
+        errors.print(f"{error}\n  next: lakehouse sql \"show all tables\" lists what can be queried", markup=False)
+        return False
+    return True

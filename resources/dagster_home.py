@@ -1,0 +1,75 @@
+"""Dagster's own folder: its settings for one machine, written where DAGSTER_HOME points."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import yaml
+
+from resources.settings import Settings
+
+__all__ = ["open_instance", "prepare_dagster_home"]
+
+_HEADER = "# Written by lakehouse at every start; change resources/dagster_home.py instead.\n"
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Write `dagster.yaml`, point DAGSTER_HOME of this process and its children to it, and return the folder.
+
+    Raises:
+        FolderNotWritable: the home folder of the environment cannot be written.
+    """
+    settings.make_folders()
+    home = settings.dagster_home.absolute()
+    text = _HEADER + yaml.safe_dump(_instance_settings(home), sort_keys=False)
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text() != text:
+        partly = file.with_suffix(f".{os.getpid()}")
+        partly.write_text(text)
+        partly.replace(file)  # another process may be reading it
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.environ["LAKEHOUSE_HOME"] = str(settings.home)
+    return home
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Dagster's record of runs in this environment; a context manager."""
+    return dg.DagsterInstance.from_config(str(prepare_dagster_home(settings)))
+
+
+def _instance_settings(home: Path) -> dict[str, Any]:
+    return {
+        "storage": {
+            "custom": {
+                "module": "resources.event_log",
+                "class": "BatchedSqliteStorage",
+                "config": {"base_dir": str(home / "storage")},
+            }
+        },
+        # The lock of a table is what keeps two writers apart. Pools only keep queued runs from waiting for it, and hold
+        # by run: a run that waited for a slot inside would spin and could not be stopped.
+        "concurrency": {
+            "pools": {"default_limit": 1, "granularity": "run"},
+            "runs": {"max_concurrent_runs": 2},
+        },
+        "run_queue": {"dequeue_interval_seconds": 1},
+        # Runs whose process died are found, their slots freed, and they are started again; failed tables are not.
+        "run_monitoring": {
+            "enabled": True,
+            "poll_interval_seconds": 20,
+            "start_timeout_seconds": 300,
+            "cancel_timeout_seconds": 120,
+            "free_slots_after_run_end_seconds": 60,
+        },
+        "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
+        "retention": {
+            "schedule": {"purge_after_days": 90},
+            "sensor": {"purge_after_days": {"skipped": 2, "started": 30, "failure": 30, "success": 30}},
+        },
+        "freshness": {"enabled": True},
+        "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
+    }

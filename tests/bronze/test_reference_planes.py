@@ -1,0 +1,31 @@
+"""Lines of the reference file `planes` as received."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakehouse_assets.bronze.reference_planes import reference_planes
+from lakehouse_assets.feeds.planes import planes
+from tests.frames import broken_rules, frame, rows_of
+
+pytestmark = pytest.mark.spark
+
+
+def test_every_line_is_kept_under_its_landing_day_broken_ones_too(spark: SparkSession) -> None:
+    lines = [
+        {"line": '{"name":"N10156"}', "file": "planes.jsonl", "line_number": 1, "landed_on": "2013-02-01"},
+        {"line": '{"name":"N10156', "file": "planes.jsonl", "line_number": 2, "landed_on": "2013-02-01"},
+    ]
+
+    rows = reference_planes(frame(spark, planes, lines))
+
+    assert broken_rules(reference_planes, rows) == []
+    assert rows_of(rows, "line", "file", "line_number", "landed_on", "event_date") == [
+        {**lines[1], "event_date": "2013-02-01"},
+        {**lines[0], "event_date": "2013-02-01"},
+    ]
+
+
+def test_no_lines_give_no_rows(spark: SparkSession) -> None:
+    assert rows_of(reference_planes(frame(spark, planes))) == []

@@ -1,0 +1,46 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session", autouse=True)
+def utc_process() -> Iterator[None]:
+    """PySpark reads naive datetimes in the zone of the process: with UTC, literal rows mean what they say."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def spark(utc_process: None) -> Iterator[SparkSession]:
+    """The one Spark session of the whole test run: two cores, quick to start. Its tests carry the marker `spark`."""
+    from lake.session import build_session
+
+    session = build_session(app_name="lakehouse tests", master="local[2]", short_lived=True)
+    yield session
+    session.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_stream_survives(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stop every stream that a test leaves running, so that it cannot write into the next one's tables."""
+    yield
+    if "spark" in request.fixturenames:
+        for query in request.getfixturevalue("spark").streams.active:
+            query.stop()

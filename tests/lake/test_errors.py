@@ -1,0 +1,132 @@
+"""Every error says where, what and the next step, keeps its fields, and survives the way home from a worker."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+import lake.errors
+from lake.errors import (
+    AlreadyFollowed,
+    BadDay,
+    BadName,
+    CannotCompile,
+    ContractBroken,
+    DayIsOpen,
+    DeclarationError,
+    FolderNotWritable,
+    JarDamaged,
+    JarMissing,
+    JavaMissing,
+    JavaWrong,
+    LakeError,
+    NotAStream,
+    Offline,
+    RowsOutsideDays,
+    SchemaDrift,
+    SetupError,
+    StreamBroken,
+    TableLocked,
+    UnknownTable,
+)
+
+EXAMPLES: list[LakeError] = [
+    DeclarationError("silver/departures.py", "the key names 'carier', which the contract lacks", "write 'carrier'"),
+    CannotCompile("Departures", "carrier", "unique_values_eq", ["ge", "isin"]),
+    ContractBroken("silver.departures", {"2013-01-01": 2, "2013-01-02": 1}, {"carrier: str_length": 3}),
+    BadDay("2013-02-30"),
+    BadName("silver.x; drop", "table"),
+    UnknownTable("silver.depatures", ["silver.departures", "silver.arrivals"]),
+    RowsOutsideDays("silver.departures", "departed_on", "2013-01-01..2013-01-02", {"2013-01-03": 4}),
+    SchemaDrift("silver.departures", {"carrier": "string", "flight": "int"}, {"carrier": "int", "extra": "date"}),
+    TableLocked("silver.departures", 61.4, "pid 4711"),
+    DayIsOpen("silver.departures", "2013-01-02", date(2013, 1, 2), date(2013, 1, 1)),
+    AlreadyFollowed("pid 4711"),
+    NotAStream("gold.daily_carrier_performance", ["silver.departures"]),
+    StreamBroken("silver.flights", "RuntimeException: no such state", "/lake/checkpoints/silver/flights/g1-abc"),
+    JavaMissing(["PATH"], "no network"),
+    JavaWrong(Path("/opt/java8"), "Java 1.8.0_402"),
+    JarMissing("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar")),
+    JarDamaged("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar"), "sha256 aa", "sha256 bb"),
+    Offline("jar io.delta:delta-storage:4.4.0", "ConnectionError: no route"),
+    FolderNotWritable(Path("/mnt/lake"), "Read-only file system"),
+]
+
+
+def every_class(base: type[LakeError] = LakeError) -> set[type[LakeError]]:
+    return {base} | {found for child in base.__subclasses__() for found in every_class(child)}
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_a_message_says_where_what_and_the_next_step(error: LakeError) -> None:
+    where, what, next_step = error.message()
+    assert all((where, what, next_step))
+    assert str(error) == f"{where}: {what}\n  next: {next_step}"
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_from_a_worker_process_keeps_its_fields(error: LakeError) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert copy.__dict__ == error.__dict__
+    assert str(copy) == str(error)
+
+
+def test_the_docstring_draws_exactly_the_classes_that_exist() -> None:
+    drawn = set(re.findall(r"^ .*?\b([A-Z]\w+)\b", lake.errors.__doc__ or "", re.MULTILINE))
+    assert drawn == {kind.__name__ for kind in every_class() if kind.__module__ == "lake.errors"}
+
+
+def test_every_public_class_is_exported() -> None:
+    ours = {kind.__name__ for kind in every_class() if kind.__module__ == "lake.errors"}
+    assert ours <= set(lake.errors.__all__)
+
+
+def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
+    ours = {kind for kind in every_class() if kind.__module__ == "lake.errors"}
+    assert {kind.__name__ for kind in ours if kind.retryable} == {"TableLocked", "Offline"}
+
+
+def test_a_broken_contract_counts_its_rows_and_names_days_and_rules() -> None:
+    text = str(ContractBroken("silver.departures", {"2013-01-01": 2, "2013-01-02": 1}, {"carrier: str_length": 3}))
+    assert text == (
+        "silver.departures, days 2013-01-01 (2), 2013-01-02 (1): "
+        "3 rows broke the contract; expected none. Rules: carrier: str_length (3)\n"
+        "  next: lakehouse quarantine silver.departures shows the rows; "
+        "mend their source and refresh these days again"
+    )
+
+
+def test_a_long_list_shows_three_examples_and_keeps_all() -> None:
+    error = RowsOutsideDays("t", "d", "2013-01-01", ["a", "b", "c", "d", "e"])
+    assert "found also a, b, c and 2 more" in str(error)
+    assert len(error.outside) == 5
+
+
+def test_a_misspelt_table_is_answered_with_the_near_name() -> None:
+    error = UnknownTable("silver.depatures", ["silver.departures", "gold.delay_alerts"])
+    assert "did you mean silver.departures?" in str(error)
+
+
+def test_hostile_text_cannot_break_out_of_its_line() -> None:
+    where = BadDay("2013-01-01\n\x1b[2Jall is well" + "x" * 500).message().where
+    assert "\n" not in where
+    assert "\x1b" not in where
+    assert len(where) < 120
+
+
+def test_a_missing_java_names_the_command_for_each_system() -> None:
+    text = str(JavaMissing(["PATH"]))
+    assert "sudo apt-get install -y openjdk-17-jre-headless" in text
+    assert "sudo dnf install -y java-21-openjdk-headless" in text
+    assert "brew install openjdk@17" in text
+
+
+def test_set_up_errors_are_one_family() -> None:
+    assert {kind.__name__ for kind in every_class(SetupError)} == {
+        "SetupError", "JavaMissing", "JavaWrong", "JarMissing", "JarDamaged", "Offline", "FolderNotWritable",
+    }  # fmt: skip

@@ -1,0 +1,96 @@
+"""The session: what every query relies on, whatever the machine it runs on has set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def test_the_days_of_timestamps_are_days_in_utc(spark: SparkSession) -> None:
+    row = spark.sql("select to_date(timestamp_seconds(1359676799)) as day").first()
+    assert row is not None
+    assert row.day == date(2013, 1, 31)
+    assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+
+
+def test_delta_tables_are_written_merged_and_replaced_by_predicate(spark: SparkSession, tmp_path: Path) -> None:
+    table = str(tmp_path / "table")
+    rows = [(1, date(2013, 1, 1)), (2, date(2013, 1, 2))]
+    frame = spark.createDataFrame(rows, "id int, day date")
+    frame.write.format("delta").partitionBy("day").save(table)
+    frame.limit(0).write.format("delta").mode("overwrite").option("replaceWhere", "day = '2013-01-02'").save(table)
+    spark.createDataFrame([(1, date(2013, 1, 1)), (3, date(2013, 1, 3))], "id int, day date").createOrReplaceTempView(
+        "new"
+    )
+    spark.sql(f"merge into delta.`{table}` t using new n on t.id = n.id when not matched then insert *")
+    assert sorted(row.id for row in spark.read.format("delta").load(table).collect()) == [1, 3]
+
+
+def test_a_literal_timestamp_comes_back_as_it_went_in(spark: SparkSession) -> None:
+    moment = datetime(2013, 3, 10, 2, 30)  # an hour that New York does not have
+    assert spark.createDataFrame([(moment,)], "at timestamp").collect() == [(moment,)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("spark.databricks.delta.snapshotPartitions", "2"),
+        ("spark.sql.shuffle.partitions", "2"),
+        ("spark.sql.adaptive.enabled", "true"),
+        ("spark.sql.catalogImplementation", "in-memory"),
+        ("spark.driver.host", "127.0.0.1"),
+        ("spark.driver.bindAddress", "127.0.0.1"),
+        ("spark.ui.enabled", "false"),
+    ],
+)
+def test_a_setting_that_others_rely_on(spark: SparkSession, setting: str, value: str) -> None:
+    assert spark.conf.get(setting) == value
+
+
+def test_reading_many_listed_files_starts_no_job_of_its_own(spark: SparkSession, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number:03}.jsonl" for number in range(40)]  # Spark lists from 33 paths on with a job
+    for path in paths:
+        path.write_text("{}\n")
+    spark.sparkContext.setJobGroup("listing", "")
+    spark.read.text([str(path) for path in paths])
+    assert spark.sparkContext.statusTracker().getJobIdsForGroup("listing") == []
+
+
+ELSEWHERE = """
+import sys
+from lake.session import build_session
+seven = {"spark.sql.shuffle.partitions": "7"}
+spark = build_session(app_name="elsewhere", master="local[1]", short_lived=True, extra_conf=seven)
+spark.sql("create table numbers as select 1 as one")
+print(spark.conf.get("spark.sql.shuffle.partitions"), spark.sql("select current_timezone()").first()[0])
+spark.sql("drop table numbers")
+"""
+
+
+def test_a_foreign_spark_zone_and_folder_change_nothing_and_stay_clean(tmp_path: Path) -> None:
+    foreign = {"SPARK_HOME": "/opt/other-spark", "TZ": "America/New_York", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        cwd=tmp_path,
+        env={**os.environ, **foreign},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["7", "UTC"]
+    assert list(tmp_path.iterdir()) == []
+    assert [line for line in done.stderr.splitlines() if "incubator" not in line] == []

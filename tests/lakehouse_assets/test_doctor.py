@@ -1,0 +1,148 @@
+"""The doctor: a healthy machine passes every check, and each ill is named with its remedy."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from lake.errors import JavaMissing
+from lakehouse_assets import doctor
+from lakehouse_assets.doctor import (
+    PROJECT,
+    check_jars,
+    check_memory,
+    check_packages,
+    check_port,
+    check_project_modules,
+    check_python,
+    check_source_data,
+    check_spark_home,
+    check_writable,
+    run_checks,
+)
+
+
+def test_this_machine_is_healthy_apart_from_who_listens_on_the_port(tmp_path: Path) -> None:
+    checks = run_checks(tmp_path / "new" / "home")
+    assert [check.name for check in checks if not check.ok and check.name != "port"] == []
+    assert not (tmp_path / "new").exists()
+
+
+def test_checks_stand_in_the_order_of_repair(tmp_path: Path) -> None:
+    assert [check.name for check in run_checks(tmp_path)] == [
+        "Python", "packages", "Java", "jars", "Spark", "memory", "project", "data",
+        "LAKEHOUSE_HOME", "temporary folder", "port",
+    ]  # fmt: skip
+
+
+def test_only_an_ill_check_carries_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark")
+    for check in run_checks(tmp_path):
+        assert bool(check.remedy) is (not check.ok), check
+
+
+def test_an_old_python_is_told() -> None:
+    check = check_python((3, 10, 4))
+    assert not check.ok
+    assert check.found.startswith("3.10.4 in ")
+    assert "3.11" in check.remedy
+
+
+def test_a_package_of_another_version_is_named_with_both(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("pyspark==9.9.9 \\\n    --hash=sha256:00\ndagster-nowhere==1.0 \\\nrich==0.0.1 \\\n")
+    check = check_packages(lock)
+    assert not check.ok
+    assert check.found == "pyspark expected 9.9.9, found 4.2.0; dagster-nowhere expected 1.0, found missing"
+
+
+def test_a_missing_java_becomes_a_finding_with_the_install_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise JavaMissing(["PATH"])
+
+    monkeypatch.setattr(doctor, "find_java", none)
+    java = next(check for check in run_checks(tmp_path) if check.name == "Java")
+    assert not java.ok
+    assert "apt-get install" in java.remedy
+
+
+def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("M2_REPO", str(tmp_path))
+    found = next(check for check in run_checks(tmp_path) if check.name == "jars")
+    assert not found.ok
+    assert "io.delta:delta-spark_4.2_2.13:4.4.0" in found.found
+    assert found.remedy == "make setup"
+
+
+def test_the_jars_are_counted() -> None:
+    assert check_jars().found.startswith("2 verified in ")
+
+
+def test_a_package_that_takes_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = types.ModuleType("resources")
+    stranger.__file__ = "/usr/lib/python3/site-packages/resources/__init__.py"
+    monkeypatch.setitem(sys.modules, "resources", stranger)
+    check = check_project_modules()
+    assert not check.ok
+    assert check.found == "resources comes from /usr/lib/python3/site-packages/resources/__init__.py"
+    assert str(PROJECT) not in check.found
+
+
+def test_a_foreign_spark_configuration_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark/conf")
+    assert not check_spark_home().ok
+
+
+def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=2 * 2**30))
+    check = check_memory()
+    assert not check.ok
+    assert check.found == "2.0 GiB"
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_nothing_is_left_in_one_that_can(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    assert not check_writable("LAKEHOUSE_HOME", in_the_way).ok
+    assert check_writable("LAKEHOUSE_HOME", tmp_path / "a" / "b").ok
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_read_only_file_system_is_told_with_the_variable_to_set() -> None:
+    check = check_writable("LAKEHOUSE_HOME", Path("/proc/lakehouse"))
+    assert not check.ok
+    assert "/proc/lakehouse cannot be written" in check.found
+    assert check.remedy == "export LAKEHOUSE_HOME=/a/folder/you/own"
+
+
+def test_a_taken_port_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        check = check_port(port)
+    assert not check.ok
+    assert f"127.0.0.1:{port} is in use" in check.found
+
+
+def test_missing_flight_records_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.files", lambda _: [])
+    check = check_source_data()
+    assert not check.ok
+    assert "flights.csv.zip" in check.found
+
+
+def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ValueError("unexpected")
+
+    monkeypatch.setattr(doctor, "check_memory", broken)
+    checks = {check.name: check for check in run_checks(tmp_path)}
+    assert checks["memory"].found == "ValueError: unexpected"
+    assert checks["LAKEHOUSE_HOME"].ok
