@@ -47,7 +47,7 @@ class Commit:
 
     def days(self, column: str) -> set[date]:
         """The values of a DATE partition column whose rows this commit changed."""
-        return _days((dict(partition).get(column) for partition in self.touched))
+        return _days(dict(partition).get(column) for partition in self.touched)
 
     def rows_by_day(self, column: str) -> dict[date, int]:
         """Rows added, by the values of a DATE partition column."""

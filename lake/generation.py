@@ -1,8 +1,8 @@
 """Generations: when a table's stream begins anew, and where its checkpoint lies.
 
 A claim of open days, a lost checkpoint and a changed stateful plan each begin a new generation, whose first micro-batch
-reads all open days and replaces them. Its readers begin anew too: they pass over a commit that replaces. The generation is
-committed to the frontier before its checkpoint folder exists, so that a crash in between begins one more.
+reads all open days and replaces them. Its readers begin anew too: they pass over a commit that replaces. The generation
+is committed to the frontier before its checkpoint folder exists, so that a crash in between begins one more.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
     plan = _analyzed(table(*frames))
     aggregates = bool(_AGGREGATE.search(plan))
     is_stateful = aggregates or len(stream_reads(table)) > 1
-    marks = [(r.name, str(r.source.event_time), str(r.source.lateness)) for r in table.reads if isinstance(r.source, Table)]
+    sources = [read.source for read in stream_reads(table)]
+    marks = [(s.full_name, s.event_time, str(s.lateness)) for s in sources if isinstance(s, Table)]
     text = repr((plan, marks)) if is_stateful else "stateless"
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]
     return StreamPlan(table, is_stateful, "update" if aggregates else "append", fingerprint)

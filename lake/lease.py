@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,8 +47,9 @@ def lease(locks: Path) -> Iterator[None]:
         lock.release()
 
 
-def record_jvm(locks: Path) -> None:
-    """Record the JVMs that this process has started, for a successor to wait for; called once the session is there."""
+def record_jvm(locks: Path, start: Callable[[], None]) -> None:
+    """Start the session and record the JVMs of this process, for a successor to wait for."""
+    start()
     children = psutil.Process().children(recursive=True)
     jvms = [{"pid": child.pid, "started": child.create_time()} for child in children if "java" in child.name()]
     _record(locks, {"pid": os.getpid(), "jvms": jvms})
@@ -65,7 +66,7 @@ def is_followed(locks: Path) -> bool:
         return False
 
 
-def _record(locks: Path, facts: dict[str, object]) -> None:
+def _record(locks: Path, facts: Mapping[str, object]) -> None:
     aside = locks / f".{_DRIVER}"
     aside.write_text(json.dumps(facts))
     aside.replace(locks / _DRIVER)

@@ -101,13 +101,13 @@ class Survey:
         return TableState(table, entries, missing, stale)
 
     def _expected(self, table: Table) -> set[Day]:
-        """The days that some input holds rows for."""
+        """The days that some input holds rows for; a later day of the first input may be all that an earlier day has."""
         if table.day is None:
             return {None} if any(self._source_days(read) for read in table.reads) else set()
-        found: set[Day] = set()
-        for read in table.reads:
-            for day in self._source_days(read):
-                found.update(read.affected(day))
+        found = {day for read in table.reads for day in self._source_days(read)}
+        first = table.reads[0]
+        if first.is_widened:
+            found |= {earlier for day in tuple(self._source_days(first)) for earlier in Days.of(day).widen(before=first.after)}
         return {day for day in found if day in self.calendar}
 
     def _source_days(self, read: Read) -> set[date]:

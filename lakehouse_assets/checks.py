@@ -5,8 +5,8 @@
     row_count   nothing was lost, nothing came twice   by the ledger and the log of the table read
     fresh       the newest day that is due is there    by the ledger and the environment's clock
 
-A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another day's
-failure green. Only a scan of a table too large to read whole keeps to the days of the run.
+A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another
+day's failure green. Only a scan of a table too large to read whole keeps to the days of the run.
 """
 
 from __future__ import annotations
@@ -168,17 +168,17 @@ class Inspection:
         }
 
     def fresh(self) -> Verdict:
-        """Whether the newest due day is there; for a table without days, whether it has seen all that landed by then."""
+        """Whether the newest due day is there; for a table without days, whether it has read all that is due."""
         newest = max((day for day, entry in self.entries.items() if day and entry.outcome != "failed"), default=None)
         found = judge_freshness(self.table, newest, self.settings.now(), self.settings.calendar())
         facts = {"due": str(found.due_day or "none yet"), "now": f"{self.settings.now():%Y-%m-%d %H:%M} UTC"}
         if self.table.day is None:
-            late = {None: reason for reason in self._unseen(found.due_day)[:1]}
-            return Verdict("; ".join(late.values()) or "all that is due was read", late, facts=facts)
+            unread = "; ".join(self._unread(found.due_day))
+            return Verdict(unread or "all that is due was read", {None: unread} if unread else {}, facts=facts)
         missing: dict[Day, str] = {found.due_day: str(found)} if found.is_late else {}
         return Verdict(str(found), missing, facts={"newest_day": str(newest or "none"), **facts})
 
-    def _unseen(self, due: date | None) -> list[str]:
+    def _unread(self, due: date | None) -> list[str]:
         """Inputs that changed for a day up to the due one after the table was computed."""
         entry = self.entries.get(None)
         reasons = []

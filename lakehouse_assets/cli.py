@@ -7,7 +7,6 @@ Commands only parse, call and print; what they do lives elsewhere. Exit codes ar
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -33,7 +32,8 @@ commands = typer.Typer(
     help="A lakehouse whose tables run as a daily partition, as a backfill of years and as a stream, with the same rows.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the machine lacks something, 75 try again later, 130 stopped.",
 )
-out = Console(highlight=False)
+_WIDTH = None if sys.stdout.isatty() else 140
+out = Console(highlight=False, width=_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 TableNames = Annotated[
@@ -194,5 +194,4 @@ def up(port: Annotated[int | None, typer.Option(help="Port of the web UI on 127.
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("COLUMNS", "120")
     app()

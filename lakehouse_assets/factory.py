@@ -1,7 +1,7 @@
 """Table -> Dagster asset and checks: the only place where the two meet.
 
-A run computes all its days of a table in one Spark job, and each day still gets its own verdict: rows and versions where it
-was written, "failed" where it broke a `fail` contract, so that a retry takes exactly the failed days.
+A run computes all its days of a table in one Spark job, and each day still gets its own verdict: rows and versions
+where it was written, "failed" where it broke a `fail` contract, so that a retry takes exactly the failed days.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
@@ -14,7 +14,6 @@ import dagster as dg
 
 from lake.batch import Receipt, refresh
 from lake.contract import ContractColumn
-from lake.days import Days
 from lake.errors import ContractBroken, LakeError
 from lake.feed import Feed
 from lake.table import Table
@@ -23,7 +22,17 @@ from lakehouse_assets.partitions import build_partition_mapping, days_of_run
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
-__all__ = ["CAUSE", "PID", "UNLESS_EQUAL", "asset_key", "build_asset", "build_checks", "build_feeds"]
+__all__ = [
+    "CAUSE",
+    "PID",
+    "UNLESS_EQUAL",
+    "asset_key",
+    "build_asset",
+    "build_checks",
+    "build_feeds",
+    "checks_step",
+    "compute_step",
+]
 
 UNLESS_EQUAL = "lakehouse/unless_equal"
 """Run tag "true": commit only the days that differ from what is stored."""
@@ -39,6 +48,16 @@ SHOWN_DAYS = 5
 def asset_key(source: Table | Feed) -> dg.AssetKey:
     """`layer/name`; a feed lies in the layer `feeds`."""
     return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
+
+
+def compute_step(table: Table) -> str:
+    """The step of a run that computes a table."""
+    return f"{table.layer}__{table.name}"
+
+
+def checks_step(table: Table) -> str:
+    """The step of a run that checks a table."""
+    return f"{table.layer}__{table.name}__checks"
 
 
 def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
@@ -118,7 +137,7 @@ def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
 def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> dg.MaterializeResult[None]:
     if receipt.failed_days:
         _report_good_days(context, table, receipt)
-        metadata = {
+        metadata: dict[str, Any] = {
             "failed_days": ", ".join(map(str, receipt.failed_days)),
             "rejected": receipt.total.rejected,
             "rules": dict(receipt.rules),
@@ -165,7 +184,7 @@ def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
     """
     if error.retryable and PID not in tags:
         return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_SECONDS)
-    metadata = {"error": type(error).__name__, "retryable": error.retryable}
+    metadata: dict[str, Any] = {"error": type(error).__name__, "retryable": error.retryable}
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 
@@ -174,7 +193,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     key = asset_key(table)
     specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in CHECKS.items()]
 
-    @dg.multi_asset_check(name=f"{table.layer}__{table.name}__checks", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True)
     def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
         for name in CHECKS:

@@ -25,7 +25,10 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     """Print one line per table; returns whether every table is fresh and has neither missing nor stale days."""
     settings, survey = environment.settings, environment.survey()
     now = settings.now()
-    grid = Grid("table", "newest day", "days", "rows", "rejected", "missing", "stale", "freshness", "owner", box=None, pad_edge=False)
+    grid = Grid(box=None, pad_edge=False)
+    for title in ("table", "newest day", "days", "rows", "rejected", "missing", "stale", "freshness", "owner"):
+        is_number = title in ("days", "rows", "rejected", "missing", "stale")
+        grid.add_column(title, no_wrap=True, justify="right" if is_number else "left")
     healthy = True
     chosen = environment.choose(names)
     for table in chosen:

@@ -1,7 +1,7 @@
 """Frames from literals and back: what the tests of transforms are written with.
 
-Times and dates are ISO text on both sides ("2013-01-01T10:15:00Z", "2013-01-01"), so that an expected row reads like the
-row it came from and no host time zone gets in between.
+Times and dates are ISO text on both sides ("2013-01-01T10:15:00Z", "2013-01-01"), so that an expected row reads like
+the row it came from and no host time zone gets in between.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.enforce import enforce
 from lake.feed import Feed
 from lake.table import Table
 
@@ -63,9 +64,8 @@ def verdicts(table: Table, rows: DataFrame, *, by: str) -> dict[Any, list[str]]:
 
 
 def stored(table: Table, rows: DataFrame) -> DataFrame:
-    """The rows that satisfy the contract, in the columns that the table stores."""
-    table.contract.check_schema(rows, table.full_name)
-    return rows.where(table.contract.is_satisfied()).select(*table.contract.stored_names)
+    """The rows that the table would store: those that satisfy the contract, the first of each key."""
+    return enforce(table, rows, None, partitions=1).accepted()
 
 
 def unbounded(rows: DataFrame, folder: Path, event_time: str | None = None, lateness: str = "3 hours") -> DataFrame:
@@ -88,8 +88,8 @@ def _in_order(row: Row) -> list[tuple[bool, Any]]:
 
 
 def _schema(shape: Shape) -> T.StructType:
-    fields = (shape.contract.schema if isinstance(shape, Table) else shape.schema if isinstance(shape, Feed) else shape).fields
-    return T.StructType([T.StructField(field.name, field.dataType) for field in fields])
+    schema = shape.contract.schema if isinstance(shape, Table) else shape.schema if isinstance(shape, Feed) else shape
+    return T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields])
 
 
 def _value(value: Any, dtype: T.DataType) -> Any:

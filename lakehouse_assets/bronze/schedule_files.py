@@ -35,8 +35,8 @@ def schedule_files(schedules: DataFrame) -> DataFrame:
     """One row per line of a timetable file, kept for ever, broken and repeated ones too.
 
     Grain: file, line number, landing day. Day: `landed_on`; readers select rows by `event_date`, the flight date in the
-    line (a local date). A flight date more than 30 days from the landing day is not believed, and the row is filed under
-    the landing day, where silver meets it and rejects it.
+    line (a local date). A flight date more than 30 days from the landing day is not believed, and the row is filed
+    under the landing day, where silver meets it and rejects it.
 
     Reads: the landing day itself. Late data: a file that lands late has an older event date; one that is completed
     later replaces its landing day when that is refreshed. Rejected: nothing, every line is kept.

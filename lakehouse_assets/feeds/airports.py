@@ -5,7 +5,7 @@ from lake.feed import FileFeed
 airports = FileFeed(
     name="airports",
     description=(
-        "Airports with position, altitude and time zone, airports.jsonl: a JSON line per airport, always the full list. "
-        "Lands on the 1st of each month. Four territorial destinations are missing; silver supplies them."
+        "Airports with position, altitude and time zone, airports.jsonl: a JSON line per airport, always the full "
+        "list. Lands on the 1st of each month. Four territorial destinations are missing; silver supplies them."
     ),
 )

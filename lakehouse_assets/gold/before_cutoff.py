@@ -1,7 +1,7 @@
 """As-of joins for features: what was known about an airport at a moment.
 
-A union of moments and events, sorted once per airport and day: no row is compared with every other. An event is repeated
-in each day in which a later moment can still look back on it, so airport-days are independent and run in parallel.
+A union of moments and events, sorted once per airport and day: no row is compared with every other. An event is
+repeated in each day in which a later moment can still look back on it, so that airport-days run in parallel.
 """
 
 from datetime import timedelta
@@ -34,7 +34,8 @@ def merge_events(moments: DataFrame, *events: DataFrame, reach: timedelta) -> Da
 def looking_back(reach: timedelta) -> WindowSpec:
     """Rows of the same airport from `reach` before a row's own time to that time, both ends included."""
     reach_micros = reach // timedelta(microseconds=1)
-    return Window.partitionBy("airport", "bucket_on").orderBy("at_micros").rangeBetween(-reach_micros, Window.currentRow)
+    by_time = Window.partitionBy("airport", "bucket_on").orderBy("at_micros")
+    return by_time.rangeBetween(-reach_micros, Window.currentRow)
 
 
 def _in_reachable_days(events: DataFrame, reach: timedelta) -> DataFrame:

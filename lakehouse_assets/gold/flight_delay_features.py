@@ -19,6 +19,7 @@ from lakehouse_assets.silver.weather import weather
 
 LATE_FROM_MINUTES = 15
 BEFORE_DEPARTURE = timedelta(hours=2)
+MEASURED = ["temperature_f", "wind_speed_mph", "visibility_miles", "precipitation_inches"]
 RECENT = timedelta(hours=3)
 """How far back before the cutoff departures and weather count."""
 
@@ -31,7 +32,9 @@ class FlightDelayFeatures(FlightKey):
     distance_miles: T.IntegerType = Field(description="distance between the airports, statute miles")
     scheduled_departure_at: T.TimestampType = Field(description="scheduled off-block time, UTC")
     cutoff_at: T.TimestampType = Field(description="two hours before, UTC; nothing that happened later is used")
-    month: T.IntegerType = Field(description="month of the flight date, 1 to 12", in_range={"min_value": 1, "max_value": 12})
+    month: T.IntegerType = Field(
+        description="month of the flight date, 1 to 12", in_range={"min_value": 1, "max_value": 12}
+    )
     day_of_week: T.IntegerType = Field(
         description="weekday of the flight date, 1 Monday to 7 Sunday", in_range={"min_value": 1, "max_value": 7}
     )
@@ -62,7 +65,9 @@ class FlightDelayFeatures(FlightKey):
     )
     origin_departures: T.LongType = Field(description="flights that left the origin in the 3 hours to the cutoff", ge=0)
     origin_departures_late: T.LongType = Field(description="of these, 15 minutes late or more", ge=0)
-    origin_departure_delay_minutes: T.LongType = Field(description="sum of their delays, minutes; early counts negative")
+    origin_departure_delay_minutes: T.LongType = Field(
+        description="sum of their delays, minutes; early counts negative"
+    )
     weather_observed_at: T.TimestampType = Field(
         description="hour of the origin's latest weather, at most 3 hours before the cutoff, UTC", nullable=True
     )
@@ -107,7 +112,7 @@ def flight_delay_features(
     asked = schedules.withColumn("cutoff_at", F.col("scheduled_departure_at") - F.lit(BEFORE_DEPARTURE))
     asked = _with_time_zone(_with_previous_leg(asked, flights), airports)
     weekday = F.weekday("flight_date") + 1
-    local_time = F.when(F.col("time_zone").isNotNull(), F.from_utc_timestamp("scheduled_departure_at", F.col("time_zone")))
+    local_time = F.from_utc_timestamp("scheduled_departure_at", F.col("time_zone"))
     return _with_recent_past(asked, departures, weather).select(
         *FLIGHT_KEY,
         "dest",
@@ -124,10 +129,7 @@ def flight_delay_features(
         "origin_departures_late",
         "origin_departure_delay_minutes",
         F.col("observation.observed_at").alias("weather_observed_at"),
-        "observation.temperature_f",
-        "observation.wind_speed_mph",
-        "observation.visibility_miles",
-        "observation.precipitation_inches",
+        *(f"observation.{measured}" for measured in MEASURED),
         F.col("observation").isNotNull().alias("is_weather_known"),
     )
 
@@ -161,9 +163,10 @@ def _previous_leg_columns() -> list[Column]:
     has_arrived = F.coalesce(F.col("outcome.arrived_at") <= F.col("cutoff_at"), F.lit(False))
     overdue = F.greatest(whole_minutes_between("leg.scheduled_departure_at", "cutoff_at"), F.lit(0))
     delay = F.when(has_departed, F.col("outcome.departure_delay_minutes")).otherwise(overdue)
+    gap = whole_minutes_between("leg.scheduled_departure_at", "scheduled_departure_at")
     return [
         has_leg.alias("has_previous_leg"),
-        whole_minutes_between("leg.scheduled_departure_at", "scheduled_departure_at").alias("minutes_since_previous_leg"),
+        gap.alias("minutes_since_previous_leg"),
         F.when(has_leg, has_departed).alias("previous_leg_has_departed"),
         F.when(has_leg, has_arrived).alias("previous_leg_has_arrived"),
         F.when(has_leg, delay).alias("previous_leg_delay_minutes"),
@@ -174,13 +177,8 @@ def _previous_leg_columns() -> list[Column]:
 def _with_recent_past(asked: DataFrame, departures: DataFrame, weather: DataFrame) -> DataFrame:
     """Add the origin's departures and newest weather (`observation`) of the three hours up to the cutoff."""
     left = departures.select(F.col("origin").alias("airport"), F.col("departed_at").alias("at"), "delay_minutes")
-    observed = weather.select(
-        "airport",
-        F.col("observed_at").alias("at"),
-        F.struct(
-            "observed_at", "temperature_f", "wind_speed_mph", "visibility_miles", "precipitation_inches"
-        ).alias("observation"),
-    )
+    observation = F.struct("observed_at", *MEASURED)
+    observed = weather.select("airport", F.col("observed_at").alias("at"), observation.alias("observation"))
     moments = asked.withColumns({"airport": F.col("origin"), "at": F.col("cutoff_at")})
     recent = looking_back(RECENT)
     is_late = F.col("delay_minutes") >= LATE_FROM_MINUTES

@@ -52,7 +52,10 @@ def hourly_airport_performance(departures: DataFrame, arrivals: DataFrame) -> Da
     inputs accepted. As a stream: a windowed aggregate over the union of both, in update mode.
     """
     left = departures.select(
-        F.col("origin").alias("airport"), F.col("departed_at").alias("event_at"), "delay_minutes", F.lit(1).alias("left")
+        F.col("origin").alias("airport"),
+        F.col("departed_at").alias("event_at"),
+        "delay_minutes",
+        F.lit(1).alias("left"),
     )
     reached = arrivals.select(
         F.col("dest").alias("airport"), F.col("arrived_at").alias("event_at"), "delay_minutes", F.lit(0).alias("left")

@@ -6,11 +6,10 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
 from lake.table import InsertNew, table
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.silver.flight_key import TAIL_NUMBER
-from lakehouse_assets.silver.parsing import json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
 
 LINE = """
     tail_number STRING, year_built INT, type STRING, manufacturer STRING, model STRING, engines INT, seats INT,
@@ -18,7 +17,7 @@ LINE = """
 """
 
 
-class Aircraft(Contract):
+class Aircraft(ReadableJson):
     """An aircraft as last registered."""
 
     tail_number: T.StringType = Field(description="registration mark", str_matches=TAIL_NUMBER)
@@ -38,7 +37,6 @@ class Aircraft(Contract):
         description="cruising speed, miles per hour", nullable=True, in_range={"min_value": 0, "max_value": 2500}
     )
     engine: T.StringType = Field(description="kind of engine, as registered", nullable=True)
-    json_errors: T.IntegerType = Field(description="1 if the line is no readable JSON", eq=0, metadata={"stored": False})
 
 
 @table(

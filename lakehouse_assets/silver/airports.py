@@ -8,11 +8,10 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
-from lake.contract import Contract
 from lake.table import InsertNew, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.bronze.reference_airports import reference_airports
-from lakehouse_assets.silver.parsing import json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
 
 LINE = """
     airport STRING, name STRING, latitude DOUBLE, longitude DOUBLE, altitude_feet INT, utc_offset_hours DOUBLE,
@@ -20,7 +19,7 @@ LINE = """
 """
 
 
-class Airports(Contract):
+class Airports(ReadableJson):
     """An airport as last listed."""
 
     airport: T.StringType = Field(description="IATA or FAA code of the airport", str_matches=r"^[A-Z0-9]{3}$(?!\n)")
@@ -42,7 +41,6 @@ class Airports(Contract):
         description="IANA time zone, if known", nullable=True, str_length={"min_value": 1, "max_value": 64}
     )
     is_supplement: T.BooleanType = Field(description="whether this project supplied it, since the source lacks it")
-    json_errors: T.IntegerType = Field(description="1 if the line is no readable JSON", eq=0, metadata={"stored": False})
     unknown_time_zones: T.IntegerType = Field(
         description="1 if time_zone is no IANA time zone", eq=0, metadata={"stored": False}
     )

@@ -11,7 +11,13 @@ from lake.table import InsertNew, table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey
-from lakehouse_assets.silver.parsing import json_errors, read_messages, seconds_between, whole_minutes_between
+from lakehouse_assets.silver.parsing import (
+    ReadableJson,
+    json_errors,
+    read_messages,
+    seconds_between,
+    whole_minutes_between,
+)
 
 MESSAGE = """
     flight_date STRING, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING,
@@ -19,7 +25,7 @@ MESSAGE = """
 """
 
 
-class Arrivals(FlightKey):
+class Arrivals(FlightKey, ReadableJson):
     """A flight that reached the gate."""
 
     dest: T.StringType = Field(description="IATA code of the airport it arrived at", str_matches=AIRPORT)
@@ -33,7 +39,6 @@ class Arrivals(FlightKey):
     air_time_minutes: T.IntegerType = Field(
         description="minutes in the air, if known", nullable=True, in_range={"min_value": 1, "max_value": 24 * 60}
     )
-    json_errors: T.IntegerType = Field(description="1 if the message is no readable JSON", eq=0, metadata={"stored": False})
     report_lag_seconds: T.LongType = Field(
         description="seconds from arrival to the message; negative: the arrival lies in the future",
         in_range={"min_value": 0, "max_value": 30 * 24 * 3600},

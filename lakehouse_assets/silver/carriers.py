@@ -6,19 +6,17 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
 from lake.table import InsertNew, table
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.silver.flight_key import CARRIER
-from lakehouse_assets.silver.parsing import json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
 
 
-class Carriers(Contract):
+class Carriers(ReadableJson):
     """An airline as last listed."""
 
     carrier: T.StringType = Field(description="IATA code of the carrier", str_matches=CARRIER)
     name: T.StringType = Field(description="name of the carrier", str_length={"min_value": 1, "max_value": 200})
-    json_errors: T.IntegerType = Field(description="1 if the line is no readable JSON", eq=0, metadata={"stored": False})
 
 
 @table(

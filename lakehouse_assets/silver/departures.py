@@ -11,7 +11,13 @@ from lake.table import InsertNew, table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey
-from lakehouse_assets.silver.parsing import json_errors, read_messages, seconds_between, whole_minutes_between
+from lakehouse_assets.silver.parsing import (
+    ReadableJson,
+    json_errors,
+    read_messages,
+    seconds_between,
+    whole_minutes_between,
+)
 
 MESSAGE = """
     flight_date STRING, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING,
@@ -19,7 +25,7 @@ MESSAGE = """
 """
 
 
-class Departures(FlightKey):
+class Departures(FlightKey, ReadableJson):
     """A flight that left the gate."""
 
     dest: T.StringType = Field(description="IATA code of the airport it is bound for", str_matches=AIRPORT)
@@ -30,7 +36,6 @@ class Departures(FlightKey):
     departed_at: T.TimestampType = Field(description="off-block time, UTC")
     departed_on: T.DateType = Field(description="UTC day of departed_at")
     delay_minutes: T.IntegerType = Field(description="whole minutes after schedule, rounded down; negative: early")
-    json_errors: T.IntegerType = Field(description="1 if the message is no readable JSON", eq=0, metadata={"stored": False})
     report_lag_seconds: T.LongType = Field(
         description="seconds from departure to the message; negative: the departure lies in the future",
         in_range={"min_value": 0, "max_value": 30 * 24 * 3600},

@@ -82,14 +82,16 @@ def flights(
     is_in_time = F.col("arrival.arrived_at").between(
         F.col("departure.departed_at"), F.col("departure.departed_at") + F.expr("INTERVAL 24 HOURS")
     )
+    is_its_aircraft = F.col("departure.tail_number") == F.col("aircraft.tail_number")
+    is_destination = F.col("departure.dest") == F.col("airport.airport")
     is_scheduled_hour = (F.col("departure.origin") == F.col("weather.airport")) & (
         F.date_trunc("hour", F.col("departure.scheduled_departure_at")) == F.col("weather.observed_at")
     )
     return (
         departure.join(arrival, [*is_same_flight, is_in_time], how="left_outer")
         .join(weather.alias("weather"), is_scheduled_hour, how="left_outer")
-        .join(aircraft.alias("aircraft"), F.col("departure.tail_number") == F.col("aircraft.tail_number"), how="left_outer")
-        .join(airports.alias("airport"), F.col("departure.dest") == F.col("airport.airport"), how="left_outer")
+        .join(aircraft.alias("aircraft"), is_its_aircraft, how="left_outer")
+        .join(airports.alias("airport"), is_destination, how="left_outer")
         .select(
             *(f"departure.{column}" for column in FLIGHT_KEY),
             "departure.dest",

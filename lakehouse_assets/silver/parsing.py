@@ -1,13 +1,18 @@
 """How silver reads the JSON that bronze kept: strictly, without ever failing on it.
 
-Numbers are read with their JSON type and text as text. What cannot be read is null and counted in `json_errors`, so that
-a contract rejects the row; an exception would stop every row of the batch. Only pure column and frame functions.
+Numbers are read with their JSON type, text as text. What cannot be read is null and flagged by `json_errors`, so that
+the contract rejects the row; an exception would stop every row of the batch. Only pure column and frame functions.
 """
 
 import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
+from lake.contract import Contract
+
 __all__ = [
+    "ReadableJson",
     "json_errors",
     "newest_first",
     "read_lines",
@@ -25,6 +30,14 @@ _OPTIONS = {
 }
 # Spark's parser stops at the end of the first object and ignores the rest; this does not let it.
 _ONE_FLAT_OBJECT = r"^\s*\{[^{}]*\}\s*$"
+
+
+class ReadableJson(Contract):
+    """A row that was read from JSON."""
+
+    json_errors: T.IntegerType = Field(
+        description="1 if it was not one flat JSON object whose numbers are numbers", eq=0, metadata={"stored": False}
+    )
 
 
 def read_messages(events: DataFrame, fields: str) -> DataFrame:

@@ -11,7 +11,7 @@ from lake.table import InsertNew, table
 from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.bronze.schedule_files import schedule_files
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey
-from lakehouse_assets.silver.parsing import json_errors, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     flight_date STRING, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING,
@@ -19,7 +19,7 @@ LINE = """
 """
 
 
-class Schedules(FlightKey):
+class Schedules(FlightKey, ReadableJson):
     """A flight that is planned."""
 
     dest: T.StringType = Field(description="IATA code of the airport it is bound for", str_matches=AIRPORT)
@@ -31,7 +31,6 @@ class Schedules(FlightKey):
     distance_miles: T.IntegerType = Field(
         description="distance between the airports, statute miles", in_range={"min_value": 1, "max_value": 12_500}
     )
-    json_errors: T.IntegerType = Field(description="1 if the line is no readable JSON", eq=0, metadata={"stored": False})
     scheduled_days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of the scheduled departure",
         in_range={"min_value": 0, "max_value": 1},

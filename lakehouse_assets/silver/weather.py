@@ -7,12 +7,11 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
 from lake.table import InsertNew, table
 from lakehouse_assets.bronze.landing import utc_timestamp
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.flight_key import AIRPORT
-from lakehouse_assets.silver.parsing import json_errors, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     airport STRING, observed_at STRING, temperature_f DOUBLE, dew_point_f DOUBLE, humidity_percent DOUBLE,
@@ -21,7 +20,7 @@ LINE = """
 """
 
 
-class Weather(Contract):
+class Weather(ReadableJson):
     """An hourly observation. The ranges are about those of the world's records, so what lies outside is a defect."""
 
     airport: T.StringType = Field(description="IATA code of the airport it was observed at", str_matches=AIRPORT)
@@ -56,7 +55,6 @@ class Weather(Contract):
     visibility_miles: T.DoubleType = Field(
         description="visibility, statute miles", nullable=True, in_range={"min_value": 0, "max_value": 200}
     )
-    json_errors: T.IntegerType = Field(description="1 if the line is no readable JSON", eq=0, metadata={"stored": False})
     seconds_past_hour: T.LongType = Field(
         description="seconds from the full hour to observed_at", eq=0, metadata={"stored": False}
     )

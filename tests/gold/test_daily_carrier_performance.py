@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -26,7 +28,7 @@ def flown(flight: int, left: int, arrived: int | None, **other: str) -> Row:
     }
 
 
-def build(spark: SparkSession, planned: list[Row], happened: list[Row]) -> DataFrame:
+def build(spark: SparkSession, planned: Sequence[Row], happened: Sequence[Row]) -> DataFrame:
     return daily_carrier_performance(frame(spark, schedules, planned), frame(spark, flights, happened))
 
 
@@ -55,7 +57,7 @@ def test_flown_cancelled_and_diverted_flights_are_counted(spark: SparkSession) -
 
 
 def test_each_flight_date_carrier_and_origin_has_its_own_row(spark: SparkSession) -> None:
-    others = [{}, {"flight_date": "2013-01-02"}, {"carrier": "DL"}, {"origin": "JFK"}]
+    others: list[dict[str, str]] = [{}, {"flight_date": "2013-01-02"}, {"carrier": "DL"}, {"origin": "JFK"}]
 
     rows = build(spark, [key(1, **other) for other in others], [])
 
@@ -71,7 +73,8 @@ def test_a_day_on_which_nothing_flew_has_zero_delays(spark: SparkSession) -> Non
     rows = build(spark, [key(1)], [])
 
     assert broken_rules(daily_carrier_performance, rows) == []
-    assert rows_of(rows, "flown", "diverted", "arrivals_on_time", "departure_delay_minutes", "arrival_delay_minutes") == [
+    columns = ["flown", "diverted", "arrivals_on_time", "departure_delay_minutes", "arrival_delay_minutes"]
+    assert rows_of(rows, *columns) == [
         {
             "flown": 0,
             "diverted": 0,

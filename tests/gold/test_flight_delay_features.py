@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -46,11 +48,11 @@ WEATHER = ["weather_observed_at", "temperature_f", "is_weather_known"]
 
 def build(
     spark: SparkSession,
-    planned: list[Row],
-    flown: list[Row] | None = None,
-    left: list[Row] | None = None,
-    observed: list[Row] | None = None,
-    listed: list[Row] | None = None,
+    planned: Sequence[Row],
+    flown: Sequence[Row] | None = None,
+    left: Sequence[Row] | None = None,
+    observed: Sequence[Row] | None = None,
+    listed: Sequence[Row] | None = None,
 ) -> DataFrame:
     return flight_delay_features(
         frame(spark, schedules, planned),
@@ -114,7 +116,11 @@ def test_a_flight_of_which_nothing_is_known_is_kept(spark: SparkSession) -> None
 
 def test_the_calendar_is_local_and_knows_daylight_saving_time(spark: SparkSession) -> None:
     """In New York 06:30 UTC on 10 March is 01:30 and 07:30 UTC is 03:30: the clocks skip two o'clock."""
-    dates = [("2013-03-08", "2013-03-09T00:30:00Z"), ("2013-03-10", "2013-03-10T06:30:00Z"), ("2013-03-10", "2013-03-10T07:30:00Z")]
+    dates = [
+        ("2013-03-08", "2013-03-09T00:30:00Z"),
+        ("2013-03-10", "2013-03-10T06:30:00Z"),
+        ("2013-03-10", "2013-03-10T07:30:00Z"),
+    ]
     planned = [
         FLIGHT | {"flight": number, "flight_date": on, "scheduled_departure_at": at}
         for number, (on, at) in enumerate(dates, start=1)
@@ -175,8 +181,10 @@ def test_the_previous_leg_shows_only_what_had_happened_by_the_cutoff(spark: Spar
 
     rows = build(spark, planned, flown).where("flight < 1000")
 
-    known = {row["flight"]: tuple(row[name] for name in PREVIOUS_LEG[2:]) for row in rows_of(rows, "flight", *PREVIOUS_LEG)}
-    assert known == {flight: expected for flight, (_, _, expected) in cases.items()}
+    known = rows_of(rows, "flight", *PREVIOUS_LEG[2:])
+    assert {row["flight"]: tuple(row[name] for name in PREVIOUS_LEG[2:]) for row in known} == {
+        flight: expected for flight, (_, _, expected) in cases.items()
+    }
 
 
 def test_a_previous_leg_that_is_not_due_yet_or_never_flies_has_no_outcome(spark: SparkSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def reached(dest: str, at: str, delay: int) -> Row:
     return {"origin": "ZZZ", "dest": dest, "arrived_at": at, "arrived_on": at[:10], "delay_minutes": delay}
 
 
-def build(spark: SparkSession, departed: list[Row], arrived: list[Row]) -> DataFrame:
+def build(spark: SparkSession, departed: Sequence[Row], arrived: Sequence[Row]) -> DataFrame:
     return hourly_airport_performance(frame(spark, departures, departed), frame(spark, arrivals, arrived))
 
 

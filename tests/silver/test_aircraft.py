@@ -43,12 +43,12 @@ def test_a_line_becomes_an_aircraft(spark: SparkSession) -> None:
     assert rows_of(stored(aircraft, rows)) == [SAID]
 
 
-def test_the_line_that_landed_last_comes_first(spark: SparkSession) -> None:
+def test_of_several_lines_the_one_that_landed_last_is_kept(spark: SparkSession) -> None:
     lines = [line(seats=50), line(seats=55, landed_on="2013-02-01"), line(seats=52, landed_on="2013-01-01")]
 
     rows = aircraft(frame(spark, reference_planes, lines))
 
-    assert [row["seats"] for row in rows_of(rows, "_newest_first", "seats")] == [55, 52, 50]
+    assert rows_of(stored(aircraft, rows), "tail_number", "seats") == [{"tail_number": "N10156", "seats": 55}]
 
 
 def test_broken_lines_are_rejected(spark: SparkSession) -> None:

@@ -64,9 +64,12 @@ def test_the_source_wins_over_the_supplement_and_the_newest_line_over_older_ones
 
     rows = airports(frame(spark, reference_airports, lines))
 
-    assert list(airports.write.first_by) == ["is_supplement", "_newest_first", "_file", "_line_number"]
-    in_order = rows_of(rows.where("airport = 'SJU'"), "is_supplement", "_newest_first", "name")
-    assert [row["name"] for row in in_order] == ["new", "old", "Luis Munoz Marin Intl", "Luis Munoz Marin Intl"]
+    assert rows_of(stored(airports, rows), "airport", "name", "is_supplement") == [
+        {"airport": "BQN", "name": "Rafael Hernandez Airport", "is_supplement": True},
+        {"airport": "PSE", "name": "Mercedita Airport", "is_supplement": True},
+        {"airport": "SJU", "name": "new", "is_supplement": False},
+        {"airport": "STT", "name": "Cyril E King Airport", "is_supplement": True},
+    ]
 
 
 def test_broken_lines_are_rejected_and_an_unknown_time_zone_does_not_fail_the_query(spark: SparkSession) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -27,7 +28,7 @@ SAID = {
 }
 
 
-def event(*, offset: int = 0, **said: object) -> dict[str, object]:
+def event(*, offset: int = 0, **said: Any) -> dict[str, object]:
     return {
         "value": json.dumps(SAID | said),
         "topic": "arrivals",
@@ -66,7 +67,7 @@ def test_tail_number_and_air_time_may_be_missing(spark: SparkSession) -> None:
     assert rows_of(rows, "tail_number", "air_time_minutes") == [{"tail_number": None, "air_time_minutes": None}]
 
 
-BROKEN = [
+BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"air_time_minutes": "656"}, "json_errors:equal_to"),  # null is allowed here, so the type has a rule of its own
     ({"air_time_minutes": 656.5}, "json_errors:equal_to"),
     ({"air_time_minutes": 0}, "air_time_minutes:in_range"),

@@ -28,7 +28,7 @@ def test_a_line_becomes_a_carrier(spark: SparkSession) -> None:
     assert rows_of(stored(carriers, rows)) == [{"carrier": "9E", "name": "Endeavor Air Inc."}]
 
 
-def test_the_line_that_landed_last_comes_first(spark: SparkSession) -> None:
+def test_of_several_lines_the_one_that_landed_last_is_kept(spark: SparkSession) -> None:
     lines = [
         line('{"carrier":"MQ","name":"American Eagle"}', landed_on="2012-12-31"),
         line('{"carrier":"MQ","name":"Envoy Air"}', landed_on="2013-02-01"),
@@ -37,12 +37,18 @@ def test_the_line_that_landed_last_comes_first(spark: SparkSession) -> None:
 
     rows = carriers(frame(spark, reference_airlines, lines))
 
-    assert list(carriers.write.first_by) == ["_newest_first", "_file", "_line_number"]
-    assert [row["name"] for row in rows_of(rows, "_newest_first", "name")] == [
-        "Envoy Air",
-        "American Eagle Airlines",
-        "American Eagle",
+    assert rows_of(stored(carriers, rows)) == [{"carrier": "MQ", "name": "Envoy Air"}]
+
+
+def test_a_broken_newest_line_does_not_hide_the_last_valid_one(spark: SparkSession) -> None:
+    lines = [
+        line('{"carrier":"MQ","name":"Envoy Air"}', landed_on="2013-01-01"),
+        line('{"carrier":"MQ","name":null}', landed_on="2013-02-01"),
     ]
+
+    rows = carriers(frame(spark, reference_airlines, lines))
+
+    assert rows_of(stored(carriers, rows)) == [{"carrier": "MQ", "name": "Envoy Air"}]
 
 
 def test_broken_lines_are_rejected(spark: SparkSession) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -26,7 +27,7 @@ SAID = {
 }
 
 
-def event(value: str | None = None, *, offset: int = 0, **said: object) -> dict[str, object]:
+def event(value: str | None = None, *, offset: int = 0, **said: Any) -> dict[str, object]:
     """A bronze row; what the message says can be changed field by field or as a whole."""
     return {
         "value": json.dumps(SAID | said) if value is None else value,
@@ -88,8 +89,8 @@ def test_delays_are_whole_minutes_rounded_down_and_negative_when_early(spark: Sp
 
 def test_a_flight_belongs_to_the_utc_day_on_which_it_left(spark: SparkSession) -> None:
     """19:05 in New York is 00:05 UTC of the next day; on 10 March the clocks there change, UTC does not."""
-    evening = {"scheduled_departure_at": "2013-01-01T23:55:00Z", "departed_at": "2013-01-02T00:05:00Z"}
-    spring = {
+    evening: dict[str, Any] = {"scheduled_departure_at": "2013-01-01T23:55:00Z", "departed_at": "2013-01-02T00:05:00Z"}
+    spring: dict[str, Any] = {
         "flight_date": "2013-03-10",
         "scheduled_departure_at": "2013-03-10T06:59:00Z",
         "departed_at": "2013-03-10T07:01:00Z",
@@ -108,7 +109,7 @@ def test_a_flight_belongs_to_the_utc_day_on_which_it_left(spark: SparkSession) -
     ]
 
 
-BROKEN = [
+BROKEN: list[tuple[str | dict[str, Any], str]] = [
     ("not json", "json_errors:equal_to"),
     ("", "json_errors:equal_to"),
     ("null", "json_errors:equal_to"),
@@ -186,6 +187,20 @@ def test_a_message_is_believed_up_to_thirty_days_late(spark: SparkSession) -> No
     rules = verdicts(departures, departures(frame(spark, departure_events, late)), by="_offset")
 
     assert rules == {1: [], 2: ["report_lag_seconds:in_range"], 3: [], 4: ["report_lag_seconds:in_range"]}
+
+
+def test_of_several_messages_about_a_departure_the_first_received_is_kept(spark: SparkSession) -> None:
+    at = {"first": "2013-01-01T10:17:41Z", "later": "2013-01-01T10:18:00Z"}
+    events = [
+        event(offset=3, dest="LAX") | {"timestamp": at["later"]},
+        event(offset=2, dest="IAH") | {"timestamp": at["first"]},
+        event(offset=1, dest="ORD") | {"timestamp": at["first"], "partition": 2},
+        event(offset=1, flight=None) | {"timestamp": at["first"]},
+    ]
+
+    rows = departures(frame(spark, departure_events, events))
+
+    assert rows_of(stored(departures, rows), "flight", "dest") == [{"flight": 1545, "dest": "IAH"}]
 
 
 def test_what_may_be_missing_may_be_missing(spark: SparkSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -26,7 +27,7 @@ SAID = {
 }
 
 
-def line(*, number: int = 1, event_date: str = "2013-01-01", **said: object) -> dict[str, object]:
+def line(*, number: int = 1, event_date: str = "2013-01-01", **said: Any) -> dict[str, object]:
     return {
         "line": json.dumps(SAID | said),
         "file": "timetable-2013-01-01.jsonl",
@@ -68,7 +69,7 @@ def test_an_evening_flight_leaves_on_the_next_utc_day(spark: SparkSession) -> No
     ]
 
 
-BROKEN = [
+BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"flight_date": None}, "flight_date:not_null"),
     ({"flight": "725"}, "flight:not_null"),
     ({"distance_miles": None}, "distance_miles:not_null"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -13,7 +14,7 @@ from tests.frames import broken_rules, frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 
-MEASURED = {
+MEASURED: dict[str, Any] = {
     "temperature_f": 39.02,
     "dew_point_f": 26.06,
     "humidity_percent": 59.37,
@@ -27,7 +28,7 @@ MEASURED = {
 SAID = {"airport": "EWR", "observed_at": "2013-01-01T06:00:00Z", **MEASURED}
 
 
-def line(text: str | None = None, *, number: int = 1, **said: object) -> dict[str, object]:
+def line(text: str | None = None, *, number: int = 1, **said: Any) -> dict[str, object]:
     return {
         "line": json.dumps(SAID | said) if text is None else text,
         "file": "06.jsonl",
@@ -45,7 +46,7 @@ def test_a_line_becomes_an_observation(spark: SparkSession) -> None:
 
 
 def test_whole_numbers_are_numbers_and_what_was_not_measured_is_null(spark: SparkSession) -> None:
-    nothing = dict.fromkeys(MEASURED)
+    nothing: dict[str, Any] = dict.fromkeys(MEASURED)
 
     rows = weather(frame(spark, weather_files, [line(**nothing | {"visibility_miles": 10})]))
 
@@ -53,7 +54,7 @@ def test_whole_numbers_are_numbers_and_what_was_not_measured_is_null(spark: Spar
     assert rows_of(rows, *MEASURED) == [{**nothing, "visibility_miles": 10.0}]
 
 
-BROKEN = [
+BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"airport": None}, "airport:not_null"),
     ({"airport": "EWR2"}, "airport:str_matches"),
     ({"observed_at": None}, "observed_at:not_null"),

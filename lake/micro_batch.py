@@ -1,0 +1,196 @@
+"""What a stream does with one micro-batch: drop days that are not its own -> enforce -> write -> receipt.
+
+The same enforce -> write path as batch. All of it happens under the table's lock, and the frontier is read under it too:
+whoever takes the lock once after publishing `closing` knows that no micro-batch is left that has not seen it. Every step
+carries a transaction id, so that a micro-batch which is repeated after a crash writes only what is missing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame
+
+from lake.commits import Commit
+from lake.days import Days
+from lake.enforce import Counts, Enforced, enforce
+from lake.failpoints import failpoint
+from lake.frontier import LAST_DAY, Frontier, FrontierTable
+from lake.generation import StreamPlan, step_txn
+from lake.progress import MicroBatch, record_micro_batch
+from lake.store import DeltaStore, Txn
+from lake.table import Append, InsertNew, Table
+
+__all__ = ["MicroBatchWriter", "Stopped"]
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
+    """The process is ending: a micro-batch that had not begun to write does not begin."""
+
+
+@dataclass
+class MicroBatchWriter:
+    """Writes the micro-batches of one query; what foreachBatch calls.
+
+    Attributes:
+        plan: of the table.
+        store: where it is.
+        frontier: who owns a day.
+        generation: of the table's stream.
+        redelivers: whether a source may give a message twice to one checkpoint.
+        stopping: set when no further micro-batch shall begin.
+        on_receipt: told of each finished micro-batch.
+        compact_every: micro-batches between two compactions of the open days; 0 for never.
+        guard: held while a micro-batch is written.
+        failure: the error that ended the query, as it was raised here.
+    """
+
+    plan: StreamPlan
+    store: DeltaStore
+    frontier: FrontierTable
+    generation: int
+    redelivers: bool
+    stopping: threading.Event
+    on_receipt: Callable[[MicroBatch], None]
+    compact_every: int = 100
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    failure: BaseException | None = None
+
+    @property
+    def table(self) -> Table:
+        """The table that it writes."""
+        return self.plan.table
+
+    def __call__(self, rows: DataFrame, batch_id: int) -> None:
+        """Write one micro-batch."""
+        try:
+            with self.guard, self.store.lock(self.table.full_name):
+                if self.stopping.is_set():
+                    raise Stopped
+                state = self.frontier.state()
+                assert state is not None, "a stream runs only on days that were claimed"
+                receipt = self._write(rows, batch_id, state)
+                self._compact(batch_id, state)
+            self._record(receipt)
+            failpoint("before_checkpoint", self.table.full_name)
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
+        started = time.monotonic()
+        first_day = state.first_writable_day(self.table)
+        partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+        enforced = enforce(self.table, self._own_days(rows, first_day), None, partitions=partitions)
+        written = self._write_kept if self.plan.is_stateful else self._write_observed
+        counts = written(enforced, rows, batch_id, first_day)
+        version = self.store.version(self.table)
+        seconds = round(time.monotonic() - started, 3)
+        table = self.table.full_name
+        return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
+
+    def _own_days(self, rows: DataFrame, first_day: date) -> DataFrame:
+        """The rows of days that the stream may write; a rejected row goes with the day under which it is filed.
+
+        Bronze keeps whatever it reads, since nobody else would.
+        """
+        if isinstance(self.table.write, Append) or self.table.day is None:
+            return rows
+        day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
+        return rows.where(F.coalesce(day >= F.lit(first_day), F.lit(True)))
+
+    def _write_observed(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
+        """One job writes and counts; rejected rows cost another."""
+        txn = self._txn("write", batch_id)
+        if self.store.is_committed(self.store.path(self.table), txn):
+            counts = sum(enforced.counts_by_day().values(), Counts())
+        else:
+            commit = self._commit(enforced.accepted(fail_on_reject=self._fails), rows, first_day, txn)
+            counts = _inserted(enforced.observed(), commit)
+        self._quarantine(enforced, counts, batch_id, first_day)
+        return counts
+
+    def _write_kept(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
+        """Compute the rows once, since each computation would update the state; then count, and write if there are any.
+
+        Every second micro-batch of a query with state only moves its watermark and has no rows.
+        """
+        kept = replace(enforced, flagged=enforced.flagged.persist())
+        try:
+            counts = sum(kept.counts_by_day().values(), Counts())
+            txn = self._txn("write", batch_id)
+            is_due = counts.rows_in > 0 or batch_id == 0
+            if is_due and not self.store.is_committed(self.store.path(self.table), txn):
+                commit = self._commit(kept.accepted(fail_on_reject=self._fails), rows, first_day, txn)
+                counts = _inserted(counts, commit) if isinstance(self.table.write, InsertNew) else counts
+            self._quarantine(kept, counts, batch_id, first_day)
+        finally:
+            kept.flagged.unpersist()
+        return counts
+
+    def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
+        """The first micro-batch of a generation replaces the open days, later ones add to them. Bronze only ever adds."""
+        table, store, metadata = self.table, self.store, self._metadata(txn.version)
+        if isinstance(table.write, Append):
+            if txn.version and not self.redelivers:
+                return store.append(table, accepted, txn, metadata)
+            return store.insert_new(table, accepted, self._landing_days(rows), txn, metadata)
+        open_days = [Days(first_day, LAST_DAY)]
+        if txn.version == 0:
+            return store.replace(table, accepted, open_days, metadata, txn=txn)
+        merge = store.insert_new if isinstance(table.write, InsertNew) else store.upsert
+        return merge(table, accepted, open_days, txn, metadata)
+
+    def _landing_days(self, rows: DataFrame) -> Sequence[Days]:
+        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice."""
+        days = {row[0] for row in rows.select(self.table.day or "").distinct().collect()}
+        return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
+
+    def _quarantine(self, enforced: Enforced, counts: Counts, batch_id: int, first_day: date) -> None:
+        table, store = self.table, self.store
+        txn = self._txn("quarantine", batch_id)
+        replaces = batch_id == 0 and not isinstance(table.write, Append)
+        if not counts.rejected:
+            if replaces:
+                store.clear_quarantine(table, [Days(first_day, LAST_DAY)])
+        elif not store.is_committed(store.quarantine_path(table), txn):
+            if replaces:
+                store.replace_quarantine(table, enforced.rejected(), [Days(first_day, LAST_DAY)], txn=txn)
+            else:
+                store.append_quarantine(table, enforced.rejected(), txn)
+
+    def _compact(self, batch_id: int, state: Frontier) -> None:
+        """Join small files of the open days between two micro-batches: nobody else may write them."""
+        if self.compact_every and batch_id and batch_id % self.compact_every == 0:
+            self.store.compact(self.table, Days(state.first_writable_day(self.table), LAST_DAY))
+
+    def _record(self, receipt: MicroBatch) -> None:
+        if receipt.counts.rows_in:
+            record_micro_batch(self.store, receipt)
+        self.on_receipt(receipt)
+
+    def _txn(self, step: str, batch_id: int) -> Txn:
+        return step_txn(self.table, step, self.generation, batch_id)
+
+    def _metadata(self, batch_id: int) -> dict[str, Any]:
+        return {
+            "follow": self.table.full_name,
+            "generation": self.generation,
+            "batch": batch_id,
+            "code_version": self.table.code_version,
+        }
+
+    @property
+    def _fails(self) -> bool:
+        return self.table.policy == "fail"
+
+
+def _inserted(counts: Counts, commit: Commit) -> Counts:
+    """A row whose key the table held already is a duplicate too."""
+    return replace(counts, rows_out=commit.rows, duplicates=counts.duplicates + counts.rows_out - commit.rows)

@@ -1,0 +1,368 @@
+"""Follow: run tables as streams, from the same declarations as batch.
+
+One process, one query per table. Every transform runs unchanged: only the edges differ, which read as a stream, add the
+declared watermarks and write each micro-batch. Queries start upstream first, each after its inputs have written what they
+can, so that the first micro-batch of a generation sees all open days at once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import PySparkException, StreamingQueryException
+from pyspark.sql import DataFrame
+from pyspark.sql.streaming.query import StreamingQuery
+
+from lake.days import Days, utc_day
+from lake.enforce import Counts
+from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked
+from lake.feed import TopicFeed, TopicSource
+from lake.frontier import (
+    Frontier,
+    FrontierTable,
+    is_followable,
+    seal,
+    seal_pending,
+    sealable_before,
+    stream_reads,
+    with_streamed_upstream,
+)
+from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
+from lake.lease import lease, record_jvm
+from lake.micro_batch import MicroBatchWriter
+from lake.progress import MicroBatch, StreamStatus, write_status
+from lake.store import DeltaStore
+from lake.table import Read, Table
+
+__all__ = ["Followed", "follow", "release"]
+
+_STREAM_CONF = {
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+    # Each micro-batch saves what changed instead of a snapshot: as fast as the default, and it survives large state.
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    # Seven idle queries that look for news every 10 ms keep a core busy.
+    "spark.sql.streaming.pollingDelay": "200ms",
+}
+_POLL_SECONDS = 0.5
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a call of `follow` did.
+
+    Attributes:
+        counts: rows by table; rows in = rows out + rejected + duplicates.
+        frontier: where it ended.
+    """
+
+    counts: Mapping[str, Counts]
+    frontier: Frontier
+
+
+@dataclass
+class _Stream:
+    """One query: how to start it, and what it does with its micro-batches."""
+
+    plan: StreamPlan
+    writer: MicroBatchWriter
+    status: StreamStatus
+    rows: DataFrame
+    checkpoint: Path
+    query: StreamingQuery | None = None
+
+    @property
+    def name(self) -> str:
+        return self.plan.table.full_name
+
+    def start(self, *, drain: bool) -> None:
+        """Start the query; `drain`: it ends when it has read what there is."""
+        writer = self.rows.writeStream.queryName(self.name).outputMode(self.plan.output_mode)
+        writer = writer.option("checkpointLocation", str(self.checkpoint)).foreachBatch(self.writer)
+        self.status.state = "running"
+        try:
+            self.query = (writer.trigger(availableNow=True) if drain else writer).start()
+        except PySparkException as error:
+            raise self.broken(error) from error
+
+    def check(self) -> None:
+        """Raise what ended the query, if an error did."""
+        if self.query is not None and (error := self.query.exception()) is not None:
+            raise self.broken(error) from error
+
+    def broken(self, error: BaseException) -> LakeError:
+        """The error to show: one of ours as it was raised in the micro-batch, else what Spark says."""
+        cause = self.writer.failure or error
+        self.status.state, self.status.last_error = "failed", _first_lines(cause)
+        if isinstance(cause, LakeError):
+            return cause
+        return StreamBroken(self.name, _first_lines(cause), str(self.checkpoint))
+
+    def stop(self) -> None:
+        """Let the running micro-batch finish, then end the query."""
+        if self.query is not None and self.query.isActive:
+            with self.writer.guard:
+                self.query.stop()
+        if self.status.state == "running":
+            self.status.state = "stopped"
+
+
+def _first_lines(error: BaseException, limit: int = 600) -> str:
+    return f"{type(error).__name__}: {error}".strip()[:limit]
+
+
+def follow(
+    tables: Iterable[Table],
+    store: DeltaStore,
+    frontier: FrontierTable,
+    *,
+    home: Path,
+    source: TopicSource | None = None,
+    until_idle: bool = False,
+    stop: threading.Event | None = None,
+    new_generation: Collection[str] = (),
+    since: date | None = None,
+    now: Callable[[], datetime] = _utc_now,
+    on_receipt: Callable[[MicroBatch], None] | None = None,
+) -> Followed:
+    """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
+
+    Args:
+        tables: what to follow.
+        store: where the tables are.
+        frontier: who owns a day. Days that nobody claimed before are claimed.
+        home: checkpoints go to `home/checkpoints`, the status of each query to `home/streams`.
+        source: where topics are read from; by default the archives in the landing folder.
+        until_idle: read what there is and return; else run until `stop` is set.
+        stop: set it to end after the running micro-batches.
+        new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
+        since: on the first claim, the first landing day and open day to follow.
+        now: the clock by which a silent feed is idle.
+        on_receipt: told of every finished micro-batch, from the query's thread.
+
+    Raises:
+        NotAStream: a table runs in batch only.
+        AlreadyFollowed: another process runs the streams.
+        StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
+    """
+    followed = _followable(tables)
+    with lease(store.locks):
+        record_jvm(store.locks, start=lambda: _configure(store))
+        driver = _Driver(
+            frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt or (lambda _: None)
+        )
+        with driver.queries(new_generation, since):
+            driver.drain()
+            if not until_idle:
+                driver.run()
+        return driver.followed()
+
+
+def release(frontier: FrontierTable) -> Frontier | None:
+    """Hand every day back to batch. The next `follow` claims what is open then, and begins anew.
+
+    Raises:
+        AlreadyFollowed: a process runs the streams.
+    """
+    with lease(frontier.store.locks):
+        state = seal_pending(frontier)
+        if state is None:
+            return None
+        return frontier.change(lambda now: replace(now or state, claimed=frozenset()), "release")
+
+
+def _followable(tables: Iterable[Table]) -> list[Table]:
+    asked = list(tables)
+    for table in asked:
+        if not is_followable(table):
+            raise NotAStream(table.full_name, [other.full_name for other in asked if is_followable(other)])
+    return with_streamed_upstream(asked)
+
+
+def _configure(store: DeltaStore) -> None:
+    for name, value in _STREAM_CONF.items():
+        store.spark.conf.set(name, value)
+
+
+@dataclass
+class _Driver:
+    frontier: FrontierTable
+    tables: Sequence[Table]
+    home: Path
+    source: TopicSource
+    asked_to_stop: threading.Event
+    now: Callable[[], datetime]
+    on_receipt: Callable[[MicroBatch], None]
+    streams: list[_Stream] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    counts: dict[str, Counts] = field(default_factory=dict)
+
+    @property
+    def store(self) -> DeltaStore:
+        return self.frontier.store
+
+    @contextmanager
+    def queries(self, new_generation: Collection[str], since: date | None) -> Iterator[None]:
+        """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
+        seal_pending(self.frontier)
+        plans = [plan_stream(table, self.store.spark) for table in self.tables]
+        checkpoints = Checkpoints(self.home / "checkpoints")
+        state = begin_generations(
+            self.frontier, plans, checkpoints, asked=new_generation, since=since, today=utc_day(self.now())
+        )
+        self._create_tables()
+        self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
+        try:
+            yield
+        finally:
+            self._stop()
+
+    def drain(self) -> None:
+        """Read what there is, upstream first, and again as long as more has landed meanwhile."""
+        levels = list(_levels(self.streams))
+        while not self.asked_to_stop.is_set():
+            for level in levels:
+                self._drain_level(level)
+            self._seal(at_end=True)
+            before = sum((self.counts[stream.name] for stream in levels[0]), Counts())
+            self._drain_level(levels[0])
+            if sum((self.counts[stream.name] for stream in levels[0]), Counts()) == before:
+                return
+
+    def run(self) -> None:
+        """Run all queries until asked to stop or one fails."""
+        for stream in self.streams:
+            stream.start(drain=False)
+        sealed_after = -1
+        while not self.asked_to_stop.wait(_POLL_SECONDS):
+            for stream in self.streams:
+                stream.check()
+                self._note_progress(stream)
+            batches = sum(stream.status.batches for stream in self.streams)
+            if batches != sealed_after:
+                sealed_after = batches
+                self._seal(at_end=False)
+
+    def followed(self) -> Followed:
+        state = self.frontier.state()
+        assert state is not None
+        return Followed(self.counts, state)
+
+    def _stream(self, plan: StreamPlan, checkpoints: Checkpoints, state: Frontier) -> _Stream:
+        table, generation = plan.table, state.generations[plan.table.full_name]
+        first_day = state.first_writable_day(table)
+        status = StreamStatus(
+            table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat()
+        )
+        self.counts[table.full_name] = Counts()
+        writer = MicroBatchWriter(
+            plan,
+            self.store,
+            self.frontier,
+            generation,
+            redelivers=self.source.redelivers,
+            stopping=self.stopping,
+            on_receipt=lambda receipt: self._count(receipt, status),
+        )
+        frames = [self._frame(read, table, first_day) for read in table.reads]
+        return _Stream(plan, writer, status, table(*frames), checkpoints.folder(plan, generation))
+
+    def _frame(self, read: Read, table: Table, first_day: date) -> DataFrame:
+        source = read.source
+        if isinstance(source, TopicFeed):
+            return self.source.read_topic(self.store.spark, source, first_day)
+        assert isinstance(source, Table), f"{table.full_name} reads the file feed {read.name}: not followable"
+        first_read = read.selected(Days.of(first_day)).start
+        if read not in stream_reads(table):
+            return self.store.read_current(source, first_read)
+        rows = self.store.read_stream(source, first_read)
+        if source.event_time is None or source.lateness is None:
+            return rows
+        return rows.withWatermark(source.event_time, f"{int(source.lateness.total_seconds())} seconds")
+
+    def _create_tables(self) -> None:
+        """A query needs its inputs to exist; a new one holds no rows."""
+        inputs = [read.source for table in self.tables for read in table.reads if isinstance(read.source, Table)]
+        for table in {*self.tables, *inputs}:
+            with self.store.lock(table.full_name):
+                self.store.create(table)
+
+    def _drain_level(self, level: Sequence[_Stream]) -> None:
+        for stream in level:
+            if not self.asked_to_stop.is_set():
+                stream.start(drain=True)
+        for stream in level:
+            self._await(stream)
+
+    def _await(self, stream: _Stream) -> None:
+        query = stream.query
+        while query is not None and not self.asked_to_stop.is_set():
+            try:
+                is_over = query.awaitTermination(_POLL_SECONDS)
+            except StreamingQueryException as error:
+                raise stream.broken(error) from error
+            self._note_progress(stream)
+            if is_over:
+                return
+
+    def _seal(self, *, at_end: bool) -> None:
+        feeds = [r.source.name for table in self.tables for r in table.reads if isinstance(r.source, TopicFeed)]
+        ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
+        before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
+        try:
+            seal(self.frontier, self.tables, before)
+        except TableLocked:
+            return  # a long refresh holds a table; the seal is begun, and the next call finishes it
+
+    def _is_at_end(self, feed: str) -> bool:
+        readers = [s for s in self.streams if any(isinstance(r.source, TopicFeed) and r.name == feed for r in s.plan.table.reads)]
+        return all(s.query is not None and not s.query.status["isDataAvailable"] for s in readers)
+
+    def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
+        status.add(receipt)
+        self.counts[receipt.table] += receipt.counts
+        write_status(self.home / "streams", status)
+        self.on_receipt(receipt)
+
+    def _note_progress(self, stream: _Stream) -> None:
+        progress: Any = stream.query.lastProgress if stream.query is not None else None
+        if not progress:
+            return
+        event_time = progress["eventTime"] or {}
+        stream.status.watermark = event_time.get("watermark", stream.status.watermark)
+        newest = event_time.get("max")
+        if newest:
+            stream.status.newest_event_at = newest
+            stream.status.lag_seconds = round((self.now() - datetime.fromisoformat(newest)).total_seconds(), 1)
+        for read, part in zip(stream_reads(stream.plan.table), progress["sources"], strict=False):
+            if isinstance(read.source, TopicFeed):
+                stream.status.lag_messages = self.source.lag(read.source, part)
+        write_status(self.home / "streams", stream.status)
+
+    def _stop(self) -> None:
+        self.stopping.set()
+        for stream in self.streams:
+            stream.stop()
+            write_status(self.home / "streams", stream.status)
+
+
+def _levels(streams: Sequence[_Stream]) -> Iterator[list[_Stream]]:
+    """Queries that do not read each other, upstream first."""
+    depth: dict[str, int] = {}
+    for stream in streams:
+        sources = [read.source for read in stream_reads(stream.plan.table) if isinstance(read.source, Table)]
+        depth[stream.name] = max((depth[source.full_name] + 1 for source in sources), default=0)
+    for level in range(max(depth.values(), default=-1) + 1):
+        yield [stream for stream in streams if depth[stream.name] == level]
