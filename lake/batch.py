@@ -20,9 +20,10 @@ from lake.days import Days
 from lake.enforce import Counts, Enforced, day_within, enforce
 from lake.errors import ContractBroken, DeclarationError
 from lake.feed import Feed
+from lake.frontier import FrontierTable
 from lake.ledger import Entry, Ledger, Outcome
 from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.table import Append, Read, Table
 
 __all__ = ["Receipt", "refresh"]
 
@@ -112,6 +113,7 @@ def refresh(
         The receipt; days of a `fail` table that broke the contract are in `failed_days` and were not written.
 
     Raises:
+        DayIsOpen: streams own one of the days; nothing was written.
         RowsOutsideDays: the transform gave rows of other days; nothing was written.
         SchemaDrift: the transform's or the stored columns are not those of the contract.
         TableLocked: another process kept writing the table.
@@ -120,9 +122,15 @@ def refresh(
         raise DeclarationError(table.full_name, "it has days, and none were asked for", "name days, as A..B")
     with store.lock(table.full_name):
         wanted = days if table.day else None
+        # Under the lock: a seal or a claim is complete only when it has had this lock too.
+        frontier = FrontierTable(store).state() if wanted is not None else None
+        if frontier is not None and wanted is not None:
+            frontier.refuse_open(table, wanted)
         work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id)
         enforced = _enforced(work)
-        if unless_equal and store.version(table) is not None:
+        if frontier is not None and frontier.was_followed(table) and isinstance(table.write, Append):
+            receipt = _add_to_bronze(work, enforced)
+        elif unless_equal and store.version(table) is not None:
             receipt = _replace_what_differs(work, enforced)
         elif table.policy == "fail":
             receipt = _replace_good_days(work, enforced)
@@ -154,7 +162,9 @@ def _enforced(work: _Work) -> Enforced:
 def _read(work: _Work, read: Read) -> DataFrame:
     source, store = read.source, work.store
     if isinstance(source, Feed):
-        return store.landing.read(store.spark, source, [date.fromisoformat(d) for d in work.inputs[f"feed:{read.name}"]])
+        return store.landing.read(
+            store.spark, source, [date.fromisoformat(d) for d in work.inputs[f"feed:{read.name}"]]
+        )
     days = read.selected(work.days) if work.days is not None and source.day else None
     return store.read(source, days, version=work.inputs[source.full_name])
 
@@ -171,6 +181,20 @@ def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
     rules = _quarantine(work, enforced, total)
     _check_conservation(work, counts, total, sum(written.values()))
     return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), rules, commit.version)
+
+
+def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
+    """Write the accepted rows that bronze does not hold; what it holds stays.
+
+    Once a stream has filled a table, its rows of a day need not be in that day's archive: replacing would lose them.
+    """
+    assert work.table.day is not None
+    commit = work.store.insert_new(work.table, enforced.accepted(), work.ranges or [], None, _metadata(work))
+    counts = enforced.counts_by_day()
+    rules = _quarantine(work, enforced, enforced.observed())
+    added = commit.days(work.table.day)
+    outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
+    return _receipt(work, counts, outcomes, rules, commit.version)
 
 
 def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:

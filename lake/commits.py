@@ -165,7 +165,7 @@ class Log:
 
 def _parse(version: int, content: bytes) -> Commit:
     actions = [json.loads(line) for line in content.splitlines() if line.strip()]
-    info = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     added: Counter[Partition] = Counter()
     touched: set[Partition] = set()
     for action in actions:

@@ -26,8 +26,8 @@ from lake.errors import CannotCompile, SchemaDrift
 __all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_contract"]
 
 
-class Contract(DataFrameModel):
-    """Base of every contract. Fields read like the table:
+class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
+    """Base of every contract, whose fields read like the table.
 
     `carrier: T.StringType = Field(description="IATA carrier code", str_length={"min_value": 2, "max_value": 2})`
 
@@ -42,8 +42,8 @@ def _in_range(stats: Mapping[str, Any]) -> Verdict:
     low, high = stats["min_value"], stats["max_value"]
 
     def inside(value: Column) -> Column:
-        above = value >= low if stats.get("include_min", True) else value > low
-        below = value <= high if stats.get("include_max", True) else value < high
+        above: Column = value >= low if stats.get("include_min", True) else value > low
+        below: Column = value <= high if stats.get("include_max", True) else value < high
         return above & below
 
     return inside
@@ -146,10 +146,7 @@ class CompiledContract:
         """The stored schema as Arrow, comments in the fields' metadata; creates the Delta table without a JVM."""
         plain = to_arrow_schema(self.schema, timezone="UTC")
         return pa.schema(
-            [
-                pa.field(c.name, plain.field(c.name).type, c.nullable, {"comment": c.description})
-                for c in self.stored
-            ]
+            [pa.field(c.name, plain.field(c.name).type, c.nullable, {"comment": c.description}) for c in self.stored]
         )
 
     def column(self, name: str) -> ContractColumn | None:
@@ -181,7 +178,7 @@ class CompiledContract:
             raise SchemaDrift(table=table, expected=expected, found=found)
 
 
-def compile_contract(contract: type[DataFrameModel]) -> CompiledContract:
+def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
     """Compile a pandera model to Spark expressions.
 
     Raises:
@@ -192,9 +189,7 @@ def compile_contract(contract: type[DataFrameModel]) -> CompiledContract:
     rules: list[Rule] = []
     for name, column in schema.columns.items():
         stored = bool((column.metadata or {}).get("stored", True))
-        columns.append(
-            ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored)
-        )
+        columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
         if not column.nullable:
             rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
         rules.extend(_compile_check(contract.__name__, name, check) for check in column.checks)

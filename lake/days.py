@@ -46,7 +46,7 @@ def utc_day(at: datetime) -> date:
 class Days:
     """A half-open range of calendar days: `start` is in it, `end` is not.
 
-    Iterating gives dates in order; `len`, `in` and `bool` work as expected; `str` gives `A..B` with B the last day in it.
+    Iterating gives dates in order; `len`, `in` and `bool` work as expected; `str` gives `A..B`, both days included.
     """
 
     start: date

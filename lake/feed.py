@@ -200,5 +200,3 @@ def _landing_day(folder: Path) -> date | None:
         return parse_day(folder.name.removeprefix("landed_on="))
     except BadDay:
         return None
-
-

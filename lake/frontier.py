@@ -111,6 +111,23 @@ class Frontier:
         after_closing = self.closing + timedelta(days=1) if self.closing else self.first_open
         return self._first_day(table, max(self.first_open, after_closing))
 
+    def was_followed(self, table: Table) -> bool:
+        """Whether a stream has ever written the table."""
+        return table.full_name in self.generations
+
+    def first_early_day(self, table: Table) -> date | None:
+        """The first day of any table, followed or not, that depends on an open day; None where none does.
+
+        From there on its rows are early: a table that batch computes from open days is worth computing once they are
+        sealed.
+        """
+        days = [self.first_open_day(table)]
+        for read in table.reads:
+            if isinstance(read.source, Table) and not isinstance(read.source.write, Append):
+                first = self.first_early_day(read.source)
+                days.append(first and first - timedelta(days=read.after if read.is_widened else 0))
+        return min((day for day in days if day is not None), default=None)
+
     def batch_days(self, table: Table, days: Days) -> Days:
         """Of these days, those that batch owns."""
         first = self.first_open_day(table)

@@ -1,8 +1,8 @@
 """What a stream does with one micro-batch: drop days that are not its own -> enforce -> write -> receipt.
 
-The same enforce -> write path as batch. All of it happens under the table's lock, and the frontier is read under it too:
-whoever takes the lock once after publishing `closing` knows that no micro-batch is left that has not seen it. Every step
-carries a transaction id, so that a micro-batch which is repeated after a crash writes only what is missing.
+The same enforce -> write path as batch. All of it happens under the table's lock, and the frontier is read under it
+too: whoever takes the lock once after publishing `closing` knows that no micro-batch is left that has not seen it.
+Every step carries a transaction id, so that a micro-batch which is repeated after a crash writes only what is missing.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class MicroBatchWriter:
         return counts
 
     def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
-        """The first micro-batch of a generation replaces the open days, later ones add to them. Bronze only ever adds."""
+        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
         table, store, metadata = self.table, self.store, self._metadata(txn.version)
         if isinstance(table.write, Append):
             if txn.version and not self.redelivers:

@@ -101,13 +101,15 @@ class Survey:
         return TableState(table, entries, missing, stale)
 
     def _expected(self, table: Table) -> set[Day]:
-        """The days that some input holds rows for; a later day of the first input may be all that an earlier day has."""
+        """The days that some input holds rows for, and those that only a later day of the first input gives rows to."""
         if table.day is None:
             return {None} if any(self._source_days(read) for read in table.reads) else set()
         found = {day for read in table.reads for day in self._source_days(read)}
         first = table.reads[0]
         if first.is_widened:
-            found |= {earlier for day in tuple(self._source_days(first)) for earlier in Days.of(day).widen(before=first.after)}
+            found |= {
+                earlier for day in tuple(self._source_days(first)) for earlier in Days.of(day).widen(before=first.after)
+            }
         return {day for day in found if day in self.calendar}
 
     def _source_days(self, read: Read) -> set[date]:
@@ -131,7 +133,9 @@ class Survey:
         days = [None] if day is None or read.source.day is None else list(read.selected(Days.of(day)))
         newer = [self._newest_touch(read.source, source_day) for source_day in days]
         newest = max((version for version in newer if version is not None), default=-1)
-        return f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
+        return (
+            f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
+        )
 
     def _landing_changed(self, feed: Feed, day: Day, entry: Entry) -> str | None:
         landing = self.store.landing
@@ -229,7 +233,9 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]]) -> list[Step]:
         if not days:
             continue
         ranges = _ranges(days)
-        first = max((place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0)
+        first = max(
+            (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
+        )
         index = next((i for i in range(first, len(groups)) if groups[i][0] == ranges), len(groups))
         if index == len(groups):
             groups.append((ranges, []))

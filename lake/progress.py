@@ -1,7 +1,7 @@
 """What streams leave behind besides rows: a receipt per micro-batch, and one small status file per query.
 
 The receipts are a Delta table, `lake/micro_batches`; a micro-batch that was repeated after a crash has two, and the
-newest counts. The status file says how the query is doing now; `lakehouse status` and the sensors read it. Needs no JVM.
+newest counts. The status file says how the query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ class DeltaStore:
     def is_committed(self, path: str, txn: Txn) -> bool:
         """Whether this step, or the same step of a later micro-batch, was committed; needs no JVM."""
         try:
-            stored = DeltaTable(self.log(path).location, storage_options=dict(self.storage_options), without_files=True)
+            stored = DeltaTable(self.log(path).location, storage_options=dict(self.storage_options))
         except TableNotFoundError:
             return False
         newest = stored.transaction_version(txn.app_id)

@@ -1,8 +1,8 @@
 """Follow: run tables as streams, from the same declarations as batch.
 
 One process, one query per table. Every transform runs unchanged: only the edges differ, which read as a stream, add the
-declared watermarks and write each micro-batch. Queries start upstream first, each after its inputs have written what they
-can, so that the first micro-batch of a generation sees all open days at once.
+declared watermarks and write each micro-batch. Queries start upstream first, each after its inputs have written what
+they can, so that the first micro-batch of a generation sees all open days at once.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _STREAM_CONF = {
     "spark.sql.streaming.pollingDelay": "200ms",
 }
 _POLL_SECONDS = 0.5
+_AWAIT_SECONDS = 1
 
 
 def _utc_now() -> datetime:
@@ -160,9 +161,7 @@ def follow(
     followed = _followable(tables)
     with lease(store.locks):
         record_jvm(store.locks, start=lambda: _configure(store))
-        driver = _Driver(
-            frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt or (lambda _: None)
-        )
+        driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         with driver.queries(new_generation, since):
             driver.drain()
             if not until_idle:
@@ -204,7 +203,7 @@ class _Driver:
     source: TopicSource
     asked_to_stop: threading.Event
     now: Callable[[], datetime]
-    on_receipt: Callable[[MicroBatch], None]
+    on_receipt: Callable[[MicroBatch], None] | None
     streams: list[_Stream] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, Counts] = field(default_factory=dict)
@@ -310,7 +309,7 @@ class _Driver:
         query = stream.query
         while query is not None and not self.asked_to_stop.is_set():
             try:
-                is_over = query.awaitTermination(_POLL_SECONDS)
+                is_over = query.awaitTermination(_AWAIT_SECONDS)
             except StreamingQueryException as error:
                 raise stream.broken(error) from error
             self._note_progress(stream)
@@ -318,7 +317,7 @@ class _Driver:
                 return
 
     def _seal(self, *, at_end: bool) -> None:
-        feeds = [r.source.name for table in self.tables for r in table.reads if isinstance(r.source, TopicFeed)]
+        feeds = [name for table in self.tables for name in _feeds(table)]
         ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
         before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
         try:
@@ -327,14 +326,15 @@ class _Driver:
             return  # a long refresh holds a table; the seal is begun, and the next call finishes it
 
     def _is_at_end(self, feed: str) -> bool:
-        readers = [s for s in self.streams if any(isinstance(r.source, TopicFeed) and r.name == feed for r in s.plan.table.reads)]
-        return all(s.query is not None and not s.query.status["isDataAvailable"] for s in readers)
+        readers = [s.query for s in self.streams if feed in _feeds(s.plan.table)]
+        return all(query is not None and not query.status["isDataAvailable"] for query in readers)
 
     def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
         status.add(receipt)
         self.counts[receipt.table] += receipt.counts
         write_status(self.home / "streams", status)
-        self.on_receipt(receipt)
+        if self.on_receipt is not None:
+            self.on_receipt(receipt)
 
     def _note_progress(self, stream: _Stream) -> None:
         progress: Any = stream.query.lastProgress if stream.query is not None else None
@@ -356,6 +356,10 @@ class _Driver:
         for stream in self.streams:
             stream.stop()
             write_status(self.home / "streams", stream.status)
+
+
+def _feeds(table: Table) -> list[str]:
+    return [read.source.name for read in table.reads if isinstance(read.source, TopicFeed)]
 
 
 def _levels(streams: Sequence[_Stream]) -> Iterator[list[_Stream]]:

@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import pyspark.sql.types as T
 from pandera.pyspark import DataFrameModel
@@ -205,15 +205,15 @@ def _modules_used(module: ModuleType) -> Iterator[ModuleType]:
     package = module.__name__.partition(".")[0]
     for thing in vars(module).values():
         home = sys.modules.get(getattr(thing, "__module__", "") or "")
-        if callable(thing) and not isinstance(thing, Table) and home is not None and home is not module:
-            if home.__name__.partition(".")[0] == package:
-                yield home
+        is_other = home is not None and home is not module and not isinstance(thing, Table)
+        if is_other and callable(thing) and home is not None and home.__name__.partition(".")[0] == package:
+            yield home
 
 
 def table(
     *,
     reads: Sequence[Table | Feed | Read],
-    contract: type[DataFrameModel],
+    contract: type[DataFrameModel[Any]],
     key: Sequence[str],
     day: str | None,
     write: Write,
@@ -328,7 +328,10 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
             yield f"the key column {name} is nullable", "drop nullable=True; a key is always known"
     if declared.day and not {declared.day, declared.day_of} & set(declared.key):
         # A key seen at 23:58 and 00:02 would give two rows day by day and one in a range.
-        yield "could hold one key on two days", "put the day into the key, or name in day_of the key column it follows from"
+        yield (
+            "could hold one key on two days",
+            "put the day into the key, or name in day_of the key column it follows from",
+        )
     for name in declared.partition_columns:
         found = contract.column(name)
         if name not in stored or found is None or found.nullable or not isinstance(found.dtype, T.DateType):

@@ -58,7 +58,11 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _read(read: Read) -> str:
-    around = [f"{days} day{'s' if days > 1 else ''} {word}" for days, word in ((read.before, "before"), (read.after, "after")) if days]
+    around = [
+        f"{days} day{'s' if days > 1 else ''} {word}"
+        for days, word in ((read.before, "before"), (read.after, "after"))
+        if days
+    ]
     name = read.source.full_name if isinstance(read.source, Table) else f"feed {read.name}"
     return f"{name} ({', '.join(around)})" if around else name
 

@@ -75,12 +75,14 @@ class Inspection:
 
     Attributes:
         days: the days that a run has just written; None where nobody says (or the table has no days).
+        ledger: the newest ledger entry of each day, where the caller has read them already.
     """
 
     table: Table
     store: DeltaStore
     settings: Settings
     days: Days | None = None
+    ledger: Mapping[Day, Entry] | None = None
 
     def judge(self, check: str) -> Verdict:
         """The verdict of one of `CHECKS`."""
@@ -93,9 +95,9 @@ class Inspection:
         return verdicts[check]()
 
     @cached_property
-    def entries(self) -> dict[Day, Entry]:
+    def entries(self) -> Mapping[Day, Entry]:
         """The newest ledger entry of each day."""
-        return Ledger(self.store).latest(self.table.full_name)
+        return Ledger(self.store).latest(self.table.full_name) if self.ledger is None else self.ledger
 
     def key_unique(self) -> Verdict:
         """Count the keys themselves; file statistics would only repeat what the writer believed."""

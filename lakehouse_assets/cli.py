@@ -29,15 +29,16 @@ commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="A lakehouse whose tables run as a daily partition, as a backfill of years and as a stream, with the same rows.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the machine lacks something, 75 try again later, 130 stopped.",
+    help="A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again later, 130 stopped.",
 )
 _WIDTH = None if sys.stdout.isatty() else 140
 out = Console(highlight=False, width=_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 TableNames = Annotated[
-    list[str] | None, typer.Argument(help="Tables as layer.name, a layer, or a name that only one table has. All if none.")
+    list[str] | None,
+    typer.Argument(help="Tables as layer.name, a layer, or a name that only one table has. All if none."),
 ]
 DayRange = Annotated[str | None, typer.Option("--days", help="A day 2013-01-31, or a range 2013-01-01..2013-01-31.")]
 
@@ -55,7 +56,7 @@ def app() -> None:
         sys.exit(_exit_code(error))
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
+def _stop(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -73,7 +74,9 @@ def _escape(text: str) -> str:
 
 @commands.command()
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Keep what an earlier demo left, instead of starting over.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep what an earlier demo left, instead of starting over.")
+    ] = False,
 ) -> None:
     """Replay January 2013, fill all tables, deliver messages late, repair just those days, and show the results."""
     from lakehouse_assets.demo import run_demo
@@ -101,7 +104,9 @@ def doctor() -> None:
 @commands.command()
 def replay(
     days: DayRange = None,
-    source: Annotated[Path | None, typer.Option(help="Folder with flights, weather, planes, airlines, airports.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="Folder with flights, weather, planes, airlines, airports.")
+    ] = None,
     late: Annotated[float, typer.Option(help="Share of messages that land up to 10 days late, 0..1.")] = 0.0,
     duplicates: Annotated[float, typer.Option(help="Share of messages that are sent twice, 0..1.")] = 0.0,
     malformed: Annotated[float, typer.Option(help="Share of messages beside which a broken copy is sent, 0..1.")] = 0.0,
@@ -111,7 +116,9 @@ def replay(
     from lakehouse_assets.replaying import replay_with_progress
 
     chosen = Days.parse(days) if days else None
-    report = replay_with_progress(err, days=chosen, source=source, late=late, duplicates=duplicates, malformed=malformed, seed=seed)
+    report = replay_with_progress(
+        err, days=chosen, source=source, late=late, duplicates=duplicates, malformed=malformed, seed=seed
+    )
     lines = ", ".join(f"{feed} {count:,}" for feed, count in report.lines.items())
     out.print(f"landed {report.days}: {lines}; {report.files:,} files in {report.seconds:.1f} s")
     if report.injected:
@@ -135,7 +142,9 @@ def refresh(tables: TableNames = None, days: DayRange = None) -> None:
 @commands.command()
 def status(
     tables: TableNames = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")
+    ] = False,
     fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or has stale days.")] = False,
 ) -> None:
     """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
@@ -185,7 +194,11 @@ def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("do
 
 
 @commands.command()
-def up(port: Annotated[int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")] = None) -> None:
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")
+    ] = None,
+) -> None:
     """Start the Dagster UI and its daemon on 127.0.0.1; Ctrl-C stops both."""
     from lakehouse_assets.up import serve
     from resources.settings import Settings

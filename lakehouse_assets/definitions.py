@@ -12,17 +12,22 @@ from lakehouse_assets.factory import build_asset, build_checks, build_feeds
 from lakehouse_assets.partitions import build_partitions
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
+from sensors.alerts import build_failure_alerts
+from sensors.daily import build_daily_schedule
+from sensors.freshness import build_freshness_alerts
 
 __all__ = ["build_definitions", "defs"]
 
 
 def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definitions:
-    """Assets, checks and resources of some tables in one environment."""
+    """Assets, checks, resources, schedule and alerts of some tables (upstream first) in one environment."""
     chosen = list(tables)
     partitions = build_partitions(settings)
     return dg.Definitions(
         assets=[*build_feeds(chosen), *(build_asset(table, partitions) for table in chosen)],
         asset_checks=[build_checks(table, settings) for table in chosen],
+        schedules=[build_daily_schedule(settings, chosen)],
+        sensors=[build_failure_alerts(settings), build_freshness_alerts(settings, chosen)],
         resources={"lakehouse": LakehouseResource.from_settings(settings)},
         # One process, so one JVM for all tables of a run; Spark itself uses all cores.
         executor=dg.in_process_executor,

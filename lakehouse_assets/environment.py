@@ -59,9 +59,7 @@ def open_store(settings: Settings) -> DeltaStore:
         tables=settings.tables,
         landing=settings.landing,
         locks=settings.locks,
-        session=lambda: build_session(
-            app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote
-        ),
+        session=lambda: build_session(app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote),
         storage_options=settings.storage_options,
         lock_timeout_seconds=settings.lock_timeout_seconds,
     )

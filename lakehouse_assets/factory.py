@@ -5,6 +5,7 @@ where it was written, "failed" where it broke a `fail` contract, so that a retry
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
@@ -100,7 +101,7 @@ def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.A
         try:
             receipt = refresh(
                 table,
-                lakehouse.store(on_wait=context.log.info),
+                lakehouse.store(on_wait=lambda message: _tell(context, message)),
                 days_of_run(context.run.tags),
                 unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
                 run_id=context.run_id,
@@ -110,6 +111,12 @@ def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.A
         return _report(context, table, receipt)
 
     return compute
+
+
+def _tell(context: dg.AssetExecutionContext, message: str) -> None:
+    context.log.info(message)
+    if PID in context.run.tags:
+        print(message, file=sys.stderr, flush=True)
 
 
 def _static_metadata(table: Table) -> dict[str, Any]:
@@ -193,7 +200,10 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     key = asset_key(table)
     specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in CHECKS.items()]
 
-    @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True)
+    # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
+    @dg.multi_asset_check(
+        name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"}
+    )
     def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
         for name in CHECKS:

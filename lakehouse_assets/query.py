@@ -54,14 +54,12 @@ def print_query(console: Console, errors: Console, environment: Environment, que
     """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`."""
     connection = connect(environment.store, environment.tables.values())
     try:
-        relation = connection.sql(query)
-        if relation is None:
-            return True
-        if csv:
+        relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
+        if relation is not None and csv:
             relation.df().to_csv(sys.stdout, index=False)
-        else:
+        elif relation is not None:
             console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
     except duckdb.Error as error:
-        errors.print(f"{error}\n  next: lakehouse sql \"show all tables\" lists what can be queried", markup=False)
+        errors.print(f'{error}\n  next: lakehouse sql "show all tables" lists what can be queried', markup=False)
         return False
     return True

@@ -16,7 +16,7 @@ from resources.settings import Settings
 __all__ = ["replay_with_progress"]
 
 
-def _nobody(flight: FlightKey) -> bool:
+def _nobody(_flight: FlightKey) -> bool:
     return False
 
 
@@ -38,7 +38,7 @@ def replay_with_progress(
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(days) if days else None)
 
-        def landed(day: date, lines: int) -> None:
+        def landed(day: date, _lines: int) -> None:
             bar.update(task, advance=1, description=str(day))
 
         return replay(

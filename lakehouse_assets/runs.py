@@ -172,8 +172,11 @@ def _tables_that_failed(
             instance=instance,
             asset_selection=[asset_key(table) for table in tables],
             run_id=run_id,
+            # Everything is in the run's log; the terminal belongs to the command.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=_tags(step, cause),
             raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the caller prints results
         )
     if watch.interrupted:
         raise KeyboardInterrupt

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from deltalake import DeltaTable
 from rich.console import Console
@@ -102,10 +103,12 @@ def print_quarantine(console: Console, environment: Environment, name: str, days
     for row in rows[:limit]:
         console.print(f"[dim]{row['day']}[/] {escape(', '.join(row['rules']))}\n  {escape(row['raw'] or row['row'])}")
     if len(rows) > limit:
-        console.print(f"... {len(rows) - limit:,} more: --limit {len(rows)}, or lakehouse sql over quarantine.{table.layer}_{table.name}")
+        console.print(
+            f"... {len(rows) - limit:,} more: --limit {len(rows)}, or query quarantine.{table.layer}_{table.name}"
+        )
 
 
-def _quarantined(environment: Environment, path: str, days: Days | None) -> list[dict[str, object]]:
+def _quarantined(environment: Environment, path: str, days: Days | None) -> list[dict[str, Any]]:
     log = environment.store.log(path)
     if log.version() is None:
         return []

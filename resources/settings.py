@@ -17,14 +17,14 @@ from lake.days import Days, parse_day, utc_day
 from lake.errors import FolderNotWritable, LakeError, Message
 from lake.feed import Landing
 
-__all__ = ["BadSetting", "Settings"]
+__all__ = ["BadSettingError", "Settings"]
 
 _PREFIX = "LAKEHOUSE_"
 _GLOB = re.compile(r"[*?\[\]{}\\`\n]")
 
 
 @dataclass(eq=False)
-class BadSetting(LakeError):
+class BadSettingError(LakeError):
     """A `LAKEHOUSE_...` variable has a value that cannot be used.
 
     Attributes:
@@ -38,7 +38,9 @@ class BadSetting(LakeError):
     expected: str
 
     def message(self) -> Message:
-        return Message(f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}")
+        return Message(
+            f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}"
+        )
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,13 @@ class Settings:
         """Read the environment.
 
         Raises:
-            BadSetting: a variable holds something that cannot be used.
+            BadSettingError: a variable holds something that cannot be used.
         """
         given = os.environ if env is None else env
         found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
         home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
         if _GLOB.search(str(home)):
-            raise BadSetting("LAKEHOUSE_HOME", str(home), "a folder name without * ? [ ] { } \\ ` and line breaks")
+            raise BadSettingError("LAKEHOUSE_HOME", str(home), "a folder name without * ? [ ] { } \\ ` and line breaks")
         return cls(
             home=home,
             tables=found.get("TABLES", str(home / "tables")).rstrip("/"),
@@ -110,7 +112,7 @@ class Settings:
         return self.home / "dagster"
 
     def now(self) -> datetime:
-        """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's clock where one ran, else the wall's."""
+        """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's where one ran, else the wall's."""
         if self.fixed_now is not None:
             return self.fixed_now
         try:
@@ -150,7 +152,7 @@ def _number(found: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(found.get(name, default))
     except ValueError as error:
-        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
+        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -159,7 +161,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadSetting("LAKEHOUSE_NOW", text, "a UTC time like 2013-02-03T00:00:00Z") from error
+        raise BadSettingError("LAKEHOUSE_NOW", text, "a UTC time like 2013-02-03T00:00:00Z") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -167,4 +169,4 @@ def _options(text: str) -> dict[str, str]:
     try:
         return {str(key): str(value) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
-        raise BadSetting("LAKEHOUSE_STORAGE_OPTIONS", text, "a JSON object of strings") from error
+        raise BadSettingError("LAKEHOUSE_STORAGE_OPTIONS", text, "a JSON object of strings") from error

@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 from lake.days import utc_day
 from lakehouse_assets.replay.errors import BadShare
-from lakehouse_assets.replay.messages import Post, Report, as_json, as_utc
+from lakehouse_assets.replay.topics import Post, Report, as_json, as_utc
 
 __all__ = ["BROKEN", "LONGEST_DISORDER", "Disorder"]
 

@@ -276,7 +276,7 @@ class TooManyMessages(ReplayError):
         return Message(
             f"topic {self.topic}, landing day {self.day}",
             f"more than {self.limit} messages in one partition, so their offsets would run into the next block",
-            "split the source, or raise OFFSETS_PER_DAY in lakehouse_assets/replay/messages.py and replay all again",
+            "split the source, or raise OFFSETS_PER_DAY in lakehouse_assets/replay/topics.py and replay all again",
         )
 
 

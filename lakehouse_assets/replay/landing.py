@@ -18,8 +18,8 @@ from typing import Any, Literal
 from lake.days import parse_day
 from lake.errors import FolderNotWritable
 from lakehouse_assets.replay.landing_day import Injected
-from lakehouse_assets.replay.messages import Message, Topic, as_json, as_utc
 from lakehouse_assets.replay.schedule import Flight, FlightKey
+from lakehouse_assets.replay.topics import Message, Topic, as_json, as_utc
 
 __all__ = ["Every", "LandingFolder"]
 
@@ -90,7 +90,7 @@ class LandingFolder:
     def late_flights(self, day: date) -> list[FlightKey]:
         """The flights that were delivered late on a day, in the order of their delivery."""
         file = self.late_deliveries("departures", day)
-        lines = file.read_text().splitlines() if file.exists() else []
+        lines = file.read_bytes().splitlines() if file.exists() else []
         return [FlightKey.parse(json.loads(line)["key"]) for line in lines]
 
     def write_late_deliveries(self, day: date, topic: Topic, messages: Sequence[Message]) -> None:
@@ -142,7 +142,8 @@ class LandingFolder:
             hidden.write_bytes(content)
             hidden.replace(file)
         except OSError as error:
-            hidden.unlink(missing_ok=True)
+            with suppress(OSError):
+                hidden.unlink()
             raise FolderNotWritable(file.parent, error.strerror or str(error)) from error
         self.files += 1
         self.bytes += len(content)

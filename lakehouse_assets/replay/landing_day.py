@@ -11,9 +11,9 @@ from typing import NamedTuple
 from lake.days import Days, utc_day
 from lakehouse_assets.replay.disorder import Disorder
 from lakehouse_assets.replay.errors import NothingLands
-from lakehouse_assets.replay.messages import TOPICS, Message, Post, Topic, number, report
 from lakehouse_assets.replay.schedule import Flight, FlightKey, time_flights
 from lakehouse_assets.replay.source import Source
+from lakehouse_assets.replay.topics import TOPICS, Message, Post, Topic, number, report
 
 __all__ = [
     "HoldBack",

@@ -10,9 +10,9 @@ from lake.days import utc_day
 from lakehouse_assets.replay.errors import LandsBeforeItHappens, UnknownFlight
 from lakehouse_assets.replay.landing import LandingFolder
 from lakehouse_assets.replay.landing_day import Injected, describe
-from lakehouse_assets.replay.messages import LATE_DELIVERIES, TOPICS, Message, Post, Report, as_json, number, report
 from lakehouse_assets.replay.schedule import FlightKey, time_flights
 from lakehouse_assets.replay.source import Source, open_source
+from lakehouse_assets.replay.topics import LATE_DELIVERIES, TOPICS, Message, Post, Report, as_json, number, report
 
 __all__ = ["deliver_late"]
 

@@ -13,9 +13,9 @@ from lake.days import Days
 from lakehouse_assets.replay.disorder import Disorder
 from lakehouse_assets.replay.landing import REFERENCE_FEEDS, Every, LandingFolder
 from lakehouse_assets.replay.landing_day import HoldBack, LandingDay, choose_days, first_landing_day, land, nothing
-from lakehouse_assets.replay.messages import TOPICS, Message, Topic
 from lakehouse_assets.replay.schedule import FlightKey
 from lakehouse_assets.replay.source import Source, open_source
+from lakehouse_assets.replay.topics import TOPICS, Message, Topic
 
 __all__ = ["ReplayReport", "messages", "replay"]
 

@@ -67,7 +67,7 @@ def test_broken_lines_are_rejected(spark: SparkSession) -> None:
         1: ["tail_number:str_matches"],
         2: ["json_errors:equal_to"],
         3: ["year_built:in_range"],
-        4: ["tail_number:not_null", "json_errors:equal_to"],
+        4: ["json_errors:equal_to", "tail_number:not_null"],
     }
 
 

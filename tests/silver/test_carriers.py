@@ -60,7 +60,7 @@ def test_broken_lines_are_rejected(spark: SparkSession) -> None:
         0: ["carrier:str_matches"],
         1: ["name:str_length"],
         2: ["name:not_null"],
-        3: ["carrier:not_null", "name:not_null", "json_errors:equal_to"],
+        3: ["json_errors:equal_to", "carrier:not_null", "name:not_null"],
     }
 
 

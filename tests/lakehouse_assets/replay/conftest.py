@@ -1,4 +1,4 @@
-"""A source small enough to read: nine flights of New Year 2013, and the whole package where it must be the real thing."""
+"""A source small enough to read: nine flights of New Year 2013."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLIGHTS = [
     "2013,1,1,1525,1530,-5,1934,1805,NA,MQ,4525,N719MQ,LGA,XNA,NA,1147,15,30,2013-01-01T20:00:00Z",  # diverted
     "2013,1,1,628,630,-2,1137,1140,-3,AA,413,N3BAAA,JFK,SJU,192,1598,6,30,2013-01-01T11:00:00Z",  # supplement
     "2013,1,1,2355,2359,-4,432,440,-8,B6,739,NA,JFK,PSE,191,1617,23,59,2013-01-02T04:00:00Z",  # leaves on 2 January UTC
-    "2013,1,2,2400,2359,1,453,2400,10,B6,707,N1JB,JFK,SJU,188,1598,23,59,2013-01-03T04:00:00Z",  # 2400
+    "2013,1,2,2031,2030,1,10,2400,10,B6,707,N1JB,JFK,SJU,122,1598,20,30,2013-01-03T01:00:00Z",  # 2400
     "2013,1,2,1000,900,60,1230,1100,90,DL,42,N9DL,LGA,ATL,115,762,9,0,2013-01-02T14:00:00Z",
     "2013,1,3,2100,2030,30,2359,2340,19,UA,9,N2UA,EWR,LAX,340,2454,20,30,2013-01-04T01:00:00Z",
     "2013,1,3,800,800,0,945,1000,-15,AA,301,N4AA,LGA,ORD,130,733,8,0,2013-01-03T13:00:00Z",
@@ -75,7 +75,7 @@ def source(make_source: SourceMaker) -> Path:
 
 def read_lines(*files: Path) -> list[dict[str, Any]]:
     """The JSON lines of some files, in order."""
-    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").split("\n") if line]
 
 
 @pytest.fixture

@@ -30,7 +30,10 @@ def landing(tmp_path: Path) -> Path:
 
 def places(lines: Lines, landing: Path) -> dict[str, tuple[str, str, int, int]]:
     found = lines(*landing.glob("departures/*/*"), *landing.glob("arrivals/*/*"))
-    return {line["topic"] + line["key"]: (line["value"], line["timestamp"], line["partition"], line["offset"]) for line in found}
+    return {
+        line["topic"] + line["key"]: (line["value"], line["timestamp"], line["partition"], line["offset"])
+        for line in found
+    }
 
 
 def test_flights_held_back_send_nothing_and_are_reported(source: Path, landing: Path, lines: Lines) -> None:
@@ -42,7 +45,9 @@ def test_flights_held_back_send_nothing_and_are_reported(source: Path, landing: 
 
 def test_holding_back_does_not_move_other_messages(source: Path, tmp_path: Path, lines: Lines) -> None:
     replay(tmp_path / "all", source=source, late=0.4, duplicates=0.4, malformed=0.4)
-    replay(tmp_path / "some", source=source, late=0.4, duplicates=0.4, malformed=0.4, hold_back=lambda key: key == UA_1545)
+    replay(
+        tmp_path / "some", source=source, late=0.4, duplicates=0.4, malformed=0.4, hold_back=lambda key: key == UA_1545
+    )
     everything = places(lines, tmp_path / "all")
     assert places(lines, tmp_path / "some") == {key: value for key, value in everything.items() if "|1545|" not in key}
 
@@ -53,7 +58,7 @@ def test_delivered_messages_land_in_files_of_their_own(source: Path, landing: Pa
     departures = lines(landing / "departures/landed_on=2013-01-03/departures-delivered-late.jsonl")
     arrivals = lines(landing / "arrivals/landed_on=2013-01-03/arrivals-delivered-late.jsonl")
     assert [(line["key"], line["partition"], line["offset"], line["timestamp"]) for line in departures] == [
-        ("2013-01-01|MQ|4525|LGA", 1, 4751500000, "2013-01-03T23:59:59.001Z"),
+        ("2013-01-01|MQ|4525|LGA", 3, 4751500000, "2013-01-03T23:59:59.001Z"),
         ("2013-01-01|UA|1545|EWR", 0, 4751500000, "2013-01-03T23:59:59.002Z"),
     ]
     assert [(line["key"], line["offset"]) for line in arrivals] == [("2013-01-01|UA|1545|EWR", 4751500000)]
@@ -123,6 +128,8 @@ def test_a_flight_without_messages_is_refused(source: Path, landing: Path, key: 
 
 
 def test_a_flight_is_not_reported_before_it_moves(source: Path, landing: Path) -> None:
-    with pytest.raises(LandsBeforeItHappens, match=r"landing day 2012-12-31: 2013-01-01\|UA\|1545\|EWR would be reported"):
+    with pytest.raises(
+        LandsBeforeItHappens, match=r"landing day 2012-12-31: 2013-01-01\|UA\|1545\|EWR would be reported"
+    ):
         deliver_late(landing, [UA_1545], date(2012, 12, 31), source)
     assert not landing.exists()

@@ -27,7 +27,7 @@ def flight(
     air_time: int | None = 30,
 ) -> Flight:
     """Clocks are given as in the source: 1530."""
-    hour = datetime.fromisoformat(hour_at)  # noqa: DTZ007 - as the source has it
+    hour = datetime.fromisoformat(hour_at)
     record = FlightRecord(
         flight_date=date(2013, 1, 1),
         carrier="UA",

@@ -117,7 +117,9 @@ def test_every_format_gives_the_same(
         assert everything(found) == everything(expected)
 
 
-def test_order_of_rows_and_columns_and_further_columns_do_no_harm(source: Path, make_source: Callable[..., Path]) -> None:
+def test_order_of_rows_and_columns_and_further_columns_do_no_harm(
+    source: Path, make_source: Callable[..., Path]
+) -> None:
     other = make_source(name="other")
     for csv in other.iterdir():
         frame = pd.read_csv(csv, dtype=str, keep_default_na=False).iloc[::-1, ::-1]
@@ -211,7 +213,9 @@ def test_a_value_that_cannot_be_understood_is_shown(
 
 
 def test_all_rows_in_error_are_counted_and_three_are_shown(make_source: Callable[..., Path]) -> None:
-    error = refused(make_source(*[GOOD.replace(",UA,", f",U{number},").replace(",515,", ",590,") for number in range(5)]))
+    error = refused(
+        make_source(*[GOOD.replace(",UA,", f",U{number},").replace(",515,", ",590,") for number in range(5)])
+    )
     assert isinstance(error, SourceRowsInvalid)
     assert error.rows == 5
     assert re.findall(r"U\d", str(error)) == ["U0", "U1", "U2"]
@@ -220,7 +224,10 @@ def test_all_rows_in_error_are_counted_and_three_are_shown(make_source: Callable
 def test_wrong_values_in_other_files_are_shown_too(make_source: Callable[..., Path]) -> None:
     error = refused(make_source(planes=(make_source(name="other") / "planes.csv").read_text().replace("149", "many")))
     assert isinstance(error, SourceRowsInvalid)
-    assert "planes.csv: 1 row(s) cannot be understood: N14228 1999 Fixed wing multi engine BOEING: seats = 'many'" in str(error)
+    assert (
+        "planes.csv: 1 row(s) cannot be understood: N14228 1999 Fixed wing multi engine BOEING: seats = 'many'"
+        in str(error)
+    )
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "NA", "../../etc/passwd", "America"])

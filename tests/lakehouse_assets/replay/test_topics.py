@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from lakehouse_assets.replay.errors import TooManyMessages
-from lakehouse_assets.replay.messages import Message, Post, number, report
 from lakehouse_assets.replay.schedule import Flight, FlightKey
+from lakehouse_assets.replay.topics import Message, Post, number, report
 
 
 def at(text: str) -> datetime:
@@ -31,8 +31,8 @@ FLIGHT = Flight(
 DAY = date(2013, 1, 1)
 
 
-def post(key: FlightKey = FLIGHT.key, sent_at: datetime = at("2013-01-01 10:17:36")) -> Post:
-    return Post(sent_at, key, 1, "{}", "departures", DAY)
+def post(key: FlightKey = FLIGHT.key) -> Post:
+    return Post(at("2013-01-01 10:17:36"), key, 1, "{}", "departures", DAY)
 
 
 def test_a_departure_tells_nothing_of_the_arrival() -> None:
@@ -78,7 +78,9 @@ def test_a_diverted_flight_never_arrives() -> None:
 
 def test_every_message_takes_between_1_and_90_seconds() -> None:
     flights = [FLIGHT._replace(key=FLIGHT.key._replace(flight=number)) for number in range(2000)]
-    lags = Counter((sent.sent_at - at("2013-01-01 10:17")).seconds for flight in flights for sent in [next(report(flight))])
+    lags = Counter(
+        (sent.sent_at - at("2013-01-01 10:17")).seconds for flight in flights for sent in [next(report(flight))]
+    )
     assert (min(lags), max(lags), len(lags)) == (1, 90, 90)
 
 
@@ -116,7 +118,7 @@ def test_the_next_day_has_the_next_block_of_offsets() -> None:
 
 
 def test_a_block_of_offsets_can_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.replay.messages.LATE_DELIVERIES", 20)
+    monkeypatch.setattr("lakehouse_assets.replay.topics.LATE_DELIVERIES", 20)
     assert number([post()] * 20, DAY)[-1].offset == 4749000019
     with pytest.raises(TooManyMessages, match="topic departures, landing day 2013-01-01: more than 20 messages"):
         number([post()] * 21, DAY)

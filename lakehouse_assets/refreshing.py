@@ -1,0 +1,101 @@
+"""What `lakehouse refresh` does: plan, run through Dagster, report a line per table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import dagster as dg
+from rich.console import Console
+from rich.markup import escape
+
+from lake.days import Days
+from lake.errors import LakeError, Message
+from lake.plan import Step, steps_for, steps_to_date
+from lake.table import Table
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.environment import Environment, open_environment
+from lakehouse_assets.runs import TableResult, record_refresh
+from resources.dagster_home import open_instance
+
+__all__ = ["Refresher", "refresh_from_command_line"]
+
+
+class NeverUpToDateError(LakeError):
+    """Bringing the tables up to date found new work again and again."""
+
+    def message(self) -> Message:
+        return Message(
+            "lakehouse refresh",
+            "after ten rounds some days are still missing or stale; files may be landing faster than they are computed",
+            "lakehouse status --verbose shows the days and the reasons; run lakehouse refresh again",
+        )
+
+
+class Refresher:
+    """Runs steps in this process and has Dagster record them; one instance and one JVM for all of them."""
+
+    def __init__(
+        self, environment: Environment, instance: dg.DagsterInstance, on_result: Callable[[TableResult], None]
+    ):
+        self.environment = environment
+        self.instance = instance
+        self.on_result = on_result
+        self.definitions = build_definitions(environment.settings, environment.tables.values())
+
+    def run(self, steps: Sequence[Step]) -> list[TableResult]:
+        """Run these steps in order."""
+        return record_refresh(self.instance, self.definitions, steps, self.on_result)
+
+    def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
+        """Compute these days of some tables, after the upstream days that they need."""
+        return self.run(steps_for(self.environment.survey(), tables, days))
+
+    def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
+        """Compute whatever is missing or stale, until nothing is, or something failed."""
+        results: list[TableResult] = []
+        for turn in count():
+            steps = steps_to_date(self.environment.survey(), tables)
+            if not steps:
+                return results
+            if turn == 10:
+                raise NeverUpToDateError
+            results += self.run(steps)
+            if not all(result.ok for result in results):
+                return results
+        raise AssertionError("unreachable")
+
+
+def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], days: Days | None) -> bool:
+    """Refresh, printing a line per table; returns whether all days were written and no check found an error."""
+    environment = open_environment()
+    environment.settings.make_folders()
+    tables = environment.choose(names)
+    with open_instance(environment.settings) as instance:
+        refresher = Refresher(environment, instance, lambda result: print_result(out, result))
+        results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+    if not results:
+        out.print("nothing to do: no day is missing or stale")
+    failed = [result for result in results if not result.ok]
+    for result in failed:
+        err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
+    return not failed and not any(_has_error(result) for result in results)
+
+
+def _has_error(result: TableResult) -> bool:
+    return any(not check.passed and check.severity == "ERROR" for check in result.checks)
+
+
+def print_result(out: Console, result: TableResult) -> None:
+    """One line: table, days, rows, rejects, duplicates, seconds; then the checks that did not pass."""
+    mark = {"done": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
+    parts = [f"{result.rows_out:>9,} rows", f"{result.rejected:>5,} rejected", f"{result.duplicates:>6,} duplicates"]
+    if result.unchanged_days:
+        parts.append(f"{result.unchanged_days} days unchanged")
+    days = str(result.days) if result.days is not None else "whole"
+    out.print(f"{mark:<12} {result.table:<32} {days:<24} {', '.join(parts)}  {result.seconds:5.1f} s", soft_wrap=True)
+    for check in result.checks:
+        if not check.passed:
+            shade = "red" if check.severity == "ERROR" else "yellow"
+            first = check.description.splitlines()[0] if check.description else ""
+            out.print(f"             [{shade}]{check.name}[/] {escape(first)}", soft_wrap=True)

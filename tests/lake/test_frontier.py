@@ -1,0 +1,295 @@
+"""Who owns a day: what the frontier says, how a day is sealed, and who may run streams. Needs no JVM."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+import lake.frontier
+from lake.days import Days
+from lake.errors import AlreadyFollowed, DayIsOpen
+from lake.feed import Landing, TopicFeed
+from lake.frontier import (
+    Frontier,
+    FrontierTable,
+    event_progress,
+    is_followable,
+    seal,
+    seal_pending,
+    sealable_before,
+    stream_reads,
+    with_streamed_upstream,
+)
+from lake.lease import is_followed, lease
+from lake.store import DeltaStore
+from lake.stream import release
+from lake.table import Table
+from lakehouse_assets.bronze.arrival_events import arrival_events
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.feeds import departures as departures_feed
+from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.gold.delay_alerts import delay_alerts
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.arrivals import arrivals
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
+from lakehouse_assets.silver.schedules import schedules
+from lakehouse_assets.silver.weather import weather
+
+STREAMED = [
+    departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance, delay_alerts,
+]  # fmt: skip
+ALL_CLAIMED = frozenset(table.full_name for table in STREAMED)
+JAN = {day: date(2013, 1, day) for day in range(1, 32)}
+
+
+def no_session() -> object:
+    raise AssertionError("this needs no Spark session")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DeltaStore:
+    return DeltaStore(
+        str(tmp_path / "tables"), Landing(tmp_path / "landing"), tmp_path / "locks", no_session,  # type: ignore[arg-type]
+        lock_timeout_seconds=30, on_wait=lambda message: None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def frontier(store: DeltaStore) -> FrontierTable:
+    table = FrontierTable(store)
+    table.change(lambda now: Frontier(JAN[5], JAN[5], claimed=ALL_CLAIMED), "test")
+    return table
+
+
+def hold(store: DeltaStore, table: Table, newest: datetime) -> None:
+    """Give a table one event."""
+    day = newest.date()
+    rows = pa.table({table.event_time: pa.array([newest], pa.timestamp("us", "UTC")), table.day: pa.array([day])})
+    write_deltalake(store.path(table), rows, mode="append", partition_by=[table.day or ""])
+
+
+# Which tables stream
+
+
+def test_tables_that_a_topic_leads_to_can_stream() -> None:
+    assert all(is_followable(table) for table in STREAMED)
+    assert not any(is_followable(table) for table in (schedules, weather, daily_carrier_performance))
+
+
+def test_flights_streams_departures_and_arrivals_and_reads_the_rest_as_it_is() -> None:
+    assert [read.name for read in stream_reads(flights)] == ["departures", "arrivals"]
+
+
+def test_following_a_table_follows_what_it_streams_upstream_first() -> None:
+    assert with_streamed_upstream([delay_alerts]) == [departure_events, departures, delay_alerts]
+
+
+# Who owns a day
+
+
+def test_without_a_frontier_batch_owns_every_day(store: DeltaStore) -> None:
+    assert FrontierTable(store).state() is None
+
+
+def test_each_table_is_open_from_the_day_that_its_reads_leave_incomplete() -> None:
+    state = Frontier(stream_from=JAN[3], first_open=JAN[5], claimed=ALL_CLAIMED)
+    assert {table.name: state.first_open_day(table) for table in STREAMED} == {
+        "departure_events": JAN[3],
+        "arrival_events": JAN[3],
+        "departures": JAN[5],
+        "arrivals": JAN[5],
+        "flights": JAN[3],
+        "hourly_airport_performance": JAN[5],
+        "delay_alerts": JAN[5],
+    }
+
+
+def test_a_table_that_only_batch_writes_is_early_where_its_inputs_are_open() -> None:
+    state = Frontier(stream_from=JAN[3], first_open=JAN[5], claimed=ALL_CLAIMED)
+    assert state.first_open_day(daily_carrier_performance) is None
+    assert state.first_early_day(daily_carrier_performance) == JAN[3]
+    assert state.first_early_day(weather) is None
+
+
+def test_batch_is_refused_an_open_day_and_told_what_to_do() -> None:
+    state = Frontier(stream_from=JAN[5], first_open=JAN[5], claimed=ALL_CLAIMED)
+    state.refuse_open(departures, Days.parse("2013-01-01..2013-01-04"))
+    with pytest.raises(DayIsOpen) as refused:
+        state.refuse_open(departures, Days.parse("2013-01-01..2013-01-05"))
+    assert "refresh days up to 2013-01-04" in str(refused.value)
+    assert state.batch_days(departures, Days.parse("2013-01-01..2013-01-31")) == Days.parse("2013-01-01..2013-01-04")
+
+
+def test_a_released_lake_belongs_to_batch_and_remembers_where_it_was(frontier: FrontierTable) -> None:
+    state = release(frontier)
+    assert state is not None
+    assert state.first_open == JAN[5]
+    assert state.first_open_day(departures) is None
+    state.refuse_open(departures, Days.parse("2013-01-05..2013-02-01"))
+
+
+# When a day is over
+
+
+def test_a_day_is_over_when_every_feed_has_passed_its_end_by_its_lateness(store: DeltaStore) -> None:
+    hold(store, departures, datetime(2013, 1, 6, 2, 59, 59, tzinfo=UTC))
+    assert sealable_before(STREAMED, store) is None
+    hold(store, arrivals, datetime(2013, 1, 9, tzinfo=UTC))
+    assert sealable_before(STREAMED, store) == JAN[5]
+    hold(store, departures, datetime(2013, 1, 6, 3, 0, 0, tzinfo=UTC))
+    assert sealable_before(STREAMED, store) == JAN[6]
+
+
+def test_the_newest_event_comes_from_statistics_over_all_files(store: DeltaStore) -> None:
+    hold(store, departures, datetime(2013, 1, 7, 12, tzinfo=UTC))
+    hold(store, departures, datetime(2013, 1, 3, 12, tzinfo=UTC))
+    assert event_progress(departures, store) == datetime(2013, 1, 7, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def idle_after_six_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared: Mapping[str, TopicFeed] = {"departures": departures_feed.departures}
+    assert declared["departures"].idle_after is None
+
+    def feeds(table: Table) -> list[TopicFeed]:
+        return [replace(departures_feed.departures, name=table.name, idle_after=timedelta(hours=6))]
+
+    monkeypatch.setattr(lake.frontier, "_feeds_of", feeds)
+
+
+def test_a_feed_read_to_its_end_and_silent_for_longer_than_it_declares_does_not_keep_days_open(
+    store: DeltaStore, idle_after_six_hours: None
+) -> None:
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    now, ends = datetime(2013, 1, 8, 10, tzinfo=UTC), ["departures", "arrivals"]
+    assert sealable_before(STREAMED, store, now=now, at_end=ends) == JAN[8]  # 10:00 - 6 h - 3 h
+    assert sealable_before(STREAMED, store, now=now - timedelta(hours=2), at_end=ends) == JAN[7]
+
+
+def test_a_feed_that_lags_is_stalled_and_seals_nothing(store: DeltaStore, idle_after_six_hours: None) -> None:
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    now = datetime(2013, 1, 8, 10, tzinfo=UTC)
+    assert sealable_before(STREAMED, store, now=now, at_end=["arrivals"]) == JAN[5]
+
+
+def test_a_feed_that_declares_no_silence_is_never_idle(store: DeltaStore) -> None:
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    now = datetime(2013, 6, 1, tzinfo=UTC)
+    assert sealable_before(STREAMED, store, now=now, at_end=["departures", "arrivals"]) == JAN[5]
+
+
+# Sealing in two durable steps
+
+
+def test_a_closing_day_is_over_for_streams_and_not_yet_open_to_batch() -> None:
+    state = Frontier(JAN[5], JAN[5], closing=JAN[6], claimed=ALL_CLAIMED)
+    assert state.first_writable_day(departures) == JAN[7]
+    assert state.first_writable_day(flights) == JAN[5]
+    with pytest.raises(DayIsOpen):
+        state.refuse_open(departures, Days.of(JAN[5]))
+
+
+def test_a_seal_waits_for_the_micro_batch_that_had_begun(store: DeltaStore, frontier: FrontierTable) -> None:
+    writing, may_end, seen = threading.Event(), threading.Event(), []
+
+    def micro_batch() -> None:
+        with store.lock(departures.full_name):
+            writing.set()
+            may_end.wait(20)
+            seen.append(frontier.state())
+
+    def sealing() -> None:
+        seal(frontier, STREAMED, JAN[7])
+
+    threads = [threading.Thread(target=micro_batch), threading.Thread(target=sealing)]
+    threads[0].start()
+    assert writing.wait(20)
+    threads[1].start()
+    assert wait_for(lambda: (state := frontier.state()) is not None and state.closing == JAN[6])
+    may_end.set()
+    for thread in threads:
+        thread.join(20)
+    during, after = seen[0], frontier.state()
+    assert during is not None
+    assert after is not None
+    assert (during.first_open, during.closing) == (JAN[5], JAN[6])
+    assert (after.first_open, after.closing) == (JAN[7], None)
+
+
+def wait_for(condition: object, seconds: float = 20) -> bool:
+    waiting = threading.Event()
+    for _ in range(int(seconds * 100)):
+        if condition():  # type: ignore[operator]
+            return True
+        waiting.wait(0.01)
+    return False
+
+
+def test_a_seal_that_was_begun_is_published_after_a_restart(frontier: FrontierTable) -> None:
+    frontier.change(lambda now: replace(now or Frontier(JAN[1], JAN[1]), closing=JAN[6]), "crashed in between")
+    state = seal_pending(frontier)
+    assert state is not None
+    assert (state.first_open, state.closing) == (JAN[7], None)
+
+
+def test_the_frontier_never_moves_back(store: DeltaStore, frontier: FrontierTable) -> None:
+    version = store.log(f"{store.tables}/lake/frontier").version()
+    assert seal(frontier, STREAMED, JAN[3]) == frontier.state()
+    assert seal(frontier, STREAMED, None) == frontier.state()
+    assert store.log(f"{store.tables}/lake/frontier").version() == version
+
+
+# Only one process runs streams
+
+FOLLOWER = """
+import sys
+from pathlib import Path
+from lake.lease import lease
+with lease(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_nothing_blocked(
+    store: DeltaStore, frontier: FrontierTable
+) -> None:
+    command = [sys.executable, "-c", FOLLOWER, str(store.locks)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "held\n"
+        assert is_followed(store.locks)
+        with pytest.raises(AlreadyFollowed, match=f"pid {follower.pid}"):
+            release(frontier)
+        follower.kill()
+    assert not is_followed(store.locks)
+    with lease(store.locks):
+        assert is_followed(store.locks)
+
+
+def test_a_successor_waits_for_the_jvm_of_a_killed_process(store: DeltaStore) -> None:
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as jvm:
+        facts = {"pid": 1, "jvms": [{"pid": jvm.pid, "started": psutil.Process(jvm.pid).create_time()}]}
+        store.locks.mkdir(parents=True, exist_ok=True)
+        (store.locks / "lake.streams.json").write_text(json.dumps(facts))
+        dying = threading.Timer(0.3, lambda: (jvm.kill(), jvm.wait()))
+        dying.start()
+        with lease(store.locks):
+            assert not psutil.pid_exists(jvm.pid)
+        dying.join()
