@@ -201,9 +201,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in CHECKS.items()]
 
     # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
-    @dg.multi_asset_check(
-        name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"}
-    )
+    @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
     def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
         for name in CHECKS:

@@ -176,7 +176,6 @@ def _tables_that_failed(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags=_tags(step, cause),
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the caller prints results
         )
     if watch.interrupted:
         raise KeyboardInterrupt

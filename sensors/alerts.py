@@ -105,7 +105,9 @@ def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
                 return dg.SensorResult(skip_reason="a message was not delivered; next tick", cursor=incidents.dump())
             incidents.after = record.storage_id
             said += 1
-        return dg.SensorResult(skip_reason=f"{said} runs finished, {len(incidents.open)} incidents", cursor=incidents.dump())
+        return dg.SensorResult(
+            skip_reason=f"{said} runs finished, {len(incidents.open)} incidents", cursor=incidents.dump()
+        )
 
     return failure_alerts
 
@@ -129,9 +131,7 @@ def _finished_runs(instance: dg.DagsterInstance, after: int) -> list[EventLogRec
     return sorted(found, key=lambda record: record.storage_id)
 
 
-def _tell_of(
-    instance: dg.DagsterInstance, notifier: Notifier, incidents: _Incidents, record: EventLogRecord
-) -> bool:
+def _tell_of(instance: dg.DagsterInstance, notifier: Notifier, incidents: _Incidents, record: EventLogRecord) -> bool:
     """Update the incidents by one finished run and say what changed; False if that could not be delivered."""
     run_id = record.event_log_entry.run_id
     done = _assets_of(instance, run_id, DagsterEventType.ASSET_MATERIALIZATION)
