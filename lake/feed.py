@@ -136,6 +136,9 @@ class TopicSource(Protocol):
     def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
         """Messages that landed on `first_day` or later as an unbounded frame of `TOPIC_FRAME`, at first all at once."""
 
+    def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
+        """A mark for every delivery that a stream reads only once but which can change later; a broker has none."""
+
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Messages not read yet, given the source's part of Spark's progress report; None where it cannot say."""
 
@@ -157,6 +160,15 @@ class Landing:
     def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
         """The archive of a topic as a stream."""
         return feed.read_stream(spark, self, first_day)
+
+    def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
+        """Size and time of each file of the topic, by its path under the feed's folder."""
+        marks: dict[str, str] = {}
+        for day in self.days(feed):
+            for path in self._files(feed, day):
+                stat = path.stat()
+                marks[f"{path.parent.name}/{path.name}"] = f"{stat.st_size} {stat.st_mtime_ns}"
+        return marks
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Unknown: files do not say how many lines they hold."""

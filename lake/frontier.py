@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 LAST_DAY = date(9999, 12, 30)
+_SEAL_WAITS_SECONDS = 20.0
 
 SCHEMA = pa.schema(
     [
@@ -294,8 +295,11 @@ def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) 
         failpoint("after_closing")
     if state.closing is None:
         return state
+    # A long refresh may hold a table: do not wait it out, the seal is finished by a later call.
+    patience = min(_SEAL_WAITS_SECONDS, frontier.store.lock_timeout_seconds)
+    store = replace(frontier.store, lock_timeout_seconds=patience, on_wait=lambda message: None)
     for table in tables:
-        with frontier.store.lock(table.full_name):
+        with store.lock(table.full_name):
             pass
     failpoint("before_sealing")
     return seal_pending(frontier)

@@ -8,6 +8,7 @@ is committed to the frontier before its checkpoint folder exists, so that a cras
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed
 from lake.frontier import Frontier, FrontierTable, sealable_before, stream_reads
 from lake.store import DeltaStore, Txn
@@ -99,6 +101,18 @@ class Checkpoints:
             store.path(plan.table), step_txn(plan.table, "write", generation, 0)
         )
 
+    def note_delivered(self, table: Table, marks: Mapping[str, str]) -> bool:
+        """Remember what a bronze table's stream has been given; true if some of it has changed since it was read."""
+        file = self.root / table.layer / table.name / "delivered.json"
+        seen: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
+        if any(marks.get(name, mark) != mark for name, mark in seen.items()):
+            return True
+        if marks.keys() - seen.keys() and file.parent.is_dir():
+            aside = file.with_suffix(".new")
+            aside.write_text(json.dumps({**marks, **seen}))
+            aside.replace(file)
+        return False
+
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""
         folder = self.folder(plan, generation)
@@ -140,6 +154,7 @@ def begin_generations(
         return replace(base, claimed=claimed | names, generations=generations)
 
     state = frontier.change(step, "follow")
+    failpoint("after_claim")
     for plan in plans:
         if plan.table.full_name in due:
             checkpoints.create(plan, state.generations[plan.table.full_name])

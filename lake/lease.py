@@ -41,8 +41,11 @@ def lease(locks: Path) -> Iterator[None]:
     try:
         _wait_for_jvm(locks)
         _record(locks, {"pid": os.getpid()})
-        yield
-        (locks / _DRIVER).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            # A process that ends by itself has stopped its queries; only a killed one leaves its JVM on record.
+            (locks / _DRIVER).unlink(missing_ok=True)
     finally:
         lock.release()
 

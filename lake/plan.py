@@ -226,34 +226,54 @@ def _with_upstream(tables: Iterable[Table]) -> set[Table]:
 
 
 def _steps(survey: Survey, due: Mapping[Table, set[Day]]) -> list[Step]:
-    """Group tables that need the same days into as few runs as their dependencies allow."""
-    groups: list[tuple[tuple[Days | None, ...], list[Table]]] = []
+    """Group tables into as few runs as their dependencies allow."""
+    groups: list[_Group] = []
     place: dict[Table, int] = {}
     for table, days in due.items():
         if not days:
             continue
-        ranges = _ranges(days)
         first = max(
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
-        index = next((i for i in range(first, len(groups)) if groups[i][0] == ranges), len(groups))
+        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey.states[table.full_name], days))
+        index = next(suits, len(groups))
         if index == len(groups):
-            groups.append((ranges, []))
-        groups[index][1].append(table)
+            groups.append(_Group(_ranges(days)))
+        groups[index].tables.append(table)
         place[table] = index
-    return [step for ranges, tables in groups for step in _group_steps(survey, ranges, tables)]
+    return [step for group in groups for step in group.steps(survey)]
 
 
-def _group_steps(survey: Survey, ranges: tuple[Days | None, ...], tables: list[Table]) -> list[Step]:
-    if len(ranges) == 1:
-        return [Step(tuple(tables), ranges[0], _was_computed(survey, tables, ranges[0]))]
-    # A table may need days of another that lie in a later range: finish each table before the next.
-    return [Step((table,), days, _was_computed(survey, [table], days)) for table in tables for days in ranges]
+@dataclass
+class _Group:
+    """Tables that are computed for the same days."""
+
+    ranges: tuple[Days | None, ...]
+    tables: list[Table] = field(default_factory=list)
+
+    def suits(self, state: TableState, days: set[Day]) -> bool:
+        """Whether a table can be computed with the others at no cost: its other days have no rows and never had."""
+        if _ranges(days) == self.ranges:
+            return True
+        if len(self.ranges) > 1 or self.ranges[0] is None:
+            return False
+        others = set(self.ranges[0]) - days
+        return days == {None} or (days <= set(self.ranges[0]) and not others & set(state.entries))
+
+    def steps(self, survey: Survey) -> list[Step]:
+        """One run; or, as a table may need days of another that lie in a later range, one run per table and range."""
+        if len(self.ranges) == 1:
+            return [Step(tuple(self.tables), self.ranges[0], _was_computed(survey, self.tables, self.ranges[0]))]
+        return [Step((t,), days, _was_computed(survey, [t], days)) for t in self.tables for days in self.ranges]
 
 
 def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) -> bool:
-    wanted: Iterable[Day] = [None] if days is None else days
-    return any(day in survey.states[table.full_name].entries for day in wanted for table in tables)
+    """Whether any of these days was computed before."""
+    for table in tables:
+        wanted = {None} if days is None or table.day is None else set(days)
+        if any(day in wanted for day in survey.states[table.full_name].entries):
+            return True
+    return False
 
 
 def _ranges(days: Iterable[Day]) -> tuple[Days | None, ...]:

@@ -54,6 +54,8 @@ _STREAM_CONF = {
 }
 _POLL_SECONDS = 0.5
 _AWAIT_SECONDS = 1
+_SEAL_EVERY_POLLS = 20
+"""A feed becomes idle by the clock, without any micro-batch."""
 
 
 def _utc_now() -> datetime:
@@ -212,14 +214,19 @@ class _Driver:
     def store(self) -> DeltaStore:
         return self.frontier.store
 
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.home / "checkpoints")
+
     @contextmanager
     def queries(self, new_generation: Collection[str], since: date | None) -> Iterator[None]:
         """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
         seal_pending(self.frontier)
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
-        checkpoints = Checkpoints(self.home / "checkpoints")
+        checkpoints = self.checkpoints
+        asked = {*new_generation, *self._note_delivered()}
         state = begin_generations(
-            self.frontier, plans, checkpoints, asked=new_generation, since=since, today=utc_day(self.now())
+            self.frontier, plans, checkpoints, asked=asked, since=since, today=utc_day(self.now())
         )
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
@@ -232,6 +239,7 @@ class _Driver:
         """Read what there is, upstream first, and again as long as more has landed meanwhile."""
         levels = list(_levels(self.streams))
         while not self.asked_to_stop.is_set():
+            self._note_delivered()
             for level in levels:
                 self._drain_level(level)
             self._seal(at_end=True)
@@ -244,15 +252,15 @@ class _Driver:
         """Run all queries until asked to stop or one fails."""
         for stream in self.streams:
             stream.start(drain=False)
-        sealed_after = -1
+        sealed_after, polls = -1, 0
         while not self.asked_to_stop.wait(_POLL_SECONDS):
             for stream in self.streams:
                 stream.check()
                 self._note_progress(stream)
-            batches = sum(stream.status.batches for stream in self.streams)
-            if batches != sealed_after:
-                sealed_after = batches
-                self._seal(at_end=False)
+            batches, polls = sum(stream.status.batches for stream in self.streams), polls + 1
+            if batches != sealed_after or polls % _SEAL_EVERY_POLLS == 0:
+                self._note_delivered()
+                sealed_after = batches if self._seal(at_end=False) else -1
 
     def followed(self) -> Followed:
         state = self.frontier.state()
@@ -295,8 +303,9 @@ class _Driver:
         """A query needs its inputs to exist; a new one holds no rows."""
         inputs = [read.source for table in self.tables for read in table.reads if isinstance(read.source, Table)]
         for table in {*self.tables, *inputs}:
-            with self.store.lock(table.full_name):
-                self.store.create(table)
+            if self.store.version(table) is None:
+                with self.store.lock(table.full_name):
+                    self.store.create(table)
 
     def _drain_level(self, level: Sequence[_Stream]) -> None:
         for stream in level:
@@ -316,14 +325,26 @@ class _Driver:
             if is_over:
                 return
 
-    def _seal(self, *, at_end: bool) -> None:
+    def _note_delivered(self) -> list[str]:
+        """The bronze tables that were given files which have changed since: their streams read everything again."""
+        return [
+            table.full_name
+            for table in self.tables
+            for read in table.reads
+            if isinstance(read.source, TopicFeed)
+            and self.checkpoints.note_delivered(table, self.source.delivered(read.source))
+        ]
+
+    def _seal(self, *, at_end: bool) -> bool:
+        """Seal what is over; false if a table was locked."""
         feeds = [name for table in self.tables for name in _feeds(table)]
         ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
         before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
         try:
             seal(self.frontier, self.tables, before)
         except TableLocked:
-            return  # a long refresh holds a table; the seal is begun, and the next call finishes it
+            return False
+        return True
 
     def _is_at_end(self, feed: str) -> bool:
         readers = [s.query for s in self.streams if feed in _feeds(s.plan.table)]

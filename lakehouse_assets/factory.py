@@ -104,7 +104,7 @@ def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.A
                 lakehouse.store(on_wait=lambda message: _tell(context, message)),
                 days_of_run(context.run.tags),
                 unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
-                run_id=context.run_id,
+                run_id=context.run.run_id,
             )
         except LakeError as error:
             raise _failure(error, context.run.tags) from error

@@ -113,6 +113,9 @@ def storage_options(tables: str, given: Mapping[str, str]) -> dict[str, str]:
     known: dict[str, str] = {}
     for config in (storage, ClientConfig):
         fields = {name: short.pop(name) for name in config.model_fields if name in short}
-        known |= config.model_validate(fields).str_dict()
+        # As its str_dict() gives them, which calls a deprecated method of pydantic.
+        known |= {
+            name: str(value) for name, value in config.model_validate(fields).model_dump(exclude_none=True).items()
+        }
     rest = {key: value for key, value in given.items() if _VENDOR.sub("", key.lower()) in short}
     return rest | known

@@ -1,13 +1,14 @@
 """Tell people that a run failed, once, and once more when what it left undone was done.
 
-The sensor watches the runs that finish. A failed run opens an incident: the tables and days that it was to compute and did
-not. Days that are in an open incident already are not reported again, so retries that fail stay silent. An incident closes
-when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and runs that
-somebody stopped, open none.
+The sensor watches the runs that finish. A failed run opens an incident: the tables and days that it was to compute and
+did not. Days that are in an open incident already are not reported again, so retries that fail stay silent. An incident
+closes when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and
+runs that somebody stopped, open none.
 
 The cursor holds the last run-status event looked at and the open incidents:
-{"after": 1234, "open": {"<run id>": {"silver.flights": ["2013-01-05..2013-01-07"]}}}. After downtime the sensor goes on where
-it stopped; the first tick ever starts from now. A message that could not be delivered is tried again with the next tick.
+{"after": 1234, "open": {"<run id>": {"silver.flights": ["2013-01-05..2013-01-07"]}}}. After downtime the sensor goes on
+where it stopped; the first tick ever starts from now. A message that could not be delivered is tried again with the
+next tick.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 
 import apprise
 import dagster as dg
+from dagster._core.event_api import EventLogCursor
 from dagster._core.events import DagsterEventType
-from dagster._core.storage.event_log.base import EventLogCursor, EventLogRecord
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.days import Days, parse_day
@@ -118,7 +119,7 @@ def _newest_status(instance: dg.DagsterInstance) -> int:
     return max((record.storage_id for record in newest), default=-1)
 
 
-def _finished_runs(instance: dg.DagsterInstance, after: int) -> list[EventLogRecord]:
+def _finished_runs(instance: dg.DagsterInstance, after: int) -> list[dg.EventLogRecord]:
     """Failures and successes after a status event, in the order in which they happened."""
     cursor = EventLogCursor.from_storage_id(after).to_string()
     pages = [
@@ -131,7 +132,9 @@ def _finished_runs(instance: dg.DagsterInstance, after: int) -> list[EventLogRec
     return sorted(found, key=lambda record: record.storage_id)
 
 
-def _tell_of(instance: dg.DagsterInstance, notifier: Notifier, incidents: _Incidents, record: EventLogRecord) -> bool:
+def _tell_of(
+    instance: dg.DagsterInstance, notifier: Notifier, incidents: _Incidents, record: dg.EventLogRecord
+) -> bool:
     """Update the incidents by one finished run and say what changed; False if that could not be delivered."""
     run_id = record.event_log_entry.run_id
     done = _assets_of(instance, run_id, DagsterEventType.ASSET_MATERIALIZATION)

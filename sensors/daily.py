@@ -1,10 +1,10 @@
 """Once a day: whatever the newest closed landing day brought, through all tables.
 
-A landing day L is not one day of every table. Messages about L - 1 land on L, a flight needs arrivals of two days later:
-so a table's newest day is early until some days after it. The window L - k .. L, with k from the declared reads, holds
-every day of every table that rows which landed on time on L can change; one run over it brings all of them up to date, in
-order, and commits only the days that differ. Rows that are later than that are found by `lakehouse refresh`, which asks
-the table logs what is stale.
+A landing day L is not one day of every table. Messages about L - 1 land on L, a flight needs arrivals of two days
+later: so a table's newest day is early until some days after it. The window L - k .. L, with k from the declared reads,
+holds every day of every table that rows which landed on time on L can change; one run over it brings all of them up to
+date, in order, and commits only the days that differ. Rows that are later than that are found by `lakehouse refresh`,
+which asks the table logs what is stale.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
         execution_timezone="UTC",
         description="All tables, for the days that the newest closed landing day can change.",
     )
-    def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def daily() -> dg.RunRequest | dg.SkipReason:
         newest = settings.newest_closed_day()
         if not _anything_landed(settings, tables, newest):
             return dg.SkipReason(f"nothing has landed for {newest}; the next run looks back to it")

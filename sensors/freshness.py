@@ -1,11 +1,11 @@
 """Tell people that a table is late, once, and once more when it is not.
 
-A table is late when the newest day that is due by now (its end plus `fresh_within`) was not computed; computing an older
-day changes nothing about that. The verdict is that of the check `fresh`; where it changes, the sensor also records it, so
-that the UI shows a table as late although no run looked at it.
+A table is late when the newest day that is due by now (its end plus `fresh_within`) was not computed; computing an
+older day changes nothing about that. The verdict is that of the check `fresh`; where it changes, the sensor also
+records it, so that the UI shows a table as late although no run looked at it.
 
-The cursor holds the tables that are late, with the day that is due: {"silver.flights": "2013-01-05"}. After downtime the
-next tick finds whatever has changed since. A message that could not be delivered is tried again with the next tick.
+The cursor holds the tables that are late: ["silver.flights"]. After downtime the next tick finds whatever has changed
+since. A message that could not be delivered is tried again with the next tick.
 """
 
 from __future__ import annotations

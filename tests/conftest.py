@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from lake.store import DeltaStore
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,6 +38,14 @@ def spark(utc_process: None) -> Iterator[SparkSession]:
     session = build_session(app_name="lakehouse tests", master="local[2]", short_lived=True)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def store(spark: SparkSession, tmp_path: Path) -> DeltaStore:
+    """A store without tables on the shared session, and an empty landing folder."""
+    from tests.lakes import open_lake
+
+    return open_lake(tmp_path, spark)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""The benchmarks: `python -m benchmarks`, or `make bench`. See docs/benchmarks.md for what is compared with what."""

@@ -1,0 +1,231 @@
+"""Contracts: what is compiled gives the verdicts of pandera itself, and what cannot be compiled is refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandera.pyspark import Field
+from pyspark.sql import SparkSession
+
+from lake.contract import Contract, compile_contract
+from lake.errors import CannotCompile, SchemaDrift
+from lakehouse_assets.silver.flight_key import AIRPORT, CARRIER, TAIL_NUMBER
+from tests.lakes import TABLES
+
+
+class EveryCheck(Contract):
+    """One column for every kind of check that a contract of the project uses, and for those that one may."""
+
+    required: T.IntegerType = Field(description="not null")
+    least: T.IntegerType = Field(description="ge", nullable=True, ge=3)
+    more: T.IntegerType = Field(description="gt", nullable=True, gt=3)
+    most: T.IntegerType = Field(description="le", nullable=True, le=3)
+    less: T.IntegerType = Field(description="lt", nullable=True, lt=3)
+    same: T.IntegerType = Field(description="eq", nullable=True, eq=3)
+    other: T.IntegerType = Field(description="ne", nullable=True, ne=3)
+    ranged: T.DoubleType = Field(description="range", nullable=True, in_range={"min_value": -1, "max_value": 1})
+    inside: T.LongType = Field(
+        description="open range",
+        nullable=True,
+        in_range={"min_value": -1, "max_value": 1, "include_min": False, "include_max": False},
+    )
+    listed: T.StringType = Field(description="one of", nullable=True, isin=["A", "B", ""])
+    unlisted: T.StringType = Field(description="none of", nullable=True, notin=["A", "B", ""])
+    sized: T.StringType = Field(description="length", nullable=True, str_length={"min_value": 1, "max_value": 2})
+    airport: T.StringType = Field(description="pattern", nullable=True, str_matches=AIRPORT)
+    carrier: T.StringType = Field(description="pattern with lookahead", nullable=True, str_matches=CARRIER)
+    tail: T.StringType = Field(description="pattern with hyphen", nullable=True, str_matches=TAIL_NUMBER)
+    dated: T.DateType = Field(description="since", nullable=True, ge=date(2013, 1, 1))
+    timed: T.TimestampType = Field(description="since", nullable=True, ge=datetime(2013, 1, 1))
+
+
+COMPILED = compile_contract(EveryCheck)
+
+numbers = st.none() | st.integers(-5, 8)
+letters = st.sampled_from(["", " ", "A", "B", "AB", "ABC", "JFK", "jfk", "J?K", "JFK\n", "9E", "99", "N-1", "N12345", "é", "ÄÖÜ"])
+texts = st.none() | letters | st.text("AB1-\nß", max_size=4)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "integer": numbers,
+    "bigint": numbers,
+    "double": st.none() | st.sampled_from([-1.5, -1.0, -0.0, 0.0, 1.0, 1.0000001, float("inf")]),
+    "string": texts,
+    "date": st.none() | st.dates(date(2012, 12, 30), date(2013, 1, 2)),
+    "timestamp": st.none() | st.datetimes(datetime(2012, 12, 31, 23), datetime(2013, 1, 1, 1)),
+}
+rows = st.tuples(*(VALUES["integer" if c.dtype == T.IntegerType() else c.dtype.simpleString()] for c in COMPILED.columns))
+
+
+def test_the_test_below_knows_every_kind_of_check_that_a_contract_uses() -> None:
+    used = {rule.check for table in TABLES.values() for rule in table.contract.rules}
+
+    assert used <= {rule.check for rule in COMPILED.rules}
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=st.lists(rows, min_size=30, max_size=60))
+def test_verdicts_equal_those_of_pandera(spark: SparkSession, data: list[tuple[Any, ...]]) -> None:
+    """pandera counts failing values by column and check, in dozens of Spark jobs; the compiled rules do in one."""
+    schema = T.StructType([T.StructField(column.name, column.dtype) for column in COMPILED.columns])
+    frame = spark.createDataFrame(data, schema)
+
+    counts = frame.agg(*(F.count_if(rule.broken()).alias(rule.name) for rule in COMPILED.rules)).first()
+    assert counts is not None
+    ours = {name for name, count in counts.asDict().items() if count}
+
+    assert ours == _broken_by_pandera(frame)
+
+
+def _broken_by_pandera(frame: Any) -> set[str]:
+    errors = EveryCheck.validate(frame).pandera.errors
+    found = set()
+    for kinds in errors.values():
+        for entry in [one for many in kinds.values() for one in many]:
+            check = "not_null" if entry["check"] == "not_nullable" else entry["check"].partition("(")[0]
+            found.add(f"{entry['column']}:{check}")
+    return found
+
+
+@pytest.mark.spark
+def test_each_row_is_told_all_the_rules_that_it_breaks_in_the_order_of_the_contract(spark: SparkSession) -> None:
+    class Small(Contract):
+        """Two columns."""
+
+        number: T.IntegerType = Field(description="a number", ge=0, le=9)
+        code: T.StringType = Field(description="a code", str_matches=r"^[A-Z]{3}$", nullable=True)
+
+    compiled = compile_contract(Small)
+    frame = spark.createDataFrame([(5, "JFK"), (-1, "x"), (None, None), (10, "JFK")], "number INT, code STRING")
+
+    found = frame.select(compiled.is_satisfied(), compiled.broken_rules()).collect()
+
+    assert [(ok, list(rules)) for ok, rules in found] == [
+        (True, []),
+        (False, ["number:greater_than_or_equal_to", "code:str_matches"]),
+        (False, ["number:not_null"]),
+        (False, ["number:less_than_or_equal_to"]),
+    ]
+
+
+@pytest.mark.spark
+def test_a_contract_without_any_rule_accepts_everything(spark: SparkSession) -> None:
+    class Anything(Contract):
+        """No rule."""
+
+        value: T.StringType = Field(description="anything", nullable=True)
+
+    compiled = compile_contract(Anything)
+    frame = spark.createDataFrame([("x",), (None,)], "value STRING")
+
+    assert [tuple(row) for row in frame.select(compiled.is_satisfied(), compiled.broken_rules()).collect()] == [
+        (True, []),
+        (True, []),
+    ]
+
+
+@pytest.mark.parametrize(
+    "check", [{"str_startswith": "A"}, {"str_endswith": "A"}, {"str_contains": "A"}], ids=lambda check: next(iter(check))
+)
+def test_a_check_that_cannot_be_compiled_is_refused_and_names_those_that_can(check: dict[str, str]) -> None:
+    class Odd(Contract):
+        """A check that has no equivalent here."""
+
+        code: T.StringType = Field(description="a code", **check)
+
+    with pytest.raises(CannotCompile) as refused:
+        compile_contract(Odd)
+
+    (kind,) = check
+    assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", "code", kind)
+    assert "use one of:" in str(refused.value)
+    assert "str_matches" in str(refused.value)
+
+
+def test_stored_and_checked_columns_are_told_apart() -> None:
+    class Partly(Contract):
+        """One column is only checked."""
+
+        kept: T.IntegerType = Field(description="kept")
+        checked: T.IntegerType = Field(description="only checked", eq=0, metadata={"stored": False})
+
+    compiled = compile_contract(Partly)
+
+    assert compiled.stored_names == ["kept"]
+    assert [column.name for column in compiled.columns] == ["kept", "checked"]
+    assert [rule.name for rule in compiled.rules] == ["kept:not_null", "checked:not_null", "checked:equal_to"]
+
+
+def test_a_child_contract_has_the_columns_of_its_parents_and_its_own() -> None:
+    class Parent(Contract):
+        """A parent."""
+
+        first: T.IntegerType = Field(description="first")
+
+    class Child(Parent):
+        """A child."""
+
+        second: T.IntegerType = Field(description="second", nullable=True)
+
+    assert compile_contract(Child).stored_names == ["first", "second"]
+
+
+def test_the_schema_says_type_nullability_and_comment_to_spark_and_to_arrow() -> None:
+    class Told(Contract):
+        """Two columns."""
+
+        at: T.TimestampType = Field(description="a moment, UTC")
+        count: T.LongType = Field(description="how many", nullable=True)
+
+    compiled = compile_contract(Told)
+
+    assert [(f.name, f.dataType.simpleString(), f.nullable, f.metadata) for f in compiled.schema.fields] == [
+        ("at", "timestamp", False, {"comment": "a moment, UTC"}),
+        ("count", "bigint", True, {"comment": "how many"}),
+    ]
+    assert compiled.arrow_schema.field("at").type == pa.timestamp("us", "UTC")
+    assert [field.nullable for field in compiled.arrow_schema] == [False, True]
+    assert compiled.arrow_schema.field("count").metadata == {b"comment": b"how many"}
+
+
+SCHEMAS: list[tuple[str, str]] = [
+    ("a INT", "b STRING is missing"),
+    ("a INT, b INT", "b should be string and is int"),
+    ("a INT, b STRING, c INT", "c int is not in the contract"),
+]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(("ddl", "said"), SCHEMAS)
+def test_a_frame_with_other_columns_is_refused_without_running_anything(
+    spark: SparkSession, ddl: str, said: str
+) -> None:
+    class Pair(Contract):
+        """Two columns."""
+
+        a: T.IntegerType = Field(description="a")
+        b: T.StringType = Field(description="b")
+
+    with pytest.raises(SchemaDrift, match=re.escape(said)):
+        compile_contract(Pair).check_schema(spark.createDataFrame([], ddl), "silver.pair")
+
+
+@pytest.mark.spark
+def test_lineage_columns_and_another_order_are_no_drift(spark: SparkSession) -> None:
+    class Pair(Contract):
+        """Two columns."""
+
+        a: T.IntegerType = Field(description="a")
+        b: T.StringType = Field(description="b")
+
+    compile_contract(Pair).check_schema(spark.createDataFrame([], "b STRING, a INT, _raw STRING"), "silver.pair")
+
+

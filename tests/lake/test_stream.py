@@ -1,0 +1,230 @@
+"""What streams do with micro-batches, and what a followed lake looks like after every step."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.batch import refresh
+from lake.days import Days
+from lake.errors import DayIsOpen, NotAStream, StreamBroken
+from lake.frontier import Frontier
+from lake.generation import plan_stream
+from lake.micro_batch import MicroBatchWriter
+from lake.progress import MicroBatch, micro_batches, read_statuses
+from lake.stream import follow, release
+from lake.table import Table
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.departures import departures
+from tests.frames import frame
+from tests.streaming import FOLLOWED, Lake, Message, Messages, at
+
+pytestmark = pytest.mark.spark
+JAN_1, JAN_2, JAN_3 = date(2013, 1, 1), date(2013, 1, 2), date(2013, 1, 3)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Lake:
+    return Lake(tmp_path, lambda: spark, [departure_events, departures])
+
+
+@pytest.fixture
+def messages() -> Messages:
+    return Messages()
+
+
+def flight(messages: Messages, day: int, number: int, hour: int = 9, *, sent_day: int | None = None) -> Message:
+    """A departure ten minutes after schedule, reported half a minute later or on another day."""
+    left = at(day, hour, 10)
+    sent = at(sent_day, hour, 11) if sent_day else at(day, hour, 10, 30)
+    return messages.departure(date(2013, 1, day), number, scheduled=at(day, hour), left=left, sent=sent)
+
+
+def bronze(spark: SparkSession, messages: list[Message]) -> DataFrame:
+    """Rows of bronze, as a micro-batch of silver reads them."""
+    return frame(
+        spark,
+        departure_events,
+        [m | {"landed_on": m["timestamp"][:10], "event_date": m["timestamp"][:10]} for m in messages],
+    )
+
+
+def writer(lake: Lake, table: Table, receipts: list[MicroBatch], generation: int = 1) -> MicroBatchWriter:
+    lake.frontier.change(
+        lambda now: now or Frontier(JAN_1, JAN_1, claimed=frozenset(t.full_name for t in FOLLOWED)), "test"
+    )
+    return MicroBatchWriter(
+        plan_stream(table, lake.store.spark), lake.store, lake.frontier, generation,
+        redelivers=False, stopping=threading.Event(), on_receipt=receipts.append,
+    )  # fmt: skip
+
+
+def test_a_repeated_micro_batch_writes_nothing_twice(lake: Lake, spark: SparkSession, messages: Messages) -> None:
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departures, receipts)
+    first = bronze(spark, [flight(messages, 1, 1), messages.broken("departures", "{nope", at(1, 9))])
+    second = bronze(spark, [flight(messages, 1, 2), messages.broken("departures", None, at(1, 9))])
+    write(departures(first), 0)
+    write(departures(second), 1)
+    version = lake.store.version(departures)
+    write(departures(second), 1)
+    assert lake.store.version(departures) == version
+    assert lake.store.read(departures).count() == 2
+    assert lake.store.read_quarantine(departures).count() == 2
+    assert [(r.counts.rows_in, r.counts.rows_out, r.counts.rejected) for r in receipts[:2]] == [(2, 1, 1), (2, 1, 1)]
+
+
+def test_the_first_micro_batch_replaces_open_days_and_later_ones_only_add(
+    lake: Lake, spark: SparkSession, messages: Messages
+) -> None:
+    receipts: list[MicroBatch] = []
+    stale, one, two = flight(messages, 1, 1), flight(messages, 1, 2), flight(messages, 2, 3)
+    writer(lake, departures, receipts)(departures(bronze(spark, [stale])), 0)
+    write = writer(lake, departures, receipts, generation=2)
+    write(departures(bronze(spark, [one])), 0)
+    write(departures(bronze(spark, [one, two])), 1)
+    assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [2, 3]
+    newest = lake.store.table_log(departures).commit(lake.store.version(departures) or 0)
+    assert newest is not None
+    assert (newest.operation, newest.days("departed_on"), newest.rows) == ("MERGE", {JAN_2}, 1)
+    assert (receipts[-1].counts.rows_out, receipts[-1].counts.duplicates) == (1, 1)
+
+
+def test_a_closing_day_is_no_longer_written_and_its_rejects_neither(
+    lake: Lake, spark: SparkSession, messages: Messages
+) -> None:
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departures, receipts)
+    write(departures(bronze(spark, [flight(messages, 1, 1)])), 0)
+    lake.frontier.change(lambda now: Frontier(JAN_1, JAN_1, JAN_1, (now or pytest.fail("none")).claimed), "closing")
+    late = [flight(messages, 1, 2), flight(messages, 2, 3), messages.broken("departures", "{nope", at(1, 9))]
+    write(departures(bronze(spark, late)), 1)
+    assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 3]
+    assert lake.store.read_quarantine(departures).count() == 0
+
+
+def test_an_upsert_replaces_a_group_and_an_empty_micro_batch_commits_nothing(
+    lake: Lake, spark: SparkSession
+) -> None:
+    def hour(count: int) -> DataFrame:
+        row = {
+            "airport": "EWR", "hour_at": "2013-01-01T09:00:00Z", "hour_on": "2013-01-01", "departures": count,
+            "departures_on_time": count, "departure_delay_minutes": 0, "arrivals": 0, "arrivals_on_time": 0,
+            "arrival_delay_minutes": 0, "worst_delay_minutes": 0,
+        }  # fmt: skip
+        return frame(spark, hourly_airport_performance, [row] if count else [])
+
+    receipts: list[MicroBatch] = []
+    write = writer(lake, hourly_airport_performance, receipts)
+    for batch_id, count in enumerate([3, 5]):
+        write(hour(count), batch_id)
+    version = lake.store.version(hourly_airport_performance)
+    write(hour(0), 2)
+    assert lake.store.version(hourly_airport_performance) == version
+    assert [row["departures"] for row in lake.store.read(hourly_airport_performance).collect()] == [5]
+
+
+def test_the_plan_of_a_table_says_whether_it_keeps_state(spark: SparkSession) -> None:
+    plans = {table.name: plan_stream(table, spark) for table in FOLLOWED}
+    assert {name: plan.output_mode for name, plan in plans.items() if plan.is_stateful} == {
+        "flights": "append", "hourly_airport_performance": "update", "delay_alerts": "update",
+    }  # fmt: skip
+    assert {table.name: plan_stream(table, spark).fingerprint for table in FOLLOWED} == {
+        name: plan.fingerprint for name, plan in plans.items()
+    }
+
+
+def test_a_table_that_only_batch_writes_is_refused(lake: Lake) -> None:
+    with pytest.raises(NotAStream):
+        follow([daily_carrier_performance], lake.store, lake.frontier, home=lake.home, until_idle=True)
+
+
+def test_a_followed_lake_is_sealed_refused_to_batch_late_safe_and_released(lake: Lake, messages: Messages) -> None:
+    sent = [flight(messages, 1, 1), flight(messages, 2, 2)]
+    lake.land([*sent, sent[0]], "a.jsonl")
+    lake.land([sent[0]], "twice.jsonl")
+    followed = lake.follow()
+    lake.check(sent)
+    assert followed.frontier.first_open == JAN_2
+    with pytest.raises(DayIsOpen):
+        refresh(departures, lake.store, Days.of(JAN_2))
+
+    late = flight(messages, 1, 3, sent_day=2)
+    sent += [late, flight(messages, 3, 4)]
+    lake.land(sent[2:], "b.jsonl")
+    assert lake.follow().frontier.first_open == JAN_3
+    lake.check(sent)
+    assert departed(lake, JAN_1) == [1]  # sealed: the late row is batch's
+    lake.settle(JAN_1)
+    assert departed(lake, JAN_1) == [1, 3]
+    version = lake.store.version(departures)
+    lake.settle(JAN_1)
+    assert lake.store.version(departures) == version  # a repair that changes nothing does not commit
+
+    receipts = [receipt.counts for receipt in micro_batches(lake.store) if receipt.table == "bronze.departure_events"]
+    assert (sum(c.rows_in for c in receipts), sum(c.rows_out for c in receipts)) == (6, 4)
+    status = read_statuses(lake.home / "streams")["silver.departures"]
+    assert (status.state, status.generation, status.last_error) == ("stopped", 1, None)
+
+    assert release(lake.frontier) is not None
+    refresh(departure_events, lake.store, Days.between(JAN_1, JAN_3))
+    refresh(departures, lake.store, Days.between(JAN_1, JAN_3))
+    lake.check(sent)
+    again = lake.follow()
+    assert again.frontier.generations == {"bronze.departure_events": 2, "silver.departures": 2}
+    lake.check(sent)
+
+
+def departed(lake: Lake, day: date) -> list[int]:
+    rows = lake.store.read(departures, Days.of(day)).collect()
+    return sorted(row["flight"] for row in rows)
+
+
+def test_a_lost_checkpoint_begins_a_new_generation_that_ends_equal(lake: Lake, messages: Messages) -> None:
+    sent = [flight(messages, 1, number) for number in range(1, 6)]
+    lake.land(sent, "a.jsonl")
+    lake.follow()
+    before = [lake.rows(table) for table in lake.tables]
+    shutil.rmtree(lake.home / "checkpoints")
+    generations = lake.follow().frontier.generations
+    assert generations == {"bronze.departure_events": 2, "silver.departures": 2}
+    assert [lake.rows(table) for table in lake.tables] == before
+    lake.check(sent)
+
+
+def test_a_damaged_checkpoint_is_refused_and_a_new_generation_repairs_it(lake: Lake, messages: Messages) -> None:
+    lake.land([flight(messages, 1, 1)], "a.jsonl")
+    lake.follow()
+    (torn,) = (lake.home / "checkpoints/silver/departures").glob("*/offsets/0")
+    torn.write_text("v1\n{torn")
+    lake.land([flight(messages, 1, 2)], "b.jsonl")
+    with pytest.raises(StreamBroken, match=r"--new-generation silver\.departures"):
+        lake.follow()
+    assert read_statuses(lake.home / "streams")["silver.departures"].state == "failed"
+    lake.follow(new_generation=["silver.departures"])
+    assert departed(lake, JAN_1) == [1, 2]
+
+
+def test_a_continuous_stream_ends_after_the_running_micro_batch_when_asked(lake: Lake, messages: Messages) -> None:
+    stop = threading.Event()
+    seen: list[str] = []
+
+    def on_receipt(receipt: MicroBatch) -> None:
+        seen.append(receipt.table)
+        if receipt.table == departures.full_name and receipt.batch_id == 0:
+            lake.land([flight(messages, 1, 2)], "b.jsonl")
+        if receipt.table == departures.full_name and receipt.batch_id == 1:
+            stop.set()
+
+    lake.land([flight(messages, 1, 1)], "a.jsonl")
+    follow(lake.tables, lake.store, lake.frontier, home=lake.home, stop=stop, on_receipt=on_receipt)
+    assert departed(lake, JAN_1) == [1, 2]
+    assert not lake.store.spark.streams.active
+

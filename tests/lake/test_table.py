@@ -1,0 +1,322 @@
+"""Declarations: what a table's file must say, and that one which contradicts itself is refused with the remedy."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandera.pyspark as pa
+import pyspark.sql.types as T
+import pytest
+from pandera.pyspark import Field
+from pyspark.sql import DataFrame
+
+import lakehouse_assets
+from lake.contract import Contract
+from lake.days import Days
+from lake.errors import DeclarationError
+from lake.feed import FileFeed
+from lake.table import LAYERS, Append, InsertNew, Replace, Table, Upsert, discover, table
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.silver.aircraft import aircraft
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
+from tests.lakes import TABLES
+
+
+class Landings(Contract):
+    """A landing."""
+
+    airport: T.StringType = Field(description="where")
+    landed_at: T.TimestampType = Field(description="when, UTC")
+    landed_on: T.DateType = Field(description="UTC day of landed_at")
+    note: T.StringType = Field(description="what else", nullable=True)
+    noted_on: T.DateType = Field(description="day of the note", nullable=True)
+    checked: T.IntegerType = Field(description="only checked", metadata={"stored": False})
+
+
+def landings(departures: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return departures
+
+
+SOUND: dict[str, Any] = {
+    "reads": [departures],
+    "contract": Landings,
+    "key": ["airport", "landed_on"],
+    "day": "landed_on",
+    "write": Replace(),
+    "fresh_within": timedelta(hours=1),
+    "owner": "team:operations",
+    "layer": "silver",
+}
+
+
+def declare(transform: Any = landings, **changed: Any) -> Table:
+    return table(**{**SOUND, **changed})(transform)
+
+
+def test_a_sound_declaration_is_accepted() -> None:
+    declared = declare()
+
+    assert declared.full_name == "silver.landings"
+    assert declared.path == "silver/landings"
+    assert declared.description == "One row per landing."
+    assert declared.partition_columns == ["landed_on"]
+
+
+def undescribed(departures: DataFrame) -> DataFrame:
+    return departures
+
+
+def Shouting(departures: DataFrame) -> DataFrame:  # noqa: N802
+    """One row per shout."""
+    return departures
+
+
+def swapped(aircraft: DataFrame, departures: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return departures
+
+
+class Undescribed(Contract):
+    """A column says nothing."""
+
+    airport: T.StringType = Field()
+    landed_on: T.DateType = Field(description="day")
+
+
+class Uncouth(Contract):
+    """A column has a name that SQL would have to quote."""
+
+    Airport: T.StringType = Field(description="where")
+    landed_on: T.DateType = Field(description="day")
+
+
+def renamed(name: str, contract: type[pa.DataFrameModel] = Landings) -> dict[str, Any]:
+    """A transform and a contract that agree in name, so that only the other defect is left."""
+
+    def transform(departures: DataFrame) -> DataFrame:
+        """One row per landing."""
+        return departures
+
+    transform.__name__ = name
+    return {"transform": transform, "contract": contract}
+
+
+FEED = FileFeed("departures", "a feed with the name that the parameter has")
+
+MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("contract of another name", {"contract": Undescribed}, "has the contract Undescribed", "Landings"),
+    ("function of a wrong name", {"transform": Shouting}, "is not a table name", "lower case"),
+    ("no description", {"transform": undescribed, "contract": Undescribed}, "does not say what a row is", "One row per"),
+    ("a folder that is no layer", {"layer": "platinum"}, "which is no layer", "bronze, silver, gold, serving"),
+    ("no owner", {"owner": ""}, "has the owner ''", "team:name"),
+    ("an owner who cannot be reached", {"owner": "operations"}, "has the owner 'operations'", "team:name"),
+    ("never fresh", {"fresh_within": timedelta(0)}, "is never fresh", "positive timedelta"),
+    ("reads nothing", {"reads": []}, "reads nothing", "at least one"),
+    ("other parameters", {"reads": [aircraft]}, "has the parameters ['departures']", "in their order"),
+    ("parameters in another order", {**renamed("landings"), "transform": swapped, "reads": [departures, aircraft]}, "has the", ""),
+    ("negative days", {"reads": [departures.days(before=-1)]}, "negative days", "0 or more"),
+    ("a later layer", {"layer": "bronze"}, "reads silver.departures of a later layer", "move one"),
+    ("a feed beyond bronze", {"reads": [FEED]}, "reads the feed departures", "let a bronze table"),
+    ("days without a day", {"day": None, "reads": [departures.days(after=1)]}, "one of the two has no days", "drop before"),
+    ("no key", {"key": []}, "the key column '' is not stored", "airport"),
+    ("a key beyond the contract", {"key": ["airprot", "landed_on"]}, "'airprot' is not stored", "'airport'"),
+    ("a key that is only checked", {"key": ["checked", "landed_on"]}, "'checked' is not stored", "'airport'"),
+    ("a nullable key", {"key": ["note", "landed_on"]}, "the key column note is nullable", "drop nullable=True"),
+    ("a key without its day", {"key": ["airport"]}, "could hold one key on two days", "day_of"),
+    ("a day that follows from no key column", {"key": ["airport"], "day_of": "landed_at"}, "one key on two days", "day_of"),
+    ("a day beyond the contract", {"day": "arrived_on", "day_of": "airport"}, "'arrived_on' is not a stored", "add it"),
+    ("a day that is no date", {"day": "landed_at", "day_of": "airport"}, "'landed_at' is not a stored, non-null DATE", "add"),
+    ("a nullable day", {"day": "noted_on", "day_of": "airport"}, "'noted_on' is not a stored, non-null DATE", "add"),
+    ("read by no date", {"read_by": "airport"}, "'airport' is not a stored, non-null DATE", "add it"),
+    ("an event time that is no time", {"event_time": "airport", "lateness": timedelta(1)}, "is not a TIMESTAMP", "_at"),
+    ("an event time without lateness", {"event_time": "landed_at"}, "only one of event_time and lateness", "both"),
+    ("a lateness without event time", {"lateness": timedelta(1)}, "only one of event_time and lateness", "both"),
+    ("an order of nothing", {"write": InsertNew(first_by=[])}, "which row of a key came first", "total order"),
+    ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem", "remedy"), [case[1:] for case in MALFORMED], ids=[case[0] for case in MALFORMED]
+)
+def test_a_malformed_declaration_is_refused_with_file_and_remedy(
+    changed: dict[str, Any], problem: str, remedy: str
+) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        declare(**changed)
+
+    error = refused.value
+    assert error.file.endswith("test_table.py")
+    assert problem in error.problem
+    assert remedy in error.remedy
+    assert str(error).startswith(error.file)
+    assert f"next: {error.remedy}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("contract", "problem"),
+    [(Undescribed, "column airport has no description"), (Uncouth, "column Airport is not a column name")],
+)
+def test_a_malformed_column_is_refused(contract: type[Contract], problem: str) -> None:
+    changed = renamed(contract.__name__.lower(), contract)
+
+    with pytest.raises(DeclarationError, match=problem):
+        declare(**changed, key=["landed_on"])
+
+
+# A mistake in a file of the project stops its import, not a run at night.
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package of table files that is imported for this test only."""
+    import sys
+
+    root = tmp_path / "assets_of_a_test"
+    for layer in ("", "bronze", "silver"):
+        (root / layer).mkdir(exist_ok=True)
+        (root / layer / "__init__.py").write_text('"""Tables."""\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield root
+    for name in [name for name in sys.modules if name.split(".")[0] == root.name]:
+        del sys.modules[name]
+
+
+BRONZE_FILE = '''
+"""Calls."""
+from datetime import timedelta
+import pyspark.sql.types as T
+from pandera.pyspark import Field
+from lake.contract import Contract
+from lake.feed import FileFeed
+from lake.table import Append, table
+
+calls = FileFeed("calls", "what landed")
+
+class CallFiles(Contract):
+    """A line."""
+    line: T.StringType = Field(description="the line")
+    landed_on: T.DateType = Field(description="day")
+
+@table(reads=[calls], contract=CallFiles, key=["line", "landed_on"], day="landed_on", write=Append(),
+       fresh_within=timedelta(hours=1), owner="team:operations")
+def call_files(calls):
+    """One row per line."""
+    return calls
+'''
+
+
+def test_one_file_is_all_that_a_new_table_needs(package: Path) -> None:
+    (package / "bronze" / "call_files.py").write_text(BRONZE_FILE)
+    silver = BRONZE_FILE.replace("CallFiles", "Callers").replace("def call_files(calls)", "def callers(call_files)")
+    silver = silver.replace("reads=[calls]", "reads=[call_files]").replace("Append", "Replace")
+    silver = silver.replace("return calls", "return call_files")
+    silver = silver.replace("calls = ", "from assets_of_a_test.bronze.call_files import call_files\nunused = ")
+    (package / "silver" / "callers.py").write_text(silver)
+    import importlib
+
+    found = discover(importlib.import_module("assets_of_a_test"))
+
+    assert list(found) == ["bronze.call_files", "silver.callers"]
+    assert found["silver.callers"].layer == "silver"
+
+
+def test_a_mistake_in_a_table_file_stops_discovery_and_names_the_file(package: Path) -> None:
+    (package / "bronze" / "call_files.py").write_text(BRONZE_FILE.replace("team:operations", "somebody"))
+    import importlib
+
+    with pytest.raises(DeclarationError) as refused:
+        discover(importlib.import_module("assets_of_a_test"))
+
+    assert refused.value.file == str(package / "bronze" / "call_files.py")
+
+
+def test_an_import_that_fails_within_a_layer_is_not_taken_for_a_missing_layer(package: Path) -> None:
+    (package / "bronze" / "__init__.py").write_text("import no_such_module\n")
+    import importlib
+
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        discover(importlib.import_module("assets_of_a_test"))
+
+
+def test_the_code_version_changes_with_the_file_and_only_with_it(package: Path) -> None:
+    import importlib
+    import sys
+
+    versions = []
+    for text in (BRONZE_FILE, BRONZE_FILE, BRONZE_FILE.replace("One row per line", "One row per line of text")):
+        (package / "bronze" / "call_files.py").write_text(textwrap.dedent(text))
+        for name in [name for name in sys.modules if name.startswith(package.name)]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+        import linecache
+
+        linecache.clearcache()
+        versions.append(discover(importlib.import_module(package.name))["bronze.call_files"].code_version)
+        sys.dont_write_bytecode = before
+
+    assert versions[0] == versions[1] != versions[2]
+
+
+# The project's own tables, and what their reads mean in days
+
+
+def test_upstream_comes_first() -> None:
+    place = {name: number for number, name in enumerate(TABLES)}
+
+    for name, declared in TABLES.items():
+        for read in declared.reads:
+            if isinstance(read.source, Table):
+                assert place[read.source.full_name] < place[name]
+
+
+def test_every_table_is_found_and_lies_in_its_layer() -> None:
+    root = Path(lakehouse_assets.__file__).parent
+    declaring = {
+        f"{layer}.{file.stem}"
+        for layer in LAYERS
+        for file in (root / layer).glob("*.py")
+        if "\n@table(" in file.read_text()
+    }
+
+    assert set(TABLES) == declaring
+
+
+DAY = date(2013, 1, 10)
+
+
+def test_the_days_that_a_day_needs_and_the_days_that_a_day_makes_stale_are_each_others_mirror() -> None:
+    needs_after = flights.reads[1]  # arrivals, of the day and the two next
+
+    assert needs_after.selected(Days.of(DAY)) == Days.parse("2013-01-10..2013-01-12")
+    assert needs_after.affected(DAY) == Days.parse("2013-01-08..2013-01-10")
+    for read in (read for declared in TABLES.values() for read in declared.reads):
+        for other in Days.of(DAY).widen(before=5, after=5):
+            assert (DAY in read.selected(Days.of(other))) == (other in read.affected(DAY)), read
+
+
+def test_bronze_is_selected_by_the_claimed_event_day_and_needed_by_its_landing_days() -> None:
+    (read,) = departures.reads
+
+    assert read.needed(Days.of(DAY)) == Days.parse("2013-01-10..2013-01-11")
+    assert read.selected(Days.of(DAY)) == Days.of(DAY)
+    assert departure_events.read_by == "event_date"
+    assert departure_events.partition_columns == ["landed_on", "event_date"]
+
+
+def test_a_table_is_called_like_its_function() -> None:
+    assert daily_carrier_performance.transform.__name__ == daily_carrier_performance.name
+    assert repr(departures) == "<Table silver.departures>"
+
+
+def test_an_upsert_and_an_insert_are_accepted_in_any_layer_but_only_bronze_appends() -> None:
+    assert declare(write=Upsert()).write == Upsert()
+    assert declare(write=InsertNew(first_by=["landed_at"])).write == InsertNew(first_by=["landed_at"])

@@ -1,0 +1,169 @@
+"""What the tests of streams share: messages in the landing folder, a lake, and what every lake must satisfy."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from lake.batch import refresh
+from lake.days import Days
+from lake.feed import Landing
+from lake.frontier import FrontierTable
+from lake.store import DeltaStore
+from lake.stream import Followed, follow
+from lake.table import Table
+from lakehouse_assets.bronze.arrival_events import arrival_events
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.delay_alerts import delay_alerts
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.arrivals import arrivals
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
+
+__all__ = ["FOLLOWED", "Lake", "Message", "Messages", "multiset"]
+
+FOLLOWED = [
+    departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance, delay_alerts,
+]  # fmt: skip
+"""Every table that streams, upstream first."""
+
+Message = dict[str, Any]
+PARTITIONS = 4
+
+
+def text(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass
+class Messages:
+    """Makes messages with the next offset of their partition, as a broker does."""
+
+    _next: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def departure(
+        self, flight_date: date, flight: int, *, scheduled: datetime, left: datetime, sent: datetime, **others: Any
+    ) -> Message:
+        return self._message(
+            "departures",
+            {
+                "flight_date": str(flight_date), "carrier": "UA", "flight": flight, "origin": "EWR", "dest": "ORD",
+                "tail_number": "N12345", "scheduled_departure_at": text(scheduled), "departed_at": text(left),
+            } | others,
+            sent,
+        )  # fmt: skip
+
+    def arrival(
+        self, flight_date: date, flight: int, *, scheduled: datetime, reached: datetime, sent: datetime, **others: Any
+    ) -> Message:
+        return self._message(
+            "arrivals",
+            {
+                "flight_date": str(flight_date), "carrier": "UA", "flight": flight, "origin": "EWR", "dest": "ORD",
+                "tail_number": "N12345", "scheduled_arrival_at": text(scheduled), "arrived_at": text(reached),
+                "air_time_minutes": 100,
+            } | others,
+            sent,
+        )  # fmt: skip
+
+    def again(self, message: Message, sent: datetime, **others: Any) -> Message:
+        """A second message that says the same, apart from `others`."""
+        return self._message(message["topic"], json.loads(message["value"]) | others, sent)
+
+    def broken(self, topic: str, value: str | None, sent: datetime) -> Message:
+        return self._message(topic, value, sent)
+
+    def _message(self, topic: str, value: Mapping[str, Any] | str | None, sent: datetime) -> Message:
+        body = json.dumps(value) if isinstance(value, Mapping) else value
+        said = value if isinstance(value, Mapping) else {}
+        key = "|".join(str(said.get(name)) for name in ("flight_date", "carrier", "flight", "origin"))
+        partition = zlib.crc32(key.encode()) % PARTITIONS
+        offset = self._next[topic, partition]
+        self._next[topic, partition] += 1
+        return {
+            "key": key, "value": body, "topic": topic, "partition": partition, "offset": offset,
+            "timestamp": sent.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        }  # fmt: skip
+
+
+@dataclass
+class Lake:
+    """A lake in a folder, with its own landing folder."""
+
+    home: Path
+    session: Callable[[], SparkSession]
+    tables: list[Table] = field(default_factory=lambda: list(FOLLOWED))
+
+    def __post_init__(self) -> None:
+        self.landing = Landing(self.home / "landing")
+        self.store = DeltaStore(
+            str(self.home / "tables"), self.landing, self.home / "locks", self.session, lock_timeout_seconds=240
+        )
+        self.frontier = FrontierTable(self.store)
+
+    def land(self, messages: Iterable[Message], name: str) -> None:
+        """Put messages into the files of the days on which they were sent; a file appears in one step."""
+        files: dict[tuple[str, str], list[Message]] = {}
+        for message in messages:
+            files.setdefault((message["topic"], message["timestamp"][:10]), []).append(message)
+        for (topic, day), lines in files.items():
+            folder = self.landing.root / topic / f"landed_on={day}"
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = folder / f".{name}"
+            aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            aside.rename(folder / name)
+
+    def follow(self, **options: Any) -> Followed:
+        """Run the streams until they have read everything."""
+        return follow(self.tables, self.store, self.frontier, home=self.home, until_idle=True, **options)
+
+    def refresh(self, days: Days) -> None:
+        """Compute these days of every table in batch."""
+        for table in self.tables:
+            refresh(table, self.store, days)
+
+    def settle(self, since: date) -> None:
+        """Recompute every sealed day from `since` on, upstream first: what the reconciling sensor asks for."""
+        state = self.frontier.state()
+        assert state is not None
+        for table in self.tables:
+            first_open = state.first_open_day(table)
+            if first_open is not None and first_open > since:
+                refresh(table, self.store, Days(since, first_open), unless_equal=True)
+
+    def rows(self, table: Table, before: date | None = None) -> Counter[str]:
+        """The table's rows as a multiset; only of days before `before`, if given."""
+        rows = self.store.read(table)
+        return multiset(rows.where(f"{table.day} < DATE'{before}'").collect() if before else rows.collect())
+
+    def rejects(self, table: Table, before: date | None = None) -> Counter[str]:
+        """The table's quarantine as a multiset."""
+        rows = self.store.read_quarantine(table)
+        return multiset(rows.where(f"day < DATE'{before}'").collect() if before else rows.collect())
+
+    def check(self, sent: Iterable[Message]) -> None:
+        """What holds at every moment: bronze has each message once, and keys are unique."""
+        offsets = Counter((m["topic"], m["partition"], m["offset"]) for m in sent)
+        held: Counter[tuple[Any, ...]] = Counter()
+        for table in self.tables:
+            keys = [tuple(row) for row in self.store.read(table).select(*table.key).collect()]
+            assert len(set(keys)) == len(keys), f"{table.full_name} holds a key twice"
+            held.update(keys if table.layer == "bronze" else [])
+        assert set(held) == set(offsets), "bronze does not hold exactly the messages that were sent"
+
+
+def multiset(rows: Iterable[Any]) -> Counter[str]:
+    return Counter(repr(row) for row in rows)
+
+
+def at(day: int, hour: int = 0, minute: int = 0, second: int = 0, *, plus_days: int = 0) -> datetime:
+    """A moment of January 2013, UTC."""
+    return datetime(2013, 1, 1, hour, minute, second, tzinfo=UTC) + timedelta(days=day - 1 + plus_days)

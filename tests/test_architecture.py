@@ -1,0 +1,159 @@
+"""Who may import whom, read from the source itself.
+
+    lake  <-  table files  <-  factory and what runs it  <-  definitions
+
+A table file is pure: it knows frames and contracts, and neither Dagster nor a session nor the environment.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lake.table import LAYERS
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("lake", "lakehouse_assets", "resources", "sensors")
+TABLE_FOLDERS = (*LAYERS, "feeds")
+
+PURE = {
+    "__future__",
+    "collections",
+    "datetime",
+    "decimal",
+    "functools",
+    "itertools",
+    "json",
+    "math",
+    "pandera.pyspark",
+    "pyspark.sql",
+    "pyspark.sql.functions",
+    "pyspark.sql.types",
+    "re",
+    "typing",
+    "lake.contract",
+    "lake.feed",
+    "lake.table",
+}
+"""All that a table file may import besides table files of its own or an earlier layer, and the supplement's data."""
+
+IMPURE_NAMES = {"SparkSession", "SparkContext", "environ", "getenv", "open", "eval", "exec", "__import__", "input"}
+RUNS_A_JOB = {"collect", "count_distinct_now", "toPandas", "toLocalIterator", "first", "head", "take", "show", "isEmpty"}
+TELLS_THE_TIME = {"current_date", "current_timestamp", "localtimestamp", "now", "today", "utcnow", "rand", "randn", "uuid"}
+COMES_IN_NO_ORDER = {"monotonically_increasing_id", "dropDuplicates", "drop_duplicates", "spark_partition_id"}
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports, wherever in it; `from a.b import c` counts as `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (
+                f"{node.module}.{alias.name}" if node.module in ("lakehouse_assets", "lake") else node.module or ""
+                for alias in node.names
+            )
+
+
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), str(file))
+
+
+TABLE_FILES = sources(*(f"lakehouse_assets/{folder}" for folder in TABLE_FOLDERS))
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(TABLE_FILES) > 20
+    assert {file.parts[-2] for file in TABLE_FILES} >= {"bronze", "silver", "gold", "feeds"}
+
+
+@pytest.mark.parametrize("file", sources("lake"), ids=lambda file: file.stem)
+def test_the_core_knows_neither_dagster_nor_anything_that_is_built_on_it(file: Path) -> None:
+    for name in imports(parsed(file)):
+        assert name.split(".")[0] not in ("dagster", "dagster_pyspark", "dagster_deltalake", *PACKAGES[1:]), name
+
+
+@pytest.mark.parametrize("file", TABLE_FILES, ids=lambda file: f"{file.parts[-2]}.{file.stem}")
+def test_a_table_file_imports_only_what_is_pure(file: Path) -> None:
+    for name in imports(parsed(file)):
+        if not name.startswith("lakehouse_assets."):
+            assert name in PURE or name.split(".")[0] in PURE, f"{name} in {file}"
+
+
+@pytest.mark.parametrize("file", TABLE_FILES, ids=lambda file: f"{file.parts[-2]}.{file.stem}")
+def test_a_table_file_imports_its_own_layer_or_an_earlier_one(file: Path) -> None:
+    order = ["feeds", *LAYERS]
+    allowed = order[: order.index(file.parts[-2]) + 1]
+    for name in imports(parsed(file)):
+        if name.startswith("lakehouse_assets.") and name != "lakehouse_assets.airports_supplement":
+            assert name.split(".")[1] in allowed, f"{name} in {file}"
+
+
+@pytest.mark.parametrize("file", TABLE_FILES, ids=lambda file: f"{file.parts[-2]}.{file.stem}")
+def test_a_table_file_names_no_session_no_clock_no_chance_and_nothing_that_runs_a_job(file: Path) -> None:
+    forbidden = IMPURE_NAMES | RUNS_A_JOB | TELLS_THE_TIME | COMES_IN_NO_ORDER
+    for node in ast.walk(parsed(file)):
+        called = node.func if isinstance(node, ast.Call) else None
+        name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else None
+        assert name not in forbidden, f"{name} at {file}:{getattr(node, 'lineno', 0)}"
+
+
+@pytest.mark.parametrize("file", sources("resources", "sensors"), ids=lambda file: file.stem)
+def test_resources_and_sensors_know_the_core_but_no_table(file: Path) -> None:
+    for name in imports(parsed(file)):
+        assert name.split(".")[:2] not in [["lakehouse_assets", layer] for layer in TABLE_FOLDERS], name
+
+
+def test_nothing_imports_the_definitions_except_what_starts_dagster() -> None:
+    importing = {
+        file.relative_to(ROOT).as_posix()
+        for file in sources(*PACKAGES)
+        if any(name.startswith("lakehouse_assets.definitions") for name in imports(parsed(file)))
+    }
+
+    assert not {file for file in importing if file.startswith(("lake/", "resources/", "sensors/"))}
+    assert not {file for file in importing if file.split("/")[1] in TABLE_FOLDERS}
+
+
+def test_only_the_factory_and_what_runs_it_know_dagster() -> None:
+    """The command line starts fast because what it imports first does not import Dagster."""
+    cli = ROOT / "lakehouse_assets" / "cli.py"
+    top_level = [node for node in parsed(cli).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name for node in top_level for name in imports(ast.Module([node], []))}
+
+    assert not {name for name in names if name.split(".")[0] in ("dagster", "pyspark", "pandera")}
+
+
+def test_only_the_store_writes_delta_tables_and_only_the_session_module_builds_sessions() -> None:
+    """One module holds the lock around every write, and one knows every setting of Spark."""
+    writers = {"write_deltalake", "writeStream", "DeltaTable.create"}
+    for file in sources(*PACKAGES):
+        text, name = file.read_text(), file.relative_to(ROOT).as_posix()
+        if name != "lake/session.py":
+            assert "SparkSession.builder" not in text, name
+        if name not in ("lake/store.py", "lake/stream.py", "lake/micro_batch.py"):
+            assert not {writer for writer in writers if writer in text}, name
+
+
+def test_the_core_uses_only_what_spark_connect_has_too() -> None:
+    """No SparkContext, no RDD, no door into the JVM; MERGE as SQL, since `delta.tables` needs a JVM on the client."""
+    for file in sources("lake"):
+        for node in ast.walk(parsed(file)):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("sparkContext", "rdd", "_jvm", "_jsc", "_jdf"), f"{file}:{node.lineno}"
+        assert not [name for name in imports(parsed(file)) if name.startswith("delta.")], file
+
+
+def test_an_import_that_breaks_the_rules_would_be_seen() -> None:
+    """The control: the functions above do find what they look for."""
+    broken = ast.parse("import os\nfrom dagster import asset\ndef f(x):\n    from lakehouse_assets.gold import y\n")
+
+    assert list(imports(broken)) == ["os", "dagster", "lakehouse_assets.gold"]
