@@ -1,4 +1,4 @@
-"""Side `ours`: what `lakehouse refresh` does, all of it: contracts, checks, ledger, and Dagster's record of every day."""
+"""Side `ours`: what `lakehouse refresh` does: contracts, checks, ledger, and Dagster's record of every day."""
 
 from __future__ import annotations
 

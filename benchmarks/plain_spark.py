@@ -24,9 +24,7 @@ from lakehouse_assets.gold.flight_delay_features import flight_delay_features
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.flights import flights
 
-ENVELOPE = (
-    "key STRING, value STRING, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, landed_on DATE"
-)
+ENVELOPE = "key STRING, value STRING, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, landed_on DATE"
 FLIGHT = "flight_date DATE, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING"
 DEPARTURE = f"{FLIGHT}, scheduled_departure_at TIMESTAMP, departed_at TIMESTAMP"
 ARRIVAL = f"{FLIGHT}, scheduled_arrival_at TIMESTAMP, arrived_at TIMESTAMP, air_time_minutes INT"
@@ -78,9 +76,11 @@ class Script:
         numbered = files.text(folder, wholetext=True).select(
             "landed_on", F.col("_metadata.file_name").alias("file"), F.posexplode(F.split("text", "\n"))
         )
-        return numbered.where(F.col("col") != "").select(
-            F.col("col").alias("line"), "file", (F.col("pos") + 1).alias("line_number"), "landed_on"
-        ).withColumn("event_date", event_date)
+        return (
+            numbered.where(F.col("col") != "")
+            .select(F.col("col").alias("line"), "file", (F.col("pos") + 1).alias("line_number"), "landed_on")
+            .withColumn("event_date", event_date)
+        )
 
 
 def day_said(text: str, field: str) -> Column:

@@ -88,7 +88,7 @@ class Log:
     def version(self) -> int | None:
         """The newest version; None where there is no table."""
         try:
-            return DeltaTable(self.location, storage_options=dict(self.options), without_files=True).version()
+            return DeltaTable(self.location, storage_options=dict(self.options)).version()
         except TableNotFoundError:
             return None
 

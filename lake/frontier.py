@@ -297,7 +297,7 @@ def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) 
         return state
     # A long refresh may hold a table: do not wait it out, the seal is finished by a later call.
     patience = min(_SEAL_WAITS_SECONDS, frontier.store.lock_timeout_seconds)
-    store = replace(frontier.store, lock_timeout_seconds=patience, on_wait=lambda message: None)
+    store = replace(frontier.store, lock_timeout_seconds=patience, on_wait=lambda _: None)
     for table in tables:
         with store.lock(table.full_name):
             pass

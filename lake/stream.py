@@ -166,7 +166,7 @@ def follow(
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         with driver.queries(new_generation, since):
             driver.drain()
-            if not until_idle:
+            if not until_idle and not driver.asked_to_stop.is_set():
                 driver.run()
         return driver.followed()
 
@@ -209,6 +209,7 @@ class _Driver:
     streams: list[_Stream] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, Counts] = field(default_factory=dict)
+    statuses: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def store(self) -> DeltaStore:
@@ -336,7 +337,13 @@ class _Driver:
         ]
 
     def _seal(self, *, at_end: bool) -> bool:
-        """Seal what is over; false if a table was locked."""
+        """Seal what is over; false if a table was locked.
+
+        Nothing is sealed while a claimed table is not followed: its feed cannot say how far it is.
+        """
+        state = self.frontier.state()
+        if state is None or state.claimed - {table.full_name for table in self.tables}:
+            return True
         feeds = [name for table in self.tables for name in _feeds(table)]
         ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
         before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
@@ -351,9 +358,10 @@ class _Driver:
         return all(query is not None and not query.status["isDataAvailable"] for query in readers)
 
     def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
-        status.add(receipt)
-        self.counts[receipt.table] += receipt.counts
-        write_status(self.home / "streams", status)
+        with self.statuses:
+            status.add(receipt)
+            self.counts[receipt.table] += receipt.counts
+            write_status(self.home / "streams", status)
         if self.on_receipt is not None:
             self.on_receipt(receipt)
 
@@ -370,12 +378,17 @@ class _Driver:
         for read, part in zip(stream_reads(stream.plan.table), progress["sources"], strict=False):
             if isinstance(read.source, TopicFeed):
                 stream.status.lag_messages = self.source.lag(read.source, part)
-        write_status(self.home / "streams", stream.status)
+        self._write_status(stream)
 
     def _stop(self) -> None:
         self.stopping.set()
         for stream in self.streams:
             stream.stop()
+            self._write_status(stream)
+
+    def _write_status(self, stream: _Stream) -> None:
+        """Queries report from their own threads while this one does too."""
+        with self.statuses:
             write_status(self.home / "streams", stream.status)
 
 

@@ -132,9 +132,11 @@ def refresh(tables: TableNames = None, days: DayRange = None) -> None:
     With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
     or stale, until nothing is; a second call finds nothing to do.
     """
+    chosen = Days.parse(days) if days else None
+
     from lakehouse_assets.refreshing import refresh_from_command_line
 
-    ok = refresh_from_command_line(out, err, tables or [], Days.parse(days) if days else None)
+    ok = refresh_from_command_line(out, err, tables or [], chosen)
     if not ok:
         raise typer.Exit(FAILED)
 

@@ -24,7 +24,7 @@ def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definit
     chosen = list(tables)
     partitions = build_partitions(settings)
     return dg.Definitions(
-        assets=[*build_feeds(chosen), *(build_asset(table, partitions) for table in chosen)],
+        assets=[*build_feeds(chosen), *(build_asset(table, settings, partitions) for table in chosen)],
         asset_checks=[build_checks(table, settings) for table in chosen],
         schedules=[build_daily_schedule(settings, chosen)],
         sensors=[build_failure_alerts(settings), build_freshness_alerts(settings, chosen)],

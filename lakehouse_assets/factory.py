@@ -29,6 +29,7 @@ __all__ = [
     "UNLESS_EQUAL",
     "asset_key",
     "build_asset",
+    "build_check_evaluation",
     "build_checks",
     "build_feeds",
     "checks_step",
@@ -70,14 +71,14 @@ def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
     ]
 
 
-def build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """The asset that computes a table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
-        return _build_asset(table, partitions)
+        return _build_asset(table, settings, partitions)
 
 
-def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         key=asset_key(table),
         deps=[
@@ -98,16 +99,21 @@ def _build_asset(table: Table, partitions: dg.DailyPartitionsDefinition) -> dg.A
         pool=table.full_name,
     )
     def compute(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult[None]:
+        store = lakehouse.store(on_wait=lambda message: _tell(context, message))
         try:
             receipt = refresh(
                 table,
-                lakehouse.store(on_wait=lambda message: _tell(context, message)),
+                store,
                 days_of_run(context.run.tags),
                 unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
                 run_id=context.run.run_id,
             )
         except LakeError as error:
             raise _failure(error, context.run.tags) from error
+        if receipt.failed_days:
+            # The step of the checks is skipped, and this is the one that has something to say.
+            verdict = Inspection(table, store, settings).contract()
+            context.log_event(build_check_evaluation(table, "contract", verdict))
         return _report(context, table, receipt)
 
     return compute
@@ -212,7 +218,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
 
 
 def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
-    """A verdict as Dagster shows it: the first failing days and how many there are."""
+    """A verdict as the outcome of a check: the first failing days and how many there are."""
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
@@ -220,6 +226,19 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
         severity=dg.AssetCheckSeverity[verdict.severity],
         description=_describe(verdict),
         metadata={**verdict.facts, "failing_days": len(verdict.failing)},
+    )
+
+
+def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    """A verdict as an event, for what finds it outside of the step of the checks."""
+    result = build_check_result(asset_key(table), name, verdict)
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(table),
+        check_name=name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
     )
 
 

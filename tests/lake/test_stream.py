@@ -199,6 +199,16 @@ def test_a_lost_checkpoint_begins_a_new_generation_that_ends_equal(lake: Lake, m
     lake.check(sent)
 
 
+def test_a_file_that_changed_after_it_was_read_is_read_again(lake: Lake, messages: Messages) -> None:
+    half, rest = [flight(messages, 1, 1)], [flight(messages, 1, 2), flight(messages, 2, 3)]
+    lake.land(half, "a.jsonl")
+    lake.follow()
+    lake.land(half + rest, "a.jsonl")
+    assert lake.follow().frontier.generations == {"bronze.departure_events": 2, "silver.departures": 1}
+    lake.check(half + rest)
+    assert departed(lake, JAN_1) == [1, 2]
+
+
 def test_a_damaged_checkpoint_is_refused_and_a_new_generation_repairs_it(lake: Lake, messages: Messages) -> None:
     lake.land([flight(messages, 1, 1)], "a.jsonl")
     lake.follow()

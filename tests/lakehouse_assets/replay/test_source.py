@@ -117,13 +117,21 @@ def test_every_format_gives_the_same(
         assert everything(found) == everything(expected)
 
 
+def test_a_folder_may_have_any_name(source: Path, make_source: Callable[..., Path]) -> None:
+    other = make_source(name="it's [1] * {2}?")
+    as_text_parquet(other / "flights.csv")
+    (other / "flights.csv").unlink()
+    with open_source(source) as expected, open_source(other) as found:
+        assert everything(found) == everything(expected)
+
+
 def test_order_of_rows_and_columns_and_further_columns_do_no_harm(
     source: Path, make_source: Callable[..., Path]
 ) -> None:
     other = make_source(name="other")
     for csv in other.iterdir():
         frame = pd.read_csv(csv, dtype=str, keep_default_na=False).iloc[::-1, ::-1]
-        frame.insert(0, "remark", [1, *["one, two"] * (len(frame) - 1)])
+        frame.insert(0, 'what\'s "this"', [1, *["one, two"] * (len(frame) - 1)])
         frame.to_csv(csv, index=False)
     with open_source(source) as expected, open_source(other) as found:
         assert everything(found) == everything(expected)

@@ -1,0 +1,112 @@
+"""Run one process and measure it: wall seconds, and the peak memory of its whole process tree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.errors import SideFailed
+
+__all__ = ["Measured", "python", "run_measured"]
+
+SAMPLE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: wall seconds from start to exit, and the largest sum of resident memory over its processes, bytes."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def run_measured(command: Sequence[str], *, env: Mapping[str, str], log: Path, folder: Path | None = None) -> Measured:
+    """Run a command to its end; its output goes to `log`, lines that begin with a blank also to the terminal.
+
+    Raises:
+        SideFailed: it did not exit with 0.
+    """
+    started = time.monotonic()
+    with (
+        log.open("w") as written,
+        subprocess.Popen(
+            list(command), env=dict(env), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        sampler = _Sampler(process.pid)
+        sampler.start()
+        try:
+            for line in process.stdout or ():
+                written.write(line)
+                if line.startswith("    "):
+                    print(line, end="", flush=True)
+            exit_code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            sampler.stop()
+    if exit_code:
+        raise SideFailed(" ".join(command), exit_code, log)
+    return Measured(round(seconds, 2), sampler.peak_bytes)
+
+
+class _Sampler(threading.Thread):
+    """Sums the resident memory of a process and all its descendants, again and again."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.peak_bytes = 0
+        self._root = psutil.Process(pid)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(SAMPLE_SECONDS):
+            self.peak_bytes = max(self.peak_bytes, self._sample())
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def _sample(self) -> int:
+        try:
+            tree = [self._root, *self._root.children(recursive=True)]
+        except psutil.Error:
+            return 0
+        return sum(_resident(process) for process in tree)
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End the process and what it started: an interrupted benchmark leaves no JVM behind."""
+    try:
+        tree = psutil.Process(process.pid).children(recursive=True)
+    except psutil.Error:
+        tree = []
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in tree:
+        if child.is_running():
+            child.kill()
+
+
+def python(module: str) -> list[str]:
+    """The command that runs a module in this environment."""
+    return [sys.executable, "-m", module]

@@ -1,0 +1,318 @@
+"""Refresh: exactly the days asked for, every row accounted for, and a receipt that says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pyspark.sql.functions as F
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from lake.batch import Receipt, refresh
+from lake.days import Days
+from lake.enforce import Counts
+from lake.errors import ContractBroken, DeclarationError, RowsOutsideDays, SchemaDrift
+from lake.ledger import Ledger
+from lake.store import DeltaStore
+from lake.table import Table
+from tests.lakes import quarantined, stored_rows
+from tests.tiny import day_of, land, mark_files, marks, strict, totals
+
+pytestmark = pytest.mark.spark
+
+D1, D2, D3, D4 = (day_of(number) for number in (1, 2, 3, 4))
+ALL = Days.between(D1, D4)
+
+
+def points(store: DeltaStore, table: Table = marks) -> list[tuple[str, date, int]]:
+    return [(row["name"], row["day"], row["points"]) for row in stored_rows(store, table)]
+
+
+def through_bronze(store: DeltaStore, table: Table = marks, days: Days = ALL) -> Receipt:
+    refresh(mark_files, store, days)
+    return refresh(table, store, days)
+
+
+def test_a_refresh_replaces_its_days_and_leaves_the_others(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store)
+    land(store, D1, "a", [("a", D1, 10)])
+    land(store, D2, "a", [("a", D2, 20)])
+    refresh(mark_files, store, ALL)
+
+    receipt = refresh(marks, store, Days.of(D2))
+
+    assert points(store) == [("a", D1, 1), ("a", D2, 20)]
+    assert receipt.outcomes == {D2: "written"}
+    assert receipt.counts == {D2: Counts(1, 1)}
+
+
+def test_a_day_that_is_now_empty_becomes_empty(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, -1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store)
+    for day in (D1, D2):
+        (store.landing.folder(mark_files.reads[0].source, day) / "a").unlink()  # type: ignore[arg-type]
+
+    receipt = through_bronze(store, days=Days.of(D1))
+
+    assert points(store) == [("a", D2, 2)]
+    assert quarantined(store, marks) == []
+    assert receipt.counts == {D1: Counts()}
+    assert Ledger(store).latest("silver.marks")[D1].rows_out == 0
+
+
+def test_every_row_is_out_rejected_or_a_duplicate(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("a", D1, 5), ("b", D1, -1), ("long name", D1, None), "no json", ("c", D1, 3)])
+
+    receipt = through_bronze(store)
+
+    assert receipt.counts[D1] == Counts(rows_in=6, rows_out=2, rejected=3, duplicates=1)
+    assert receipt.total == receipt.counts[D1]
+    assert receipt.rules == {
+        "name:not_null": 1,
+        "name:str_length": 1,
+        "points:greater_than_or_equal_to": 1,
+        "points:not_null": 2,
+    }
+    assert points(store) == [("a", D1, 1), ("c", D1, 3)]
+    assert sorted((row["raw"], row["day"], row["rules"]) for row in quarantined(store, marks)) == [
+        ("no json", D1, ["name:not_null", "points:not_null"]),
+        ('{"name": "b", "day": "2013-01-01", "points": -1}', D1, ["points:greater_than_or_equal_to"]),
+        ('{"name": "long name", "day": "2013-01-01", "points": null}', D1, ["name:str_length", "points:not_null"]),
+    ]
+
+
+def test_a_mended_day_leaves_the_quarantine(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, -1)])
+    land(store, D2, "a", [("a", D2, -2)])
+    through_bronze(store)
+    land(store, D1, "a", [("a", D1, 1)])
+
+    through_bronze(store)
+
+    assert points(store) == [("a", D1, 1)]
+    assert [row["day"] for row in quarantined(store, marks)] == [D2]
+
+
+def test_a_broken_row_of_a_policy_fail_table_fails_its_day_and_no_other(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    land(store, D3, "a", [("a", D3, 3)])
+    through_bronze(store, strict)
+    land(store, D1, "a", [("a", D1, 10)])
+    land(store, D2, "a", [("a", D2, 20), ("b", D2, -1)])
+    land(store, D3, "a", [("a", D3, 30)])
+
+    receipt = through_bronze(store, strict)
+
+    assert points(store) == [("a", D1, 10), ("a", D2, 2), ("a", D3, 30)]
+    assert receipt.failed_days == [D2]
+    assert receipt.outcomes == {D1: "written", D2: "failed", D3: "written", D4: "written"}
+    assert receipt.counts[D2] == Counts(rows_in=2, rows_out=0, rejected=1)
+    assert receipt.counts[D3] == Counts(1, 1)
+    assert [row["rules"] for row in quarantined(store, marks)] == [["points:greater_than_or_equal_to"]]
+    with pytest.raises(ContractBroken, match="days 2013-01-02"):
+        receipt.check()
+
+
+def test_the_retry_of_a_mended_day_writes_it(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, -1)])
+    assert through_bronze(store, strict).failed_days == [D1]
+    land(store, D1, "a", [("a", D1, 1)])
+
+    receipt = through_bronze(store, strict, Days.of(D1))
+
+    assert receipt.check().failed_days == []
+    assert points(store) == [("a", D1, 1)]
+    assert quarantined(store, marks) == []
+
+
+def test_when_every_day_fails_nothing_is_written(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, -1)])
+
+    receipt = through_bronze(store, strict, Days.of(D1))
+
+    assert receipt.failed_days == [D1]
+    assert points(store) == []
+
+
+def broken_transform(mark_files: DataFrame) -> DataFrame:
+    """One row per name and day, if the rows were numbers."""
+    return marks.transform(mark_files).withColumn("points", F.raise_error(F.lit("not today")).cast("int"))
+
+
+def test_an_error_that_is_not_the_contract_is_not_taken_for_it(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    refresh(mark_files, store, ALL)
+
+    with pytest.raises(PySparkException, match="not today"):
+        refresh(replace(strict, transform=broken_transform), store, ALL)
+    assert Ledger(store).latest("silver.marks") == {}
+
+
+def misdated(mark_files: DataFrame) -> DataFrame:
+    """One row per name, on the wrong day."""
+    return marks.transform(mark_files).withColumn("day", F.date_add("day", 7))
+
+
+def test_a_row_of_another_day_is_an_error_that_names_the_day_and_nothing_is_written(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, 1)])
+    through_bronze(store)
+    version = store.version(marks)
+
+    with pytest.raises(RowsOutsideDays) as refused:
+        refresh(replace(marks, transform=misdated), store, Days.of(D1))
+
+    assert refused.value.outside == {date(2013, 1, 8): 2}
+    assert refused.value.days == "2013-01-01"
+    assert "silver.marks, column day, days 2013-01-01" in str(refused.value)
+    assert store.version(marks) == version
+    assert points(store) == [("a", D1, 1), ("b", D1, 1)]
+
+
+def test_a_table_that_reads_around_its_days_keeps_only_its_own(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 20)])
+    land(store, D3, "a", [("a", D3, 300)])
+    through_bronze(store)
+
+    receipt = refresh(totals, store, Days.of(D2))
+
+    assert [(row["day"], row["points"]) for row in stored_rows(store, totals)] == [(D2, 21)]
+    assert receipt.total == Counts(1, 1)
+
+
+def test_a_repair_that_changes_nothing_commits_nothing(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("a", D1, 2), ("b", D1, -1)])
+    through_bronze(store)
+    version = store.version(marks)
+
+    receipt = refresh(marks, store, ALL, unless_equal=True)
+
+    assert store.version(marks) == version == receipt.version
+    assert set(receipt.outcomes.values()) == {"unchanged"}
+    assert receipt.counts[D1] == Counts(3, 1, 1, 1)
+    assert Ledger(store).latest("silver.marks")[D1].outcome == "unchanged"
+    assert len(quarantined(store, marks)) == 1
+
+
+def test_a_repair_commits_only_the_days_that_differ(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store)
+    land(store, D2, "a", [("a", D2, 20)])
+    refresh(mark_files, store, ALL)
+    before = store.version(marks)
+    assert before is not None
+
+    receipt = refresh(marks, store, ALL, unless_equal=True)
+
+    commits = store.table_log(marks).since(before)
+    assert commits is not None
+    assert [commit.days("day") for commit in commits] == [{D2}]
+    assert receipt.outcomes == {D1: "unchanged", D2: "written", D3: "unchanged", D4: "unchanged"}
+    assert points(store) == [("a", D1, 1), ("a", D2, 20)]
+
+
+def test_a_repair_empties_a_day_that_is_now_empty(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store)
+    land(store, D2, "a", [])
+    refresh(mark_files, store, ALL)
+
+    receipt = refresh(marks, store, ALL, unless_equal=True)
+
+    assert receipt.outcomes[D2] == "written"
+    assert points(store) == [("a", D1, 1)]
+
+
+def test_a_repair_of_a_policy_fail_table_leaves_broken_days_alone(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store, strict)
+    land(store, D1, "a", [("a", D1, 10)])
+    land(store, D2, "a", [("a", D2, 20), ("b", D2, -1)])
+    refresh(mark_files, store, ALL)
+
+    receipt = refresh(strict, store, ALL, unless_equal=True)
+
+    assert receipt.failed_days == [D2]
+    assert points(store) == [("a", D1, 10), ("a", D2, 2)]
+
+
+def test_a_clean_refresh_is_one_commit_whose_metadata_say_what_it_was_made_of(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    refresh(mark_files, store, ALL)
+
+    receipt = refresh(marks, store, ALL, run_id="run-7")
+
+    assert receipt.version == 1  # version 0 created the table
+    commit = store.table_log(marks).commit(1)
+    assert commit is not None
+    said = dict(commit.metadata)
+    assert said.pop("write")
+    assert said == {
+        "refresh": "silver.marks",
+        "days": "2013-01-01..2013-01-04",
+        "inputs": {"bronze.mark_files": 1},
+        "code_version": marks.code_version,
+        "run_id": "run-7",
+    }
+
+
+def test_the_ledger_has_a_row_per_day_also_for_empty_ones(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("a", D1, 2)])
+    through_bronze(store)
+
+    entries = Ledger(store).latest("silver.marks")
+
+    assert list(entries) == list(ALL)
+    first = entries[D1]
+    assert (first.outcome, first.rows_in, first.rows_out, first.rejected, first.duplicates) == ("written", 2, 1, 0, 1)
+    assert (first.version, first.inputs, first.code_version) == (1, {"bronze.mark_files": 1}, marks.code_version)
+    assert [entries[day].rows_in for day in (D2, D3, D4)] == [0, 0, 0]
+    assert set(Ledger(store).latest("bronze.mark_files")[D1].inputs) == {"feed:marks_feed"}
+    assert Ledger(store).latest("bronze.mark_files")[D2].inputs == {"feed:marks_feed": None}
+
+
+def test_a_table_with_days_cannot_be_refreshed_without_any(store: DeltaStore) -> None:
+    with pytest.raises(DeclarationError, match="it has days, and none were asked for"):
+        refresh(marks, store, None)
+
+
+def another_schema(mark_files: DataFrame) -> DataFrame:
+    """One row per name and day, with points as text."""
+    return marks.transform(mark_files).withColumn("points", F.col("points").cast("string"))
+
+
+def test_a_transform_with_other_columns_than_its_contract_writes_nothing(store: DeltaStore) -> None:
+    with pytest.raises(SchemaDrift, match="points should be int and is string"):
+        refresh(replace(marks, transform=another_schema), store, ALL)
+    assert store.version(marks) is None
+    assert Ledger(store).latest("silver.marks") == {}
+
+
+def test_keys_stay_unique_when_one_name_comes_again_with_other_points(store: DeltaStore) -> None:
+    """The first received wins, whatever the order of files, and with equal lineage the other columns decide."""
+    land(store, D1, "z", [("a", D1, 9)])
+    land(store, D2, "b", [("a", D1, 1), ("a", D1, 2)])
+
+    through_bronze(store)
+
+    assert points(store) == [("a", D1, 9)]
+
+
+def test_a_row_whose_day_breaks_the_contract_is_filed_under_its_event_day(store: DeltaStore) -> None:
+    land(store, D2, "a", ['{"name": "a", "points": 1}'])
+    refresh(mark_files, store, ALL)
+    undated = replace(marks, transform=lambda mark_files: marks.transform(mark_files).withColumn("day", F.lit(None).cast("date")))
+
+    receipt = refresh(undated, store, ALL)
+
+    assert receipt.counts[D2] == Counts(1, 0, 1, 0)
+    assert [(row["day"], row["rules"]) for row in quarantined(store, marks)] == [(D2, ["day:not_null"])]

@@ -1,0 +1,137 @@
+"""Enforce: every candidate row gets one verdict, in the pass that writes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pyspark.sql.functions as F
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.days import Days
+from lake.enforce import Counts, day_within, enforce
+from lake.table import InsertNew
+from tests.tiny import day_of, marks, totals
+
+pytestmark = pytest.mark.spark
+
+D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
+SCHEMA = "name STRING, day DATE, points INT, _event_date DATE, _raw STRING, _landed_on DATE, _file STRING, _line_number INT"
+
+
+def candidates(spark: SparkSession, *rows: tuple[str | None, date | None, int | None, date, int]) -> DataFrame:
+    """name, day, points, event day and place; a frame in the order given, on two partitions."""
+    values = [(name, day, n, event, f"{name} as received", event, "f", place) for name, day, n, event, place in rows]
+    return spark.createDataFrame(values, SCHEMA).repartition(2)
+
+
+def test_counts_add_up() -> None:
+    assert Counts(5, 2, 2, 1) + Counts(1, 1) == Counts(6, 3, 2, 1)
+
+
+def test_the_first_row_of_a_key_is_kept_and_the_others_are_duplicates(spark: SparkSession) -> None:
+    rows = candidates(spark, ("a", D1, 3, D1, 3), ("a", D1, 1, D1, 1), ("a", D1, 2, D1, 2), ("a", D2, 9, D2, 1))
+
+    enforced = enforce(marks, rows, None, partitions=2)
+
+    assert sorted(map(tuple, enforced.accepted().collect())) == [("a", D1, 1), ("a", D2, 9)]
+    assert enforced.observed() == Counts(rows_in=4, rows_out=2, rejected=0, duplicates=2)
+
+
+def test_a_broken_row_does_not_stand_in_the_way_of_a_good_one_with_its_key(spark: SparkSession) -> None:
+    rows = candidates(spark, ("a", D1, -1, D1, 1), ("a", D1, 5, D1, 2))
+
+    enforced = enforce(marks, rows, None, partitions=2)
+
+    assert [tuple(row) for row in enforced.accepted().collect()] == [("a", D1, 5)]
+    assert enforced.observed() == Counts(2, 1, 1, 0)
+
+
+def test_rows_that_agree_in_the_declared_order_are_chosen_by_their_values_not_by_chance(spark: SparkSession) -> None:
+    """The control: with an order of nothing, two orders of input would give two results."""
+    rows = [("a", D1, number, D1, 1) for number in (4, 2, 7)]
+
+    found = {
+        tuple(map(tuple, enforce(marks, candidates(spark, *order), None, partitions=2).accepted().collect()))
+        for order in (rows, rows[::-1], [rows[1], rows[2], rows[0]])
+    }
+
+    assert found == {(("a", D1, 2),)}
+
+
+def test_a_table_without_declared_order_is_just_as_certain(spark: SparkSession) -> None:
+    unordered = replace(marks, write=InsertNew(first_by=["_line_number"]))
+    frame = candidates(spark, ("a", D1, 5, D1, 1), ("a", D1, 4, D1, 1))
+
+    assert [tuple(row) for row in enforce(unordered, frame, None, partitions=1).accepted().collect()] == [("a", D1, 4)]
+
+
+def test_rejected_rows_keep_everything_that_was_known_of_them(spark: SparkSession) -> None:
+    rows = candidates(spark, ("b", None, None, D3, 1))
+
+    (row,) = enforce(marks, rows, None, partitions=1).rejected().collect()
+
+    assert (row["day"], list(row["rules"]), row["raw"]) == (D3, ["day:not_null", "points:not_null"], "b as received")
+    assert row["row"] == (
+        '{"name":"b","day":null,"points":null,"_event_date":"2013-01-03","_landed_on":"2013-01-03",'
+        '"_file":"f","_line_number":1}'
+    )
+
+
+def test_counts_by_day_file_a_row_under_its_event_day(spark: SparkSession) -> None:
+    rows = candidates(spark, ("a", D1, 1, D1, 1), ("a", D1, 2, D1, 2), ("b", None, 1, D3, 1), ("c", D2, 1, D2, 1))
+
+    counts = enforce(marks, rows, None, partitions=2).counts_by_day()
+
+    assert counts == {D1: Counts(2, 1, 0, 1), D2: Counts(1, 1, 0, 0), D3: Counts(1, 0, 1, 0)}
+
+
+def test_rules_are_counted_most_broken_first(spark: SparkSession) -> None:
+    rows = candidates(spark, ("long", D1, -1, D1, 1), ("b", D1, -1, D1, 2), ("c", D1, 1, D1, 3))
+
+    assert enforce(marks, rows, None, partitions=1).rules() == {
+        "points:greater_than_or_equal_to": 2,
+        "name:str_length": 1,
+    }
+
+
+def test_a_table_that_reads_around_its_days_drops_the_rows_of_others_before_counting(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(D1, 1), (D2, 2), (D3, 3)], "day DATE, points BIGINT")
+
+    enforced = enforce(totals, rows, Days.of(D2), partitions=1)
+
+    assert [tuple(row) for row in enforced.accepted().collect()] == [(D2, 2)]
+    assert enforced.observed() == Counts(1, 1)
+
+
+def test_no_rows_give_no_rows_and_counts_of_zero(spark: SparkSession) -> None:
+    enforced = enforce(marks, spark.createDataFrame([], SCHEMA), None, partitions=2)
+
+    assert enforced.accepted().collect() == []
+    assert enforced.observed() == Counts()
+
+
+def test_enforcing_runs_nothing_and_writing_is_one_job_per_stage_of_the_plan(spark: SparkSession) -> None:
+    """Counting the three kinds of rows costs no job of its own: as many run with it as without."""
+    rows = candidates(spark, ("a", D1, 1, D1, 1), ("b", D1, -1, D1, 2))
+    tracker = spark.sparkContext.statusTracker()
+
+    def jobs(name: str, frame: DataFrame) -> int:
+        spark.sparkContext.setJobGroup(name, name)
+        frame.write.format("noop").mode("overwrite").save()
+        return len(tracker.getJobIdsForGroup(name))
+
+    spark.sparkContext.setJobGroup("enforcing", "enforcing")
+    enforced = enforce(marks, rows, None, partitions=2)
+    accepted = enforced.accepted()
+    assert list(tracker.getJobIdsForGroup("enforcing")) == []
+
+    plain = enforced.flagged.where(F.col("_is_valid") & (F.col("_place_in_key") == 1))
+    assert jobs("with counts", accepted) == jobs("without", plain)
+
+
+def test_days_as_a_condition_are_half_open(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(D1,), (D2,), (D3,), (None,)], "day DATE")
+
+    assert [row[0] for row in rows.where(day_within("day", Days.between(D1, D2))).collect()] == [D1, D2]

@@ -1,0 +1,140 @@
+"""Feeds: what lies in the landing folder becomes rows, whatever lies there besides."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lake.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, Landing, TopicFeed
+from tests.frames import rows_of
+
+DEPARTURES = TopicFeed("departures", "messages")
+PLANES = FileFeed("planes", "a file")
+D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
+MESSAGE: dict[str, Any] = {
+    "key": "2013-01-01|UA|1545|EWR",
+    "value": '{"carrier":"UA"}',
+    "topic": "departures",
+    "partition": 2,
+    "offset": 4749000007,
+    "timestamp": "2013-01-01T10:17:41.123Z",
+}
+
+
+def put(root: Path, feed: str, folder: str, file: str, content: str | bytes) -> Path:
+    path = root / feed / folder / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_landing_days_are_those_with_files_and_nothing_else(tmp_path: Path) -> None:
+    put(tmp_path, "planes", "landed_on=2013-01-02", "planes.jsonl", "x\n")
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", "x\n")
+    put(tmp_path, "planes", "landed_on=2013-01-03", ".planes.jsonl.4711", "half written")
+    put(tmp_path, "planes", "landed_on=2013-01-04", "_SUCCESS", "")
+    put(tmp_path, "planes", "landed_on=2013-02-30", "planes.jsonl", "x\n")
+    put(tmp_path, "planes", "landed_on=2013-01-01' OR 1=1", "planes.jsonl", "x\n")
+    put(tmp_path, "planes", "somewhere else", "planes.jsonl", "x\n")
+    (tmp_path / "planes" / "landed_on=2013-01-05").mkdir()
+    (tmp_path / "planes" / "landed_on=2013-01-06").write_text("a file where a folder belongs")
+
+    assert Landing(tmp_path).days(PLANES) == [D1, D2]
+    assert Landing(tmp_path / "nowhere").days(PLANES) == []
+
+
+def test_a_fingerprint_follows_names_sizes_and_times(tmp_path: Path) -> None:
+    landing = Landing(tmp_path)
+    assert landing.fingerprint(PLANES, D1) is None
+
+    file = put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", "x\n")
+    first = landing.fingerprint(PLANES, D1)
+    put(tmp_path, "planes", "landed_on=2013-01-01", ".hidden", "half written")
+    assert landing.fingerprint(PLANES, D1) == first
+
+    file.write_text("xy\n")
+    second = landing.fingerprint(PLANES, D1)
+    file.rename(file.with_name("other.jsonl"))
+    third = landing.fingerprint(PLANES, D1)
+    assert len({first, second, third}) == 3
+
+
+@pytest.mark.spark
+def test_a_message_keeps_every_column(spark: SparkSession, tmp_path: Path) -> None:
+    put(tmp_path, "departures", "landed_on=2013-01-01", "a.jsonl", json.dumps(MESSAGE) + "\n")
+
+    rows = Landing(tmp_path).read(spark, DEPARTURES, [D1])
+
+    assert [(f.name, f.dataType) for f in rows.schema] == [(f.name, f.dataType) for f in TOPIC_FRAME]
+    assert rows_of(rows, *TOPIC_FRAME.names) == [
+        {**MESSAGE, "timestamp": "2013-01-01T10:17:41Z", "_raw": None, "_landed_on": "2013-01-01"}
+    ]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": "a", "value": "half a li',
+        "not json at all",
+        '{"key": "a", "offset": "seven", "topic": "departures"}',
+        '{"key": "a", "timestamp": "yesterday", "topic": "departures"}',
+    ],
+)
+def test_an_envelope_that_cannot_be_read_is_kept_as_it_was(spark: SparkSession, tmp_path: Path, line: str) -> None:
+    put(tmp_path, "departures", "landed_on=2013-01-01", "a.jsonl", f"{line}\n{json.dumps(MESSAGE)}\n")
+
+    rows = Landing(tmp_path).read(spark, DEPARTURES, [D1])
+
+    assert [row["_raw"] for row in rows_of(rows, "_raw")] == [line, None]
+
+
+@pytest.mark.spark
+def test_a_file_is_kept_line_by_line(spark: SparkSession, tmp_path: Path) -> None:
+    content = "first\r\n\r\n  third with ümlaut  \n\n{\"fifth\": 1}\nlast without end"
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", content)
+    put(tmp_path, "planes", "landed_on=2013-01-02", "empty.jsonl", "")
+
+    rows = Landing(tmp_path).read(spark, PLANES, [D1, D2])
+
+    assert [(f.name, f.dataType) for f in rows.schema] == [(f.name, f.dataType) for f in FILE_FRAME]
+    assert sorted((row["line_number"], row["line"]) for row in rows_of(rows)) == [
+        (1, "first"),
+        (3, "  third with ümlaut  "),
+        (5, '{"fifth": 1}'),
+        (6, "last without end"),
+    ]
+
+
+@pytest.mark.spark
+def test_bytes_that_are_no_text_do_not_stop_the_others(spark: SparkSession, tmp_path: Path) -> None:
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", b"good\n\xff\xfe\x00bad\ngood again\n")
+
+    found = {row["line_number"]: row["line"] for row in rows_of(Landing(tmp_path).read(spark, PLANES, [D1]))}
+
+    assert (found[1], found[3]) == ("good", "good again")
+    assert len(found) == 3
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("feed", [DEPARTURES, PLANES], ids=lambda feed: feed.name)
+def test_days_on_which_nothing_landed_give_an_empty_frame_of_the_same_columns(
+    spark: SparkSession, tmp_path: Path, feed: Any
+) -> None:
+    rows = Landing(tmp_path).read(spark, feed, [D1])
+
+    assert rows.schema == feed.schema
+    assert rows.collect() == []
+
+
+@pytest.mark.spark
+def test_a_file_that_is_being_written_is_not_read(spark: SparkSession, tmp_path: Path) -> None:
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", "whole\n")
+    put(tmp_path, "planes", "landed_on=2013-01-01", ".planes-2.jsonl.4711", "half")
+
+    assert [row["line"] for row in rows_of(Landing(tmp_path).read(spark, PLANES, [D1]))] == ["whole"]

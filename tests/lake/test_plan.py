@@ -1,0 +1,249 @@
+"""The plan: what is missing or stale, from the evidence, and in which steps to mend it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from lake.batch import refresh
+from lake.days import Days
+from lake.plan import Step, Survey, steps_for, steps_to_date
+from lake.store import DeltaStore
+from lake.table import Table
+from tests.lakes import stored_rows
+from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
+
+pytestmark = pytest.mark.spark
+
+D1, D2, D3, D4, D5 = (day_of(number) for number in range(1, 6))
+TABLES = [mark_files, marks, totals]
+CALENDAR = Days.between(D1, day_of(20))
+
+
+def survey(store: DeltaStore, tables: list[Table] = TABLES) -> Survey:
+    return Survey(tables, store, CALENDAR)
+
+
+def due(store: DeltaStore, tables: list[Table] = TABLES) -> dict[str, tuple[list[Any], list[Any]]]:
+    """The missing and the stale days of each table that has any."""
+    states = survey(store, tables).states
+    return {name: (list(s.missing), list(s.stale)) for name, s in states.items() if s.missing or s.stale}
+
+
+def run(store: DeltaStore, steps: list[Step]) -> None:
+    for step in steps:
+        for one in step.tables:
+            refresh(one, store, step.days, unless_equal=step.unless_equal)
+
+
+def bring_up_to_date(store: DeltaStore, tables: list[Table] = TABLES) -> list[list[tuple[list[str], str]]]:
+    """Ask for steps and run them until there are none; returns them, each as table names and days."""
+    rounds = []
+    while steps := steps_to_date(survey(store, tables), tables):
+        rounds.append([([one.name for one in step.tables], str(step.days)) for step in steps])
+        assert len(rounds) < 5, f"it never ends: {rounds}"
+        run(store, steps)
+    return rounds
+
+
+def test_an_empty_lake_has_nothing_to_do(store: DeltaStore) -> None:
+    assert due(store) == {}
+    assert steps_to_date(survey(store), TABLES) == []
+
+
+def test_what_landed_is_missing_until_it_is_computed_and_a_second_call_finds_nothing(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    assert due(store) == {"bronze.mark_files": ([D1, D2], [])}
+
+    rounds = bring_up_to_date(store)
+
+    assert rounds == [
+        [(["mark_files"], "2013-01-01..2013-01-02")],
+        [(["marks", "totals"], "2013-01-01..2013-01-02")],
+    ]
+    assert due(store) == {}
+    assert [row["points"] for row in stored_rows(store, totals)] == [1, 3]
+
+
+def test_a_late_message_makes_exactly_its_event_day_stale_and_what_is_computed_from_it(store: DeltaStore) -> None:
+    for day in (D1, D2, D3, D4):
+        land(store, day, "a", [("a", day, 1)])
+    bring_up_to_date(store)
+    land(store, D5, "late", [("b", D2, 10)])
+    assert due(store) == {"bronze.mark_files": ([D5], [])}
+    refresh(mark_files, store, Days.of(D5))
+    assert due(store) == {"silver.marks": ([], [D2])}
+
+    rounds = bring_up_to_date(store)
+
+    assert rounds == [[(["marks"], "2013-01-02"), (["totals"], "2013-01-02..2013-01-03")]]
+    assert {row["day"]: row["points"] for row in stored_rows(store, totals)} == {D1: 1, D2: 12, D3: 12, D4: 2}
+    assert due(store) == {}
+
+
+def test_a_repair_that_changes_nothing_does_not_go_on_downstream(store: DeltaStore) -> None:
+    """The late line repeats a mark that is known, so the marks stay as they are, and so do the totals' versions."""
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 1)])
+    bring_up_to_date(store)
+    versions = store.version(marks), store.version(totals)
+    land(store, D3, "late", [("a", D1, 1)])
+
+    bring_up_to_date(store)
+
+    assert (store.version(marks), store.version(totals)) == versions
+    assert due(store) == {}
+
+
+def test_a_file_that_changes_after_it_was_read_makes_its_landing_day_stale(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 1)])
+    bring_up_to_date(store)
+
+    land(store, D2, "a", [("a", D2, 100)])
+
+    state = survey(store).states["bronze.mark_files"]
+    assert state.stale == {D2: "other files landed in marks_feed"}
+    bring_up_to_date(store)
+    assert [row["points"] for row in stored_rows(store, totals)] == [1, 101]
+
+
+def test_files_that_disappear_make_their_landing_day_stale(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+
+    shutil.rmtree(store.landing.folder(FEED, D1))
+
+    assert due(store) == {"bronze.mark_files": ([], [D1])}
+    bring_up_to_date(store)
+    assert stored_rows(store, totals) == []
+
+
+def test_a_day_that_broke_its_contract_is_missing_until_it_is_mended(store: DeltaStore) -> None:
+    tables = [mark_files, strict]
+    land(store, D1, "a", [("a", D1, -1)])
+    run(store, [Step((mark_files, strict), Days.of(D1))])
+
+    state = survey(store, tables).states["silver.marks"]
+
+    assert state.missing == {D1: "broke the contract"}
+    assert state.newest_day is None
+
+
+def test_a_write_without_a_receipt_is_seen(store: DeltaStore) -> None:
+    """As after a kill between the commit and the ledger, or a hand that wrote past the product."""
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+    with store.lock(marks.full_name):
+        rows = store.spark.createDataFrame([("x", D1, 7)], "name STRING, day DATE, points INT")
+        store.replace(marks, rows, [Days.of(D1)], {})
+
+    reasons = survey(store).states["silver.marks"].stale
+
+    assert reasons == {D1: "version 2 was written without a receipt"}
+    bring_up_to_date(store)
+    assert [(row["name"], row["points"]) for row in stored_rows(store, marks)] == [("a", 1)]
+
+
+def test_where_the_log_was_cleaned_the_plan_stays_quiet_about_what_it_knows(store: DeltaStore) -> None:
+    """A cleaned log says less, but the ledger says of which version each day was computed: that still holds."""
+    for day in (D1, D2, D3):
+        land(store, day, "a", [("a", day, 1)])
+        bring_up_to_date(store)
+    for one in TABLES:
+        DeltaTable(store.path(one)).create_checkpoint()
+        newest = store.version(one)
+        assert newest is not None
+        for file in (Path(store.path(one)) / "_delta_log").glob("*.json"):
+            if int(file.stem) <= newest:
+                file.unlink()
+
+    stale = due(store)
+    rounds = bring_up_to_date(store)
+
+    assert all(missing == [] for missing, _ in stale.values())
+    assert due(store) == {}, (stale, rounds)
+    assert [row["points"] for row in stored_rows(store, totals)] == [1, 2, 2]
+
+
+def test_a_table_without_days_is_due_whenever_its_input_changed(store: DeltaStore) -> None:
+    whole = replace(totals, name="all_totals", day=None, read_by=None)
+    tables = [mark_files, marks, whole]
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store, tables)
+    assert [row["points"] for row in stored_rows(store, whole)] == [1]
+    assert due(store, tables) == {}
+
+    land(store, D2, "a", [("a", D2, 5)])
+    bring_up_to_date(store, tables)
+
+    assert [row["points"] for row in stored_rows(store, whole)] == [1, 6]
+    assert due(store, tables) == {}
+
+
+def test_days_asked_for_bring_the_upstream_days_that_they_need(store: DeltaStore) -> None:
+    steps = steps_for(survey(store), [totals], Days.of(D3))
+
+    assert [([one.name for one in step.tables], str(step.days)) for step in steps] == [
+        (["mark_files"], "2013-01-02..2013-01-04"),
+        (["marks"], "2013-01-02..2013-01-03"),
+        (["totals"], "2013-01-03"),
+    ]
+    assert [step.unless_equal for step in steps] == [False, False, False]
+
+
+def test_days_outside_of_the_calendar_are_not_planned(store: DeltaStore) -> None:
+    assert steps_for(survey(store), [mark_files], Days.parse("2014-01-01..2014-01-05")) == []
+    (step,) = steps_for(survey(store), [mark_files], Days.parse("2012-12-25..2013-01-01"))
+    assert step.days == Days.of(D1)
+
+
+def test_what_was_computed_before_is_compared_instead_of_committed_again(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+
+    steps = steps_for(survey(store), [totals], Days.of(D1))
+
+    assert {(step.tables[0].name, step.unless_equal) for step in steps} >= {("marks", True)}
+
+
+def test_many_separate_days_are_bridged_into_few_runs(store: DeltaStore) -> None:
+    odd = [day_of(number) for number in range(1, 20, 2)]
+    for day in odd:
+        land(store, day, "a", [("a", day, 1)])
+
+    steps = steps_to_date(survey(store), TABLES)
+
+    assert len(steps) <= 6
+    assert {day for step in steps for day in step.days or ()} >= set(odd)
+
+
+def test_upstream_tables_are_brought_up_to_date_too(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+
+    steps = steps_to_date(survey(store), [totals])
+
+    assert [step.tables for step in steps] == [(mark_files,)]
+
+
+def test_a_table_nobody_asked_for_is_left_alone(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    run(store, steps_to_date(survey(store), [mark_files]))
+
+    assert steps_to_date(survey(store), [mark_files]) == []
+
+
+def test_newest_day_is_the_newest_with_rows(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    refresh(mark_files, store, Days.between(D1, D3))
+    refresh(marks, store, Days.between(D1, D3))
+
+    assert survey(store).states["silver.marks"].newest_day == D1
+    assert date(2013, 1, 3) in survey(store).states["silver.marks"].entries

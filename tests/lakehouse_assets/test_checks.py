@@ -1,0 +1,213 @@
+"""Verdicts on tables that were written and recorded by hand; no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from lake.days import Days
+from lake.enforce import QUARANTINE
+from lake.ledger import Entry, Ledger, Outcome
+from lake.store import DeltaStore
+from lake.table import Table
+from lakehouse_assets import checks
+from lakehouse_assets.checks import Inspection
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from tests.lakehouse_assets.small_lake import DAY, by_name, settings_for
+
+measurements, known_sensors, readings = by_name("measurements"), by_name("known_sensors"), by_name("readings")
+SECOND, THIRD = date(2020, 1, 2), date(2020, 1, 3)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def store(settings: Settings) -> DeltaStore:
+    return LakehouseResource.from_settings(settings).store()
+
+
+def write(store: DeltaStore, table: Table, rows: list[dict[str, Any]]) -> None:
+    write_deltalake(
+        store.path(table),
+        pa.Table.from_pylist(rows, schema=table.contract.arrow_schema),
+        mode="append",
+        partition_by=table.partition_columns,
+    )
+
+
+def record(store: DeltaStore, table: Table, day: date | None, **facts: Any) -> None:
+    counts: dict[str, int] = {"rows_in": 0, "rows_out": 0, "rejected": 0, "duplicates": 0}
+    outcome: Outcome = facts.pop("outcome", "written")
+    inputs: Mapping[str, Any] = facts.pop("inputs", {"bronze.readings": 0})
+    counts |= facts
+    entry = Entry(table.full_name, day, outcome, inputs=inputs, version=0, code_version="x", seconds=1.0, **counts)
+    Ledger(store).record([entry])
+
+
+def measured(sensor: str, day: date) -> dict[str, Any]:
+    return {"sensor": sensor, "measured_on": day, "value": 1}
+
+
+def line(number: int, landed_on: date, event_date: date) -> dict[str, Any]:
+    return {"line": "a", "file": "f", "line_number": number, "landed_on": landed_on, "event_date": event_date}
+
+
+def test_keys_are_counted_in_the_rows_themselves(settings: Settings, store: DeltaStore) -> None:
+    write(store, measurements, [measured("a", DAY), measured("b", DAY), measured("a", SECOND)])
+    assert Inspection(measurements, store, settings).key_unique().passed
+
+    write(store, measurements, [measured("a", SECOND)])
+    verdict = Inspection(measurements, store, settings).key_unique()
+
+    assert verdict.failing == {SECOND: "1 keys have more than one row"}
+    assert verdict.facts == {"rows": 4, "days_scanned": "all"}
+
+
+def test_a_good_day_does_not_hide_the_repeated_key_of_another(settings: Settings, store: DeltaStore) -> None:
+    write(store, measurements, [measured("a", DAY), measured("a", DAY), measured("a", SECOND)])
+
+    assert not Inspection(measurements, store, settings, Days.of(SECOND)).key_unique().passed
+
+
+def test_of_a_large_table_only_the_days_of_the_run_are_scanned(
+    settings: Settings, store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SCAN_WHOLE_UP_TO_ROWS", 2)
+    write(store, measurements, [measured("a", DAY), measured("a", DAY), measured("a", SECOND)])
+
+    verdict = Inspection(measurements, store, settings, Days.of(SECOND)).key_unique()
+
+    assert verdict.passed
+    assert verdict.facts["days_scanned"] == "2020-01-02"
+
+
+def test_a_table_without_days_has_unique_keys_too(settings: Settings, store: DeltaStore) -> None:
+    write(store, known_sensors, [{"sensor": "a"}, {"sensor": "a"}])
+
+    assert Inspection(known_sensors, store, settings).key_unique().failing == {None: "1 keys have more than one row"}
+
+
+def test_a_table_never_written_repeats_no_key(settings: Settings, store: DeltaStore) -> None:
+    assert Inspection(measurements, store, settings).key_unique().passed
+
+
+@pytest.mark.parametrize(
+    ("rejected", "passed", "severity"), [(0, True, "WARN"), (1, True, "WARN"), (2, False, "WARN"), (11, False, "ERROR")]
+)
+def test_the_share_of_rejected_rows_decides_how_bad_it_is(
+    settings: Settings, store: DeltaStore, rejected: int, passed: bool, severity: str
+) -> None:
+    record(store, measurements, DAY, rows_in=100, rows_out=100 - rejected, rejected=rejected)
+
+    verdict = Inspection(measurements, store, settings).contract()
+
+    assert (verdict.passed, verdict.severity) == (passed, severity)
+
+
+def test_rejected_rows_are_counted_by_rule(settings: Settings, store: DeltaStore) -> None:
+    record(store, measurements, DAY, rows_in=3, rows_out=1, rejected=2)
+    rules = [["value:not_null"], ["value:not_null", "sensor:not_null"]]
+    rows = [{"day": DAY, "rules": broken, "raw": None, "row": "{}"} for broken in rules]
+    fields = [("day", pa.date32()), ("rules", pa.list_(pa.string())), ("raw", pa.string()), ("row", pa.string())]
+    assert [name for name, _ in fields] == QUARANTINE.names
+    write_deltalake(store.quarantine_path(measurements), pa.Table.from_pylist(rows, schema=pa.schema(fields)))
+
+    verdict = Inspection(measurements, store, settings).contract()
+
+    assert verdict.failing == {DAY: "2 of 3 rows rejected (66.7%)"}
+    assert verdict.facts == {"rows_in": 3, "rejected": 2, "rule value:not_null": 2, "rule sensor:not_null": 1}
+
+
+def test_a_refused_day_is_an_error_however_few_its_rows(settings: Settings, store: DeltaStore) -> None:
+    record(store, measurements, DAY, rows_in=1000, rejected=1, outcome="failed")
+
+    verdict = Inspection(measurements, store, settings).contract()
+
+    assert verdict.failing == {DAY: "not written, 1 of 1,000 rows rejected (0.1%)"}
+    assert verdict.severity == "ERROR"
+
+
+def test_every_row_of_the_input_was_read(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, DAY, DAY), line(1, SECOND, DAY), line(2, SECOND, SECOND)])
+    record(store, measurements, DAY, rows_in=2, rows_out=1, duplicates=1)
+    record(store, measurements, SECOND, rows_in=1, rows_out=1)
+
+    verdict = Inspection(measurements, store, settings).row_count()
+
+    assert verdict.passed
+    assert verdict.facts == {
+        "days": 2,
+        "rows_in": 3,
+        "rows_out": 2,
+        "duplicates": 1,
+        "days_compared_with_upstream": 2,
+    }
+
+
+def test_a_row_that_was_not_read_is_missed(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, DAY, DAY), line(1, SECOND, DAY)])
+    record(store, measurements, DAY, rows_in=1, rows_out=1)
+
+    assert Inspection(measurements, store, settings).row_count().failing == {DAY: "2 rows upstream, 1 read"}
+
+
+def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, DAY, DAY)])
+    record(store, measurements, DAY, rows_in=1, rows_out=1)
+    write(store, readings, [line(1, SECOND, DAY)])
+
+    verdict = Inspection(measurements, store, settings).row_count()
+
+    assert verdict.passed
+    assert verdict.facts["days_compared_with_upstream"] == 0
+
+
+def test_rows_that_are_neither_written_nor_rejected_nor_duplicates_are_lost(
+    settings: Settings, store: DeltaStore
+) -> None:
+    record(store, by_name("daily_totals"), DAY, rows_in=5, rows_out=2, rejected=1, duplicates=1)
+
+    verdict = Inspection(by_name("daily_totals"), store, settings).row_count()
+
+    assert verdict.failing == {DAY: "5 rows read, 4 accounted for"}
+
+
+def test_a_table_is_late_until_its_newest_due_day_is_computed(settings: Settings, store: DeltaStore) -> None:
+    record(store, measurements, THIRD)
+    late = Inspection(measurements, store, settings).fresh()
+    record(store, measurements, DAY)  # an old day, computed later
+
+    assert late.failing == {date(2020, 1, 4): "late: 2020-01-04 is missing for 6 h"}
+    assert Inspection(measurements, store, settings).fresh().failing == late.failing
+
+    record(store, measurements, date(2020, 1, 4))
+    assert Inspection(measurements, store, settings).fresh().passed
+
+
+def test_a_day_that_was_refused_does_not_make_a_table_fresh(settings: Settings, store: DeltaStore) -> None:
+    record(store, measurements, date(2020, 1, 4), rows_in=1, rejected=1, outcome="failed")
+
+    assert not Inspection(measurements, store, settings).fresh().passed
+
+
+def test_a_table_without_days_is_late_when_it_has_not_read_what_is_due(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, DAY, DAY)])
+    record(store, known_sensors, None, inputs={"bronze.readings": 0})
+    assert Inspection(known_sensors, store, settings).fresh().passed
+
+    write(store, readings, [line(1, date(2020, 1, 5), date(2020, 1, 5))])  # due tomorrow
+    assert Inspection(known_sensors, store, settings).fresh().passed
+
+    write(store, readings, [line(2, SECOND, SECOND)])
+    verdict = Inspection(known_sensors, store, settings).fresh()
+    assert verdict.failing == {None: "late: readings changed in version 2, which was not read"}

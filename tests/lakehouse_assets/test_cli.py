@@ -1,0 +1,110 @@
+"""The command line: arguments, exit codes and messages, without a JVM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lakehouse_assets.cli import app
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Lakehouse = Callable[..., Done]
+
+
+@pytest.fixture(name="lakehouse")
+def _lakehouse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lakehouse]:
+    """Runs `lakehouse ...` in this process, as its entry point does."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(home: Path, *arguments: str) -> Done:
+        monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+        monkeypatch.setattr(sys, "argv", ["lakehouse", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            app()
+        code = end.value.code if isinstance(end.value.code, int) else 0
+        return Done(code, *capsys.readouterr())
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_help_names_every_command(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    shown = lakehouse(tmp_path, "--help")
+    assert shown.returncode == 0
+    for command in ("demo", "doctor", "replay", "refresh", "status", "quarantine", "sql", "docs", "up"):
+        assert command in shown.stdout
+
+
+@pytest.mark.parametrize("days", ["2013-13-01", "2013-01-05..2013-01-01", "2013-01-01' OR 1=1", "../../etc", "２０１３-01-01"])
+def test_a_wrong_day_ends_with_2_and_says_how_to_write_one(lakehouse: Lakehouse, tmp_path: Path, days: str) -> None:
+    done = lakehouse(tmp_path, "refresh", "gold", "--days", days)
+    assert done.returncode == 2
+    assert "2013-01-31" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["gold.no_such_table", "silver.departure", "../departures", "x'; drop table y"])
+def test_an_unknown_table_ends_with_2_and_names_what_exists(lakehouse: Lakehouse, tmp_path: Path, name: str) -> None:
+    done = lakehouse(tmp_path, "quarantine", name)
+    assert done.returncode == 2
+    assert "no such table" in done.stderr
+    assert "next:" in done.stderr
+
+
+def test_an_empty_lake_has_nothing_missing(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "status")
+    assert done.returncode == 0
+    assert "gold.daily_carrier_performance" in done.stdout
+    assert "lakehouse refresh" not in done.stdout
+
+
+def test_status_can_fail_for_a_scheduler(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    assert lakehouse(tmp_path, "status", "--fail").returncode == 1, "nothing is there, so every table is late"
+
+
+def test_landed_days_are_shown_as_missing_with_the_reason(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    assert lakehouse(tmp_path, "replay", "--days", "2013-01-01").returncode == 0
+    done = lakehouse(tmp_path, "status", "bronze.departure_events", "--verbose")
+    assert "bronze.departure_events: missing 2013-01-01: never computed" in done.stdout
+    assert "lakehouse refresh" in done.stdout
+
+
+def test_wrong_sql_ends_with_2_and_explains(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "sql", "select * from gold.nothing")
+    assert done.returncode == 2
+    assert "show all tables" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sql_gives_csv_for_other_programs(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    assert lakehouse(tmp_path, "sql", "select 1 as one, 'x' as two", "--csv").stdout == "one,two\n1,x\n"
+
+
+def test_docs_describe_every_table(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    page = tmp_path / "tables.md"
+    assert lakehouse(tmp_path, "docs", "--to", str(page)).returncode == 0
+    text = page.read_text()
+    assert "## gold.daily_carrier_performance" in text
+    assert "silver_flights --> gold_daily_carrier_performance" in text
+
+
+def test_a_setting_that_cannot_be_used_is_named(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path / "a[b]", "status")
+    assert done.returncode == 1
+    assert "LAKEHOUSE_HOME" in done.stderr
+    assert "Traceback" not in done.stderr

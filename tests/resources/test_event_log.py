@@ -1,0 +1,212 @@
+"""The batched event log answers every question as Dagster's own does.
+
+The same runs are recorded in both: a range run that succeeds, with checks, and one of which a day fails. What the UI asks
+about them has to be the same, apart from the times at which things happened.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.instance import DagsterInstance, InstanceType
+from dagster._core.launcher import DefaultRunLauncher
+from dagster._core.remote_origin import InProcessCodeLocationOrigin
+from dagster._core.run_coordinator import DefaultRunCoordinator
+from dagster._core.storage.local_compute_log_manager import NoOpComputeLogManager
+from dagster._core.storage.root import LocalArtifactStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
+from dagster_graphql.test.utils import execute_dagster_graphql
+
+from resources.event_log import BatchedSqliteEventLogStorage, BatchedSqliteStorage
+from tests.resources.recorded_assets import DAYS, defs
+
+RANGE = {"dagster/asset_partition_range_start": "2020-01-01", "dagster/asset_partition_range_end": "2020-02-09"}
+GOOD, BAD = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+
+QUESTION = """
+query Everything {
+  runsOrError { ... on Runs { results {
+    runId status tags { key value } assets { key { path } } assetSelection { path }
+    stats { ... on RunStatsSnapshot { stepsSucceeded stepsFailed materializations } }
+    stepStats { stepKey status materializations { assetKey { path } } attempts { startTime } }
+    eventConnection(limit: 1000) { events {
+      __typename
+      ... on MessageEvent { message stepKey eventType level }
+      ... on MaterializationEvent { partition tags { key value } metadataEntries { label ... on IntMetadataEntry { intValue } } }
+    } }
+    assetMaterializations { partition assetKey { path } }
+    assetChecks { name assetKey { path } }
+  } } }
+  assetNodes {
+    assetKey { path }
+    partitionStats { numPartitions numMaterialized numFailed numMaterializing }
+    assetPartitionStatuses { ... on TimePartitionStatuses { ranges { startKey endKey status } } }
+    assetMaterializations(limit: 1000) { partition runId tags { key value } metadataEntries { label ... on IntMetadataEntry { intValue } } }
+    latestMaterializationByPartition { partition runId }
+    latestRunForPartition(partition: "2020-01-03") { runId }
+    staleStatus
+    assetChecksOrError { ... on AssetChecks { checks {
+      name executionForLatestMaterialization { runId status }
+      partitionStatuses { __typename }
+    } } }
+  }
+  assetsOrError { ... on AssetConnection { nodes { key { path } assetMaterializations(limit: 3) { partition } } } }
+  assetsLatestInfo(assetKeys: [{path: ["readings"]}, {path: ["totals"]}, {path: ["names"]}]) {
+    assetKey { path } unstartedRunIds inProgressRunIds latestRun { runId status } latestMaterialization { partition runId }
+  }
+  assetCheckExecutions(assetKey: {path: ["readings"]}, checkName: "few", limit: 10) { runId status evaluation { success description } }
+}
+"""
+
+TIMES = {"startTime", "endTime", "timestamp"}
+
+
+@contextmanager
+def recorded_in(storage: DagsterSqliteStorage, folder: Path) -> Iterator[DagsterInstance]:
+    with DagsterInstance(
+        instance_type=InstanceType.PERSISTENT,
+        local_artifact_storage=LocalArtifactStorage(str(folder)),
+        run_storage=storage.run_storage,
+        event_storage=storage.event_log_storage,
+        schedule_storage=storage.schedule_storage,
+        compute_log_manager=NoOpComputeLogManager(),
+        run_coordinator=DefaultRunCoordinator(),
+        run_launcher=DefaultRunLauncher(),
+    ) as instance:
+        yield instance
+
+
+def record_runs(instance: DagsterInstance) -> None:
+    job = defs.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance, run_id=GOOD, tags=RANGE, raise_on_error=False).success
+    failed = job.execute_in_process(instance=instance, run_id=BAD, tags={**RANGE, "fail": "1"}, raise_on_error=False)
+    assert not failed.success
+
+
+def answer(instance: DagsterInstance) -> Any:
+    target = LoadableTargetOrigin(
+        executable_path=None, python_file=str(Path(__file__).with_name("recorded_assets.py")), attribute="defs"
+    )
+    with WorkspaceProcessContext(
+        instance, InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(target))
+    ) as process:
+        result = execute_dagster_graphql(process.create_request_context(), QUESTION)
+    assert not result.errors
+    return without_times(result.data)
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_times(part) for name, part in value.items() if name not in TIMES}
+    if isinstance(value, list):
+        return [without_times(part) for part in value]
+    return value
+
+
+def test_the_ui_gets_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
+    with recorded_in(DagsterSqliteStorage.from_local(str(tmp_path / "stock")), tmp_path) as instance:
+        record_runs(instance)
+        expected = answer(instance)
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    with recorded_in(BatchedSqliteStorage.from_local(str(tmp_path / "batched")), tmp_path) as instance:
+        record_runs(instance)
+        found = answer(instance)
+
+    assert found == expected
+    (readings,) = [node for node in found["assetNodes"] if node["assetKey"]["path"] == ["readings"]]
+    assert readings["partitionStats"] == {
+        "numPartitions": 60,
+        "numMaterialized": 40,
+        "numFailed": 1,
+        "numMaterializing": 0,
+    }
+
+
+def test_a_batch_is_one_transaction_in_each_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    connect = BatchedSqliteEventLogStorage._connect
+
+    def counting(self: BatchedSqliteEventLogStorage, shard: str) -> Any:
+        opened.append(shard)
+        return connect(self, shard)
+
+    with recorded_in(BatchedSqliteStorage.from_local(str(tmp_path)), tmp_path) as instance:
+        monkeypatch.setattr(BatchedSqliteEventLogStorage, "_connect", counting)
+        events = [materialization(str(day)) for day in DAYS.get_partition_keys()]
+        instance.event_log_storage.store_event_batch(events)
+
+        assert opened == ["index", GOOD]
+        stored = instance.fetch_materializations(dg.AssetKey("readings"), limit=1000).records
+        assert len(stored) == len(events)
+
+
+def test_a_check_is_planned_once_a_run_and_not_once_a_day(tmp_path: Path) -> None:
+    planned = AssetCheckEvaluationPlanned(
+        asset_key=dg.AssetKey("readings"), check_name="many", partitions_subset=DAYS.subset_with_all_partitions()
+    )
+    event = DagsterEvent(
+        event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,
+        job_name="j",
+        event_specific_data=planned,
+    )
+    with recorded_in(BatchedSqliteStorage.from_local(str(tmp_path)), tmp_path) as instance:
+        for store in (
+            instance.event_log_storage.store_event,
+            lambda entry: instance.event_log_storage.store_event_batch([entry]),
+        ):
+            store(entry_of(event))
+        history = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(dg.AssetKey("readings"), "many"), limit=1000
+        )
+
+    assert [record.partition for record in history] == [None, None]
+
+
+def test_where_the_index_cannot_be_written_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("disk full")
+
+    with recorded_in(BatchedSqliteStorage.from_local(str(tmp_path)), tmp_path) as instance:
+        monkeypatch.setattr(BatchedSqliteEventLogStorage, "_store_asset_event", broken)
+        with pytest.raises(OSError, match="disk full"):
+            instance.event_log_storage.store_event_batch([materialization("2020-01-01"), materialization("2020-01-02")])
+        monkeypatch.undo()
+
+        assert instance.event_log_storage.get_logs_for_run(GOOD) == []
+        assert instance.fetch_materializations(dg.AssetKey("readings"), limit=10).records == []
+
+
+def materialization(day: str) -> dg.EventLogEntry:
+    from dagster._core.events import StepMaterializationData
+
+    return entry_of(
+        DagsterEvent(
+            event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
+            job_name="j",
+            event_specific_data=StepMaterializationData(dg.AssetMaterialization("readings", partition=day)),
+        )
+    )
+
+
+def entry_of(event: DagsterEvent) -> dg.EventLogEntry:
+    return dg.EventLogEntry(
+        error_info=None,
+        level=logging.DEBUG,
+        user_message="",
+        run_id=GOOD,
+        timestamp=1.0,
+        job_name="j",
+        dagster_event=event,
+    )

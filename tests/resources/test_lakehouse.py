@@ -1,0 +1,82 @@
+"""The resources: what they give, and what they start only when it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster_pyspark import LazyPySparkResource
+from pyspark.sql import SparkSession
+
+from resources.lakehouse import LakehouseResource, SparkResource, storage_options
+from resources.settings import Settings
+
+
+def test_local_tables_need_no_options() -> None:
+    assert storage_options("/tables", {}) == {"provider": "local"}
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "aws_region", "region"])
+def test_an_option_is_known_under_any_of_its_names(name: str) -> None:
+    assert storage_options("s3a://bucket/tables", {name: "eu-west-1"})["region"] == "eu-west-1"
+
+
+def test_options_that_dagster_deltalake_does_not_know_are_passed_on() -> None:
+    given = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true", "timeout": "120s"}
+
+    assert storage_options("s3://bucket/tables", given) == {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
+        "provider": "s3",
+        "imdsv1_fallback": "False",
+        "allow_http": "True",
+        "timeout": "120s",
+    }
+
+
+def test_azure_and_google_have_their_own_options() -> None:
+    azure = storage_options("abfss://c@a.dfs.core.windows.net/t", {"AZURE_STORAGE_ACCOUNT_NAME": "a"})
+    google = storage_options("gs://bucket/t", {"GOOGLE_SERVICE_ACCOUNT": "/key.json"})
+
+    assert azure == {"provider": "azure", "account_name": "a"}
+    assert google == {"GOOGLE_SERVICE_ACCOUNT": "/key.json", "provider": "gcs"}
+
+
+def test_the_ui_shows_the_variable_that_holds_credentials_and_not_its_value(tmp_path: Path) -> None:
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_STORAGE_OPTIONS": '{"AWS_SECRET_ACCESS_KEY": "hidden"}'}
+    resource = LakehouseResource.from_settings(Settings.from_env(env))
+
+    assert "hidden" not in repr(resource)
+    assert resource.storage_options == dg.EnvVar("LAKEHOUSE_STORAGE_OPTIONS")
+
+
+def test_a_store_starts_no_session_until_rows_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.lakehouse.build_session", lambda **_: pytest.fail("a session was started"))
+    store = LakehouseResource.from_settings(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store()
+
+    assert store.log(f"{store.tables}/silver/nothing").version() is None
+
+
+def test_spark_comes_through_dagster_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr("resources.lakehouse.build_session", lambda **how: asked.append(how) or "session")
+    spark = SparkResource(master="local[3]", spark_config={"spark.sql.ansi.enabled": True})
+
+    assert isinstance(spark, LazyPySparkResource)
+    assert asked == []
+    assert [spark.spark_session, spark.spark_session] == ["session", "session"]
+    assert asked == [
+        {
+            "app_name": "lakehouse",
+            "master": "local[3]",
+            "remote": None,
+            "extra_conf": {"spark.sql.ansi.enabled": "True"},
+        }
+    ]
+
+
+@pytest.mark.spark
+def test_a_process_has_one_session(spark: SparkSession, tmp_path: Path) -> None:
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+
+    assert LakehouseResource.from_settings(settings).store().spark is spark
