@@ -1,4 +1,4 @@
-"""Run one process and measure it: wall seconds, and the peak memory of its whole process tree."""
+"""Run one process and measure it: wall and processor time, and the peak memory of its whole process tree."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ SAMPLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall seconds from start to exit, and the largest sum of resident memory over its processes, bytes."""
+    """One run of a process and all that it started.
+
+    Attributes:
+        seconds: wall time from start to exit.
+        cpu_seconds: processor time of all its processes, up to the last sample of each.
+        peak_bytes: the largest sum of their resident memory.
+    """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -56,17 +63,22 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str], log: Path, f
             sampler.stop()
     if exit_code:
         raise SideFailed(" ".join(command), exit_code, log)
-    return Measured(round(seconds, 2), sampler.peak_bytes)
+    return Measured(round(seconds, 2), round(sampler.cpu_seconds, 2), sampler.peak_bytes)
 
 
 class _Sampler(threading.Thread):
-    """Sums the resident memory of a process and all its descendants, again and again."""
+    """Looks at a process and all its descendants, again and again."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.peak_bytes = 0
+        self._cpu: dict[psutil.Process, float] = {}
         self._root = psutil.Process(pid)
         self._stopped = threading.Event()
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(self._cpu.values())
 
     def run(self) -> None:
         while not self._stopped.wait(SAMPLE_SECONDS):
@@ -77,18 +89,21 @@ class _Sampler(threading.Thread):
         self.join()
 
     def _sample(self) -> int:
+        """Note the processor time of each process; returns the resident memory of all."""
         try:
             tree = [self._root, *self._root.children(recursive=True)]
         except psutil.Error:
             return 0
-        return sum(_resident(process) for process in tree)
+        return sum(self._look_at(process) for process in tree)
 
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
+    def _look_at(self, process: psutil.Process) -> int:
+        try:
+            with process.oneshot():
+                spent = process.cpu_times()
+                self._cpu[process] = spent.user + spent.system
+                return int(process.memory_info().rss)
+        except psutil.Error:
+            return 0
 
 
 def _end(process: subprocess.Popen[str]) -> None:

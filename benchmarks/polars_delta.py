@@ -386,7 +386,7 @@ def with_recent_departures(asked: pl.DataFrame, departures: pl.DataFrame) -> pl.
     """Add the origin's departures of the three hours up to the cutoff: running totals then, minus those before."""
     delay = pl.col("delay_minutes").cast(pl.Int64)
     totals = {
-        "origin_departures": pl.lit(1, pl.Int64).cum_sum(),
+        "origin_departures": delay.cum_count().cast(pl.Int64),
         "origin_departures_late": (delay >= LATE_FROM_MINUTES).cast(pl.Int64).cum_sum(),
         "origin_departure_delay_minutes": delay.cum_sum(),
     }

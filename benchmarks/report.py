@@ -89,8 +89,9 @@ def _sides(results: Results) -> Iterator[str]:
         if side == "per_day":
             seconds = f"{seconds}, extrapolated"
         memory = _range(results.peak_gib(side), "GiB", 2)
-        lines.append((NAMES[side], seconds, memory, f"{results.files.get(side, 0):,}"))
-    yield _grid(("side", "wall time", "peak memory", "data files"), lines)
+        cpu = "" if side == "per_day" else _range(results.cpu_seconds(side), "s", 1)
+        lines.append((NAMES[side], seconds, cpu, memory, f"{results.files.get(side, 0):,}"))
+    yield _grid(("side", "wall time", "processor time", "peak memory", "data files"), lines)
     yield "Median, and least to most of the runs where there were several. " + _extrapolation(results)
 
 
@@ -117,7 +118,7 @@ def _phases(results: Results) -> Iterator[str]:
     ]
     lines += [(name, "", *(_cell(typical[side].get(name)) for side in sides)) for name in others]
     rest = [results.seconds(side).middle - sum(typical[side].values()) for side in sides]
-    lines.append(("interpreter, imports, JVM start", "", *(_cell(seconds) for seconds in rest)))
+    lines.append(("interpreter, imports, exit", "", *(_cell(seconds) for seconds in rest)))
     yield "Seconds by table, median of the runs:"
     yield _grid(("table", "rows", *sides), lines)
 

@@ -19,6 +19,7 @@ class Run:
         side: ours, plain, per_day or polars.
         round: counted from 1; the sides of one round ran one after the other.
         seconds: wall time of the process; for per_day of the days that were computed.
+        cpu_seconds: processor time of its process tree.
         peak_bytes: most resident memory of its process tree.
         phases: seconds by table, or by day for per_day.
     """
@@ -26,6 +27,7 @@ class Run:
     side: str
     round: int
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     phases: Mapping[str, float] = field(default_factory=dict)
 
@@ -86,6 +88,10 @@ class Results:
     def seconds(self, side: str) -> Spread:
         """Wall seconds for all days."""
         return Spread.of([self.year_seconds(run) for run in self.of(side)])
+
+    def cpu_seconds(self, side: str) -> Spread:
+        """Processor seconds of the runs as they were; for per_day of the days that it computed."""
+        return Spread.of([run.cpu_seconds for run in self.of(side)])
 
     def peak_gib(self, side: str) -> Spread:
         """Peak memory, GiB."""

@@ -34,6 +34,8 @@ SIDES: Mapping[str, str] = {
 }
 """The module that runs each side, in the order of a round."""
 
+PROJECT = Path(__file__).resolve().parents[1]
+
 SAME_FILES = ("ours", "plain")
 """Sides that must also write the same number of data files."""
 
@@ -146,10 +148,11 @@ def _run(bench: _Bench, side: str, number: int, home: Path, extra: Mapping[str, 
     bench.results.busy = max(bench.results.busy, load())
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "DAGSTER_"))}
     env = {**settings, "LAKEHOUSE_HOME": str(home), "PYTHONUNBUFFERED": "1", **extra}
-    measured = run_measured(python(SIDES[side]), env=env, log=bench.work / f"{home.name}.log")
+    measured = run_measured(python(SIDES[side]), env=env, log=bench.work / f"{home.name}.log", folder=PROJECT)
     phases = loads((home / REPORT).read_text())
-    bench.out.print(f"  {measured.seconds:.1f} s, peak {measured.peak_bytes / 2**30:.2f} GiB")
-    return Run(side, number, measured.seconds, measured.peak_bytes, phases)
+    peak = f"peak {measured.peak_bytes / 2**30:.2f} GiB"
+    bench.out.print(f"  {measured.seconds:.1f} s ({measured.cpu_seconds:.1f} s of processor), {peak}")
+    return Run(side, number, measured.seconds, measured.cpu_seconds, measured.peak_bytes, phases)
 
 
 def _check(bench: _Bench, side: str, home: Path) -> None:

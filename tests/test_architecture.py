@@ -42,7 +42,17 @@ PURE = {
 
 IMPURE_NAMES = {"SparkSession", "SparkContext", "environ", "getenv", "open", "eval", "exec", "__import__", "input"}
 RUNS_A_JOB = {"collect", "toPandas", "toLocalIterator", "first", "head", "take", "show", "isEmpty"}
-TELLS_THE_TIME = {"current_date", "current_timestamp", "localtimestamp", "now", "today", "utcnow", "rand", "randn", "uuid"}
+TELLS_THE_TIME = {
+    "current_date",
+    "current_timestamp",
+    "localtimestamp",
+    "now",
+    "today",
+    "utcnow",
+    "rand",
+    "randn",
+    "uuid",
+}
 COMES_IN_NO_ORDER = {"monotonically_increasing_id", "dropDuplicates", "drop_duplicates", "spark_partition_id"}
 
 

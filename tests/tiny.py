@@ -100,8 +100,12 @@ def marks(mark_files: DataFrame) -> DataFrame:
 )
 def totals(marks: DataFrame) -> DataFrame:
     """One row per day with marks, with the points of that day and the day before."""
-    both = marks.select(F.explode(F.array("day", F.date_add("day", 1))).alias("day"), F.col("day").alias("of"), "points")
-    held = both.groupBy("day").agg(F.sum("points").alias("points"), F.max(F.col("of") == F.col("day")).alias("_has_own"))
+    both = marks.select(
+        F.explode(F.array("day", F.date_add("day", 1))).alias("day"), F.col("day").alias("of"), "points"
+    )
+    held = both.groupBy("day").agg(
+        F.sum("points").alias("points"), F.max(F.col("of") == F.col("day")).alias("_has_own")
+    )
     return held.where("_has_own").drop("_has_own")
 
 

@@ -9,13 +9,13 @@ from datetime import timedelta
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 
-__all__ = ["looking_back", "merge_events"]
+__all__ = ["latest", "merge_events", "total_within"]
 
-_MOMENT = "moment"
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def merge_events(moments: DataFrame, *events: DataFrame, reach: timedelta) -> DataFrame:
-    """Bring moments and events of airports into one frame, on which `looking_back` can compute.
+    """Bring moments and events of airports into one frame, on which `total_within` and `latest` look back.
 
     Args:
         moments: `airport`, `at`, and any other columns; these come back as the struct `moment`.
@@ -23,25 +23,35 @@ def merge_events(moments: DataFrame, *events: DataFrame, reach: timedelta) -> Da
         reach: how far back a moment looks; less than a day.
 
     Returns:
-        `airport`, `at`, `at_micros`, `bucket_on`, `moment` (null in rows that are events) and the events' columns.
+        `airport`, `at`, `bucket_on`, `moment` (null in rows that are events) and the events' columns.
     """
-    asked = moments.select("airport", "at", F.struct("*").alias(_MOMENT), F.to_date("at").alias("bucket_on"))
+    merged = moments.select("airport", "at", F.struct("*").alias("moment"), F.to_date("at").alias("bucket_on"))
     for happened in events:
-        asked = asked.unionByName(_in_reachable_days(happened, reach), allowMissingColumns=True)
-    return asked.withColumn("at_micros", F.unix_micros("at"))
+        seen = happened.withColumn("bucket_on", F.explode(_days_seen(F.col("at"), reach)))
+        merged = merged.unionByName(seen, allowMissingColumns=True)
+    return merged
 
 
-def looking_back(reach: timedelta) -> WindowSpec:
-    """Rows of the same airport from `reach` before a row's own time to that time, both ends included."""
-    reach_micros = reach // timedelta(microseconds=1)
-    by_time = Window.partitionBy("airport", "bucket_on").orderBy("at_micros")
-    return by_time.rangeBetween(-reach_micros, Window.currentRow)
+def total_within(total: Column, reach: timedelta) -> Column:
+    """A count or a sum of integers over the airport's rows from `reach` before a row to its own time, both included.
+
+    The difference of two running totals: linear, where Spark would add up a sliding frame anew for each row.
+    """
+    until_now = total.over(_history())
+    until_reach = total.over(_history(until=reach + _MICROSECOND))
+    return F.coalesce(until_now, F.lit(0)) - F.coalesce(until_reach, F.lit(0))
 
 
-def _in_reachable_days(events: DataFrame, reach: timedelta) -> DataFrame:
-    return events.withColumn("bucket_on", F.explode(_days_seen(F.col("at"), reach)))
+def latest(value: Column) -> Column:
+    """The value of the airport's last row up to a row's own time that has one; may be older than `reach`."""
+    return F.last(value, ignorenulls=True).over(_history())
+
+
+def _history(until: timedelta = timedelta(0)) -> WindowSpec:
+    by_time = Window.partitionBy("airport", "bucket_on").orderBy(F.unix_micros("at"))
+    return by_time.rangeBetween(Window.unboundedPreceding, -(until // _MICROSECOND))
 
 
 def _days_seen(at: Column, reach: timedelta) -> Column:
-    until = F.timestamp_micros(F.unix_micros(at) + reach // timedelta(microseconds=1))
+    until = F.timestamp_micros(F.unix_micros(at) + reach // _MICROSECOND)
     return F.array_distinct(F.array(F.to_date(at), F.to_date(until)))

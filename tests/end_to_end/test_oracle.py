@@ -57,7 +57,9 @@ class Compared:
         )
 
 
-def build_lake(root: Path, spark: SparkSession, days: Days, source: Path | None, **disorder: float) -> Iterator[Compared]:
+def build_lake(
+    root: Path, spark: SparkSession, days: Days, source: Path | None, **disorder: float
+) -> Iterator[Compared]:
     store = open_lake(root, spark)
     replay(store.landing.root, source=source, **disorder)  # type: ignore[arg-type]  # a seed is a whole number
     receipts = {name: done for name, (done,) in refresh_all(store, [days]).items()}
@@ -92,7 +94,9 @@ def test_a_disturbed_month_gives_the_undisturbed_rows(month: Compared, table: st
 
 @pytest.mark.parametrize(("topic", "table"), [("departures", "silver.departures"), ("arrivals", "silver.arrivals")])
 def test_quarantine_holds_exactly_the_broken_messages(month: Compared, topic: str, table: str) -> None:
-    broken = {(entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)}
+    broken = {
+        (entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)
+    }
     rejected = quarantined(month.store, TABLES[table])
 
     assert len(broken) > 200
@@ -111,7 +115,9 @@ NAMED_BY: Mapping[str, set[str]] = {
 
 @pytest.mark.parametrize(("topic", "table"), [("departures", "silver.departures"), ("arrivals", "silver.arrivals")])
 def test_every_broken_message_is_told_why_it_was_refused(month: Compared, topic: str, table: str) -> None:
-    broken = {(entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)}
+    broken = {
+        (entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)
+    }
     kinds = Counter(broken.values())
 
     for row in quarantined(month.store, TABLES[table]):
@@ -164,7 +170,8 @@ AS_THE_CSV = """
            clock(f.departed_at, 'America/New_York') AS dep_time,
            clock(s.scheduled_departure_at, 'America/New_York') AS sched_dep_time,
            f.departure_delay_minutes AS dep_delay,
-           clock(f.arrived_at, zone.time_zone) AS arr_time, clock(s.scheduled_arrival_at, zone.time_zone) AS sched_arr_time,
+           clock(f.arrived_at, zone.time_zone) AS arr_time,
+           clock(s.scheduled_arrival_at, zone.time_zone) AS sched_arr_time,
            f.arrival_delay_minutes AS arr_delay, s.carrier, s.flight, s.tail_number AS tailnum, s.origin, s.dest,
            f.air_time_minutes AS air_time, s.distance_miles AS distance,
            date_trunc('hour', s.scheduled_departure_at) AS time_hour
@@ -174,7 +181,7 @@ AS_THE_CSV = """
 """
 THE_CSV = """
     SELECT year::INT, month::INT, day::INT, dep_time::INT % 2400, sched_dep_time::INT % 2400, dep_delay::INT,
-           -- 717 diverted flights have a time in this column, but no delay: where they landed, not where they were bound.
+           -- 717 diverted flights have a time here, but no delay: they reached a gate that they were not bound for.
            CASE WHEN arr_delay IS NOT NULL THEN arr_time::INT % 2400 END, sched_arr_time::INT % 2400, arr_delay::INT,
            carrier, flight::INT, tailnum, origin, dest, air_time::INT, distance::INT, time_hour::TIMESTAMPTZ
     FROM oracle.main.flights_csv

@@ -141,7 +141,9 @@ def test_rows_in_are_rows_out_and_quarantined_and_duplicates(
     """The receipt against what DuckDB finds in the files."""
     total = law.receipts[table.full_name].total
     held = count(sql, table.full_name)
-    rejected = count(sql, f"quarantine.{table.layer}_{table.name}") if total.rejected else len(quarantined(law.store, table))
+    rejected = (
+        count(sql, f"quarantine.{table.layer}_{table.name}") if total.rejected else len(quarantined(law.store, table))
+    )
 
     assert (total.rows_out, total.rejected) == (held, rejected)
     assert total.rows_in == held + rejected + total.duplicates
@@ -217,7 +219,9 @@ def test_a_transform_only_describes(law: Law, spark: SparkSession, table: Table)
 
 def inputs(store: DeltaStore, table: Table) -> list[DataFrame]:
     return [
-        store.read(read.source) if isinstance(read.source, Table) else store.landing.read(store.spark, read.source, DAYS)
+        store.read(read.source)
+        if isinstance(read.source, Table)
+        else store.landing.read(store.spark, read.source, DAYS)
         for read in table.reads
     ]
 

@@ -310,7 +310,9 @@ def test_keys_stay_unique_when_one_name_comes_again_with_other_points(store: Del
 def test_a_row_whose_day_breaks_the_contract_is_filed_under_its_event_day(store: DeltaStore) -> None:
     land(store, D2, "a", ['{"name": "a", "points": 1}'])
     refresh(mark_files, store, ALL)
-    undated = replace(marks, transform=lambda mark_files: marks.transform(mark_files).withColumn("day", F.lit(None).cast("date")))
+    undated = replace(
+        marks, transform=lambda mark_files: marks.transform(mark_files).withColumn("day", F.lit(None).cast("date"))
+    )
 
     receipt = refresh(undated, store, ALL)
 

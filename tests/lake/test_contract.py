@@ -19,7 +19,6 @@ from lake.errors import CannotCompile, SchemaDrift
 from lakehouse_assets.silver.flight_key import AIRPORT, CARRIER, TAIL_NUMBER
 from tests.lakes import TABLES
 
-
 FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
     "required": (T.IntegerType, {"nullable": False}),
     "least": (T.IntegerType, {"ge": 3}),
@@ -82,7 +81,9 @@ def test_the_test_below_knows_every_kind_of_check_that_a_contract_uses() -> None
 
 @pytest.mark.spark
 @pytest.mark.slow
-@settings(max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 @given(values=one_row)
 def test_verdicts_equal_those_of_pandera(spark: SparkSession, values: tuple[Any, ...]) -> None:
     """A hundred verdicts an example: pandera comes to each by a Spark job, the compiled rules to all in one pass."""
@@ -143,7 +144,9 @@ def test_a_contract_without_any_rule_accepts_everything(spark: SparkSession) -> 
 
 
 @pytest.mark.parametrize(
-    "check", [{"str_startswith": "A"}, {"str_endswith": "A"}, {"str_contains": "A"}], ids=lambda check: next(iter(check))
+    "check",
+    [{"str_startswith": "A"}, {"str_endswith": "A"}, {"str_contains": "A"}],
+    ids=lambda check: next(iter(check)),
 )
 def test_a_check_that_cannot_be_compiled_is_refused_and_names_those_that_can(check: dict[str, str]) -> None:
     class Odd(Contract):
@@ -237,5 +240,3 @@ def test_lineage_columns_and_another_order_are_no_drift(spark: SparkSession) -> 
         b: T.StringType = Field(description="b")
 
     compile_contract(Pair).check_schema(spark.createDataFrame([], "b STRING, a INT, _raw STRING"), "silver.pair")
-
-

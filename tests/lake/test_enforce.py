@@ -17,7 +17,9 @@ from tests.tiny import day_of, marks, totals
 pytestmark = pytest.mark.spark
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
-SCHEMA = "name STRING, day DATE, points INT, _event_date DATE, _raw STRING, _landed_on DATE, _file STRING, _line_number INT"
+SCHEMA = (
+    "name STRING, day DATE, points INT, _event_date DATE, _raw STRING, _landed_on DATE, _file STRING, _line_number INT"
+)
 
 
 def candidates(spark: SparkSession, *rows: tuple[str | None, date | None, int | None, date, int]) -> DataFrame:

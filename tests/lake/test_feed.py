@@ -96,7 +96,7 @@ def test_an_envelope_that_cannot_be_read_is_kept_as_it_was(spark: SparkSession, 
 
 @pytest.mark.spark
 def test_a_file_is_kept_line_by_line(spark: SparkSession, tmp_path: Path) -> None:
-    content = "first\r\n\r\n  third with ümlaut  \n\n{\"fifth\": 1}\nlast without end"
+    content = 'first\r\n\r\n  third with ümlaut  \n\n{"fifth": 1}\nlast without end'
     put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", content)
     put(tmp_path, "planes", "landed_on=2013-01-02", "empty.jsonl", "")
 

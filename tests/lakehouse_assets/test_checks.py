@@ -46,7 +46,7 @@ def write(store: DeltaStore, table: Table, rows: list[dict[str, Any]]) -> None:
 
 
 def record(store: DeltaStore, table: Table, day: date | None, **facts: Any) -> None:
-    counts: dict[str, int] = {"rows_in": 0, "rows_out": 0, "rejected": 0, "duplicates": 0}
+    counts: dict[str, Any] = {"rows_in": 0, "rows_out": 0, "rejected": 0, "duplicates": 0}
     outcome: Outcome = facts.pop("outcome", "written")
     inputs: Mapping[str, Any] = facts.pop("inputs", {"bronze.readings": 0})
     counts |= facts

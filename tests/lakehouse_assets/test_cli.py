@@ -50,7 +50,9 @@ def test_help_names_every_command(lakehouse: Lakehouse, tmp_path: Path) -> None:
         assert command in shown.stdout
 
 
-@pytest.mark.parametrize("days", ["2013-13-01", "2013-01-05..2013-01-01", "2013-01-01' OR 1=1", "../../etc", "２０１３-01-01"])
+@pytest.mark.parametrize(
+    "days", ["2013-13-01", "2013-01-05..2013-01-01", "2013-01-01' OR 1=1", "../../etc", "２０１３-01-01"]
+)
 def test_a_wrong_day_ends_with_2_and_says_how_to_write_one(lakehouse: Lakehouse, tmp_path: Path, days: str) -> None:
     done = lakehouse(tmp_path, "refresh", "gold", "--days", days)
     assert done.returncode == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.instance.config import PoolGranularity
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from lake.errors import FolderNotWritable
@@ -47,7 +48,8 @@ def test_runs_are_queued_watched_and_retried_only_after_a_crash(instance: dg.Dag
     assert instance.run_coordinator.dequeue_interval_seconds == 1
     assert concurrency.run_queue_config is not None
     assert concurrency.run_queue_config.max_concurrent_runs == 2
-    assert (concurrency.pool_config.pool_granularity.value, concurrency.pool_config.default_pool_limit) == ("run", 1)
+    assert concurrency.pool_config.pool_granularity == PoolGranularity.RUN
+    assert concurrency.pool_config.default_pool_limit == 1
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
     assert not instance.run_retries_retry_on_asset_or_op_failure

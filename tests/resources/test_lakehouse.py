@@ -39,7 +39,7 @@ def test_azure_and_google_have_their_own_options() -> None:
     google = storage_options("gs://bucket/t", {"GOOGLE_SERVICE_ACCOUNT": "/key.json"})
 
     assert azure == {"provider": "azure", "account_name": "a"}
-    assert google == {"GOOGLE_SERVICE_ACCOUNT": "/key.json", "provider": "gcs"}
+    assert google == {"provider": "gcs", "service_account": "/key.json"}
 
 
 def test_the_ui_shows_the_variable_that_holds_credentials_and_not_its_value(tmp_path: Path) -> None:
@@ -59,7 +59,12 @@ def test_a_store_starts_no_session_until_rows_are_asked_for(tmp_path: Path, monk
 
 def test_spark_comes_through_dagster_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr("resources.lakehouse.build_session", lambda **how: asked.append(how) or "session")
+
+    def build_session(**how: object) -> str:
+        asked.append(how)
+        return "session"
+
+    monkeypatch.setattr("resources.lakehouse.build_session", build_session)
     spark = SparkResource(master="local[3]", spark_config={"spark.sql.ansi.enabled": True})
 
     assert isinstance(spark, LazyPySparkResource)

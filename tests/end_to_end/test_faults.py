@@ -1,0 +1,500 @@
+"""Things that go wrong, done for real: processes killed, disks full, files cut off, writers at once, hostile input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+from typer.testing import CliRunner
+
+from lake.batch import refresh
+from lake.days import Days
+from lake.errors import BadDay, LakeError, TableLocked, UnknownTable
+from lake.failpoints import VARIABLE
+from lake.ledger import Ledger
+from lake.plan import Survey
+from lake.store import DeltaStore
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.cli import commands
+from lakehouse_assets.partitions import days_of_run
+from lakehouse_assets.replay import replay
+from lakehouse_assets.silver.departures import departures
+from resources.settings import Settings
+from tests.end_to_end.oracle import build_oracle
+from tests.hostile import HOSTILE_DAYS, HOSTILE_NAMES
+from tests.lakes import TABLES, cut_source, duckdb_over, open_lake, quarantined, stored_rows
+from tests.tiny import day_of, land, mark_files, marks
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
+BOTH = Days.between(D1, D2)
+CALENDAR = Days.between(D1, day_of(9))
+PYTHON = [sys.executable, "-m"]
+
+
+def started(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    """A Python process of the project."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    return subprocess.Popen([*PYTHON, *arguments], env=environment, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code and output of a process; it is killed if it takes minutes."""
+    try:
+        out, err = process.communicate(timeout=400)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def worker(home: Path, tables: Sequence[str], ranges: Sequence[Days], times: int = 1) -> list[str]:
+    """Arguments of a process that refreshes tables."""
+    task = {"tables": list(tables), "ranges": list(map(str, ranges)), "times": times}
+    return ["tests.end_to_end.worker", str(home), json.dumps(task)]
+
+
+def points(store: DeltaStore) -> list[tuple[str, date, int]]:
+    return [(row["name"], row["day"], row["points"]) for row in stored_rows(store, marks)]
+
+
+def due(store: DeltaStore) -> dict[str, Mapping[Any, str]]:
+    states = Survey([mark_files, marks], store, CALENDAR).states
+    return {name: {**state.missing, **state.stale} for name, state in states.items() if state.missing or state.stale}
+
+
+# Killed
+
+
+@pytest.fixture
+def twice_landed(store: DeltaStore) -> DeltaStore:
+    """Marks that were computed once, and then landed anew with other points; bronze knows, silver does not yet."""
+    for factor in (1, 10):
+        land(store, D1, "a", [("a", D1, factor), ("b", D1, factor)])
+        land(store, D2, "a", [("a", D2, 2 * factor), ("b", D2, -1)])
+        refresh(mark_files, store, BOTH)
+        if factor == 1:
+            refresh(marks, store, BOTH)
+    return store
+
+
+OLD = [("a", D1, 1), ("a", D2, 2), ("b", D1, 1)]
+NEW = [("a", D1, 10), ("a", D2, 20), ("b", D1, 10)]
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failpoint", "left", "reason"),
+    [
+        ("after_files", OLD, "bronze.mark_files changed in version 2"),
+        ("after_commit", NEW, "version 2 was written without a receipt"),
+    ],
+)
+def test_killed_between_files_and_commit_or_commit_and_ledger_the_same_run_again_mends_it(
+    twice_landed: DeltaStore, tmp_path: Path, failpoint: str, left: object, reason: str
+) -> None:
+    store = twice_landed
+
+    code, _, err = finished(
+        started(worker(tmp_path, ["silver.marks"], [BOTH]), {VARIABLE: f"{failpoint}@silver.marks"})
+    )
+
+    assert code == -signal.SIGKILL, err
+    assert points(store) == left  # all of it or nothing
+    assert Ledger(store).latest("silver.marks")[D1].version == 1
+    assert due(store) == {"silver.marks": dict.fromkeys(BOTH, reason)}
+
+    receipt = refresh(marks, store, BOTH)  # a killed holder leaves the table unlocked
+
+    assert points(store) == NEW
+    assert Ledger(store).latest("silver.marks")[D1].version == receipt.version == store.version(marks)
+    assert [row["row"]["name"] for row in quarantined(store, marks)] == ["b"]
+    assert due(store) == {}
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_killed_between_commit_and_dagster_event_the_same_command_again_mends_it(tmp_path: Path) -> None:
+    """The command line itself: the run that died is closed as failed, the days are computed once more, and recorded."""
+    source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=40)
+    home = tmp_path / "home"
+    replay(home / "landing", Days.parse("2012-12-31..2013-01-02"), source)
+    env = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
+    command = ["lakehouse_assets.cli", "refresh", "silver.departures", "--days", "2013-01-01"]
+
+    code, _, err = finished(started(command, {**env, VARIABLE: "after_commit@silver.departures"}))
+    assert code == -signal.SIGKILL, err
+    assert DeltaTable(str(home / "tables/silver/departures")).version() == 1
+
+    code, out, err = finished(started(command, env))
+    assert code == 0, out + err
+    assert "silver.departures" in out
+
+    store = open_lake(home, None)  # type: ignore[arg-type]  # only logs are read
+    assert set(Ledger(store).latest("silver.departures")) == {D1}
+    assert recorded(home) == {"runs": {"FAILURE": 1, "SUCCESS": 2}, "days": {"2013-01-01"}}
+
+
+def recorded(home: Path) -> dict[str, object]:
+    """What Dagster knows: runs by status (bronze needs a day more, so it has a run of its own), days of departures."""
+    import dagster as dg
+
+    from resources.dagster_home import open_instance
+
+    with open_instance(Settings.from_env({"LAKEHOUSE_HOME": str(home)})) as instance:
+        statuses = Counter(run.status.value for run in instance.get_runs())
+        days = instance.get_materialized_partitions(dg.AssetKey(["silver", "departures"]))
+    kept = {"FAILURE": statuses.pop("FAILURE", 0), "SUCCESS": min(statuses.pop("SUCCESS", 0), 2)}
+    assert not statuses, statuses
+    return {"runs": kept, "days": set(days)}
+
+
+# Two writers at once
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tmp_path: Path) -> None:
+    """Without the lock about one in a thousand such meetings loses a commit; so the log itself must show the order."""
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, day.day)])
+    refresh(mark_files, store, BOTH)
+    told: list[str] = []
+    store.on_wait = told.append
+    other = started(worker(tmp_path, ["silver.marks"], [Days.of(D2)], times=8))
+    assert other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+
+    mine = [refresh(marks, store, Days.of(D1)).version for _ in range(8)]
+    code, out, err = finished(other)
+
+    assert code == 0, err
+    theirs = [json.loads(line)[2] for line in out.splitlines()]
+    assert len(theirs) == 8
+    assert sorted([*mine, *theirs]) == list(range(1, 17))  # each version was written by exactly one of them
+    commits = {version: store.table_log(marks).commit(version) for version in range(1, 17)}
+    assert {v: commit.days("day") for v, commit in commits.items() if commit} == {
+        **{v: {D1} for v in mine if v is not None},
+        **{v: {D2} for v in theirs},
+    }
+    assert points(store) == [("a", D1, 1), ("a", D2, 2)]
+    assert len(Ledger(store).rows("silver.marks")) == 16
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from tests.lakes import open_lake
+with open_lake(Path(sys.argv[1]), None).lock("silver.marks"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock of silver.marks."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], env=environment, stdin=pipe, stdout=pipe, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_who_waits_too_long_for_a_table_is_told_by_which_process(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # locks need no session
+    store.lock_timeout_seconds = 0.3
+
+    with pytest.raises(TableLocked) as refused, store.lock("silver.marks"):
+        raise AssertionError("two writers at once")
+
+    assert refused.value.holder == f"pid {holder.pid}"
+    assert f"another process is writing it (pid {holder.pid})" in str(refused.value)
+
+
+def test_a_killed_writer_leaves_nothing_locked(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    holder.kill()
+    holder.wait()
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # locks need no session
+    store.lock_timeout_seconds = 30
+    began = time.monotonic()
+
+    with store.lock("silver.marks"):
+        assert time.monotonic() - began < 5
+
+
+# Disk full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small file system, and only where mounting is allowed")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_on_a_full_disk_nothing_half_written_is_seen_and_with_room_the_same_run_works(
+    store: DeltaStore, small_disk: Path
+) -> None:
+    store.tables = str(small_disk / "tables")
+    land(store, D1, "a", [("a", D1, 1)])
+    refresh(mark_files, store, Days.of(D1))
+    refresh(marks, store, Days.of(D1))
+    land(store, D1, "a", [("a", D1, 10)])
+    refresh(mark_files, store, Days.of(D1))
+    filler = small_disk / "filler"
+    fill(filler)
+
+    with pytest.raises(Exception, match=r"(?i)no space left|disk full|os error 28"):
+        refresh(marks, store, Days.of(D1))
+    assert points(store) == [("a", D1, 1)]
+
+    filler.unlink()
+    refresh(marks, store, Days.of(D1))
+    assert points(store) == [("a", D1, 10)]
+    assert due(store) == {}
+
+
+def fill(file: Path) -> None:
+    """Write until nothing more fits."""
+    with file.open("wb", buffering=0) as stream:
+        try:
+            while stream.write(b"x" * 4096):
+                pass
+        except OSError:
+            return
+
+
+# Files that are not what they should be
+
+
+@pytest.fixture
+def landed(store: DeltaStore, tmp_path: Path) -> DeltaStore:
+    """One flight date of real messages, not computed yet."""
+    source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=12)
+    replay(store.landing.root, Days.parse("2013-01-01..2013-01-02"), source)
+    return store
+
+
+LANDED = Days.parse("2013-01-01..2013-01-02")
+
+
+def archive(store: DeltaStore) -> Path:
+    return store.landing.root / "departures" / "landed_on=2013-01-01" / "departures.jsonl"
+
+
+def rewrite(file: Path, change: Callable[[list[str]], list[str]]) -> None:
+    lines = change(file.read_text().splitlines())
+    file.write_text("".join(f"{line}\n" for line in lines))
+
+
+def refresh_departures(store: DeltaStore, days: Days = LANDED) -> list[int]:
+    """Rows rejected by bronze and by silver."""
+    return [refresh(table, store, days).total.rejected for table in (departure_events, departures)]
+
+
+@pytest.mark.spark
+def test_a_half_written_file_costs_its_last_line_until_the_whole_file_is_there(landed: DeltaStore) -> None:
+    whole = archive(landed).read_text()
+    lines = whole.splitlines()
+    archive(landed).write_text("\n".join(lines[:-1]) + "\n" + lines[-1][: len(lines[-1]) // 2])
+
+    assert refresh_departures(landed) == [1, 0]
+    half = len(stored_rows(landed, departures))
+    (row,) = quarantined(landed, departure_events)
+    assert row["raw"] == lines[-1][: len(lines[-1]) // 2]
+    assert row["day"] == D1
+
+    archive(landed).write_text(whole)
+    tables = [departure_events, departures]
+    assert list(Survey(tables, landed, CALENDAR).states["bronze.departure_events"].stale) == [D1]
+    assert refresh_departures(landed) == [0, 0]
+    assert len(stored_rows(landed, departures)) == half + 1
+    assert quarantined(landed, departure_events) == []
+
+
+@pytest.mark.spark
+def test_a_file_that_is_delivered_twice_changes_nothing_but_the_count_of_duplicates(landed: DeltaStore) -> None:
+    refresh_departures(landed)
+    once = stored_rows(landed, departures)
+    lines = archive(landed).read_text().splitlines()
+    archive(landed).with_name("departures (1).jsonl").write_text(archive(landed).read_text())
+
+    receipt = refresh(departure_events, landed, LANDED)
+    refresh(departures, landed, LANDED)
+
+    assert receipt.total.duplicates == len(lines)
+    assert stored_rows(landed, departures) == once
+
+
+@pytest.mark.spark
+def test_a_day_of_which_half_is_broken_keeps_the_other_half_and_all_other_days(landed: DeltaStore) -> None:
+    refresh_departures(landed)
+    whole = stored_rows(landed, departures)
+    good = archive(landed).read_text()
+
+    def break_every_other(lines: list[str]) -> list[str]:
+        messages = [json.loads(line) for line in lines]
+        for message in messages[::2]:
+            message["value"] = message["value"][:-5]
+        return [json.dumps(message) for message in messages]
+
+    rewrite(archive(landed), break_every_other)
+    broken = (len(good.splitlines()) + 1) // 2
+    assert refresh_departures(landed) == [0, broken]
+    rows = stored_rows(landed, departures)
+    kept = [row for row in whole if row in rows]
+    assert kept == rows
+    assert len(rows) == len(whole) - broken
+    rejected = quarantined(landed, departures)
+    assert {row["day"] for row in rejected} == {D1}
+    assert {rule for row in rejected for rule in row["rules"]} >= {"json_errors:equal_to"}
+    assert all(row["raw"] for row in rejected)
+
+    archive(landed).write_text(good)
+    assert refresh_departures(landed) == [0, 0]
+    assert stored_rows(landed, departures) == whole
+    assert quarantined(landed, departures) == []
+
+
+# Hostile input: it is refused where it enters, before any SQL or path sees it.
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE_DAYS if text and text.strip() == text])
+def test_hostile_partition_keys_do_not_become_days(text: str) -> None:
+    with pytest.raises(BadDay):
+        days_of_run({"dagster/partition": text})
+    with pytest.raises(BadDay):
+        days_of_run({"dagster/asset_partition_range_start": "2013-01-01", "dagster/asset_partition_range_end": text})
+
+
+def test_a_reversed_range_of_partition_keys_is_refused() -> None:
+    tags = {"dagster/asset_partition_range_start": "2013-01-02", "dagster/asset_partition_range_end": "2013-01-01"}
+
+    with pytest.raises(BadDay):
+        days_of_run(tags)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE_NAMES if name != "silver" and name.strip() == name])
+def test_hostile_table_names_are_no_tables(name: str) -> None:
+    from lakehouse_assets.environment import open_environment
+
+    environment = open_environment(Settings.from_env({"LAKEHOUSE_HOME": "/nowhere"}))
+
+    with pytest.raises(UnknownTable) as refused:
+        environment.choose([name])
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["refresh", "--days", "2013-01-01' OR 1=1"],
+        ["refresh", "--days", "2013-01-02..2013-01-01"],
+        ["refresh", "--days", "9999-99-99"],
+        ["refresh", "../../etc/passwd", "--days", "2013-01-01"],
+        ["refresh", "silver.departures; DROP TABLE x"],
+        ["replay", "--days", "../../etc"],
+        ["quarantine", "silver.`departures`"],
+        ["quarantine", "silver.departures", "--days", "２０１３-０１-０１"],
+        ["status", "no.such.table"],
+    ],
+    ids=" ".join,
+)
+def test_hostile_arguments_touch_nothing(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+
+    result = CliRunner().invoke(commands, arguments)
+
+    assert isinstance(result.exception, LakeError), result
+    assert "next:" in str(result.exception)
+    assert not (home / "tables").exists()
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["home"])
+
+
+@pytest.mark.parametrize("variable", ["LAKEHOUSE_FIRST_DAY", "LAKEHOUSE_LAST_DAY"])
+@pytest.mark.parametrize("text", ["2013-01-01' OR 1=1", "9999-99-99", "../.."])
+def test_hostile_settings_are_refused(variable: str, text: str) -> None:
+    with pytest.raises(LakeError):
+        Settings.from_env({variable: text})
+
+
+@pytest.mark.spark
+def test_hostile_values_in_messages_are_text_and_nothing_else(landed: DeltaStore) -> None:
+    """A message may claim any day, name or path; it ends in quarantine, and its day is the one it landed on."""
+    claims = [
+        "2013-01-01' OR 1=1",
+        "../../../etc/passwd",
+        "9999-99-99",
+        "+10000-01-01T00:00:00Z",
+        "２０１３-０１-０１T00:00:00Z",
+    ]
+
+    def poison(lines: list[str]) -> list[str]:
+        messages = [json.loads(line) for line in lines]
+        for message, claim in zip(messages, claims, strict=False):
+            value = {**json.loads(message["value"]), "departed_at": claim, "flight_date": claim, "carrier": claim}
+            message["value"] = json.dumps(value)
+        return [json.dumps(message) for message in messages]
+
+    rewrite(archive(landed), poison)
+
+    assert refresh_departures(landed) == [0, len(claims)]
+    assert {row["day"] for row in quarantined(landed, departures)} == {D1}
+    folders = {path.name for path in Path(landed.path(departure_events)).glob("landed_on=*/*")}
+    assert folders <= {"event_date=2013-01-01", "event_date=2013-01-02"}
+
+
+# Another host
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_host_in_new_york_gives_the_same_rows_on_the_days_when_clocks_change(tmp_path: Path) -> None:
+    """All tables are computed in a process whose zone is New York's; what they must be comes from the CSV, in UTC."""
+    changes = [date(2013, 3, 10), date(2013, 11, 3)]
+    ranges = [Days.of(day).widen(before=1, after=2) for day in changes]
+    source = cut_source(tmp_path / "source", changes, one_of=5)
+    for days in ranges:
+        replay(tmp_path / "landing", days, source)
+
+    code, _, err = finished(started(worker(tmp_path, list(TABLES), ranges), {"TZ": "America/New_York"}))
+
+    assert code == 0, err
+    with duckdb.connect(str(tmp_path / "oracle.duckdb")) as database:
+        build_oracle(database, source)
+    with duckdb_over(open_lake(tmp_path, None)) as sql:  # type: ignore[arg-type]  # DuckDB needs no session
+        sql.execute(f"ATTACH '{tmp_path / 'oracle.duckdb'}' AS oracle (READ_ONLY)")
+        for name in (name for name, table in TABLES.items() if table.layer != "bronze"):
+            columns = ", ".join(TABLES[name].contract.stored_names)
+            lake, oracle = f"SELECT {columns} FROM {name}", f"SELECT {columns} FROM oracle.{name}"
+            differing = sql.execute(f"({lake} EXCEPT ALL {oracle}) UNION ALL ({oracle} EXCEPT ALL {lake}) LIMIT 3")
+            assert differing.fetchall() == [], name

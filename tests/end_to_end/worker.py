@@ -1,0 +1,34 @@
+"""A process of its own that refreshes tables: what the fault tests kill, race with, and send to other time zones.
+
+`python -m tests.end_to_end.worker HOME '{"tables": [...], "ranges": [...], "times": 1}'` prints one line of JSON per
+refresh: table, days, version, and how many rows went in and out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from lake.batch import refresh
+from lake.days import Days
+from lake.session import build_session
+from tests.lakes import TABLES, open_lake
+from tests.tiny import mark_files, marks, totals
+
+KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, totals)}}
+
+
+def main(home: Path, task: dict[str, list[str]], times: int) -> None:
+    store = open_lake(home, build_session(app_name="worker", master="local[2]", short_lived=True))
+    print("ready", flush=True)
+    for table in [KNOWN[name] for name in task["tables"]] * times:
+        for days in map(Days.parse, task["ranges"] if table.day else task["ranges"][:1]):
+            receipt = refresh(table, store, days)
+            total = receipt.total
+            print(json.dumps([table.full_name, str(days), receipt.version, total.rows_in, total.rows_out]), flush=True)
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[2])
+    main(Path(sys.argv[1]), asked, int(asked.get("times", 1)))

@@ -1,0 +1,181 @@
+"""Refreshing several tables in this process, with Dagster as the witness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from lake.days import Days
+from lake.plan import Step
+from lakehouse_assets import factory
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.factory import CAUSE, PID
+from lakehouse_assets.runs import (
+    OutsideCalendar,
+    TableResult,
+    _this_process,
+    fail_runs_of_dead_processes,
+    record_refresh,
+)
+from resources.dagster_home import open_instance
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
+
+pytestmark = QUIET_DAGSTER
+
+THREE_DAYS = Days.between(DAY, date(2020, 1, 3))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("LAKEHOUSE_HOME", "")
+    with open_instance(settings) as opened:
+        yield opened
+
+
+def step(*names: str, days: Days | None = THREE_DAYS, unless_equal: bool = False) -> Step:
+    return Step(tuple(by_name(name) for name in names), days, unless_equal)
+
+
+def outline(result: TableResult) -> tuple[str, str, int, int, int]:
+    return result.table, result.status, result.rows_in, result.rows_out, result.rejected
+
+
+@pytest.mark.spark
+def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
+    spark: SparkSession, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    land(settings, {day: [f"a {day} 1", f"b {day} -1"] for day in THREE_DAYS})
+    told: list[str] = []
+    steps = [step("readings", "measurements"), step("known_sensors", days=None)]
+
+    results = record_refresh(
+        instance, build_definitions(settings, TABLES), steps, lambda result: told.append(result.table), cause="test"
+    )
+
+    assert [outline(result) for result in results] == [
+        ("bronze.readings", "done", 6, 6, 0),
+        ("silver.measurements", "done", 6, 3, 3),
+        ("silver.known_sensors", "done", 2, 2, 0),
+    ]
+    assert told == [result.table for result in results]
+    assert [(check.name, check.passed) for check in results[1].checks] == [
+        ("key_unique", True),
+        ("contract", False),
+        ("row_count", True),
+        ("fresh", False),
+    ]
+    runs = [instance.get_run_by_id(run_id) for run_id in dict.fromkeys(result.run_id for result in results)]
+    assert [(run.status.value, run.tags[CAUSE]) for run in runs if run] == [("SUCCESS", "test"), ("SUCCESS", "test")]
+    assert results[2].days is None
+
+
+@pytest.mark.spark
+def test_what_reads_a_failed_table_is_skipped_also_in_later_steps(
+    spark: SparkSession, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    land(settings, {day: [f"a {day} {-1 if day.day == 2 else 1}"] for day in THREE_DAYS})
+    steps = [step("readings", "exact_measurements"), step("daily_totals"), step("measurements")]
+
+    results = record_refresh(instance, build_definitions(settings, TABLES), steps)
+
+    assert [(result.table, result.status) for result in results] == [
+        ("bronze.readings", "done"),
+        ("silver.exact_measurements", "failed"),
+        ("gold.daily_totals", "skipped"),
+        ("silver.measurements", "done"),
+    ]
+    failed = results[1]
+    assert failed.failed_days == (date(2020, 1, 2),)
+    assert failed.rows_out == 2
+    assert "1 row broke the contract" in failed.message
+    assert [(check.name, check.passed) for check in failed.checks] == [("contract", False)]
+
+
+@pytest.mark.spark
+def test_a_second_run_of_the_same_days_commits_nothing_if_nothing_differs(
+    spark: SparkSession, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    land(settings, {day: [f"a {day} 1"] for day in THREE_DAYS})
+    definitions = build_definitions(settings, TABLES)
+    record_refresh(instance, definitions, [step("readings")])
+    version = LakehouseResource.from_settings(settings).store().version(by_name("readings"))
+
+    (result,) = record_refresh(instance, definitions, [step("readings", unless_equal=True)])
+
+    assert (result.status, result.unchanged_days) == ("done", 3)
+    assert LakehouseResource.from_settings(settings).store().version(by_name("readings")) == version
+
+
+@pytest.mark.parametrize(
+    "days", [Days.between(date(2019, 12, 31), DAY), Days.of(date(2020, 2, 1)), Days.of(date(2031, 1, 1))]
+)
+def test_days_beyond_the_calendar_are_refused_before_anything_runs(
+    instance: dg.DagsterInstance, settings: Settings, days: Days
+) -> None:
+    with pytest.raises(OutsideCalendar, match=r"the calendar of the tables is 2020-01-01\.\.2020-01-31"):
+        record_refresh(instance, build_definitions(settings, TABLES), [step("readings"), step("readings", days=days)])
+
+    assert instance.get_runs() == []
+
+
+def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
+    instance: dg.DagsterInstance,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def tell_and_press(*said: Any) -> None:
+        tell(*said)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    tell = factory._tell
+    monkeypatch.setattr(factory, "_tell", tell_and_press)
+    definitions = build_definitions(settings, TABLES)
+    before = signal.getsignal(signal.SIGINT)
+
+    with LakehouseResource.from_settings(settings).store().lock("bronze.readings"), pytest.raises(KeyboardInterrupt):
+        record_refresh(instance, definitions, [step("readings")])
+
+    assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
+    assert "bronze.readings: waiting for pid" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.DagsterInstance, settings: Settings) -> None:
+    job = build_definitions(settings, TABLES).resolve_implicit_global_asset_job_def()
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    def started(tags: dict[str, str]) -> str:
+        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+        return run.run_id
+
+    killed = started({PID: f"{ended.pid}@1.00"})
+    same_id_again = started({PID: f"{os.getpid()}@1.00"})
+    alive = started({PID: _this_process()})
+    of_the_daemon = started({})
+
+    assert set(fail_runs_of_dead_processes(instance)) == {killed, same_id_again}
+
+    states = {run.run_id: run.status for run in instance.get_runs()}
+    assert states[killed] == states[same_id_again] == dg.DagsterRunStatus.FAILURE
+    assert states[alive] == states[of_the_daemon] == dg.DagsterRunStatus.STARTED

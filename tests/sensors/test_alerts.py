@@ -1,0 +1,148 @@
+"""Messages about failed runs, read from a web server that receives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from resources.settings import Settings
+from sensors.alerts import Notifier, build_failure_alerts
+from tests.resources.recorded_assets import defs
+from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
+
+pytestmark = QUIET_APPRISE
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with webhook() as listening:
+        yield listening
+
+
+@dataclass
+class Watch:
+    """The sensor, with the cursor that Dagster would keep for it."""
+
+    instance: dg.DagsterInstance
+    sensor: dg.SensorDefinition
+    cursor: str | None = None
+
+    def tick(self) -> str:
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
+            found = self.sensor.evaluate_tick(context)
+        self.cursor = found.cursor
+        assert not found.run_requests
+        return found.skip_message or ""
+
+
+@pytest.fixture
+def watch(tmp_path: Path, hook: Webhook) -> Iterator[Watch]:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_ALERT_URLS": hook.url})
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield Watch(instance, build_failure_alerts(settings))
+
+
+def run(watch: Watch, first: str, last: str, **tags: str) -> dg.DagsterRun:
+    job = defs.resolve_implicit_global_asset_job_def()
+    days = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    keys = [dg.AssetKey("readings"), dg.AssetKey("totals")]
+    result = job.execute_in_process(
+        instance=watch.instance, asset_selection=keys, tags={**days, **tags}, raise_on_error=False
+    )
+    return result.dagster_run
+
+
+def test_an_incident_is_told_once_and_once_more_when_it_is_over(watch: Watch, hook: Webhook) -> None:
+    watch.tick()
+    failed = run(watch, "2020-01-01", "2020-01-05", fail="1")
+    watch.tick()
+
+    (told,) = hook.received
+    assert told["title"] == f"Lakehouse: run {failed.run_id[:8]} failed"
+    assert told["message"] == (
+        "the third day is broken\nNot computed:\n  readings 2020-01-03\n  totals 2020-01-01..2020-01-05"
+    )
+    assert told["type"] == "failure"
+    hook.received.clear()
+
+    run(watch, "2020-01-01", "2020-01-05", fail="1")
+    watch.tick()
+    run(watch, "2020-01-03", "2020-01-04")
+    watch.tick()
+    assert hook.titles() == []
+
+    run(watch, "2020-01-01", "2020-01-05")
+    watch.tick()
+    (told,) = hook.received
+    assert told["title"] == f"Lakehouse: run {failed.run_id[:8]} made good"
+    assert told["type"] == "success"
+    hook.received.clear()
+
+    watch.tick()
+    assert hook.titles() == []
+
+
+def test_a_failure_of_other_days_is_another_incident(watch: Watch, hook: Webhook) -> None:
+    watch.tick()
+    run(watch, "2020-01-01", "2020-01-05", fail="1")
+    run(watch, "2020-01-03", "2020-01-08", fail="1")
+    watch.tick()
+
+    first, second = hook.received
+    assert "readings 2020-01-03" in first["message"]
+    assert "readings 2020-01-05" not in first["message"]
+    assert "readings 2020-01-05" in second["message"]
+    assert "totals 2020-01-06..2020-01-08" in second["message"]
+
+
+def test_failures_before_the_sensor_was_switched_on_are_old_news(watch: Watch, hook: Webhook) -> None:
+    run(watch, "2020-01-01", "2020-01-05", fail="1")
+    watch.tick()
+    watch.tick()
+
+    assert hook.titles() == []
+
+
+def test_what_happened_while_nobody_ticked_is_told_afterwards(watch: Watch, hook: Webhook) -> None:
+    watch.tick()
+    run(watch, "2020-01-01", "2020-01-05", fail="1")
+    run(watch, "2020-01-01", "2020-01-05")
+    watch.tick()
+
+    assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["failed", "good"]
+
+
+def test_a_message_that_nobody_took_is_sent_again(watch: Watch, hook: Webhook) -> None:
+    watch.tick()
+    hook.is_up = False
+    run(watch, "2020-01-01", "2020-01-05", fail="1")
+    assert "not delivered" in watch.tick()
+
+    hook.is_up = True
+    watch.tick()
+    assert len(hook.titles()) == 1
+
+
+def test_a_run_that_dagster_will_retry_is_not_an_incident_yet(watch: Watch, hook: Webhook) -> None:
+    watch.tick()
+    failed = run(watch, "2020-01-01", "2020-01-05", fail="1")
+    watch.instance.add_run_tags(failed.run_id, {"dagster/will_retry": "true"})
+    watch.tick()
+
+    assert hook.titles() == []
+
+
+def test_without_an_address_nothing_is_sent_and_the_sensor_is_off(tmp_path: Path) -> None:
+    off = build_failure_alerts(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)}))
+
+    assert off.default_status == dg.DefaultSensorStatus.STOPPED
+    assert Notifier(()).send("title", "body")
+
+
+def test_an_address_that_makes_no_sense_is_a_failed_delivery() -> None:
+    assert not Notifier(("nonsense",)).send("title", "body")

@@ -1,0 +1,68 @@
+"""Which days the daily schedule asks for."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+
+import lakehouse_assets
+from lake.table import discover
+from lakehouse_assets.definitions import build_definitions
+from resources.settings import Settings
+from sensors.daily import build_daily_schedule, days_to_look_back
+from tests.lakehouse_assets.small_lake import TABLES, land, settings_for
+
+
+def evaluate(settings: Settings) -> dg.RunRequest | str:
+    data = build_daily_schedule(settings, TABLES).evaluate_tick(
+        dg.build_schedule_context(repository_def=build_definitions(settings, TABLES).get_repository_def())
+    )
+    return data.run_requests[0] if data.run_requests else data.skip_message or ""
+
+
+def test_the_window_reaches_back_as_far_as_rows_that_landed_on_time_can() -> None:
+    # readings of D + 1 belong to measurements of D, and those of D + 1 to totals of D.
+    assert days_to_look_back(TABLES) == 2
+
+
+def test_of_the_real_tables_flights_look_back_furthest() -> None:
+    # An arrival of D + 2 lands by D + 3.
+    assert days_to_look_back(discover(lakehouse_assets).values()) == 3
+
+
+def test_one_run_covers_what_the_newest_closed_day_can_change(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    land(settings, {date(2020, 1, 5): ["a 2020-01-05 1"]})
+
+    request = evaluate(settings)
+
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_key == "2020-01-05"
+    expected = {
+        "dagster/asset_partition_range_start": "2020-01-03",
+        "dagster/asset_partition_range_end": "2020-01-05",
+        "lakehouse/unless_equal": "true",
+        "lakehouse/cause": "schedule",
+    }
+    assert {name: request.tags[name] for name in expected} == expected
+
+
+def test_the_window_ends_at_the_edges_of_the_calendar(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, LAKEHOUSE_NOW="2020-01-02T08:00:00Z")
+    land(settings, {date(2020, 1, 1): ["a 2020-01-01 1"]})
+
+    request = evaluate(settings)
+
+    assert isinstance(request, dg.RunRequest)
+    assert request.tags["dagster/asset_partition_range_start"] == "2020-01-01"
+    assert request.tags["dagster/asset_partition_range_end"] == "2020-01-01"
+
+
+def test_a_day_on_which_nothing_landed_is_left_to_the_next_run(tmp_path: Path) -> None:
+    assert evaluate(settings_for(tmp_path)) == "nothing has landed for 2020-01-05; the next run looks back to it"
+
+
+def test_it_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
+    assert build_daily_schedule(settings_for(tmp_path), TABLES).default_status == dg.DefaultScheduleStatus.STOPPED

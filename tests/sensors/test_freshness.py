@@ -1,0 +1,118 @@
+"""Messages about late tables, and what the UI then shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from lake.ledger import Entry, Ledger
+from lakehouse_assets.definitions import build_definitions
+from resources.dagster_home import open_instance
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from sensors.freshness import build_freshness_alerts
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
+from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
+
+pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
+
+TABLES = (by_name("readings"), by_name("measurements"))
+CHECK = dg.AssetCheckKey(dg.AssetKey(["silver", "measurements"]), "fresh")
+
+
+@pytest.fixture
+def hook() -> Iterator[Webhook]:
+    with webhook() as listening:
+        yield listening
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("LAKEHOUSE_HOME", "")
+    with open_instance(settings_for(tmp_path)) as opened:
+        yield opened
+
+
+def compute(settings: Settings, day: date) -> None:
+    """Record a day of both tables as computed."""
+    facts: dict[str, Any] = {"rows_in": 0, "rows_out": 0, "rejected": 0, "duplicates": 0}
+    ledger = Ledger(LakehouseResource.from_settings(settings).store())
+    ledger.record(
+        Entry(table.full_name, day, "written", inputs={}, version=0, code_version="x", seconds=0.0, run_id="", **facts)
+        for table in TABLES
+    )
+
+
+def tick(instance: dg.DagsterInstance, settings: Settings, cursor: str | None) -> str | None:
+    sensor = build_freshness_alerts(settings, TABLES)
+    resources = {"lakehouse": LakehouseResource.from_settings(settings)}
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources=resources, definitions=build_definitions(settings, TABLES)
+    ) as context:
+        return sensor.evaluate_tick(context).cursor
+
+
+def shown(instance: dg.DagsterInstance) -> list[str]:
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([CHECK])
+    return [record.status.value for record in found.values()]
+
+
+def at(tmp_path: Path, hook: Webhook, now: str) -> Settings:
+    return settings_for(tmp_path, LAKEHOUSE_NOW=now, LAKEHOUSE_ALERT_URLS=hook.url)
+
+
+def test_a_late_table_is_told_once_and_once_more_when_it_is_fresh(
+    instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook
+) -> None:
+    compute(at(tmp_path, hook, "2020-01-03T01:00:00Z"), date(2020, 1, 1))
+    cursor = tick(instance, at(tmp_path, hook, "2020-01-03T01:00:00Z"), None)
+    assert hook.titles() == []
+
+    late = at(tmp_path, hook, "2020-01-04T03:00:00Z")
+    cursor = tick(instance, late, cursor)
+    (told,) = hook.received
+    assert told["title"] == "Lakehouse: 2 tables late"
+    assert told["message"].splitlines()[1].strip() == (
+        "silver.measurements (team:tests): late: 2020-01-02 is missing for 1 h"
+    )
+    assert shown(instance) == ["FAILED"]
+    hook.received.clear()
+
+    cursor = tick(instance, late, cursor)
+    compute(late, date(2020, 1, 1))  # an old day, again
+    cursor = tick(instance, late, cursor)
+    assert hook.titles() == []
+
+    compute(late, date(2020, 1, 2))
+    cursor = tick(instance, late, cursor)
+    assert hook.titles() == ["Lakehouse: 2 tables fresh again"]
+    assert shown(instance) == ["SUCCEEDED"]
+    tick(instance, late, cursor)
+    assert hook.titles() == []
+
+
+def test_a_message_that_nobody_took_is_sent_again(instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook) -> None:
+    late = at(tmp_path, hook, "2020-01-04T03:00:00Z")
+    compute(late, date(2020, 1, 1))
+    hook.is_up = False
+    cursor = tick(instance, late, "[]")
+
+    hook.is_up = True
+    tick(instance, late, cursor)
+    assert hook.titles() == ["Lakehouse: 2 tables late"]
+
+
+def test_an_empty_lake_is_not_late(instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook) -> None:
+    tick(instance, at(tmp_path, hook, "2020-01-20T00:00:00Z"), None)
+
+    assert hook.titles() == []
+
+
+def test_without_an_address_the_sensor_is_off(tmp_path: Path) -> None:
+    assert build_freshness_alerts(settings_for(tmp_path), TABLES).default_status == dg.DefaultSensorStatus.STOPPED
