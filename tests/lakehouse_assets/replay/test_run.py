@@ -399,7 +399,7 @@ class TestMessages:
         offsets: dict[tuple[str, int], list[int]] = {}
         for message in messages(source=source, **DISORDER):
             offsets.setdefault((message.topic, message.partition), []).append(message.offset)
-        assert len(offsets) == 6
+        assert len(offsets) == 8
         for found in offsets.values():
             assert found == sorted(set(found))
 

@@ -1,0 +1,117 @@
+"""What Dagster loads, and the graph as it was last agreed on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
+from dagster._utils.yaml_utils import load_yaml_from_path
+
+import lakehouse_assets
+from lake.table import discover
+from lakehouse_assets.definitions import build_definitions, defs
+from lakehouse_assets.doctor import PROJECT
+from lakehouse_assets.factory import asset_key
+from resources.settings import Settings
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+
+pytestmark = QUIET_DAGSTER
+
+GRAPH = Path(__file__).with_name("graph.json")
+
+
+@pytest.fixture(scope="module")
+def graph() -> AssetGraph:
+    settings = Settings.from_env({"LAKEHOUSE_HOME": "/nowhere"})
+    return build_definitions(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
+
+
+def described(graph: AssetGraph) -> dict[str, Any]:
+    return {
+        node.key.to_user_string(): dict(facts(graph, node)) for node in sorted(graph.asset_nodes, key=lambda n: n.key)
+    }
+
+
+def facts(graph: AssetGraph, node: AssetNode) -> Iterator[tuple[str, Any]]:
+    yield "group", node.group_name
+    if not node.is_materializable:
+        return
+    yield "owners", sorted(node.owners)
+    yield "kinds", sorted(node.kinds)
+    yield "days", node.partitions_def is not None
+    yield "reads", {parent.to_user_string(): mapping(node, parent) for parent in sorted(node.parent_keys)}
+    yield "checks", sorted(check.name for check in graph.get_check_keys_for_assets({node.key}))
+    yield "pool", next(iter(node.pools or []), None)
+
+
+def mapping(node: AssetNode, parent: dg.AssetKey) -> str:
+    found = node.partition_mappings.get(parent)
+    if found is None:
+        return "whole"
+    assert isinstance(found, dg.TimeWindowPartitionMapping)
+    return f"{found.start_offset:+d}..{found.end_offset:+d}"
+
+
+def test_the_graph_is_the_one_that_was_agreed_on(graph: AssetGraph) -> None:
+    found = described(graph)
+    if os.environ.get("REWRITE_GRAPH"):
+        GRAPH.write_text(json.dumps(found, indent=2) + "\n")
+
+    assert found == json.loads(GRAPH.read_text()), "if this is meant: REWRITE_GRAPH=1 and run the test again"
+
+
+def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
+    tables = discover(lakehouse_assets)
+
+    assert {asset_key(table) for table in tables.values()} == graph.materializable_asset_keys
+    assert len(graph.asset_check_keys) == 4 * len(tables)
+
+
+def test_all_tables_share_one_calendar_so_that_they_can_run_together(graph: AssetGraph) -> None:
+    assert len(graph.all_partitions_defs) == 1
+
+
+def test_an_open_calendar_holds_the_open_day(tmp_path: Path) -> None:
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_LAST_DAY": "open"}
+    settings = Settings.from_env(env)
+    found = build_definitions(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
+    partitions = found.get(dg.AssetKey(["silver", "flights"])).partitions_def
+
+    assert partitions is not None
+    assert partitions.get_last_partition_key() == str(settings.calendar().last)
+
+
+def test_the_edges_of_the_calendar_need_no_days_beyond_it(graph: AssetGraph) -> None:
+    flights, arrivals = (graph.get(dg.AssetKey(["silver", name])) for name in ("flights", "arrivals"))
+    found = flights.partition_mappings[arrivals.key]
+    assert isinstance(found, dg.TimeWindowPartitionMapping)
+    assert flights.partitions_def is not None
+    assert arrivals.partitions_def is not None
+    last = flights.partitions_def.get_last_partition_key()
+    subset = flights.partitions_def.subset_with_partition_keys([last or ""])
+
+    needed = found.get_upstream_mapped_partitions_result_for_partitions(
+        subset, flights.partitions_def, arrivals.partitions_def
+    )
+
+    assert needed.partitions_subset.get_partition_keys() == [last]
+    assert not needed.required_but_nonexistent_partition_keys
+
+
+def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    (entry,) = load_yaml_from_path(str(PROJECT / "workspace.yaml"))["load_from"]
+    loaded = defs()
+
+    assert entry["python_module"]["module_name"] == "lakehouse_assets.definitions"
+    dg.Definitions.validate_loadable(loaded)
+    repository = loaded.get_repository_def()
+    assert [schedule.name for schedule in repository.schedule_defs] == ["daily"]
+    assert {sensor.name for sensor in repository.sensor_defs} >= {"failure_alerts", "freshness_alerts"}
+    assert not list(tmp_path.iterdir()), "loading writes nothing"
