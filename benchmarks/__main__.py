@@ -25,6 +25,7 @@ from lake.errors import LakeError
 PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 WORK = PROJECT / ".lakehouse" / "benchmarks"
+MEASURED, TRIED_OUT = "results.json", "results-try-out.json"
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 commands = typer.Typer(
@@ -61,7 +62,8 @@ def measure(
         raise typer.BadParameter(f"no side {', '.join(unknown)}; there are {', '.join(SIDES)}", param_hint="--sides")
     landing_days = Days.parse(days)
     landing = shared_landing(_made(work), landing_days, out)
-    results = _results(work)
+    kept = work / (MEASURED if landing_days == YEAR else TRIED_OUT)
+    results = _results(kept)
     measure_sides(
         work,
         landing,
@@ -72,9 +74,9 @@ def measure(
         rounds=rounds,
         per_day=per_day,
         keep=keep,
-        after_run=lambda: results.save(work / "results.json"),
+        after_run=lambda: results.save(kept),
     )
-    _publish(results, work)
+    _publish(results)
 
 
 @commands.command()
@@ -111,7 +113,7 @@ def setup(work: WorkFolder = WORK) -> None:
 @commands.command()
 def report(work: WorkFolder = WORK) -> None:
     """Write docs/benchmarks.md again from what was measured last."""
-    _publish(_results(work), work)
+    _publish(_results(_made(work) / MEASURED))
 
 
 def _made(work: Path) -> Path:
@@ -119,26 +121,22 @@ def _made(work: Path) -> Path:
     return work
 
 
-def _results(work: Path) -> Results:
-    kept = Results.load(work / "results.json")
-    if kept is None:
-        return Results(describe_machine())
-    kept.machine = describe_machine()
-    return kept
+def _results(kept: Path) -> Results:
+    results = Results.load(kept)
+    return results or Results(describe_machine())
 
 
 def _note(work: Path, name: str, seconds: float) -> None:
     out.print(f"  {seconds:.0f} s")
-    results = _results(work)
+    results = _results(work / MEASURED)
     results.other_seconds[name] = seconds
-    results.save(work / "results.json")
-    _publish(results, work)
+    results.save(work / MEASURED)
+    _publish(results)
 
 
-def _publish(results: Results, work: Path) -> None:
-    """Into the document if the whole year was measured; a try-out only shows its figures."""
-    results.save(work / "results.json")
-    if results.days == str(YEAR):
+def _publish(results: Results) -> None:
+    """Into the document, unless a shorter range than the year was tried out: that only shows its figures."""
+    if results.days in ("", str(YEAR)):
         write_report(results, DOCUMENT)
         out.print(f"written: {DOCUMENT}")
     else:

@@ -37,7 +37,7 @@ def table_sizes(home: Path, tables: Sequence[str]) -> dict[str, TableSize]:
 
 
 def compare_tables(names: Mapping[str, Path], tables: Sequence[str]) -> None:
-    """Compare the tables of two homes: same columns, same types, same multiset of rows; numbers to the last bit.
+    """Compare the tables of two homes: same columns, same types, same multiset of rows, numbers exactly.
 
     Args:
         names: two sides and their homes.

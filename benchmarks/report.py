@@ -40,7 +40,7 @@ def render(results: Results) -> str:
 
 def _summary(results: Results) -> str:
     if not results.runs:
-        return "Nothing was measured yet: `make bench`."
+        return "The sides were not measured yet: `make bench`."
     rows = sum(results.rows.values())
     counted = {side: len(results.of(side)) for side in results.sides}
     rounds = ", ".join(f"{side} {count}" for side, count in counted.items())

@@ -15,7 +15,7 @@ from rich.console import Console
 import lakehouse_assets
 from benchmarks.compare import compare_tables, table_sizes
 from benchmarks.errors import SidesDiffer
-from benchmarks.machine import load
+from benchmarks.machine import describe_machine, load
 from benchmarks.measure import python, run_measured
 from benchmarks.per_day import DAYS
 from benchmarks.results import Results, Run
@@ -85,6 +85,7 @@ def measure_sides(
     """
     bench = _Bench(work, landing, days, results, out, keep)
     results.days, results.day_count, results.runs = str(days), len(days), []
+    results.machine, results.files, results.busy = describe_machine(), {}, 0.0
     results.left_out = sorted(set(discover(lakehouse_assets)) - set(TABLES))
     whole = [side for side in SIDES if side in sides and side != "per_day"]
     for number in range(1, rounds + 1):

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from lake.days import Days
 from lake.feed import Feed
+from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
 from lake.table import Read, Table
@@ -82,6 +83,11 @@ class Survey:
         return Ledger(self.store).latest_by_table()
 
     @cached_property
+    def frontier(self) -> Frontier | None:
+        """Which days streams own; None where no stream ever ran."""
+        return FrontierTable(self.store).state()
+
+    @cached_property
     def states(self) -> dict[str, TableState]:
         """The state of each table, by `layer.name`."""
         return {table.full_name: self._state(table) for table in self.tables}
@@ -90,7 +96,10 @@ class Survey:
         entries = self.ledger.get(table.full_name, {})
         missing: dict[Day, str] = {}
         stale: dict[Day, str] = {}
+        early = self.frontier.first_early_day(table) if self.frontier else None
         for day in sorted(self._expected(table) | set(entries), key=str):
+            if early is not None and day is not None and day >= early:
+                continue  # streams own it, or a day that it depends on
             entry = entries.get(day)
             if entry is None:
                 missing[day] = "never computed"

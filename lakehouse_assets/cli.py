@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from lake.days import Days
+from lake.days import Days, parse_day
 from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
 
 __all__ = ["app", "commands"]
@@ -193,6 +193,27 @@ def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("do
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(render_catalog(open_environment().tables.values()))
     out.print(f"wrote {to}")
+
+
+@commands.command()
+def follow(
+    tables: TableNames = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Read what there is, then exit.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Hand all days back to batch; no stream may run.")] = False,
+    new_generation: Annotated[
+        list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="At the first start: the first landing day to follow.")] = None,
+) -> None:
+    """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
+    first = parse_day(since) if since else None
+
+    from lakehouse_assets.following import follow_from_command_line, release_from_command_line
+
+    if release:
+        release_from_command_line(out)
+    else:
+        follow_from_command_line(out, tables or [], new_generation or [], first, until_idle=until_idle)
 
 
 @commands.command()

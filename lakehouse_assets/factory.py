@@ -224,8 +224,12 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
         check_name=name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity[verdict.severity],
-        description=_describe(verdict),
-        metadata={**verdict.facts, "failing_days": len(verdict.failing)},
+        description="\n".join([verdict.summary, *_first_failing(verdict)]),
+        metadata={
+            **verdict.facts,
+            "failing_days": len(verdict.failing),
+            "first_failing_days": ", ".join(str(day or "whole table") for day in list(verdict.failing)[:SHOWN_DAYS]),
+        },
     )
 
 
@@ -242,7 +246,7 @@ def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.Asse
     )
 
 
-def _describe(verdict: Verdict) -> str:
+def _first_failing(verdict: Verdict) -> list[str]:
     shown = [f"{day or 'whole table'}: {what}" for day, what in list(verdict.failing.items())[:SHOWN_DAYS]]
     rest = len(verdict.failing) - len(shown)
-    return "\n".join([verdict.summary, *shown, *([f"and {rest} more days"] if rest else [])])
+    return [*shown, f"and {rest} more days"] if rest else shown

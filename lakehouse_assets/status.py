@@ -14,7 +14,8 @@ from rich.table import Table as Grid
 
 from lake.days import Days
 from lake.freshness import Freshness, judge_freshness
-from lake.plan import TableState
+from lake.plan import Survey, TableState
+from lake.progress import read_statuses
 from lakehouse_assets.environment import Environment
 
 __all__ = ["print_quarantine", "print_status"]
@@ -41,9 +42,28 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     console.print(grid)
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name])
+    _print_streams(console, environment, survey)
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     return healthy
+
+
+def _print_streams(console: Console, environment: Environment, survey: Survey) -> None:
+    """A line per stream, and which days are open; nothing where no stream ever ran."""
+    frontier = survey.frontier
+    if frontier is None:
+        return
+    owner = f"streams own days from {frontier.first_open} on" if frontier.claimed else "released: batch owns every day"
+    console.print(f"\nstreams: {owner}; bronze is followed from landing day {frontier.stream_from} on")
+    grid = Grid(
+        "stream", "state", "open from", "watermark", "lag messages", "lag s", "rows/s", box=None, pad_edge=False
+    )
+    for name, stream in read_statuses(environment.settings.home / "streams").items():
+        cells = (stream.first_open, stream.watermark, stream.lag_messages, stream.lag_seconds, stream.rows_per_second)
+        grid.add_row(name, stream.state, *("-" if cell is None else str(cell) for cell in cells))
+        if stream.last_error:
+            grid.add_row("", f"[red]{escape(stream.last_error.splitlines()[0])}[/]")
+    console.print(grid)
 
 
 def _newest_recorded(state: TableState) -> date | None:

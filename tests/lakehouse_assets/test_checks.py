@@ -102,12 +102,13 @@ def test_a_table_never_written_repeats_no_key(settings: Settings, store: DeltaSt
 
 
 @pytest.mark.parametrize(
-    ("rejected", "passed", "severity"), [(0, True, "WARN"), (1, True, "WARN"), (2, False, "WARN"), (11, False, "ERROR")]
+    ("rows", "rejected", "passed", "severity"),
+    [(100, 0, True, "WARN"), (10, 1, True, "WARN"), (100, 2, False, "WARN"), (100, 11, False, "ERROR")],
 )
 def test_the_share_of_rejected_rows_decides_how_bad_it_is(
-    settings: Settings, store: DeltaStore, rejected: int, passed: bool, severity: str
+    settings: Settings, store: DeltaStore, rows: int, rejected: int, passed: bool, severity: str
 ) -> None:
-    record(store, measurements, DAY, rows_in=100, rows_out=100 - rejected, rejected=rejected)
+    record(store, measurements, DAY, rows_in=rows, rows_out=rows - rejected, rejected=rejected)
 
     verdict = Inspection(measurements, store, settings).contract()
 
@@ -125,7 +126,7 @@ def test_rejected_rows_are_counted_by_rule(settings: Settings, store: DeltaStore
     verdict = Inspection(measurements, store, settings).contract()
 
     assert verdict.failing == {DAY: "2 of 3 rows rejected (66.7%)"}
-    assert verdict.facts == {"rows_in": 3, "rejected": 2, "rule value:not_null": 2, "rule sensor:not_null": 1}
+    assert verdict.facts == {"rows_in": 3, "rejected": 2, "rules": "value:not_null (2), sensor:not_null (1)"}
 
 
 def test_a_refused_day_is_an_error_however_few_its_rows(settings: Settings, store: DeltaStore) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, AssetNode
-from dagster._utils.yaml_utils import load_yaml_from_path
+from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
 from lake.table import discover
@@ -106,10 +106,11 @@ def test_the_edges_of_the_calendar_need_no_days_beyond_it(graph: AssetGraph) -> 
 
 def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
-    (entry,) = load_yaml_from_path(str(PROJECT / "workspace.yaml"))["load_from"]
+    workspace = load_yaml_from_path(str(PROJECT / "workspace.yaml"))
     loaded = defs()
 
-    assert entry["python_module"]["module_name"] == "lakehouse_assets.definitions"
+    module = {"module_name": "lakehouse_assets.definitions", "location_name": "lakehouse"}
+    assert workspace == {"load_from": [{"python_module": module}]}
     dg.Definitions.validate_loadable(loaded)
     repository = loaded.get_repository_def()
     assert [schedule.name for schedule in repository.schedule_defs] == ["daily"]

@@ -1,0 +1,80 @@
+"""What `lakehouse follow` does: run tables as streams until they are idle or somebody stops them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from types import FrameType
+
+from rich.console import Console
+
+from lake.frontier import Frontier, FrontierTable, is_followable
+from lake.progress import MicroBatch
+from lake.stream import follow, release
+from lakehouse_assets.environment import open_environment
+
+__all__ = ["follow_from_command_line", "release_from_command_line"]
+
+
+def follow_from_command_line(
+    out: Console, names: Sequence[str], new_generation: Sequence[str], since: date | None, *, until_idle: bool
+) -> None:
+    """Follow the tables named, or all that can be followed; prints a line per micro-batch that had rows."""
+    environment = open_environment()
+    environment.settings.make_folders()
+    chosen = environment.choose(names)
+    with _stopped_by_signals() as stop:
+        done = follow(
+            chosen if names else [table for table in chosen if is_followable(table)],
+            environment.store,
+            FrontierTable(environment.store),
+            home=environment.settings.home,
+            until_idle=until_idle,
+            stop=stop,
+            new_generation=[table.full_name for name in new_generation for table in environment.choose([name])],
+            since=since,
+            now=environment.settings.now,
+            on_receipt=lambda receipt: _print_micro_batch(out, receipt),
+        )
+    out.print(_describe(done.frontier))
+
+
+def release_from_command_line(out: Console) -> None:
+    """Hand every day back to batch."""
+    state = release(FrontierTable(open_environment().store))
+    out.print("no stream was ever started: batch owns every day" if state is None else _describe(state))
+
+
+def _print_micro_batch(out: Console, receipt: MicroBatch) -> None:
+    counts = receipt.counts
+    if counts.rows_in:
+        out.print(
+            f"{receipt.table:<32} batch {receipt.batch_id:<5} {counts.rows_out:>8,} rows, "
+            f"{counts.rejected:,} rejected, {counts.duplicates:,} duplicates  {receipt.seconds:5.1f} s",
+            soft_wrap=True,
+        )
+
+
+def _describe(frontier: Frontier) -> str:
+    if not frontier.claimed:
+        return f"released: batch owns every day; sealed up to, without, {frontier.first_open}"
+    return f"open from {frontier.first_open} on; earlier days are sealed: lakehouse refresh settles them"
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that running micro-batches end in order."""
+    stop = threading.Event()
+
+    def ask(_signum: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
