@@ -42,7 +42,7 @@ def run_measured(command: Sequence[str], *, env: Mapping[str, str], log: Path, f
     """
     started = time.monotonic()
     with (
-        log.open("w") as written,
+        log.open("w", buffering=1) as written,
         subprocess.Popen(
             list(command), env=dict(env), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,

@@ -14,13 +14,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.per_day_job import build_job
+from benchmarks.per_day_job import build_job, daily_tables
 from benchmarks.side import Stopwatch, run_side
-from benchmarks.tables import TABLES
 from lake.ledger import Ledger
 from lake.table import Table
 from lakehouse_assets.environment import open_environment
-from lakehouse_assets.factory import asset_key
 
 __all__ = ["DAYS"]
 
@@ -34,21 +32,20 @@ def compute(home: Path, watch: Stopwatch) -> None:
     (dagster_home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     started = datetime.now(UTC)
-    tables = [table for table in open_environment().choose(TABLES) if table.day is not None]
+    tables = daily_tables(open_environment())
     days = [date.fromisoformat(text) for text in os.environ[DAYS].split(",")]
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         for day in days:
             with watch.phase(str(day)):
-                _run_day(instance, tables, day)
+                _run_day(instance, day)
             print(f"    {day}: one run, {len(tables)} tables {watch.phases[str(day)]:7.2f} s", flush=True)
     _check_computed(tables, days, started)
 
 
-def _run_day(instance: dg.DagsterInstance, tables: Sequence[Table], day: date) -> None:
+def _run_day(instance: dg.DagsterInstance, day: date) -> None:
     result = dg.execute_job(
         dg.reconstructable(build_job),
         instance=instance,
-        asset_selection=[asset_key(table) for table in tables],
         tags={"dagster/partition": day.isoformat()},
         raise_on_error=False,
     )

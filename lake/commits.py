@@ -94,10 +94,10 @@ class Log:
 
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
-        storage = DeltaStorageHandler(self.location, dict(self.options) or None)
         try:
+            storage = DeltaStorageHandler(self.location, dict(self.options) or None)
             content = storage.open_input_file(f"_delta_log/{version:020d}.json").read()
-        except FileNotFoundError:
+        except (FileNotFoundError, TableNotFoundError):
             return None
         return _parse(version, bytes(content))
 

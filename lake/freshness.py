@@ -19,18 +19,25 @@ class Freshness:
         due_day: the newest day that should be in the table by now; None where none is due yet.
         newest_day: the newest computed day of the calendar; None where there is none.
         is_late: whether the due day is not there.
-        late_by: how long ago it should have been there.
+        late_by: how long ago the first missing day should have been there.
+        first_missing: that day; None where nothing is late.
     """
 
     due_day: date | None
     newest_day: date | None
     is_late: bool
     late_by: timedelta = timedelta(0)
+    first_missing: date | None = None
 
     def __str__(self) -> str:
         if self.due_day is None:
             return "nothing due yet"
-        return f"late: {self.due_day} is missing for {_hours(self.late_by)}" if self.is_late else "fresh"
+        if self.first_missing is None:
+            return "fresh"
+        if self.first_missing == self.due_day:
+            return f"late: {self.due_day} is missing for {_hours(self.late_by)}"
+        missing = Days.between(self.first_missing, self.due_day)
+        return f"late: {missing} are missing, the first for {_hours(self.late_by)}"
 
 
 def judge_freshness(table: Table, newest_day: date | None, now: datetime, calendar: Days) -> Freshness:
@@ -50,7 +57,8 @@ def judge_freshness(table: Table, newest_day: date | None, now: datetime, calend
         return Freshness(due, newest_day, is_late=False)
     first_missing = max(calendar.start, newest_day + timedelta(days=1) if newest_day else calendar.start)
     end = datetime.combine(first_missing + timedelta(days=1), time(), UTC)
-    return Freshness(due, newest_day, is_late=True, late_by=now - end - table.fresh_within)
+    late_by = now - end - table.fresh_within
+    return Freshness(due, newest_day, is_late=True, late_by=late_by, first_missing=first_missing)
 
 
 def _hours(length: timedelta) -> str:

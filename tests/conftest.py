@@ -41,11 +41,12 @@ def spark(utc_process: None) -> Iterator[SparkSession]:
 
 
 @pytest.fixture
-def store(spark: SparkSession, tmp_path: Path) -> DeltaStore:
-    """A store without tables on the shared session, and an empty landing folder."""
-    from tests.lakes import open_lake
+def store(spark: SparkSession, tmp_path: Path) -> Iterator[DeltaStore]:
+    """A store without tables on the shared session, tuned for a few rows, and an empty landing folder."""
+    from tests.lakes import interpreted, open_lake
 
-    return open_lake(tmp_path, spark)
+    with interpreted(spark):
+        yield open_lake(tmp_path, spark)
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ __all__ = [
     "TABLES",
     "cut_source",
     "duckdb_over",
+    "interpreted",
     "landed_lines",
     "manifest",
     "open_lake",
@@ -52,6 +53,19 @@ def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -
         session=lambda: spark,
         lock_timeout_seconds=60,
     )
+
+
+@contextmanager
+def interpreted(spark: SparkSession) -> Iterator[None]:
+    """Let Spark interpret expressions. It compiles them to bytecode otherwise, which is half the time of a tiny job."""
+    conf = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    for name, value in conf.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name in conf:
+            spark.conf.unset(name)
 
 
 def refresh_all(

@@ -4,6 +4,8 @@ Only pure column and frame functions. Silver parses times and dates with the sam
 accepts has the very day under which bronze filed it.
 """
 
+from collections.abc import Callable
+
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pandera.pyspark import Field
@@ -16,11 +18,11 @@ __all__ = [
     "FileLine",
     "TopicMessage",
     "calendar_date",
-    "claimed_text",
     "file_rows",
     "plausible_day",
     "topic_rows",
     "utc_timestamp",
+    "with_claim",
 ]
 
 PLAUSIBLE_DAYS = 30
@@ -69,13 +71,18 @@ def calendar_date(text: Column) -> Column:
     return F.when(text.rlike(_CALENDAR_DATE), text.try_cast("date"))
 
 
-def claimed_text(json: Column, field: str) -> Column:
-    """What one field of a JSON object says, as text; null if it says nothing or is no JSON."""
-    return F.from_json(json, f"`{field}` STRING", {"mode": "PERMISSIVE"})[field]
+def with_claim(rows: DataFrame, json: str, field: str, parse: Callable[[Column], Column]) -> DataFrame:
+    """Add `_claim`: what one field of the JSON in a column says, parsed; null if that is nothing or no JSON.
+
+    Each step has a column of its own, so that Spark parses a row once, however often the claim is used.
+    """
+    said = F.from_json(json, f"`{field}` STRING", {"mode": "PERMISSIVE"})[field]
+    return rows.withColumn("_claim", said).withColumn("_claim", parse(F.col("_claim")))
 
 
-def plausible_day(claim: Column, landed_on: Column, *, before: int, after: int) -> Column:
-    """The claimed day if it lies within landing day - before .. landing day + after, else the landing day."""
+def plausible_day(landed_on: Column, *, before: int, after: int) -> Column:
+    """The day of `_claim` if it lies within landing day - before .. landing day + after, else the landing day."""
+    claim = F.to_date("_claim")
     is_plausible = claim.between(F.date_sub(landed_on, before), F.date_add(landed_on, after))
     return F.when(is_plausible, claim).otherwise(landed_on)
 
@@ -91,8 +98,7 @@ def topic_rows(messages: DataFrame, claimed_at: str) -> DataFrame:
         claimed_at: field of the message body that says when the event happened. Events lie in the past.
     """
     landed_on = F.col("_landed_on")
-    claim = F.to_date(utc_timestamp(claimed_text(F.col("value"), claimed_at)))
-    return messages.select(
+    return with_claim(messages, "value", claimed_at, utc_timestamp).select(
         "key",
         "value",
         "topic",
@@ -100,7 +106,7 @@ def topic_rows(messages: DataFrame, claimed_at: str) -> DataFrame:
         "offset",
         "timestamp",
         landed_on.alias("landed_on"),
-        plausible_day(claim, landed_on, before=PLAUSIBLE_DAYS, after=0).alias("event_date"),
+        plausible_day(landed_on, before=PLAUSIBLE_DAYS, after=0).alias("event_date"),
         F.datediff(F.to_date("timestamp"), landed_on).alias("days_off_landing"),
         F.coalesce("_raw", "value").alias("_raw"),
         landed_on.alias("_event_date"),

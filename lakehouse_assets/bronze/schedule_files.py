@@ -10,9 +10,9 @@ from lakehouse_assets.bronze.landing import (
     PLAUSIBLE_DAYS,
     FileLine,
     calendar_date,
-    claimed_text,
     file_rows,
     plausible_day,
+    with_claim,
 )
 from lakehouse_assets.feeds.schedules import schedules
 
@@ -41,6 +41,5 @@ def schedule_files(schedules: DataFrame) -> DataFrame:
     Reads: the landing day itself. Late data: a file that lands late has an older event date; one that is completed
     later replaces its landing day when that is refreshed. Rejected: nothing, every line is kept.
     """
-    claim = calendar_date(claimed_text(F.col("line"), "flight_date"))
-    event_date = plausible_day(claim, F.col("landed_on"), before=PLAUSIBLE_DAYS, after=PLAUSIBLE_DAYS)
-    return file_rows(schedules, event_date)
+    claimed = with_claim(schedules, "line", "flight_date", calendar_date)
+    return file_rows(claimed, plausible_day(F.col("landed_on"), before=PLAUSIBLE_DAYS, after=PLAUSIBLE_DAYS))

@@ -9,10 +9,10 @@ from lake.table import Append, table
 from lakehouse_assets.bronze.landing import (
     PLAUSIBLE_DAYS,
     FileLine,
-    claimed_text,
     file_rows,
     plausible_day,
     utc_timestamp,
+    with_claim,
 )
 from lakehouse_assets.feeds.weather import weather
 
@@ -41,5 +41,5 @@ def weather_files(weather: DataFrame) -> DataFrame:
     Reads: the landing day itself. Late data: an observation that lands late has an older event date. Rejected: nothing,
     every line is kept.
     """
-    claim = F.to_date(utc_timestamp(claimed_text(F.col("line"), "observed_at")))
-    return file_rows(weather, plausible_day(claim, F.col("landed_on"), before=PLAUSIBLE_DAYS, after=0))
+    claimed = with_claim(weather, "line", "observed_at", utc_timestamp)
+    return file_rows(claimed, plausible_day(F.col("landed_on"), before=PLAUSIBLE_DAYS, after=0))

@@ -42,21 +42,25 @@ class Arrivals(FlightKey, ReadableJson):
     report_lag_seconds: T.LongType = Field(
         description="seconds from arrival to the message; negative: the arrival lies in the future",
         in_range={"min_value": 0, "max_value": 30 * 24 * 3600},
+        nullable=True,
         metadata={"stored": False},
     )
     days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of arrival",
         in_range={"min_value": 0, "max_value": 2},
+        nullable=True,
         metadata={"stored": False},
     )
     scheduled_days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of the scheduled arrival",
         in_range={"min_value": 0, "max_value": 2},
+        nullable=True,
         metadata={"stored": False},
     )
     days_off_event_date: T.IntegerType = Field(
         description="days between arrived_on and the day under which bronze filed the message",
         eq=0,
+        nullable=True,
         metadata={"stored": False},
     )
 

@@ -39,21 +39,25 @@ class Departures(FlightKey, ReadableJson):
     report_lag_seconds: T.LongType = Field(
         description="seconds from departure to the message; negative: the departure lies in the future",
         in_range={"min_value": 0, "max_value": 30 * 24 * 3600},
+        nullable=True,
         metadata={"stored": False},
     )
     days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of departure",
         in_range={"min_value": 0, "max_value": 1},
+        nullable=True,
         metadata={"stored": False},
     )
     scheduled_days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of the scheduled departure",
         in_range={"min_value": 0, "max_value": 1},
+        nullable=True,
         metadata={"stored": False},
     )
     days_off_event_date: T.IntegerType = Field(
         description="days between departed_on and the day under which bronze filed the message",
         eq=0,
+        nullable=True,
         metadata={"stored": False},
     )
 

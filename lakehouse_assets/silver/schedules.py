@@ -34,11 +34,13 @@ class Schedules(FlightKey, ReadableJson):
     scheduled_days_after_flight_date: T.IntegerType = Field(
         description="days from the flight date to the UTC day of the scheduled departure",
         in_range={"min_value": 0, "max_value": 1},
+        nullable=True,
         metadata={"stored": False},
     )
     days_off_event_date: T.IntegerType = Field(
         description="days between the flight date and the day under which bronze filed the line",
         eq=0,
+        nullable=True,
         metadata={"stored": False},
     )
 

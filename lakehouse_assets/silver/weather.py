@@ -56,11 +56,12 @@ class Weather(ReadableJson):
         description="visibility, statute miles", nullable=True, in_range={"min_value": 0, "max_value": 200}
     )
     seconds_past_hour: T.LongType = Field(
-        description="seconds from the full hour to observed_at", eq=0, metadata={"stored": False}
+        description="seconds from the full hour to observed_at", eq=0, nullable=True, metadata={"stored": False}
     )
     days_off_event_date: T.IntegerType = Field(
         description="days between observed_on and the day under which bronze filed the line",
         eq=0,
+        nullable=True,
         metadata={"stored": False},
     )
 

@@ -29,7 +29,12 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
         (at(3, 1, 59), date(2013, 1, 1), date(2013, 1, 1), "fresh"),
         (at(3, 5), date(2013, 1, 2), date(2013, 1, 1), "late: 2013-01-02 is missing for 3 h"),
         (at(3, 5), date(2013, 1, 2), date(2013, 1, 5), "fresh"),
-        (at(9, 2), date(2013, 1, 8), date(2013, 1, 3), "late: 2013-01-08 is missing for 5 days"),
+        (
+            at(9, 2),
+            date(2013, 1, 8),
+            date(2013, 1, 3),
+            "late: 2013-01-04..2013-01-08 are missing, the first for 4 days",
+        ),
     ],
 )
 def test_a_table_is_late_when_the_day_that_is_due_is_not_there(

@@ -1,0 +1,83 @@
+"""What a person does in the web UI, by clicks: look at the graph, compute a day, backfill five, read the checks.
+
+The tests go on from one another, in this order, on one lake.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import WebUI, picture
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+A_RUN_TAKES_AT_MOST = 240_000
+SILVER = ["aircraft", "airports", "arrivals", "carriers", "departures", "flights", "schedules", "weather"]
+
+
+def test_the_graph_shows_all_layers(page: Page) -> None:
+    page.goto("/asset-groups")
+
+    for layer in ("feeds", "bronze", "silver", "gold"):
+        expect(page.locator("foreignObject").get_by_text(layer, exact=True)).to_be_visible()
+
+    page.goto("/locations/lakehouse/asset-groups/silver")
+    graph_from_top_to_bottom(page)
+    for name in SILVER:
+        expect(page.locator("foreignObject").get_by_text(name, exact=True).first).to_be_visible()
+    picture(page, "graph")
+
+
+def test_one_day_of_a_table_is_computed_by_clicks(page: Page) -> None:
+    page.goto("/assets/bronze/departure_events")
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_placeholder("ex:").fill("2013-01-02")
+    page.get_by_role("button", name=re.compile("^Launch")).click()
+
+    page.goto("/assets/bronze/departure_events?view=partitions&default_range=2013-01-02")
+    expect(page.get_by_text("rows_out").first).to_be_visible(timeout=A_RUN_TAKES_AT_MOST)
+    picture(page, "partitions")
+
+
+def test_five_days_of_all_bronze_tables_are_backfilled_by_clicks(page: Page) -> None:
+    page.goto("/locations/lakehouse/asset-groups/bronze")
+    page.get_by_role("button", name="Materialize all").click()
+    page.get_by_placeholder("ex:").fill("[2013-01-01...2013-01-05]")
+    picture(page, "backfill")
+    page.get_by_role("button", name="Launch backfill").click()
+
+    page.goto("/runs/backfills")
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=A_RUN_TAKES_AT_MOST)
+
+
+def test_checks_and_freshness_are_visible(page: Page) -> None:
+    page.goto("/assets/bronze/departure_events")
+    expect(page.get_by_text("Freshness policy").first).to_be_visible()
+    expect(page.get_by_text("Passing").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("2013-01-05").first).to_be_visible()
+    picture(page, "table")
+
+    page.goto("/assets/bronze/departure_events?view=checks")
+    for name in ("contract", "fresh", "key_unique", "row_count"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+    expect(page.get_by_text("Succeeded")).to_have_count(4)
+    picture(page, "checks")
+
+
+def test_ctrl_c_stops_everything(ui: WebUI) -> None:
+    assert ui.stop() == 0
+    assert len(ui.family) > 3, "the server, the daemon and the code server"
+    gone, alive = psutil.wait_procs(ui.family, timeout=10)
+    assert not alive
+
+
+def graph_from_top_to_bottom(page: Page) -> None:
+    """The layout that fits the window; the menu stays open, so Escape closes it."""
+    page.get_by_text("Hide navigation").click()
+    page.locator("button:has([aria-label=settings])").last.click()
+    page.get_by_role("menuitem", name="vertical").click()
+    page.keyboard.press("Escape")
