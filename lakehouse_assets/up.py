@@ -58,7 +58,7 @@ def serve(settings: Settings, port: int | None = None) -> int:
     chosen = choose_port(port)
     home = prepare_dagster_home(settings)
     log = home / "services.log"
-    with _terminate_as_interrupt(), log.open("w") as output:
+    with _signals_as_interrupt(), log.open("w") as output:
         services = subprocess.Popen(
             [
                 sys.executable,
@@ -118,15 +118,18 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def _signals_as_interrupt() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell started us in the background, deaf to SIGINT."""
+
     def interrupt(_signum: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(services: subprocess.Popen[bytes], url: str, log: Path) -> int:

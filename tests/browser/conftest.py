@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from lake.days import Days
 from lakehouse_assets.doctor import PROJECT
@@ -77,16 +77,15 @@ def ui(home: Path) -> Iterator[WebUI]:
     process = subprocess.Popen(
         [*lakehouse, "up", "--port", str(port)], env=env, cwd=home, text=True, stdout=subprocess.PIPE
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         assert any("is ready" in line for line in process.stdout), (home / "dagster" / "services.log").read_text()
         yield WebUI(f"http://127.0.0.1:{port}", process)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=90)
-        if process.stdout:
-            process.stdout.close()
+        process.stdout.close()
 
 
 @pytest.fixture
@@ -98,6 +97,7 @@ def page(ui: WebUI) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         tab = browser.new_page(viewport={"width": 1400, "height": 900}, base_url=ui.url)
         tab.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
         yield tab
         browser.close()
 

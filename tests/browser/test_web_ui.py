@@ -21,14 +21,12 @@ SILVER = ["aircraft", "airports", "arrivals", "carriers", "departures", "flights
 
 def test_the_graph_shows_all_layers(page: Page) -> None:
     page.goto("/asset-groups")
-
-    for layer in ("feeds", "bronze", "silver", "gold"):
-        expect(page.locator("foreignObject").get_by_text(layer, exact=True)).to_be_visible()
+    expect_nodes(page, "feeds", "bronze", "silver", "gold")
 
     page.goto("/locations/lakehouse/asset-groups/silver")
+    expect_nodes(page, "flights")
     graph_from_top_to_bottom(page)
-    for name in SILVER:
-        expect(page.locator("foreignObject").get_by_text(name, exact=True).first).to_be_visible()
+    expect_nodes(page, *SILVER)
     picture(page, "graph")
 
 
@@ -71,13 +69,19 @@ def test_checks_and_freshness_are_visible(page: Page) -> None:
 def test_ctrl_c_stops_everything(ui: WebUI) -> None:
     assert ui.stop() == 0
     assert len(ui.family) > 3, "the server, the daemon and the code server"
-    gone, alive = psutil.wait_procs(ui.family, timeout=10)
+    _, alive = psutil.wait_procs(ui.family, timeout=10)
     assert not alive
 
 
+def expect_nodes(page: Page, *names: str) -> None:
+    """Boxes of the graph that can be seen without scrolling."""
+    for name in names:
+        expect(page.locator("foreignObject").get_by_text(name, exact=True).first).to_be_visible()
+
+
 def graph_from_top_to_bottom(page: Page) -> None:
-    """The layout that fits the window; the menu stays open, so Escape closes it."""
+    """The layout that fits the window, which is fitted to it when the page is loaded."""
     page.get_by_text("Hide navigation").click()
     page.locator("button:has([aria-label=settings])").last.click()
     page.get_by_role("menuitem", name="vertical").click()
-    page.keyboard.press("Escape")
+    page.reload()

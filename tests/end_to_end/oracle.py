@@ -170,6 +170,13 @@ CREATE TABLE gold.daily_carrier_performance AS
     FROM flights_csv GROUP BY ALL;
 """
 
+ALERTS = """
+CREATE TABLE gold.delay_alerts AS
+    SELECT 'late_departures' AS rule, origin AS airport, date_trunc('hour', departed_at) AS hour_at,
+           utc_day(hour_at) AS hour_on, 30 AS late_from_minutes, 5 AS at_least
+    FROM planned WHERE dep_delay >= 30 GROUP BY ALL HAVING count(*) >= 5;
+"""
+
 # Features the slow way: each flight is compared with whatever happened before its own cutoff.
 FEATURES = """
 CREATE TABLE asked AS SELECT *, scheduled_departure_at - INTERVAL 2 HOURS AS cutoff_at FROM planned;
@@ -243,7 +250,7 @@ def build_oracle(database: duckdb.DuckDBPyConnection, folder: Path | None = None
         database.register("incoming", rows)
         database.execute(f"CREATE TABLE {name}_csv AS SELECT * FROM incoming")
         database.unregister("incoming")
-    for script in (SOURCE.replace("{missing_airports}", MISSING_AIRPORTS), MOMENTS, SILVER, GOLD, FEATURES):
+    for script in (SOURCE.replace("{missing_airports}", MISSING_AIRPORTS), MOMENTS, SILVER, GOLD, ALERTS, FEATURES):
         database.execute(script)
 
 

@@ -123,9 +123,11 @@ class Demanding(Marks):
     note: T.StringType = Field(description="a note")
 
 
-class Retyped(Marks):
+class Retyped(Contract):
     """A mark with large points."""
 
+    name: T.StringType = Field(description="who")
+    day: T.DateType = Field(description="when")
     points: T.LongType = Field(description="how many points")
 
 

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pandera.pyspark as pa
 import pyspark.sql.types as T
 import pytest
 from pandera.pyspark import Field
@@ -97,7 +96,7 @@ class Uncouth(Contract):
     landed_on: T.DateType = Field(description="day")
 
 
-def renamed(name: str, contract: type[pa.DataFrameModel] = Landings) -> dict[str, Any]:
+def renamed(name: str, contract: type[Contract] = Landings) -> dict[str, Any]:
     """A transform and a contract that agree in name, so that only the other defect is left."""
 
     def transform(departures: DataFrame) -> DataFrame:
