@@ -456,10 +456,7 @@ def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
     """The contract's columns in order; nullable ones that the stored table does not have yet are null."""
     stored = set(rows.columns)
     return rows.select(
-        *(
-            F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name)
-            for c in table.contract.stored
-        )
+        *(F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name) for c in table.contract.stored)
     )
 
 
@@ -468,5 +465,3 @@ def _read(holder: Path) -> str:
         return holder.read_text() or "another process"
     except OSError:
         return "another process"
-
-

@@ -271,9 +271,7 @@ class _Driver:
     def _stream(self, plan: StreamPlan, checkpoints: Checkpoints, state: Frontier) -> _Stream:
         table, generation = plan.table, state.generations[plan.table.full_name]
         first_day = state.first_writable_day(table)
-        status = StreamStatus(
-            table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat()
-        )
+        status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         self.counts[table.full_name] = Counts()
         writer = MicroBatchWriter(
             plan,

@@ -110,9 +110,7 @@ def test_a_closing_day_is_no_longer_written_and_its_rejects_neither(
     assert lake.store.read_quarantine(departures).count() == 0
 
 
-def test_an_upsert_replaces_a_group_and_an_empty_micro_batch_commits_nothing(
-    lake: Lake, spark: SparkSession
-) -> None:
+def test_an_upsert_replaces_a_group_and_an_empty_micro_batch_commits_nothing(lake: Lake, spark: SparkSession) -> None:
     def hour(count: int) -> DataFrame:
         row = {
             "airport": "EWR", "hour_at": "2013-01-01T09:00:00Z", "hour_on": "2013-01-01", "departures": count,
@@ -237,4 +235,3 @@ def test_a_continuous_stream_ends_after_the_running_micro_batch_when_asked(lake:
     follow(lake.tables, lake.store, lake.frontier, home=lake.home, stop=stop, on_receipt=on_receipt)
     assert departed(lake, JAN_1) == [1, 2]
     assert not lake.store.spark.streams.active
-
