@@ -9,7 +9,7 @@ CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-ui up bench lint clean
+.PHONY: help setup demo test test-fast test-soak test-ui up bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,12 +21,15 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, in about two minutes
 	@$(BIN)/lakehouse demo
 
-test: setup ## the whole test suite, apart from the browser
-	@$(PYTEST) -m "not browser"
+test: setup ## the test suite, apart from the browser and the long stream comparisons
+	@$(PYTEST) -m "not browser and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) -m "not slow and not spark and not browser and not faults"
+	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not soak"
+
+test-soak: setup ## streams against batch: every crash point, many seeds
+	@$(PYTEST) -m soak -o timeout=3600
 
 test-ui: setup ## the browser tests: the web UI in headless Chromium
 	@$(if $(CHROMIUM),$(PYTEST) -m browser,echo "There is no Chromium here. Get it: $(BROWSER_HINT)" >&2; exit 1)

@@ -195,7 +195,7 @@ def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]
             if isinstance(read.source, Feed):
                 continue
             needed.setdefault(read.source, set()).update(_needed_of(read, read.source, needed[table], survey))
-    return _steps(survey, {table: needed[table] for table in survey.tables if table in needed})
+    return _steps(survey, {table: needed[table] for table in survey.tables if table in needed}, exact=True)
 
 
 def _needed_of(read: Read, source: Table, days: set[Day], survey: Survey) -> set[Day]:
@@ -234,8 +234,8 @@ def _with_upstream(tables: Iterable[Table]) -> set[Table]:
     return found
 
 
-def _steps(survey: Survey, due: Mapping[Table, set[Day]]) -> list[Step]:
-    """Group tables into as few runs as their dependencies allow."""
+def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False) -> list[Step]:
+    """Group tables into as few runs as their dependencies allow; `exact`: compute no day that nobody asked for."""
     groups: list[_Group] = []
     place: dict[Table, int] = {}
     for table, days in due.items():
@@ -244,7 +244,7 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]]) -> list[Step]:
         first = max(
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
-        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey.states[table.full_name], days))
+        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey.states[table.full_name], days, exact))
         index = next(suits, len(groups))
         if index == len(groups):
             groups.append(_Group(_ranges(days)))
@@ -260,14 +260,14 @@ class _Group:
     ranges: tuple[Days | None, ...]
     tables: list[Table] = field(default_factory=list)
 
-    def suits(self, state: TableState, days: set[Day]) -> bool:
+    def suits(self, state: TableState, days: set[Day], exact: bool) -> bool:
         """Whether a table can be computed with the others at no cost: its other days have no rows and never had."""
         if _ranges(days) == self.ranges:
             return True
         if len(self.ranges) > 1 or self.ranges[0] is None:
             return False
         others = set(self.ranges[0]) - days
-        return days == {None} or (days <= set(self.ranges[0]) and not others & set(state.entries))
+        return days == {None} or (not exact and days <= set(self.ranges[0]) and not others & set(state.entries))
 
     def steps(self, survey: Survey) -> list[Step]:
         """One run; or, as a table may need days of another that lie in a later range, one run per table and range."""

@@ -30,7 +30,8 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     grid = Grid(box=None, pad_edge=False)
     for title in ("table", "newest day", "days", "rows", "rejected", "missing", "stale", "freshness", "owner"):
         is_number = title in ("days", "rows", "rejected", "missing", "stale")
-        grid.add_column(title, no_wrap=True, justify="right" if is_number else "left")
+        whole = title != "freshness"  # the one text that may be long, so the one that may wrap
+        grid.add_column(title, no_wrap=whole, justify="right" if is_number else "left")
     healthy = True
     chosen = environment.choose(names)
     for table in chosen:

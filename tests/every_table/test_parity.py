@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 from lake.days import Days
 from tests.streaming import FOLLOWED, Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow]
 
 WORLDS, PORTIONS = 50, 3
 FIRST, LAST_FLIGHT_DAY, AFTER = date(2013, 1, 1), 6, date(2013, 1, 16)

@@ -70,13 +70,18 @@ def test_vacuum_touches_nothing(store: DeltaStore, log: Log, spark: SparkSession
     before = log.version()
     assert before is not None
 
-    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-    spark.conf.set("spark.databricks.delta.vacuum.logging.enabled", "true")
+    conf = {
+        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        "spark.databricks.delta.vacuum.logging.enabled": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # VACUUM lists files in 10,000 tasks otherwise
+    }
+    for name, value in conf.items():
+        spark.conf.set(name, value)
     try:
         spark.sql(f"VACUUM delta.`{store.path(marks)}` RETAIN 0 HOURS").collect()
     finally:
-        spark.conf.unset("spark.databricks.delta.vacuum.logging.enabled")
-        spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+        for name in conf:
+            spark.conf.unset(name)
 
     commits = log.since(before)
     assert commits is not None

@@ -67,7 +67,7 @@ def land_five_days(settings: Settings, *, broken: date | None = None) -> None:
     land(
         settings,
         {
-            day: [f"a {day} 1", f"b {day} 2", f"a {day} 3"] + ([f"c {day} -1"] if day == broken else [])
+            day: [f"a {day} 1", f"b {day} 2", f"a {day} 3"] + ([f"c {day} -1", f"d {day} -1"] if day == broken else [])
             for day in FIVE_DAYS
         },
     )
@@ -86,7 +86,7 @@ def test_a_range_run_reports_each_day_and_is_checked(
         for event in result.asset_materializations_for_node("silver__measurements")
     }
     assert sorted(found) == [str(day) for day in FIVE_DAYS]
-    expected = {"rows_in": 4, "rows_out": 2, "rejected": 1, "duplicates": 1, "outcome": "written"}
+    expected = {"rows_in": 5, "rows_out": 2, "rejected": 2, "duplicates": 1, "outcome": "written"}
     assert {name: found["2020-01-03"][name] for name in expected} == expected
     assert found["2020-01-04"]["rows_in"] == 3
     assert found["2020-01-04"]["version"] == found["2020-01-03"]["version"]

@@ -63,7 +63,7 @@ def outline(result: TableResult) -> tuple[str, str, int, int, int]:
 def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     spark: SparkSession, instance: dg.DagsterInstance, settings: Settings
 ) -> None:
-    land(settings, {day: [f"a {day} 1", f"b {day} -1"] for day in THREE_DAYS})
+    land(settings, {day: [f"a {day} 1", f"b {day} -1", f"b {day} -2"] for day in THREE_DAYS})
     told: list[str] = []
     steps = [step("readings", "measurements"), step("known_sensors", days=None)]
 
@@ -72,8 +72,8 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     )
 
     assert [outline(result) for result in results] == [
-        ("bronze.readings", "done", 6, 6, 0),
-        ("silver.measurements", "done", 6, 3, 3),
+        ("bronze.readings", "done", 9, 9, 0),
+        ("silver.measurements", "done", 9, 3, 6),
         ("silver.known_sensors", "done", 2, 2, 0),
     ]
     assert told == [result.table for result in results]
