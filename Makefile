@@ -21,14 +21,14 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, in about two minutes
 	@$(BIN)/lakehouse demo
 
-test: setup ## the test suite, apart from the browser and the long stream comparisons
+test: setup ## the test suite, apart from the browser and the soak lane
 	@$(PYTEST) -m "not browser and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
 	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not soak"
 
-test-soak: setup ## streams against batch: every crash point, many seeds
+test-soak: setup ## every law for every table; streams against batch at every crash point
 	@$(PYTEST) -m soak -o timeout=3600
 
 test-ui: setup ## the browser tests: the web UI in headless Chromium
