@@ -75,7 +75,7 @@ class Survey:
     tables: Sequence[Table]
     store: DeltaStore
     calendar: Days
-    _touches: dict[str, dict[date, int]] = field(default_factory=dict, repr=False)
+    _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -124,10 +124,10 @@ class Survey:
     def _source_days(self, read: Read) -> set[date]:
         if isinstance(read.source, Feed):
             return set(self.store.landing.days(read.source))
-        return set(self._touched(read.source)) if read.source.day else set()
+        return set(self._touched(read.source, read.source.read_by)) if read.source.day else set()
 
     def _stale_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
-        own = self._newest_touch(table, day)
+        own = self._newest_touch(table, day, table.day)
         if own is not None and own > entry.version:
             return f"version {own} was written without a receipt"
         for read in table.reads:
@@ -140,7 +140,7 @@ class Survey:
             return self._landing_changed(read.source, day, entry)
         seen = entry.inputs.get(read.source.full_name)
         days = [None] if day is None or read.source.day is None else list(read.selected(Days.of(day)))
-        newer = [self._newest_touch(read.source, source_day) for source_day in days]
+        newer = [self._newest_touch(read.source, source_day, read.source.read_by) for source_day in days]
         newest = max((version for version in newer if version is not None), default=-1)
         return (
             f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
@@ -154,17 +154,18 @@ class Survey:
             now = landing.fingerprint(feed, day)
         return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
 
-    def _newest_touch(self, table: Table, day: Day) -> int | None:
+    def _newest_touch(self, table: Table, day: Day, column: str | None) -> int | None:
         if day is None or table.day is None:
             return self.store.table_log(table).newest_change()
-        return self._touched(table).get(day)
+        return self._touched(table, column).get(day)
 
-    def _touched(self, table: Table) -> dict[date, int]:
-        """The newest version that changed each day, by the column that readers select by."""
-        if table.full_name not in self._touches:
-            assert table.read_by is not None
-            self._touches[table.full_name] = self.store.table_log(table).newest_touch(table.read_by)
-        return self._touches[table.full_name]
+    def _touched(self, table: Table, column: str | None) -> dict[date, int]:
+        """The newest version that changed each day, by a partition column: its own day, or what readers select by."""
+        assert column is not None
+        name = (table.full_name, column)
+        if name not in self._touches:
+            self._touches[name] = self.store.table_log(table).newest_touch(column)
+        return self._touches[name]
 
 
 def steps_to_date(survey: Survey, wanted: Iterable[Table]) -> list[Step]:

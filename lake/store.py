@@ -219,9 +219,9 @@ class DeltaStore:
         except PySparkException as error:
             if error.getCondition() != "DELTA_REPLACE_WHERE_MISMATCH" or not table.day or not days:
                 raise
-            raise RowsOutsideDays(
-                table.full_name, table.day, ", ".join(map(str, days)), _days_outside(rows, table.day, days)
-            ) from error
+            if not (outside := _days_outside(rows, table.day, days)):
+                raise  # Delta calls every broken invariant so, also a null in a column that has none
+            raise RowsOutsideDays(table.full_name, table.day, ", ".join(map(str, days)), outside) from error
 
     def replace_quarantine(
         self, table: Table, rejects: DataFrame, days: Sequence[Days] | None, *, txn: Txn | None = None

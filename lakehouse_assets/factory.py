@@ -225,11 +225,7 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity[verdict.severity],
         description="\n".join([verdict.summary, *_first_failing(verdict)]),
-        metadata={
-            **verdict.facts,
-            "failing_days": len(verdict.failing),
-            "first_failing_days": ", ".join(str(day or "whole table") for day in list(verdict.failing)[:SHOWN_DAYS]),
-        },
+        metadata={**verdict.facts, **_failing_metadata(verdict)},
     )
 
 
@@ -244,6 +240,13 @@ def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.Asse
         severity=result.severity,
         description=result.description,
     )
+
+
+def _failing_metadata(verdict: Verdict) -> dict[str, Any]:
+    if verdict.passed:
+        return {"failing_days": 0}
+    first = [str(day or "whole table") for day in verdict.failing][:SHOWN_DAYS]
+    return {"failing_days": len(verdict.failing), "first_failing_days": ", ".join(first)}
 
 
 def _first_failing(verdict: Verdict) -> list[str]:

@@ -49,8 +49,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow]
 
 FLIGHT_DATES = Days.parse("2013-03-09..2013-03-10")
 DAYS = Days.parse("2013-03-08..2013-03-12")
-OTHER_RANGES = [Days.parse(text) for text in ("2013-03-11..2013-03-12", "2013-03-08", "2013-03-09..2013-03-10")]
-AGAIN_RANGES = [Days.parse("2013-03-10..2013-03-11")]
+OTHER_RANGES = [Days.parse("2013-03-10..2013-03-12"), Days.parse("2013-03-08..2013-03-09")]
+AGAIN_RANGES = [Days.parse("2013-03-09")]
 BROKEN_LINES = {"weather": '{"airport": "EWR", "observed_at": "yesterday"}', "planes": "{", "schedules": "[]"}
 AGAIN = "zz-delivered-again"
 
@@ -138,11 +138,15 @@ def test_other_ranges_and_twice_delivered_files_in_another_order_give_the_same_r
 @every_table
 def test_the_same_days_again_give_the_same_rows(law: Law, table: Table) -> None:
     first = law.first[table.full_name]
-    newest = law.other.version(table)
 
-    assert newest is not None
-    assert newest > (first or 0), "nothing was computed again"
     assert stored_rows(law.other, table) == stored_rows(law.other, table, version=first)
+
+
+def test_the_same_days_were_in_fact_computed_again(law: Law) -> None:
+    again = {name for name, table in TABLES.items() if law.other.version(table) != law.first[name]}
+
+    # Nothing lands for these on that day, and where nothing was and nothing comes Delta makes no commit.
+    assert set(TABLES) - again <= {f"bronze.reference_{name}" for name in ("airlines", "airports", "planes")}
 
 
 @every_table
@@ -173,15 +177,17 @@ def test_rows_in_are_rows_out_and_quarantined_and_duplicates(
 
 
 def rows_received(law: Law, sql: duckdb.DuckDBPyConnection, table: Table) -> int | None:
-    """The rows that a table with one input receives, counted in that input; None where it joins or aggregates."""
-    if len(table.reads) > 1:
+    """The rows that a table receives from bronze or a feed, counted there; None where it joins or aggregates."""
+    if table.layer == "gold" or len(table.reads) > 1:
         return None
     source = table.reads[0].source
     if isinstance(source, Feed):
         return landed_lines(law.store, source.name, DAYS)
     within = f"WHERE {source.read_by} BETWEEN '{DAYS.start}' AND '{DAYS.last}'" if table.day else ""
-    supplied = len(AIRPORTS_SUPPLEMENT) * count(sql, f"(SELECT DISTINCT landed_on FROM {source.full_name})")
-    return count(sql, f"{source.full_name} {within}") + (supplied if table.name == "airports" else 0)
+    received = count(sql, f"{source.full_name} {within}")
+    if table.name == "airports":
+        received += len(AIRPORTS_SUPPLEMENT) * count(sql, f"(SELECT DISTINCT landed_on FROM {source.full_name})")
+    return received
 
 
 def count(sql: duckdb.DuckDBPyConnection, what: str) -> int:
@@ -201,10 +207,11 @@ def test_days_add_up_to_the_total(law: Law, sql: duckdb.DuckDBPyConnection, tabl
 
 @every_table
 def test_keys_are_unique(sql: duckdb.DuckDBPyConnection, table: Table) -> None:
-    key = ", ".join(table.key)
+    quoted = [f'"{name}"' for name in table.key]
+    key = ", ".join(quoted)
 
     assert sql.execute(f"SELECT {key} FROM {table.full_name} GROUP BY {key} HAVING count(*) > 1").fetchall() == []
-    assert count(sql, f"{table.full_name} WHERE {' OR '.join(f'{name} IS NULL' for name in table.key)}") == 0
+    assert count(sql, f"{table.full_name} WHERE {' OR '.join(f'{name} IS NULL' for name in quoted)}") == 0
 
 
 @every_table

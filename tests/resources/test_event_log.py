@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import dagster as dg
@@ -24,7 +25,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from resources.event_log import BatchedSqliteEventLogStorage
+from resources.event_log import MOST_OPEN_DATABASES, BatchedSqliteEventLogStorage
 from tests.resources.recorded_assets import DAYS, defs
 
 RANGE = {"dagster/asset_partition_range_start": "2020-01-01", "dagster/asset_partition_range_end": "2020-01-15"}
@@ -199,22 +200,75 @@ def test_where_the_index_cannot_be_written_nothing_is(tmp_path: Path, monkeypatc
         assert instance.fetch_materializations(dg.AssetKey("readings"), limit=10).records == []
 
 
-def materialization(day: str) -> dg.EventLogEntry:
+def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
+    def write(instance: dg.DagsterInstance, run: str) -> None:
+        for _ in range(20):
+            batch = [materialization(day, run) for day in DAYS.get_partition_keys()]
+            instance.event_log_storage.store_event_batch(batch)
+
+    with recorded_in(tmp_path / "batched") as one, dg.DagsterInstance.from_config(str(tmp_path / "batched")) as other:
+        writers = [Thread(target=write, args=pair) for pair in ((one, GOOD), (other, BAD))]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+
+        for run in (GOOD, BAD):
+            assert len(other.event_log_storage.get_logs_for_run(run)) == 20 * 60
+        summary = one.get_asset_event_summary_records(DagsterEventType.ASSET_MATERIALIZATION, dg.AssetKey("readings"))
+        assert len(summary) == 2 * 20 * 60
+
+
+def test_the_ui_sees_events_of_a_run_as_they_are_stored(tmp_path: Path) -> None:
+    seen = Event()
+    with recorded_in(tmp_path / "batched") as ui, dg.DagsterInstance.from_config(str(tmp_path / "batched")) as worker:
+        worker.event_log_storage.store_event(materialization("2020-01-01"))
+        ui.watch_event_logs(GOOD, None, lambda entry, _: seen.set() if "2020-01-03" in str(entry) else None)
+        worker.event_log_storage.store_event(materialization("2020-01-02"))
+        worker.event_log_storage.store_event_batch([materialization("2020-01-03"), materialization("2020-01-04")])
+
+        assert seen.wait(timeout=20)
+
+
+def test_more_runs_than_open_databases_can_be_read(tmp_path: Path) -> None:
+    runs = [f"run-{number}" for number in range(MOST_OPEN_DATABASES + 3)]
+    with recorded_in(tmp_path / "batched") as instance:
+        for run in runs:
+            instance.event_log_storage.store_event_batch(
+                [materialization(day, run) for day in ("2020-01-01", "2020-01-02")]
+            )
+
+        assert [len(instance.event_log_storage.get_logs_for_run(run)) for run in runs] == [2] * len(runs)
+
+
+def test_a_wiped_log_is_empty_and_can_be_written_again(tmp_path: Path) -> None:
+    batch = [materialization("2020-01-01"), materialization("2020-01-02")]
+    with recorded_in(tmp_path / "batched") as instance:
+        instance.event_log_storage.store_event_batch(batch)
+        instance.event_log_storage.wipe()
+        assert instance.event_log_storage.get_logs_for_run(GOOD) == []
+
+        instance.event_log_storage.store_event_batch(batch)
+        assert len(instance.event_log_storage.get_logs_for_run(GOOD)) == 2
+
+
+def materialization(day: str, run_id: str = GOOD) -> dg.EventLogEntry:
     return entry_of(
         DagsterEvent(
             event_type_value=DagsterEventType.ASSET_MATERIALIZATION.value,
             job_name="j",
             event_specific_data=StepMaterializationData(dg.AssetMaterialization("readings", partition=day)),
-        )
+        ),
+        run_id,
     )
 
 
-def entry_of(event: DagsterEvent) -> dg.EventLogEntry:
+def entry_of(event: DagsterEvent, run_id: str = GOOD) -> dg.EventLogEntry:
     return dg.EventLogEntry(  # type: ignore[no-untyped-call]
         error_info=None,
         level=logging.DEBUG,
         user_message="",
-        run_id=GOOD,
+        run_id=run_id,
         timestamp=1.0,
         job_name="j",
         dagster_event=event,
