@@ -6,18 +6,21 @@ refresh again. A clean refresh is one Spark job; only rows that were dropped cos
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+import pyspark.sql.functions as F
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from lake.commits import Commit
 from lake.days import Days
-from lake.enforce import Counts, Enforced, day_within, enforce
+from lake.enforce import NOTHING_DROPPED, Counts, Enforced, day_within, enforce
 from lake.errors import ContractBroken, DeclarationError
 from lake.feed import Feed
 from lake.frontier import FrontierTable
@@ -26,6 +29,10 @@ from lake.store import DeltaStore
 from lake.table import Append, Read, Table
 
 __all__ = ["Receipt", "refresh"]
+
+_SIGN = "_sign"
+_MOST_COLLECTED = 50_000
+"""More dropped rows than this are counted and written by Spark; so many fit in this process, which is faster."""
 
 
 @dataclass(frozen=True)
@@ -173,16 +180,25 @@ def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
     """Write every accepted row; quarantine the rest."""
     commit = work.store.replace(work.table, enforced.accepted(), work.ranges, _metadata(work))
     total = enforced.observed()
-    written = commit.rows_by_day(work.table.day) if work.table.day else {None: commit.rows}
-    if work.table.day is None:
-        counts: Mapping[date | None, Counts] = {None: total}
-    elif total.rejected or total.duplicates:
-        counts = enforced.counts_by_day()
-    else:
-        counts = {day: Counts(rows, rows) for day, rows in written.items()}
-    rules = _quarantine(work, enforced, total)
-    _check_conservation(work, counts, total, sum(written.values()))
+    counts, rules = _account(work, enforced, total, _written(work, commit))
+    _check_conservation(work, counts, total, commit.rows)
     return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), rules, commit.version)
+
+
+def _written(work: _Work, commit: Commit) -> Mapping[date | None, int]:
+    """Rows of a commit by day."""
+    return dict(commit.rows_by_day(work.table.day).items()) if work.table.day else {None: commit.rows}
+
+
+def _account(
+    work: _Work, enforced: Enforced, total: Counts, written: Mapping[date | None, int]
+) -> tuple[Mapping[date | None, Counts], dict[str, int]]:
+    """Replace the quarantine of these days; returns the counts by day and the rejected rows by rule."""
+    if total.rejected + total.duplicates > _MOST_COLLECTED:
+        return enforced.counts_by_day(), _quarantine(work, enforced, total)
+    dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
+    work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
+    return dropped.counts(written), dropped.rules()
 
 
 def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
@@ -207,18 +223,14 @@ def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
     try:
         commit = work.store.replace(work.table, enforced.accepted(fail_on_reject=True), work.ranges, _metadata(work))
     except (PySparkException, Py4JError):  # a failed task is the second on a classic session, the first on Connect
-        counts = enforced.counts_by_day()
-        failed = {day for day, count in counts.items() if count.rejected}
+        failed = {day for day, count in enforced.counts_by_day().items() if count.rejected}
         if not failed:
             raise
         return _write_around(work, failed)
     total = enforced.observed()
-    counts = enforced.counts_by_day() if total.duplicates else {}
-    written = commit.rows_by_day(work.table.day) if work.table.day else {None: commit.rows}
-    counts = counts or {day: Counts(rows, rows) for day, rows in written.items()}
-    work.store.clear_quarantine(work.table, work.ranges)
-    _check_conservation(work, counts, total, sum(written.values()))
-    return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), {}, commit.version)
+    counts, rules = _account(work, enforced, total, _written(work, commit))
+    _check_conservation(work, counts, total, commit.rows)
+    return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), rules, commit.version)
 
 
 def _write_around(work: _Work, failed: set[date | None]) -> Receipt:
@@ -236,9 +248,9 @@ def _write_around(work: _Work, failed: set[date | None]) -> Receipt:
 
 def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
     """Write only the days whose rows differ from the stored ones."""
-    fresh = enforced.accepted().persist()
+    kept = dataclasses.replace(enforced, flagged=enforced.flagged.persist())
     try:
-        counts = enforced.counts_by_day()
+        counts, fresh = kept.counts_by_day(), kept.accepted()
         failed = {day for day, count in counts.items() if count.rejected} if work.table.policy == "fail" else set()
         changed = _changed_days(work, fresh) - failed
         version = work.store.version(work.table)
@@ -249,9 +261,9 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
             version = work.store.replace(
                 work.table, _of_days(fresh, work.table, ranges), ranges, _metadata(work)
             ).version
-        rules = _quarantine(work, enforced, sum(counts.values(), Counts()))
+        rules = _quarantine(work, kept, sum(counts.values(), Counts()))
     finally:
-        fresh.unpersist()
+        kept.flagged.unpersist()
     outcomes: dict[date | None, Outcome] = {
         day: "failed" if day in failed else "written" if day in changed else "unchanged" for day in work.all_days
     }
@@ -259,14 +271,15 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
 
 
 def _changed_days(work: _Work, fresh: DataFrame) -> set[date | None]:
-    """The days for which the two multisets of rows differ."""
+    """The days for which the two multisets of rows differ: some row is not there equally often in both."""
     day = work.table.day
     stored = work.store.read(work.table)
-    if day is None or work.days is None:
-        return set() if fresh.exceptAll(stored).union(stored.exceptAll(fresh)).isEmpty() else {None}
-    stored = stored.where(day_within(day, work.days))
-    differing = fresh.exceptAll(stored).union(stored.exceptAll(fresh)).select(day).distinct()
-    return {row[0] for row in differing.collect()}
+    if day is not None and work.days is not None:
+        stored = stored.where(day_within(day, work.days))
+    both = fresh.withColumn(_SIGN, F.lit(1)).unionAll(stored.withColumn(_SIGN, F.lit(-1)))
+    differing = both.groupBy(*stored.columns).agg(F.sum(_SIGN).alias(_SIGN)).where(F.col(_SIGN) != 0)
+    days = differing.select(F.col(day) if day else F.lit(None)).distinct()
+    return {row[0] for row in days.collect()}
 
 
 def _of_days(rows: DataFrame, table: Table, ranges: Sequence[Days]) -> DataFrame:
@@ -279,9 +292,10 @@ def _of_days(rows: DataFrame, table: Table, ranges: Sequence[Days]) -> DataFrame
 
 def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int]:
     """Replace the quarantine of these days; returns rejected rows by rule."""
-    if not total.rejected:
-        work.store.clear_quarantine(work.table, work.ranges)
-        return {}
+    if total.rejected <= _MOST_COLLECTED:
+        dropped = enforced.dropped() if total.rejected else NOTHING_DROPPED
+        work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
+        return dropped.rules()
     work.store.replace_quarantine(work.table, enforced.rejected(), work.ranges)
     return enforced.rules()
 
@@ -327,7 +341,7 @@ def _receipt(
 
 def _counts(counts: Counts, outcome: Outcome) -> Counts:
     """A failed day writes nothing, whatever could have been accepted."""
-    return replace(counts, rows_out=0) if outcome == "failed" else counts
+    return dataclasses.replace(counts, rows_out=0) if outcome == "failed" else counts
 
 
 def _record(work: _Work, receipt: Receipt) -> None:

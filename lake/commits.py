@@ -16,6 +16,7 @@ from typing import Any
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem
 
 from lake.days import parse_day
 from lake.errors import BadDay
@@ -100,6 +101,21 @@ class Log:
         except (FileNotFoundError, TableNotFoundError):
             return None
         return _parse(version, bytes(content))
+
+    def write_first_checksum(self) -> None:
+        """Write the checksum file of version 0 of a table that was just created without rows.
+
+        It is an optional part of Delta's protocol. Without it, which is how delta-rs leaves a new table, Spark runs
+        four jobs to find out that there are no files.
+        """
+        storage = DeltaStorageHandler(self.location, dict(self.options) or None)
+        content = bytes(storage.open_input_file(f"_delta_log/{0:020d}.json").read())
+        actions = {kind: action for line in content.splitlines() for kind, action in json.loads(line).items()}
+        empty = {"tableSizeBytes": 0, "numFiles": 0, "numMetadata": 1, "numProtocol": 1, "allFiles": []}
+        empty |= {"setTransactions": [], "domainMetadata": []}
+        checksum = {**empty, "metadata": actions["metaData"], "protocol": actions["protocol"]}
+        with PyFileSystem(storage).open_output_stream(f"_delta_log/{0:020d}.crc", buffer_size=65536) as file:
+            file.write(json.dumps(checksum).encode())
 
     def since(self, version: int, newest: int | None = None) -> list[Commit] | None:
         """The commits after `version` up to the newest, oldest first; None where the log no longer reaches back."""

@@ -7,17 +7,22 @@ Batch and stream both go through here; a micro-batch is an ordinary frame.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, Observation, Window
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.days import Days
 from lake.table import InsertNew, Table
 
-__all__ = ["QUARANTINE", "Counts", "Enforced", "day_within", "enforce"]
+__all__ = ["NOTHING_DROPPED", "QUARANTINE", "Counts", "Dropped", "Enforced", "day_within", "enforce"]
 
 QUARANTINE = T.StructType(
     [
@@ -53,6 +58,41 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """The rows of one enforcement that were not accepted, in this process.
+
+    Attributes:
+        rows: the columns of `QUARANTINE`; all but `day` are null for duplicates.
+    """
+
+    rows: pa.Table
+
+    @property
+    def rejected(self) -> pa.Table:
+        """The rejected rows."""
+        return self.rows.filter(pc.field("rules").is_valid())
+
+    def counts(self, written: Mapping[date | None, int]) -> dict[date | None, Counts]:
+        """Counts by day, given the rows that were written by day."""
+        rejected = Counter(self.rejected.column("day").to_pylist())
+        dropped = Counter(self.rows.column("day").to_pylist())
+        return {
+            day: Counts(
+                written.get(day, 0) + dropped[day], written.get(day, 0), rejected[day], dropped[day] - rejected[day]
+            )
+            for day in {*written, *dropped}
+        }
+
+    def rules(self) -> dict[str, int]:
+        """How many rejected rows broke each rule, most first."""
+        broken = Counter(pc.list_flatten(self.rejected.column("rules")).to_pylist())
+        return dict(sorted(broken.items(), key=lambda item: (-item[1], item[0])))
+
+
+NOTHING_DROPPED = Dropped(to_arrow_schema(QUARANTINE).empty_table())
+
+
+@dataclass(frozen=True)
 class Enforced:
     """Candidate rows, each flagged with its verdict; nothing has run yet.
 
@@ -85,15 +125,25 @@ class Enforced:
 
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`."""
-        rows = self.flagged.where(~F.col(_VALID)).drop(_VALID, _PLACE)
-        raw = F.col("_raw") if "_raw" in rows.columns else F.lit(None).cast("string")
-        shown = [name for name in rows.columns if name != "_raw"]
-        return rows.select(
-            self._filing_day().alias("day"),
-            self.table.contract.broken_rules().alias("rules"),
-            raw.alias("raw"),
-            F.to_json(F.struct(*shown), {"ignoreNullFields": "false"}).alias("row"),
+        shown = (column.alias(field.name) for field, column in zip(QUARANTINE, self._shown(), strict=True))
+        return self.flagged.where(~F.col(_VALID)).select(*shown)
+
+    def _shown(self) -> list[Column]:
+        """A candidate row in the columns of `QUARANTINE`."""
+        columns = self.flagged.columns
+        raw = F.col("_raw") if "_raw" in columns else F.lit(None).cast("string")
+        row = F.struct(*(name for name in columns if name not in {"_raw", _VALID, _PLACE}))
+        rules = self.table.contract.broken_rules()
+        return [self._filing_day(), rules, raw, F.to_json(row, {"ignoreNullFields": "false"})]
+
+    def dropped(self) -> Dropped:
+        """Collect the rows that are not accepted, in a Spark job of its own; for a number that fits in memory."""
+        valid = F.col(_VALID)
+        rejected = {field.name: F.when(~valid, column) for field, column in zip(QUARANTINE, self._shown(), strict=True)}
+        rows = self.flagged.where(~valid | (F.col(_PLACE) > 1)).select(
+            *(column.alias(name) for name, column in (rejected | {"day": self._filing_day()}).items())
         )
+        return Dropped(rows.toArrow())
 
     def observed(self) -> Counts:
         """Totals, once `accepted` has been written."""

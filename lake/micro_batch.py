@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 
 from lake.commits import Commit
 from lake.days import Days
-from lake.enforce import Counts, Enforced, enforce
+from lake.enforce import NOTHING_DROPPED, Counts, Enforced, enforce
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
@@ -158,7 +158,7 @@ class MicroBatchWriter:
         replaces = batch_id == 0 and not isinstance(table.write, Append)
         if not counts.rejected:
             if replaces:
-                store.clear_quarantine(table, [Days(first_day, LAST_DAY)])
+                store.store_quarantine(table, NOTHING_DROPPED.rejected, [Days(first_day, LAST_DAY)])
         elif not store.is_committed(store.quarantine_path(table), txn):
             if replaces:
                 store.replace_quarantine(table, enforced.rejected(), [Days(first_day, LAST_DAY)], txn=txn)

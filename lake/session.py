@@ -37,7 +37,6 @@ def build_session(
     remote: str | None = None,
     extra_conf: Mapping[str, str] = _NONE,
     jar_sets: Sequence[str] = ("delta",),
-    short_lived: bool = False,
 ) -> SparkSession:
     """Start a Spark session for Delta tables, or return the one that this process already has.
 
@@ -49,7 +48,6 @@ def build_session(
         remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
         extra_conf: settings that win over the ones chosen here.
         jar_sets: sets of jars.lock on the classpath.
-        short_lived: starts a third faster and computes long jobs slower; for tests and small daily runs.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -58,9 +56,7 @@ def build_session(
     if remote is not None:
         return builder.remote(remote).config(map={**_query_conf(None), **extra_conf}).getOrCreate()
     is_local = master.startswith("local")
-    conf = (
-        _query_conf(_cores(master)) | _delta_conf() | _driver_conf(short_lived) | _jar_conf(jar_sets, is_local=is_local)
-    )
+    conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(jar_sets, is_local=is_local)
     if is_local:
         conf |= _loopback_conf()
     _prepare_environment(is_local=is_local)
@@ -82,13 +78,15 @@ def _query_conf(cores: int | None) -> Conf:
     conf: Conf = {
         # It decides the days of timestamps, so it must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.adaptive.enabled": "true",
         # The state of a Delta table is computed in this many tasks; its 50 cost seconds on small machines.
         "spark.databricks.delta.snapshotPartitions": "2",
         # Listing the files of a read starts a Spark job from this many paths on; ours know their paths.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     }
-    return conf | ({"spark.sql.shuffle.partitions": str(cores)} if cores else {})
+    if cores is None:
+        return conf
+    # Adapting a plan makes a job of each stage. On one machine, with a task for each core, it has nothing to improve.
+    return conf | {"spark.sql.shuffle.partitions": str(cores), "spark.sql.adaptive.enabled": "false"}
 
 
 def _delta_conf() -> Conf:
@@ -110,28 +108,28 @@ def _jar_conf(jar_sets: Sequence[str], *, is_local: bool) -> Conf:
     return conf if is_local else conf | {"spark.jars": ",".join(paths)}
 
 
-def _driver_conf(short_lived: bool) -> Conf:
+def _driver_conf() -> Conf:
     flags = [
         f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         f"-Dderby.system.home={_scratch()}",
         # What is not governed by the session's zone falls back to the JVM's.
         "-Duser.timezone=UTC",
     ]
-    if short_lived:
-        # No optimizing compiler and no collector threads: half the time of a short run goes into those.
-        flags += ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     return {
         "spark.driver.extraJavaOptions": " ".join(flags),
-        "spark.driver.memory": _driver_memory(short_lived),
+        "spark.driver.memory": _driver_memory(),
         "spark.ui.enabled": "false",
+        # Noting the line of Python behind each column expression doubles the time of a small refresh.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.sql.dataFrameQueryContext.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
 
 
-def _driver_memory(short_lived: bool) -> str:
-    """A third of the machine, from 1 to 8 GiB; 2 GiB at most for a short run."""
+def _driver_memory() -> str:
+    """A third of the machine, from 1 to 8 GiB."""
     third = psutil.virtual_memory().total / 3 / _GIB
-    return f"{int(min(2 if short_lived else 8, max(1, third)) * 1024)}m"
+    return f"{int(min(8, max(1, third)) * 1024)}m"
 
 
 def _loopback_conf() -> Conf:

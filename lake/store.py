@@ -7,6 +7,7 @@ whole write: two processes that commit to one local Delta table can otherwise be
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 import time
@@ -14,16 +15,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyspark.sql.functions as F
+import pyspark.sql.types as T
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from filelock import FileLock, Timeout
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.commits import Commit, Log
@@ -42,6 +46,7 @@ _PROPERTIES = {
 }
 _ALL_FILES = 2_000_000_000
 _POLL_SECONDS = 0.1
+_OUTSIDE = "a row belongs to a day that was not asked for"
 _REPORT_AFTER_SECONDS = 1.0
 
 
@@ -157,7 +162,7 @@ class DeltaStore:
         """
         newest = self.version(table)
         if newest is None:
-            return self.spark.createDataFrame([], table.contract.schema)
+            return self._no_rows(table.contract.schema)
         pinned = newest if version is None else version
         rows = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
         if days is not None and table.read_by is not None:
@@ -188,7 +193,7 @@ class DeltaStore:
         """The table's rejected rows: day, rules, raw, row; lazy."""
         path = self.quarantine_path(table)
         if self.log(path).version() is None:
-            return self.spark.createDataFrame([], QUARANTINE)
+            return self._no_rows(QUARANTINE)
         rows = self.spark.read.format("delta").load(path)
         return rows if days is None else rows.where(day_within("day", days))
 
@@ -216,8 +221,8 @@ class DeltaStore:
         grows = self._check_stored_schema(path, table)
         try:
             return self._replace(path, rows, table.day, days, metadata, merge_schema=grows, txn=txn)
-        except PySparkException as error:
-            if error.getCondition() != "DELTA_REPLACE_WHERE_MISMATCH" or not table.day or not days:
+        except (PySparkException, Py4JError) as error:  # a failed task is the second on a classic session
+            if not table.day or not days or not _is_about_days(error):
                 raise
             if not (outside := _days_outside(rows, table.day, days)):
                 raise  # Delta calls every broken invariant so, also a null in a column that has none
@@ -232,12 +237,21 @@ class DeltaStore:
         self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if day else [], None)
         return self._replace(path, rejects, day, days, {}, merge_schema=False, txn=txn)
 
-    def clear_quarantine(self, table: Table, days: Sequence[Days] | None) -> None:
-        """Empty these days of the quarantine; starts no Spark job where they are empty already."""
-        log = self.log(self.quarantine_path(table))
-        held = log.days("day") if table.day else {date.min} if log.has_rows() else set()
-        if (days is None and held) or any(day in part for part in days or () for day in held):
-            self.replace_quarantine(table, self.spark.createDataFrame([], QUARANTINE), days)
+    def store_quarantine(self, table: Table, rejects: pa.Table, days: Sequence[Days] | None) -> None:
+        """Replace these days of the quarantine by rows that are already here; needs no JVM."""
+        path = self.quarantine_path(table)
+        log, day = self.log(path), "day" if table.day else None
+        if not rejects.num_rows and not _holds_any(log, day, days):
+            return
+        schema = to_arrow_schema(QUARANTINE, timezone="UTC")
+        self._create(path, schema, [day] if day else [], None)
+        write_deltalake(
+            log.location,
+            rejects.cast(schema),
+            mode="overwrite",
+            predicate=_predicate(day, days) if day and days is not None else None,
+            storage_options=dict(self.storage_options),
+        )
 
     # Writing as a stream: the caller holds the table's lock and has asked `is_committed`
 
@@ -360,6 +374,12 @@ class DeltaStore:
                 configuration=_PROPERTIES,
                 storage_options=dict(self.storage_options),
             )
+            log.write_first_checksum()
+
+    def _no_rows(self, schema: T.StructType) -> DataFrame:
+        """An empty frame; `createDataFrame` would start a Python worker for it."""
+        columns = (F.lit(None).cast(field.dataType).alias(field.name) for field in schema.fields)
+        return self.spark.range(0).select(*columns)
 
     def _check_stored_schema(self, path: str, table: Table) -> bool:
         """Whether the contract has nullable columns that the stored table lacks; raises on any other difference."""
@@ -385,10 +405,15 @@ class DeltaStore:
     ) -> Commit:
         log = self.log(path)
         before, token = log.version(), _token()
-        writer = rows.write.format("delta").mode("overwrite").option("mergeSchema", merge_schema)
+        if not _holds_any(log, day, days):
+            # Delta would list the files of these days, in five jobs, to find that there are none to remove.
+            writer = _only_within(rows, day, days).write.format("delta").mode("append")
+        else:
+            writer = rows.write.format("delta").mode("overwrite")
+            if day is not None and days is not None:
+                writer = writer.option("replaceWhere", _predicate(day, days))
+        writer = writer.option("mergeSchema", merge_schema)
         writer = writer.option("userMetadata", _user_metadata(metadata, token))
-        if day is not None and days is not None:
-            writer = writer.option("replaceWhere", _predicate(day, days))
         if txn is not None:
             writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
         with self._write_points(path):
@@ -444,11 +469,34 @@ def _predicate(column: str, days: Sequence[Days]) -> str:
     return " OR ".join(ranges)
 
 
+def _holds_any(log: Log, day: str | None, days: Sequence[Days] | None) -> bool:
+    """Whether a table holds a file of these days (None: any file)."""
+    if day is None or days is None:
+        return log.has_rows()
+    held = log.days(day)
+    return any(one in part for part in days for one in held)
+
+
+def _only_within(rows: DataFrame, day: str | None, days: Sequence[Days] | None) -> DataFrame:
+    """The same rows; a row of another day fails the job before anything is committed, as `replaceWhere` would."""
+    if day is None or days is None:
+        return rows
+    inside = F.coalesce(_within_any(day, days), F.lit(False))
+    # The random number, always true, keeps Spark from asking before other filters, of rows that they would drop.
+    return rows.where(F.when(inside, F.rand() >= 0).otherwise(F.raise_error(F.lit(_OUTSIDE))))
+
+
+def _is_about_days(error: Exception) -> bool:
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    return condition == "DELTA_REPLACE_WHERE_MISMATCH" or _OUTSIDE in str(error)
+
+
+def _within_any(day: str, days: Sequence[Days]) -> Column:
+    return reduce(operator.or_, (day_within(day, part) for part in days))
+
+
 def _days_outside(rows: DataFrame, day: str, days: Sequence[Days]) -> dict[object, int]:
-    inside = F.lit(False)
-    for part in days:
-        inside = inside | day_within(day, part)
-    outside = rows.where(~F.coalesce(inside, F.lit(False))).groupBy(day).count().orderBy(day)
+    outside = rows.where(~F.coalesce(_within_any(day, days), F.lit(False))).groupBy(day).count().orderBy(day)
     return {row[0]: row[1] for row in outside.collect()}
 
 

@@ -35,7 +35,7 @@ def spark(utc_process: None) -> Iterator[SparkSession]:
     """The one Spark session of the whole test run: two cores, quick to start. Its tests carry the marker `spark`."""
     from lake.session import build_session
 
-    session = build_session(app_name="lakehouse tests", master="local[2]", short_lived=True)
+    session = build_session(app_name="lakehouse tests", master="local[2]", extra_conf={"spark.driver.memory": "2g"})
     yield session
     session.stop()
 

@@ -34,7 +34,7 @@ from pathlib import Path
 from lake.session import build_session
 from tests.streaming import Lake
 from tests.end_to_end.test_stream_crash import TABLES
-session = lambda: build_session(app_name="victim", master="local[2]", short_lived=True)
+session = lambda: build_session(app_name="victim", master="local[2]")
 Lake(Path(sys.argv[1]), session, list(TABLES)).follow()
 """
 

@@ -20,7 +20,7 @@ KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, to
 
 
 def main(home: Path, task: dict[str, list[str]], times: int) -> None:
-    store = open_lake(home, build_session(app_name="worker", master="local[2]", short_lived=True))
+    store = open_lake(home, build_session(app_name="worker", master="local[2]"))
     print("ready", flush=True)
     for table in [KNOWN[name] for name in task["tables"]] * times:
         for days in map(Days.parse, task["ranges"] if table.day else task["ranges"][:1]):

@@ -73,7 +73,7 @@ ELSEWHERE = """
 import sys
 from lake.session import build_session
 seven = {"spark.sql.shuffle.partitions": "7"}
-spark = build_session(app_name="elsewhere", master="local[1]", short_lived=True, extra_conf=seven)
+spark = build_session(app_name="elsewhere", master="local[1]", extra_conf=seven)
 spark.sql("create table numbers as select 1 as one")
 print(spark.conf.get("spark.sql.shuffle.partitions"), spark.sql("select current_timezone()").first()[0])
 spark.sql("drop table numbers")

@@ -16,6 +16,7 @@ from pandera.pyspark import Field
 
 from lake.contract import Contract, compile_contract
 from lake.days import Days
+from lake.enforce import NOTHING_DROPPED
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
 from lake.store import DeltaStore, Txn
 from lake.table import Table
@@ -213,7 +214,7 @@ def test_reading_the_log_starts_no_session(tmp_path: Path) -> None:
     store.session = no_session  # type: ignore[assignment]
 
     assert store.version(marks) is None
-    store.clear_quarantine(marks, [Days.of(D1)])
+    store.store_quarantine(marks, NOTHING_DROPPED.rejected, [Days.of(D1)])
 
 
 @pytest.mark.spark
@@ -232,7 +233,7 @@ def test_a_lake_may_lie_in_a_folder_of_any_ordinary_name(spark: object, tmp_path
 
 @pytest.mark.spark
 def test_an_empty_quarantine_is_not_written_again(store: DeltaStore) -> None:
-    store.clear_quarantine(marks, [Days.of(D1)])
+    store.store_quarantine(marks, NOTHING_DROPPED.rejected, [Days.of(D1)])
 
     assert store.log(store.quarantine_path(marks)).version() is None
 
