@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame
 from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED, Counts, Enforced, day_within, enforce
-from lake.errors import ContractBroken, DeclarationError
+from lake.errors import ContractBroken, DeclarationError, RowsLost
 from lake.feed import Feed
 from lake.frontier import FrontierTable
 from lake.ledger import Entry, Ledger, Outcome
@@ -122,6 +122,7 @@ def refresh(
     Raises:
         DayIsOpen: streams own one of the days; nothing was written.
         RowsOutsideDays: the transform gave rows of other days; nothing was written.
+        RowsLost: the rows cannot be accounted for; no receipt was written, so the days stay missing or stale.
         SchemaDrift: the transform's or the stored columns are not those of the contract.
         TableLocked: another process kept writing the table.
     """
@@ -304,7 +305,7 @@ def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts
     """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and in the commit."""
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
-        raise AssertionError(f"{work.table.full_name}: observed {total}, by day {by_day}, committed {written} rows")
+        raise RowsLost(work.table.full_name, str(total), str(by_day), written)
 
 
 def _metadata(work: _Work) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     ├── BadName                 text that is not a table, column or feed name
     ├── UnknownTable            a well-formed name that no table has
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
+    ├── RowsLost                a refresh cannot account for every row that it read
     ├── SchemaDrift             the stored table and its contract disagree
     ├── TableLocked             another process writes this table (retryable)
     ├── StreamError             streams and the days that they own
@@ -56,6 +57,7 @@ __all__ = [
     "Message",
     "NotAStream",
     "Offline",
+    "RowsLost",
     "RowsOutsideDays",
     "SchemaDrift",
     "SetupError",
@@ -266,6 +268,31 @@ class RowsOutsideDays(LakeError):
             f"{self.table}, column {self.column}, days {self.days}",
             f"expected only rows of these days, found also {_first(self.outside)}; nothing was written",
             f"correct how the transform computes {self.column}, or the before= and after= of its reads",
+        )
+
+
+@dataclass(eq=False)
+class RowsLost(LakeError):
+    """Three independent counts of one refresh disagree: rows in are not rows out + rejected + duplicates.
+
+    Attributes:
+        table: name of the table.
+        observed: what passed through the job that wrote.
+        by_day: the sum over the days.
+        committed: rows in the commit.
+    """
+
+    table: str
+    observed: str
+    by_day: str
+    committed: int
+
+    def message(self) -> Message:
+        return Message(
+            self.table,
+            f"observed {self.observed}, by day {self.by_day}, committed {self.committed:,} rows; there is no receipt",
+            "its transform gives other rows each time it runs (a clock, a random number?): make it depend on its rows "
+            "alone and refresh the same days again; otherwise report this as a bug",
         )
 
 

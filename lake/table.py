@@ -6,6 +6,7 @@ Nothing here knows Dagster, a Spark session or the clock.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import inspect
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -194,20 +196,34 @@ class Table:
 
     @cached_property
     def code_version(self) -> str:
-        """A hash of the declaring file and of the project's modules whose functions it uses."""
-        module = sys.modules[self.transform.__module__]
-        sources = sorted({inspect.getsource(part) for part in _modules_used(module)})
+        """A hash of the declaring file and of the modules of its package that it imports, down to the last.
+
+        Not of those that declare tables: what they compute reaches this one as rows.
+        """
+        used: dict[str, str] = {}
+        pending = [sys.modules[self.transform.__module__]]
+        while pending:
+            module = pending.pop()
+            if module.__name__ not in used:
+                used[module.__name__] = Path(module.__file__ or "").read_text()
+                pending += _modules_imported(module, used[module.__name__])
+        sources = sorted(used.values())
         return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
 
 
-def _modules_used(module: ModuleType) -> Iterator[ModuleType]:
-    yield module
+def _modules_imported(module: ModuleType, source: str) -> Iterator[ModuleType]:
+    """The modules of the same top-level package that a module imports from and that declare no table."""
     package = module.__name__.partition(".")[0]
-    for thing in vars(module).values():
-        home = sys.modules.get(getattr(thing, "__module__", "") or "")
-        is_other = home is not None and home is not module and not isinstance(thing, Table)
-        if is_other and callable(thing) and home is not None and home.__name__.partition(".")[0] == package:
-            yield home
+    imports = (node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    for name in imports:
+        found = sys.modules.get(name)
+        if name.partition(".")[0] == package and found is not None and found.__file__ and not _declares_table(found):
+            yield found
+
+
+def _declares_table(module: ModuleType) -> bool:
+    things = vars(module).values()
+    return any(isinstance(thing, Table) and thing.transform.__module__ == module.__name__ for thing in things)
 
 
 def table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -50,8 +51,10 @@ def run_demo(console: Console, *, keep: bool) -> int:
 
 def _act(console: Console, environment: Environment, refresher: Refresher) -> bool:
     started = time.monotonic()
-    with _scene(console, "1. A month of messages lands, with a little disorder"):
+    with _scene(console, "1. A month of messages lands, with a little disorder"), ThreadPoolExecutor(1) as beside:
+        session = beside.submit(lambda: environment.store.spark.range(1).count())
         held_back = _replay(console)
+        session.result()
     with _scene(console, "2. Every table is filled: bronze first, then all that follows from it"):
         results = refresher.to_date(list(environment.tables.values()))
     with _scene(console, f"3. A day is computed again ({RERUN_DAY}): the same rows, so nothing is committed"):
