@@ -199,7 +199,7 @@ def _account(
         return enforced.counts_by_day(), _quarantine(work, enforced, total)
     dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
     work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
-    return dropped.counts(written), dropped.rules()
+    return dropped.counts(written, by_day=work.days is not None), dropped.rules()
 
 
 def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:

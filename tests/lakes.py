@@ -51,7 +51,7 @@ def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -
         landing=Landing(landing or root / "landing"),
         locks=root / "locks",
         session=lambda: spark,
-        lock_timeout_seconds=60,
+        lock_timeout_seconds=240,
     )
 
 

@@ -49,7 +49,7 @@ def test_a_literal_timestamp_comes_back_as_it_went_in(spark: SparkSession) -> No
     [
         ("spark.databricks.delta.snapshotPartitions", "2"),
         ("spark.sql.shuffle.partitions", "2"),
-        ("spark.sql.adaptive.enabled", "true"),
+        ("spark.sql.adaptive.enabled", "false"),
         ("spark.sql.catalogImplementation", "in-memory"),
         ("spark.driver.host", "127.0.0.1"),
         ("spark.driver.bindAddress", "127.0.0.1"),
