@@ -22,7 +22,7 @@ demo: setup ## a month of real air traffic through every table, in about two min
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the browser and the soak lane
-	@$(PYTEST) -m "not browser and not soak"
+	@$(PYTEST) -n 2 --dist loadfile -m "not browser and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute

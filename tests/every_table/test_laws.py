@@ -45,7 +45,7 @@ from tests.lakes import (
     stored_rows,
 )
 
-pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 FLIGHT_DATES = Days.parse("2013-03-09..2013-03-10")
 DAYS = Days.parse("2013-03-08..2013-03-12")
