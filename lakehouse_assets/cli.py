@@ -111,11 +111,25 @@ def replay(
     duplicates: Annotated[float, typer.Option(help="Share of messages that are sent twice, 0..1.")] = 0.0,
     malformed: Annotated[float, typer.Option(help="Share of messages beside which a broken copy is sent, 0..1.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed injects the same disorder.")] = 0,
+    to_kafka: Annotated[
+        str | None, typer.Option(help="Send the messages to this broker, HOST:PORT, instead of landing them as files.")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="With --to-kafka: times as fast as they were sent; as fast as can be if none.")
+    ] = None,
 ) -> None:
     """Turn flight records into the landing files that an airline would have received on these landing days."""
+    chosen = Days.parse(days) if days else None
+    if to_kafka is not None:
+        from lakehouse_assets.producing import produce_with_progress
+
+        disorder = {"late": late, "duplicates": duplicates, "malformed": malformed}
+        sent = produce_with_progress(err, to_kafka, chosen, source, seed=seed, speed=speed, **disorder)
+        out.print(f"{sent:,} messages sent to {to_kafka}")
+        return
+
     from lakehouse_assets.replaying import replay_with_progress
 
-    chosen = Days.parse(days) if days else None
     report = replay_with_progress(
         err, days=chosen, source=source, late=late, duplicates=duplicates, malformed=malformed, seed=seed
     )
@@ -204,6 +218,7 @@ def follow(
         list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="At the first start: the first landing day to follow.")] = None,
+    feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
     """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
     first = parse_day(since) if since else None
@@ -213,7 +228,38 @@ def follow(
     if release:
         release_from_command_line(out)
     else:
-        follow_from_command_line(out, tables or [], new_generation or [], first, until_idle=until_idle)
+        follow_from_command_line(out, tables or [], new_generation or [], first, until_idle=until_idle, feed=feed)
+
+
+kafka = typer.Typer(no_args_is_help=True, help="A real Kafka of one node on 127.0.0.1, kept under LAKEHOUSE_HOME.")
+commands.add_typer(kafka, name="kafka")
+
+
+@kafka.command("up")
+def kafka_up() -> None:
+    """Start the broker and print its address; does nothing where it runs."""
+    from lakehouse_assets.brokers import local_broker
+
+    out.print(local_broker().up().address)
+
+
+@kafka.command("down")
+def kafka_down() -> None:
+    """Stop the broker; its messages stay."""
+    from lakehouse_assets.brokers import local_broker
+
+    out.print("stopped" if local_broker().down() else "it was not running")
+
+
+@kafka.command("status")
+def kafka_status() -> None:
+    """Print the broker's address; exit code 1 where it does not run."""
+    from lakehouse_assets.brokers import local_broker
+
+    running = local_broker().status()
+    out.print("not running: lakehouse kafka up" if running is None else f"{running.address} (pid {running.pid})")
+    if running is None:
+        raise typer.Exit(FAILED)
 
 
 @commands.command()

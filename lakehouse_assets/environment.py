@@ -55,11 +55,14 @@ def open_environment(settings: Settings | None = None) -> Environment:
 
 def open_store(settings: Settings) -> DeltaStore:
     """The store of these settings; its Spark session starts when rows are first read or written."""
+    jar_sets = ("delta", "spark-kafka") if settings.feed == "kafka" else ("delta",)
     return DeltaStore(
         tables=settings.tables,
         landing=settings.landing,
         locks=settings.locks,
-        session=lambda: build_session(app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote),
+        session=lambda: build_session(
+            app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote, jar_sets=jar_sets
+        ),
         storage_options=settings.storage_options,
         lock_timeout_seconds=settings.lock_timeout_seconds,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,26 @@ from rich.console import Console
 from lake.frontier import Frontier, FrontierTable, is_followable
 from lake.progress import MicroBatch
 from lake.stream import follow, release
+from lakehouse_assets.brokers import topic_source
 from lakehouse_assets.environment import open_environment
+from resources.settings import Settings
 
 __all__ = ["follow_from_command_line", "release_from_command_line"]
 
 
 def follow_from_command_line(
-    out: Console, names: Sequence[str], new_generation: Sequence[str], since: date | None, *, until_idle: bool
+    out: Console,
+    names: Sequence[str],
+    new_generation: Sequence[str],
+    since: date | None,
+    *,
+    until_idle: bool,
+    feed: str | None = None,
 ) -> None:
     """Follow the tables named, or all that can be followed; prints a line per micro-batch that had rows."""
-    environment = open_environment()
+    environment = open_environment(Settings.from_env({**os.environ, **({"LAKEHOUSE_FEED": feed} if feed else {})}))
     environment.settings.make_folders()
+    source = topic_source(environment.settings)
     chosen = environment.choose(names)
     with _stopped_by_signals() as stop:
         done = follow(
@@ -32,6 +42,7 @@ def follow_from_command_line(
             environment.store,
             FrontierTable(environment.store),
             home=environment.settings.home,
+            source=source,
             until_idle=until_idle,
             stop=stop,
             new_generation=[table.full_name for name in new_generation for table in environment.choose([name])],

@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from lake.days import Days, parse_day, utc_day
 from lake.errors import FolderNotWritable, LakeError, Message
 from lake.feed import Landing
+from lake.kafka import KafkaCluster
 
 __all__ = ["BadSettingError", "Settings"]
 
+FeedKind = Literal["files", "kafka"]
 _PREFIX = "LAKEHOUSE_"
 _GLOB = re.compile(r"[*?\[\]{}\\`\n]")
 
@@ -57,6 +60,9 @@ class Settings:
         alert_urls: Apprise URLs that failures and late tables are sent to (LAKEHOUSE_ALERT_URLS, comma separated; off).
         lock_timeout_seconds: how long to wait for a table that another process writes (LAKEHOUSE_LOCK_TIMEOUT, 1800).
         storage_options: for object stores, as delta-rs takes them (LAKEHOUSE_STORAGE_OPTIONS, JSON).
+        feed: where streams read topics from: `files` or `kafka` (LAKEHOUSE_FEED, `files`).
+        kafka: the cluster (LAKEHOUSE_KAFKA, `host:port`; with LAKEHOUSE_KAFKA_USERNAME, LAKEHOUSE_KAFKA_PASSWORD and
+            LAKEHOUSE_KAFKA_CA_FILE over SASL_SSL); None for the broker of `lakehouse kafka up`.
         fixed_now: a clock that stands still (LAKEHOUSE_NOW, for tests and post-mortems).
     """
 
@@ -69,6 +75,8 @@ class Settings:
     alert_urls: tuple[str, ...] = ()
     lock_timeout_seconds: float = 1800.0
     storage_options: Mapping[str, str] = field(default_factory=dict)
+    feed: FeedKind = "files"
+    kafka: KafkaCluster | None = None
     fixed_now: datetime | None = None
 
     @classmethod
@@ -93,6 +101,8 @@ class Settings:
             alert_urls=tuple(url.strip() for url in found.get("ALERT_URLS", "").split(",") if url.strip()),
             lock_timeout_seconds=_number(found, "LOCK_TIMEOUT", cls.lock_timeout_seconds),
             storage_options=_options(found.get("STORAGE_OPTIONS", "{}")),
+            feed=_feed(found.get("FEED", "files")),
+            kafka=_kafka(found),
             fixed_now=_moment(found.get("NOW")),
         )
 
@@ -105,6 +115,11 @@ class Settings:
     def locks(self) -> Path:
         """Folder of the lock files."""
         return self.home / "locks"
+
+    @property
+    def kafka_folder(self) -> Path:
+        """Folder of the local Kafka broker."""
+        return self.home / "kafka"
 
     @property
     def dagster_home(self) -> Path:
@@ -142,6 +157,22 @@ class Settings:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderNotWritable(self.home, str(error)) from error
+
+
+def _feed(text: str) -> FeedKind:
+    if text == "files":
+        return "files"
+    if text == "kafka":
+        return "kafka"
+    raise BadSettingError("LAKEHOUSE_FEED", text, "files or kafka")
+
+
+def _kafka(found: Mapping[str, str]) -> KafkaCluster | None:
+    if "KAFKA" not in found:
+        return None
+    return KafkaCluster(
+        found["KAFKA"], found.get("KAFKA_USERNAME"), found.get("KAFKA_PASSWORD", ""), found.get("KAFKA_CA_FILE")
+    )
 
 
 def _day(found: Mapping[str, str], name: str, default: date) -> date:

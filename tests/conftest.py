@@ -33,9 +33,17 @@ def utc_process() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def spark(utc_process: None) -> Iterator[SparkSession]:
     """The one Spark session of the whole test run: two cores, quick to start. Its tests carry the marker `spark`."""
+    from lake.jars import fetch
     from lake.session import build_session
 
-    session = build_session(app_name="lakehouse tests", master="local[2]", extra_conf={"spark.driver.memory": "2g"})
+    fetch("spark-kafka")
+
+    session = build_session(
+        app_name="lakehouse tests",
+        master="local[2]",
+        extra_conf={"spark.driver.memory": "2g"},
+        jar_sets=("delta", "spark-kafka"),
+    )
     yield session
     session.stop()
 

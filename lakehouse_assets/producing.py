@@ -1,0 +1,156 @@
+"""Send the messages of a replay to Kafka, at the pace of the world or faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import Message as Delivered
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from lake.days import Days, utc_day
+from lake.errors import LakeError
+from lake.errors import Message as Words
+from lake.kafka import KafkaCluster
+from lakehouse_assets.replay import messages
+from lakehouse_assets.replay.topics import PARTITIONS, TOPICS, Message
+from resources.settings import Settings
+
+__all__ = ["NotDeliveredError", "create_topics", "produce", "produce_with_progress"]
+
+OnDelivery = Callable[[KafkaError | None, Delivered], None]
+
+_ANSWERS_WITHIN_SECONDS = 15.0
+_DELIVERED_WITHIN_SECONDS = 120.0
+
+
+@dataclass(eq=False)
+class NotDeliveredError(LakeError):
+    """A broker did not take messages.
+
+    Attributes:
+        address: of the broker.
+        reason: what it, or the client, says.
+    """
+
+    address: str
+    reason: str
+    retryable = True
+
+    def message(self) -> Words:
+        return Words(
+            f"Kafka at {self.address}",
+            self.reason,
+            "lakehouse kafka status; LAKEHOUSE_KAFKA_USERNAME and _PASSWORD where it wants a login; then send again",
+        )
+
+
+def create_topics(cluster: KafkaCluster) -> None:
+    """Create the topics of the replay where they do not exist.
+
+    Raises:
+        NotDeliveredError: the broker does not answer, or refuses.
+    """
+    admin = AdminClient({**cluster.for_librdkafka(), "log_level": 0})
+    try:
+        there = admin.list_topics(timeout=_ANSWERS_WITHIN_SECONDS).topics
+        new = [NewTopic(topic, num_partitions=PARTITIONS) for topic in TOPICS if topic not in there]
+        for made in admin.create_topics(new).values() if new else ():
+            made.result(timeout=_ANSWERS_WITHIN_SECONDS)
+    except KafkaException as error:
+        raise NotDeliveredError(cluster.bootstrap_servers, str(error)) from error
+
+
+def produce(sent: Iterable[Message], cluster: KafkaCluster) -> Iterator[Message]:
+    """Send messages in their order, each once, to the partition and with the timestamp that it says; yields each.
+
+    Its offset is the broker's. When the iterator is exhausted the broker has taken everything.
+
+    Raises:
+        NotDeliveredError: the broker did not take a message.
+    """
+    failed: list[KafkaError] = []
+
+    def on_delivery(error: KafkaError | None, _message: Delivered) -> None:
+        if error is not None:
+            failed.append(error)
+
+    conf = {**cluster.for_librdkafka(), "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
+    producer = Producer(conf)
+    for message in sent:
+        _send(producer, message, on_delivery)
+        if failed:
+            break
+        yield message
+    left = producer.flush(_DELIVERED_WITHIN_SECONDS)
+    if failed or left:
+        reason = failed[0].str() if failed else f"{left:,} messages were not taken in time"
+        raise NotDeliveredError(cluster.bootstrap_servers, reason)
+
+
+def _send(producer: Producer, message: Message, on_delivery: OnDelivery) -> None:
+    while True:
+        try:
+            producer.produce(
+                message.topic,
+                message.value.encode(),
+                message.key.encode(),
+                message.partition,
+                on_delivery=on_delivery,
+                timestamp=int(message.timestamp.timestamp() * 1000),
+            )
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return
+
+
+def paced(sent: Iterable[Message], speed: float | None) -> Iterator[Message]:
+    """The same messages, each when its time has come: `speed` times as fast as they were sent; None does not wait."""
+    started, first = time.monotonic(), None
+    for message in sent:
+        first = first or message.timestamp
+        if speed:
+            due = started + (message.timestamp - first).total_seconds() / speed
+            time.sleep(max(0.0, due - time.monotonic()))
+        yield message
+
+
+def produce_with_progress(
+    console: Console,
+    address: str,
+    days: Days | None,
+    source: Path | None,
+    *,
+    late: float,
+    duplicates: float,
+    malformed: float,
+    seed: int,
+    speed: float | None,
+) -> int:
+    """Send the messages that `replay` would land on these days; returns how many.
+
+    Login and certificate are those of LAKEHOUSE_KAFKA_USERNAME, _PASSWORD and _CA_FILE.
+
+    Raises:
+        NotDeliveredError: the broker did not take a message.
+    """
+    settings = Settings.from_env()
+    cluster = replace(settings.kafka or KafkaCluster(address), bootstrap_servers=address)
+    create_topics(cluster)
+    sent = messages(None, days, source, late, duplicates, malformed, seed)
+    columns = (TextColumn("to Kafka {task.description}"), BarColumn(), MofNCompleteColumn())
+    count = 0
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        for count, message in enumerate(produce(paced(sent, speed), cluster), start=1):
+            if count % 500 == 0:
+                bar.update(task, completed=count, description=str(utc_day(message.timestamp)))
+    return count
