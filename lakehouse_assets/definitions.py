@@ -15,6 +15,7 @@ from resources.settings import Settings
 from sensors.alerts import build_failure_alerts
 from sensors.daily import build_daily_schedule
 from sensors.freshness import build_freshness_alerts
+from sensors.reconcile import build_reconcile
 
 __all__ = ["build_definitions", "defs"]
 
@@ -27,7 +28,11 @@ def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definit
         assets=[*build_feeds(chosen), *(build_asset(table, settings, partitions) for table in chosen)],
         asset_checks=[build_checks(table, settings) for table in chosen],
         schedules=[build_daily_schedule(settings, chosen)],
-        sensors=[build_failure_alerts(settings), build_freshness_alerts(settings, chosen)],
+        sensors=[
+            build_failure_alerts(settings),
+            build_freshness_alerts(settings, chosen),
+            build_reconcile(settings, chosen),
+        ],
         resources={"lakehouse": LakehouseResource.from_settings(settings)},
         # One process, so one JVM for all tables of a run; Spark itself uses all cores.
         executor=dg.in_process_executor,

@@ -1,0 +1,142 @@
+"""Ask for a run of whatever batch owns and is missing or stale: newly sealed, late, or changed upstream.
+
+The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
+tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
+one runs nothing more is asked for, since it may make other days stale; the next tick goes on down to gold. Compactions
+and refreshes that change nothing leave no evidence and start nothing.
+
+A run that failed is asked for again, after 1, 2, 4, ... minutes (at most an hour), and after five failures only when
+its cause has changed. Asked twice for the same cause, Dagster launches it once.
+
+The cursor is a hash of everything that a tick looks at, {"seen": "5f3a..."}, set where there was nothing to do; without
+it, or after downtime, the next tick simply compares everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from lake.feed import Feed
+from lake.frontier import FrontierTable
+from lake.ledger import Entry, Ledger
+from lake.plan import Step, Survey, steps_to_date
+from lake.store import DeltaStore
+from lake.table import Table
+from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL, asset_key
+from lakehouse_assets.partitions import range_tags
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+
+__all__ = ["EVIDENCE", "build_reconcile"]
+
+EVIDENCE = "lakehouse/evidence"
+"""The tag that names what a run was asked for: a hash of its tables, days and reasons."""
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_MOST_ATTEMPTS = 5
+_LONGEST_PAUSE_SECONDS = 3600.0
+
+
+def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
+    """The sensor `reconcile`; off until somebody switches it on."""
+    job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
+
+    @dg.sensor(
+        name="reconcile",
+        job=job,
+        minimum_interval_seconds=5,
+        description="Runs the days that batch owns and that are missing, or stale because their inputs changed.",
+    )
+    def reconcile(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+        store = lakehouse.store()
+        seen = _looked_at(tables, store)
+        if context.cursor == seen:
+            return dg.SensorResult(skip_reason="nothing has changed", cursor=seen)
+        if _is_under_way(context.instance):
+            return dg.SensorResult(skip_reason="a run is under way", cursor=context.cursor)
+        survey = Survey(tables, store, settings.calendar())
+        steps = list(_first(steps_to_date(survey, tables)))
+        requests = [request for step in steps if (request := _request(context.instance, survey, step)) is not None]
+        # Days that wait for another attempt must be found again.
+        return dg.SensorResult(
+            run_requests=requests,
+            cursor=context.cursor if steps else seen,
+            skip_reason=None if requests else f"{len(steps)} runs have failed and wait" if steps else "up to date",
+        )
+
+    return reconcile
+
+
+def _looked_at(tables: Sequence[Table], store: DeltaStore) -> str:
+    """A cursor that is another one whenever a table, a landing day, the ledger or the frontier is."""
+    state: list[object] = [(table.full_name, store.version(table)) for table in tables]
+    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    for feed in sorted(feeds, key=lambda feed: feed.name):
+        days = sorted((store.landing.root / feed.name).glob("landed_on=*"))
+        state.append((feed.name, [(folder.name, folder.stat().st_mtime_ns) for folder in days]))
+    state += [Ledger(store).version(), FrontierTable(store).state()]
+    return json.dumps({"seen": _digest(repr(state))})
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_under_way(instance: dg.DagsterInstance) -> bool:
+    found = dg.RunsFilter(job_name="reconcile", statuses=_UNDER_WAY)
+    return bool(instance.get_run_records(found, limit=1))
+
+
+def _first(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps that no earlier one changes the inputs of; the others are asked for when those are done."""
+    asked: set[Table] = set()
+    for step in steps:
+        if not any(read.source in asked for table in step.tables for read in table.reads):
+            yield step
+        asked.update(step.tables)
+
+
+def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
+    """The run of a step; None while it pauses after a failure, or where it has failed too often for this cause."""
+    evidence = _evidence(survey, step)
+    failed = instance.get_run_records(dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE]))
+    if failed:
+        pause = min(60.0 * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
+        since = time.time() - max(record.end_time or record.create_timestamp.timestamp() for record in failed)
+        if len(failed) >= _MOST_ATTEMPTS or since < pause:
+            return None
+    tags = {CAUSE: "reconcile", EVIDENCE: evidence, "dagster/max_retries": "0"}
+    tags |= range_tags(step.days) if step.days is not None else {}
+    tags |= {UNLESS_EQUAL: "true"} if step.unless_equal else {}
+    keys = [asset_key(table) for table in step.tables]
+    return dg.RunRequest(run_key=f"{evidence}#{len(failed)}", asset_selection=keys, tags=tags)
+
+
+def _evidence(survey: Survey, step: Step) -> str:
+    """Why this step is due: another hash once a run has changed the ledger, or once there is another reason."""
+    wanted = None if step.days is None else set(step.days)
+    facts: list[object] = [str(step.days)]
+    for table in step.tables:
+        state = survey.states[table.full_name]
+        reasons = {**state.missing, **state.stale}
+        due = [day for day in reasons if day is None or wanted is None or day in wanted]
+        versions = [survey.store.version(read.source) for read in table.reads if isinstance(read.source, Table)]
+        why = [(str(day), reasons[day], _computed_from(state.entries.get(day))) for day in due]
+        facts.append((table.full_name, versions, why))
+    return _digest(repr(facts))
+
+
+def _computed_from(entry: Entry | None) -> object:
+    """What a day was computed from, without when and by whom: a second failure for the same cause is no news."""
+    return entry and (entry.outcome, sorted(entry.inputs.items()), entry.version)

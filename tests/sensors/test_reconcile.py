@@ -1,0 +1,172 @@
+"""What the reconciling sensor asks for, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from pyspark.sql import SparkSession
+
+from lake.days import Days
+from lake.store import DeltaStore
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.partitions import days_of_run
+from resources.dagster_home import open_instance
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from sensors.reconcile import EVIDENCE, build_reconcile
+from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
+
+pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
+
+DAYS = Days.between(DAY, date(2020, 1, 3))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("LAKEHOUSE_HOME", "")
+    with open_instance(settings) as opened:
+        yield opened
+
+
+class Daemon:
+    """Ticks the sensor and runs what it asks for, in this process."""
+
+    def __init__(self, instance: dg.DagsterInstance, settings: Settings) -> None:
+        self.instance, self.settings = instance, settings
+        self.cursor: str | None = None
+        self.keys: set[str] = set()
+
+    def tick(self) -> list[dg.RunRequest]:
+        definitions = build_definitions(self.settings, TABLES)
+        resources = {"lakehouse": LakehouseResource.from_settings(self.settings)}
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources=resources, definitions=definitions
+        ) as context:
+            data = build_reconcile(self.settings, TABLES).evaluate_tick(context)
+        self.cursor = data.cursor
+        new = [request for request in data.run_requests or () if request.run_key not in self.keys]
+        self.keys |= {str(request.run_key) for request in new}
+        return list(new)
+
+    def run(self, requests: Sequence[dg.RunRequest]) -> None:
+        job = build_definitions(self.settings, TABLES).resolve_job_def("reconcile")
+        for request in requests:
+            job.execute_in_process(
+                instance=self.instance,
+                asset_selection=request.asset_selection,
+                tags=dict(request.tags),
+                raise_on_error=False,
+            )
+
+    def until_quiet(self) -> list[tuple[list[str], str]]:
+        """Tick and run until nothing is asked for; returns tables and days of each run."""
+        asked = []
+        for _ in range(10):
+            requests = self.tick()
+            asked += [outline(request) for request in requests]
+            if not requests:
+                return asked
+            self.run(requests)
+        raise AssertionError(f"it never ends: {asked}")
+
+
+def outline(request: dg.RunRequest) -> tuple[list[str], str]:
+    tables = [key.path[-1] for key in request.asset_selection or ()]
+    return tables, str(days_of_run(request.tags) or "whole")
+
+
+@pytest.fixture
+def daemon(spark: SparkSession, instance: dg.DagsterInstance, settings: Settings) -> Daemon:
+    return Daemon(instance, settings)
+
+
+def store_of(settings: Settings) -> DeltaStore:
+    return LakehouseResource.from_settings(settings).store()
+
+
+def test_what_landed_goes_down_to_gold_and_then_it_is_quiet(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+
+    asked = daemon.until_quiet()
+
+    assert asked[0] == (["readings"], str(DAYS))
+    assert {name for tables, _ in asked for name in tables} == {table.name for table in TABLES}
+    totals = store_of(daemon.settings).read(by_name("daily_totals")).orderBy("measured_on").collect()
+    assert [row["total"] for row in totals if row["measured_on"] in DAYS] == [2, 3, 2]
+    assert daemon.tick() == []
+
+
+def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+
+    land(daemon.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    asked = {tables[0]: days for tables, days in daemon.until_quiet()}
+
+    assert asked["readings"] == "2020-01-05"
+    assert asked["measurements"] == "2020-01-01"
+
+    store_of(daemon.settings).compact(by_name("measurements"), DAYS)
+    assert daemon.tick() == []
+
+
+def test_a_lost_cursor_compares_everything_and_asks_for_nothing(daemon: Daemon) -> None:
+    land(daemon.settings, {DAY: [f"a {DAY} 1"]})
+    daemon.until_quiet()
+
+    daemon.cursor = None
+
+    assert daemon.tick() == []
+    assert daemon.cursor is not None
+
+
+def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
+    land(daemon.settings, {DAY: [f"a {DAY} 1"]})
+    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+    run = daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+
+    assert daemon.tick() == []
+
+    daemon.instance.report_run_failed(run)
+    assert [outline(request) for request in daemon.tick()] == [(["readings"], str(DAY))]
+
+
+def test_a_failed_run_is_asked_for_again_after_a_pause_and_not_for_ever(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(daemon.settings, {DAY: [f"a {DAY} 1"]})
+    (first,) = daemon.tick()
+    now = [1_600_000_000.0]
+    monkeypatch.setattr("sensors.reconcile.time.time", lambda: now[0])
+    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+
+    def fail() -> None:
+        run = daemon.instance.create_run_for_job(job, tags=dict(first.tags), status=dg.DagsterRunStatus.STARTED)
+        daemon.instance.report_run_failed(run)
+        records = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+        now[0] = (records[0].end_time or records[0].create_timestamp.timestamp()) + 1
+
+    asked: list[Any] = []
+    for pause in (60, 120, 240, 480, 100_000):
+        fail()
+        assert daemon.tick() == [], "it waits"
+        now[0] += pause
+        asked.append([request.run_key for request in daemon.tick()])
+
+    evidence = first.tags[EVIDENCE]
+    assert asked == [[f"{evidence}#{attempt}"] for attempt in (1, 2, 3, 4)] + [[]]
+
+
+def test_it_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
+    assert build_reconcile(settings_for(tmp_path), TABLES).default_status == dg.DefaultSensorStatus.STOPPED
