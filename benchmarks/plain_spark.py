@@ -59,6 +59,8 @@ class Script:
         """Write a table in one job. `shuffle_by` brings a day's rows into one task where they are not already."""
         if shuffle_by is not None:
             rows = rows.repartition(int(self.spark.conf.get("spark.sql.shuffle.partitions") or 1), shuffle_by)
+        if not PARTITIONED_BY[table]:
+            rows = rows.coalesce(1)
         with self.watch.table(table):
             writer = rows.write.format("delta").mode("overwrite").partitionBy(*PARTITIONED_BY[table])
             writer.save(str(self.tables / table.replace(".", "/")))
@@ -154,7 +156,7 @@ def write_silver_reference(script: Script) -> None:
     listed = newest_per_key(airports, "airport", AIRPORT).withColumn("is_supplement", F.lit(False))
     supplied = script.spark.createDataFrame([(json.dumps(row._asdict()),) for row in AIRPORTS_SUPPLEMENT], ["line"])
     added = parsed(supplied, "line", AIRPORT).select("said.*").join(listed, "airport", how="left_anti")
-    script.write("silver.airports", listed.unionByName(added.withColumn("is_supplement", F.lit(True))).coalesce(1))
+    script.write("silver.airports", listed.unionByName(added.withColumn("is_supplement", F.lit(True))))
 
 
 def write_joined(script: Script) -> None:

@@ -200,7 +200,9 @@ def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int
         rows = rows.repartition(partitions, table.day)
     group = [*([table.day] if table.day else []), _VALID, *table.key]
     place = F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
-    return Enforced(table, rows.withColumn(_PLACE, place), Observation())
+    flagged = rows.withColumn(_PLACE, place)
+    # A table without days is a dimension: one file.
+    return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation())
 
 
 def _order(table: Table) -> list[Column]:
