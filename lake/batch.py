@@ -195,7 +195,7 @@ def _account(
     work: _Work, enforced: Enforced, total: Counts, written: Mapping[date | None, int]
 ) -> tuple[Mapping[date | None, Counts], dict[str, int]]:
     """Replace the quarantine of these days; returns the counts by day and the rejected rows by rule."""
-    if total.rejected + total.duplicates > _MOST_COLLECTED:
+    if not _fits(total):
         return enforced.counts_by_day(), _quarantine(work, enforced, total)
     dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
     work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
@@ -291,9 +291,14 @@ def _of_days(rows: DataFrame, table: Table, ranges: Sequence[Days]) -> DataFrame
     return rows.where(condition)
 
 
+def _fits(total: Counts) -> bool:
+    """Whether all dropped rows, duplicates too, can be collected."""
+    return total.rejected + total.duplicates <= _MOST_COLLECTED
+
+
 def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int]:
     """Replace the quarantine of these days; returns rejected rows by rule."""
-    if total.rejected <= _MOST_COLLECTED:
+    if _fits(total) or not total.rejected:
         dropped = enforced.dropped() if total.rejected else NOTHING_DROPPED
         work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
         return dropped.rules()

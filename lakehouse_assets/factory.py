@@ -17,9 +17,10 @@ from lake.batch import Receipt, refresh
 from lake.contract import ContractColumn
 from lake.errors import ContractBroken, LakeError
 from lake.feed import Feed
+from lake.plan import Step
 from lake.table import Table
 from lakehouse_assets.checks import CHECKS, Inspection, Verdict
-from lakehouse_assets.partitions import build_partition_mapping, days_of_run
+from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
@@ -34,6 +35,7 @@ __all__ = [
     "build_feeds",
     "checks_step",
     "compute_step",
+    "step_tags",
 ]
 
 UNLESS_EQUAL = "lakehouse/unless_equal"
@@ -50,6 +52,16 @@ SHOWN_DAYS = 5
 def asset_key(source: Table | Feed) -> dg.AssetKey:
     """`layer/name`; a feed lies in the layer `feeds`."""
     return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
+
+
+def step_tags(step: Step, cause: str) -> dict[str, str]:
+    """The tags of a run that computes a step; whoever asked for it asks again where it fails."""
+    tags = {CAUSE: cause, "dagster/max_retries": "0"}
+    if step.days is not None:
+        tags |= range_tags(step.days)
+    if step.unless_equal:
+        tags[UNLESS_EQUAL] = "true"
+    return tags
 
 
 def compute_step(table: Table) -> str:

@@ -27,8 +27,7 @@ from lake.days import Days
 from lake.errors import BadDay, Message
 from lake.plan import Step
 from lake.table import Table
-from lakehouse_assets.factory import CAUSE, PID, UNLESS_EQUAL, asset_key, checks_step, compute_step
-from lakehouse_assets.partitions import range_tags
+from lakehouse_assets.factory import PID, asset_key, checks_step, compute_step, step_tags
 
 __all__ = ["CheckResult", "OutsideCalendar", "TableResult", "fail_runs_of_dead_processes", "record_refresh"]
 
@@ -174,22 +173,13 @@ def _tables_that_failed(
             run_id=run_id,
             # Everything is in the run's log; the terminal belongs to the command.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=_tags(step, cause),
+            tags={**step_tags(step, cause), PID: _this_process()},
             raise_on_error=False,
         )
     if watch.interrupted:
         raise KeyboardInterrupt
     watch.finish_the_rest()
     return watch.failed
-
-
-def _tags(step: Step, cause: str) -> dict[str, str]:
-    tags = {CAUSE: cause, PID: _this_process(), "dagster/max_retries": "0"}
-    if step.days is not None:
-        tags |= range_tags(step.days)
-    if step.unless_equal:
-        tags[UNLESS_EQUAL] = "true"
-    return tags
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -20,12 +19,12 @@ import psutil
 from lake.errors import LakeError, Message
 from lakehouse_assets.doctor import PROJECT
 from resources.dagster_home import prepare_dagster_home
+from resources.ports import HOST, free_ports, is_free
 from resources.settings import Settings
 
 __all__ = ["DEFAULT_PORT", "PortTakenError", "choose_port", "serve"]
 
 DEFAULT_PORT = 3000
-HOST = "127.0.0.1"
 STOPPING_TAKES_AT_MOST_SECONDS = 45
 
 
@@ -92,23 +91,11 @@ def choose_port(wanted: int | None) -> int:
     Raises:
         PortTakenError: the one wanted is not free.
     """
-    if wanted is not None and not _is_free(wanted):
+    if wanted is not None and not is_free(wanted):
         raise PortTakenError(wanted)
-    if wanted is not None or _is_free(DEFAULT_PORT):
+    if wanted is not None or is_free(DEFAULT_PORT):
         return wanted or DEFAULT_PORT
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    return free_ports(1)[0]
 
 
 def _environment() -> dict[str, str]:

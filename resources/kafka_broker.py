@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -18,10 +17,10 @@ from lake.errors import LakeError, Message
 from lake.jars import fetch
 from lake.java import find_java
 from lake.kafka import KafkaCluster, plain_login
+from resources.ports import HOST, free_ports, is_free
 
 __all__ = ["BrokerNotReadyError", "Listener", "LocalBroker", "RunningBroker"]
 
-HOST = "127.0.0.1"
 _PORTS = 3
 _READY_WITHIN_SECONDS = 60.0
 _STOPS_WITHIN_SECONDS = 30.0
@@ -154,9 +153,9 @@ class LocalBroker:
         with suppress(OSError):
             lines = self._properties.read_text().splitlines()
             before = [int(line.rpartition("=")[2]) for line in lines if line.startswith("# port=")]
-            if len(before) == _PORTS and all(map(_is_free, before)):
+            if len(before) == _PORTS and all(map(is_free, before)):
                 return before
-        return _free_ports(_PORTS)
+        return free_ports(_PORTS)
 
     def _write_properties(self, ports: list[int], secure: Listener | None) -> None:
         listeners = [f"PLAINTEXT://{HOST}:{ports[0]}", f"CONTROLLER://{HOST}:{ports[1]}"]
@@ -233,16 +232,6 @@ class LocalBroker:
         raise BrokerNotReadyError(self.folder, f"it does not answer on {broker.address} after 60 s")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
 def _escaped(value: str) -> str:
     """A value of a Java properties file."""
     return value.replace("\\", "\\\\")
@@ -250,15 +239,3 @@ def _escaped(value: str) -> str:
 
 def _java() -> str:
     return str(find_java().home / "bin" / "java")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -27,8 +27,7 @@ from lake.ledger import Entry, Ledger
 from lake.plan import Step, Survey, steps_to_date
 from lake.store import DeltaStore
 from lake.table import Table
-from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL, asset_key
-from lakehouse_assets.partitions import range_tags
+from lakehouse_assets.factory import asset_key, step_tags
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
@@ -116,9 +115,7 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
         since = time.time() - max(record.end_time or record.create_timestamp.timestamp() for record in failed)
         if len(failed) >= _MOST_ATTEMPTS or since < pause:
             return None
-    tags = {CAUSE: "reconcile", EVIDENCE: evidence, "dagster/max_retries": "0"}
-    tags |= range_tags(step.days) if step.days is not None else {}
-    tags |= {UNLESS_EQUAL: "true"} if step.unless_equal else {}
+    tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
     return dg.RunRequest(run_key=f"{evidence}#{len(failed)}", asset_selection=keys, tags=tags)
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import dagster as dg
     from pyspark.sql import SparkSession
 
     from lake.store import DeltaStore
+    from resources.settings import Settings
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,6 +57,25 @@ def store(spark: SparkSession, tmp_path: Path) -> Iterator[DeltaStore]:
 
     with interpreted(spark):
         yield open_lake(tmp_path, spark)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The settings of a lake of small tables, in a folder of its own."""
+    from tests.lakehouse_assets.small_lake import settings_for
+
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Dagster as those settings configure it, whatever the environment of the process says."""
+    from resources.dagster_home import open_instance
+
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("LAKEHOUSE_HOME", "")
+    with open_instance(settings) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from lake.errors import RowsOutsideDays, TableLocked
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import PID, UNLESS_EQUAL, _failure, asset_key
 from lakehouse_assets.partitions import range_tags
-from resources.dagster_home import open_instance
 from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
 
@@ -27,19 +25,6 @@ pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
 
 CHECK_NAMES = ("key_unique", "contract", "row_count", "fresh")
 FIVE_DAYS = Days.between(DAY, date(2020, 1, 5))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path)
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.setenv("LAKEHOUSE_HOME", "")
-    with open_instance(settings) as opened:
-        yield opened
 
 
 def run(

@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -28,27 +26,13 @@ from lakehouse_assets.runs import (
     fail_runs_of_dead_processes,
     record_refresh,
 )
-from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
+from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 
 pytestmark = QUIET_DAGSTER
 
 THREE_DAYS = Days.between(DAY, date(2020, 1, 3))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path)
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.setenv("LAKEHOUSE_HOME", "")
-    with open_instance(settings) as opened:
-        yield opened
 
 
 def step(*names: str, days: Days | None = THREE_DAYS, unless_equal: bool = False) -> Step:

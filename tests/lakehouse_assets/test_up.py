@@ -20,7 +20,7 @@ def test_a_port_that_is_taken_is_refused_by_name() -> None:
 
 
 def test_another_port_is_chosen_where_the_usual_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.up._is_free", lambda port: port != DEFAULT_PORT)
+    monkeypatch.setattr("lakehouse_assets.up.is_free", lambda port: port != DEFAULT_PORT)
 
     chosen = choose_port(None)
 
@@ -28,6 +28,6 @@ def test_another_port_is_chosen_where_the_usual_one_is_taken(monkeypatch: pytest
 
 
 def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.up._is_free", lambda _: True)
+    monkeypatch.setattr("lakehouse_assets.up.is_free", lambda _: True)
 
     assert (choose_port(3456), choose_port(None)) == (3456, DEFAULT_PORT)

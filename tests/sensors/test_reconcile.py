@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from lake.days import Days
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.partitions import days_of_run
-from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from sensors.reconcile import EVIDENCE, build_reconcile
@@ -24,19 +23,6 @@ from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_nam
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
 
 DAYS = Days.between(DAY, date(2020, 1, 3))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path)
-
-
-@pytest.fixture
-def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.setenv("LAKEHOUSE_HOME", "")
-    with open_instance(settings) as opened:
-        yield opened
 
 
 class Daemon:
