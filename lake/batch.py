@@ -20,8 +20,8 @@ from pyspark.sql import DataFrame
 
 from lake.commits import Commit
 from lake.days import Days
-from lake.enforce import NOTHING_DROPPED, Counts, Enforced, day_within, enforce
-from lake.errors import ContractBroken, DeclarationError, RowsLost
+from lake.enforce import NO_DAY, NOTHING_DROPPED, Counts, Enforced, day_within, enforce
+from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsWithoutDay
 from lake.feed import Feed
 from lake.frontier import FrontierTable
 from lake.ledger import Entry, Ledger, Outcome
@@ -122,6 +122,7 @@ def refresh(
     Raises:
         DayIsOpen: streams own one of the days; nothing was written.
         RowsOutsideDays: the transform gave rows of other days; nothing was written.
+        RowsWithoutDay: the transform gave rows without a day; nothing was written.
         RowsLost: the rows cannot be accounted for; no receipt was written, so the days stay missing or stale.
         SchemaDrift: the transform's or the stored columns are not those of the contract.
         TableLocked: another process kept writing the table.
@@ -135,17 +136,27 @@ def refresh(
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
         work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id)
-        enforced = _enforced(work)
-        if frontier is not None and frontier.was_followed(table) and isinstance(table.write, Append):
-            receipt = _add_to_bronze(work, enforced)
-        elif unless_equal and store.version(table) is not None:
-            receipt = _replace_what_differs(work, enforced)
-        elif table.policy == "fail":
-            receipt = _replace_good_days(work, enforced)
-        else:
-            receipt = _replace_all(work, enforced)
+        try:
+            receipt = _write(
+                work, unless_equal=unless_equal, adds=frontier is not None and frontier.was_followed(table)
+            )
+        except (PySparkException, Py4JError) as error:
+            if table.day and NO_DAY in str(error):
+                raise RowsWithoutDay(table.full_name, table.day) from error
+            raise
         _record(work, receipt)
     return receipt
+
+
+def _write(work: _Work, *, unless_equal: bool, was_followed: bool) -> Receipt:
+    enforced = _enforced(work)
+    if was_followed and isinstance(work.table.write, Append):
+        return _add_to_bronze(work, enforced)
+    if unless_equal and work.store.version(work.table) is not None:
+        return _replace_what_differs(work, enforced)
+    if work.table.policy == "fail":
+        return _replace_good_days(work, enforced)
+    return _replace_all(work, enforced)
 
 
 def _pin_inputs(table: Table, store: DeltaStore, days: Days | None) -> dict[str, Any]:

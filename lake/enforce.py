@@ -22,7 +22,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.days import Days
 from lake.table import InsertNew, Table
 
-__all__ = ["NOTHING_DROPPED", "QUARANTINE", "Counts", "Dropped", "Enforced", "day_within", "enforce"]
+__all__ = ["NOTHING_DROPPED", "NO_DAY", "QUARANTINE", "Counts", "Dropped", "Enforced", "day_within", "enforce"]
 
 QUARANTINE = T.StructType(
     [
@@ -37,6 +37,8 @@ QUARANTINE = T.StructType(
 """Columns of every quarantine table."""
 
 _VALID, _PLACE = "_is_valid", "_place_in_key"
+NO_DAY = "a row has no day and no _event_date under which it could be filed:"
+"""How the job fails that meets such a row. A rerun could not replace it in the quarantine, so nothing is written."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,8 @@ def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int
 
     Args:
         table: whose contract and key to enforce.
-        rows: what the transform gave: the contract's columns, and lineage columns (`_...`).
+        rows: what the transform gave: the contract's columns, and lineage columns (`_...`). One without a day fails the
+            job with `NO_DAY`, unless its `_event_date` says where to file it.
         days: keep only these days where the transform reads around them; None keeps all.
         partitions: how many tasks write; each day is written by one of them.
 
@@ -192,6 +195,9 @@ def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int
         SchemaDrift: the columns are not those of the contract.
     """
     table.contract.check_schema(rows, table.full_name)
+    if table.day and "_event_date" not in rows.columns:
+        no_day = F.raise_error(F.lit(f"{NO_DAY} {table.full_name}")).cast("date")
+        rows = rows.withColumn(table.day, F.coalesce(table.day, no_day))
     if days is not None and table.day and any(read.is_widened for read in table.reads):
         rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
     rows = rows.withColumn(_VALID, table.contract.is_satisfied())

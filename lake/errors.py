@@ -9,6 +9,7 @@
     ├── BadName                 text that is not a table, column or feed name
     ├── UnknownTable            a well-formed name that no table has
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
+    ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
     ├── SchemaDrift             the stored table and its contract disagree
     ├── TableLocked             another process writes this table (retryable)
@@ -59,6 +60,7 @@ __all__ = [
     "Offline",
     "RowsLost",
     "RowsOutsideDays",
+    "RowsWithoutDay",
     "SchemaDrift",
     "SetupError",
     "StreamBroken",
@@ -268,6 +270,29 @@ class RowsOutsideDays(LakeError):
             f"{self.table}, column {self.column}, days {self.days}",
             f"expected only rows of these days, found also {_first(self.outside)}; nothing was written",
             f"correct how the transform computes {self.column}, or the before= and after= of its reads",
+        )
+
+
+@dataclass(eq=False)
+class RowsWithoutDay(LakeError):
+    """A transform gave rows whose day is null, and nothing else says under which day to file them.
+
+    They could not go into quarantine: a later refresh of their day would not find and replace them there.
+
+    Attributes:
+        table: name of the table.
+        column: the column that holds the day.
+    """
+
+    table: str
+    column: str
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.table}, column {self.column}",
+            "the transform gave a row in which it is null, so the row belongs to no day; nothing was written",
+            f"compute {self.column} from columns that are never null, or add a column _event_date, the day under which "
+            "such a row is rejected",
         )
 
 

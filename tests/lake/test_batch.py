@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from lake.batch import Receipt, refresh
 from lake.days import Days
 from lake.enforce import Counts
-from lake.errors import ContractBroken, DeclarationError, RowsOutsideDays, SchemaDrift
+from lake.errors import ContractBroken, DeclarationError, RowsOutsideDays, RowsWithoutDay, SchemaDrift
 from lake.ledger import Ledger
 from lake.store import DeltaStore
 from lake.table import Table
@@ -318,3 +318,23 @@ def test_a_row_whose_day_breaks_the_contract_is_filed_under_its_event_day(store:
 
     assert receipt.counts[D2] == Counts(1, 0, 1, 0)
     assert [(row["day"], row["rules"]) for row in quarantined(store, marks)] == [(D2, ["day:not_null"])]
+
+
+def without_day(marks: DataFrame) -> DataFrame:
+    """Totals whose day is unknown where it is D2."""
+    return totals.transform(marks).withColumn("day", F.when(F.col("day") != F.lit(D2), F.col("day")))
+
+
+def test_a_row_without_a_day_is_refused_before_anything_is_written(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("a", D2, 2)])
+    through_bronze(store)
+    refresh(totals, store, Days.of(D1))
+
+    with pytest.raises(RowsWithoutDay) as refused:
+        refresh(replace(totals, transform=without_day), store, ALL)
+
+    assert (refused.value.table, refused.value.column) == ("gold.totals", "day")
+    assert stored_rows(store, totals) == [{"day": D1, "points": 1}]
+    assert quarantined(store, totals) == []
+    assert set(Ledger(store).latest("gold.totals")) == {D1}
