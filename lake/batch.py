@@ -136,10 +136,9 @@ def refresh(
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
         work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id)
+        was_followed = frontier is not None and frontier.was_followed(table)
         try:
-            receipt = _write(
-                work, unless_equal=unless_equal, adds=frontier is not None and frontier.was_followed(table)
-            )
+            receipt = _write(work, unless_equal=unless_equal, was_followed=was_followed)
         except (PySparkException, Py4JError) as error:
             if table.day and NO_DAY in str(error):
                 raise RowsWithoutDay(table.full_name, table.day) from error
