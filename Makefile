@@ -28,7 +28,7 @@ test: setup ## the test suite, apart from the browser and the soak lane
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
 	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not soak"
 
-test-soak: setup ## every law for every table; streams against batch at every crash point
+test-soak: setup ## the whole year against its source; streams against batch over many seeds and at every crash point
 	@$(PYTEST) -m soak -o timeout=3600
 
 test-ui: setup ## the browser tests: the web UI in headless Chromium

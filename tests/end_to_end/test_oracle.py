@@ -2,7 +2,8 @@
 
 The oracle computes every silver and gold table from the CSV by other means (see `oracle.py`); the lake has only what
 landed. The same comparison is made for a month whose messages came late, twice and broken: it must give the same rows,
-and in quarantine exactly what the manifest says was broken.
+and in quarantine exactly what the manifest says was broken. The month is part of `make test`, the year of
+`make test-soak`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.lakes import TABLES, cut_source, duckdb_over, manifest, open_lake, qu
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
+of_the_year = pytest.mark.soak  # minutes, where the month takes one
 COMPARED = [name for name, table in TABLES.items() if table.layer != "bronze"]
 YEAR = Days.parse("2012-12-31..2014-01-13")
 MONTH = Days.parse("2013-01-01..2013-01-31")
@@ -145,14 +147,16 @@ def test_nothing_else_was_rejected(month: Compared) -> None:
     assert rejecting == {"silver.departures", "silver.arrivals"}
 
 
-# The year
+# The year: `make test-soak`
 
 
+@of_the_year
 @pytest.mark.parametrize("table", COMPARED)
 def test_the_year_equals_the_oracle(year: Compared, table: str) -> None:
     assert year.differences(table) == []
 
 
+@of_the_year
 def test_every_flight_of_the_csv_is_scheduled_flown_cancelled_or_diverted(year: Compared) -> None:
     assert year.number("SELECT count(*) FROM silver.schedules") == PACKAGE_FLIGHTS
     assert year.number("SELECT count(*) FROM silver.flights") == PACKAGE_FLIGHTS - 8_255
@@ -188,6 +192,7 @@ THE_CSV = """
 """
 
 
+@of_the_year
 def test_schedules_and_flights_reproduce_the_csv(year: Compared) -> None:
     """All 336,776 rows with all their columns, read back from the clocks at both ends."""
     year.rows(
@@ -203,6 +208,7 @@ def test_schedules_and_flights_reproduce_the_csv(year: Compared) -> None:
     assert [(row[0:3], row[6], row[9:11]) for row in only_lake] == [((2013, 3, 9), 303, ("B6", 35))]
 
 
+@of_the_year
 def test_a_clean_year_rejects_one_impossible_wind_and_nothing_else(year: Compared) -> None:
     rejected = {name: receipt.total.rejected for name, receipt in year.receipts.items() if receipt.total.rejected}
 
@@ -212,12 +218,14 @@ def test_a_clean_year_rejects_one_impossible_wind_and_nothing_else(year: Compare
     assert json.loads(row["raw"])["wind_speed_mph"] > 1000
 
 
+@of_the_year
 def test_a_clean_year_has_no_duplicates_but_repeated_reference_lines(year: Compared) -> None:
     doubled = {name for name, receipt in year.receipts.items() if receipt.total.duplicates}
 
     assert doubled == {"silver.aircraft", "silver.airports", "silver.carriers"}
 
 
+@of_the_year
 def test_bronze_holds_every_line_that_landed(year: Compared) -> None:
     landed = {
         name: sum(
