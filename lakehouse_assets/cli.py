@@ -267,12 +267,23 @@ def up(
     port: Annotated[
         int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")
     ] = None,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Run the local Kafka too; with --streams, topics are read from it.")
+    ] = False,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Run every table that can be followed as a stream, too.")
+    ] = False,
 ) -> None:
-    """Start the Dagster UI and its daemon on 127.0.0.1; Ctrl-C stops both."""
+    """Start the Dagster UI and its daemon on 127.0.0.1; on request Kafka and the streams.
+
+    One view shows the logs of all. Ctrl-C or SIGTERM stops all in order: streams after their running micro-batch, then
+    the UI and the daemon, then Kafka if it was started here. Streams that end by themselves are started again, five
+    times with growing pauses; the end of the UI or of Kafka ends everything, with exit code 1.
+    """
     from lakehouse_assets.up import serve
     from resources.settings import Settings
 
-    sys.exit(serve(Settings.from_env(), port))
+    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,37 @@
-"""Serve the web UI and the daemon that runs schedules, sensors and backfills, on this machine only."""
+"""Which services `lakehouse up` runs, on this machine only: web UI and daemon; on request Kafka and the streams."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
-import psutil
+from rich.console import Console
 
 from lake.errors import LakeError, Message
+from lake.jars import fetch
+from lake.kafka import KafkaCluster
+from lake.progress import read_statuses
 from lakehouse_assets.doctor import PROJECT
+from lakehouse_assets.log_view import LogView
+from lakehouse_assets.supervisor import Child, Service, supervise
 from resources.dagster_home import prepare_dagster_home
+from resources.kafka_broker import LocalBroker
 from resources.ports import HOST, free_ports, is_free
 from resources.settings import Settings
 
 __all__ = ["DEFAULT_PORT", "PortTakenError", "choose_port", "serve"]
 
 DEFAULT_PORT = 3000
-STOPPING_TAKES_AT_MOST_SECONDS = 45
+DAGSTER_STOPS_WITHIN_SECONDS = 45.0
+MICRO_BATCH_ENDS_WITHIN_SECONDS = 120.0
+STREAMS_RESTART_AFTER_SECONDS = (1.0, 5.0, 15.0, 60.0, 60.0)
 
 
 @dataclass(eq=False)
@@ -40,49 +46,34 @@ class PortTakenError(LakeError):
         )
 
 
-def serve(settings: Settings, port: int | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM; prints the address when it answers, and leaves no process behind.
+def serve(
+    console: Console, settings: Settings, port: int | None = None, *, kafka: bool = False, streams: bool = False
+) -> int:
+    """Serve until Ctrl-C or SIGTERM; says what is ready, shows all logs, and leaves no process behind.
 
     Args:
+        console: where the log view goes.
         settings: the environment to show and to run.
         port: on 127.0.0.1; None for 3000, or any free one where that is taken.
+        kafka: run the local broker too, and let streams read from it. One that runs already is used and left running.
+        streams: follow every table that can be followed.
 
     Returns:
-        The exit code: 0 where somebody stopped it, 1 where it stopped by itself.
+        The exit code: 0 where somebody stopped it, 1 where a service ended it or was given up.
 
     Raises:
         PortTakenError: the port is not free.
         FolderNotWritable: the home folder cannot be written.
+        BrokerNotReadyError: Kafka did not start; nothing is left running.
+        Offline, JarDamaged: the jars that Kafka needs could not be fetched.
     """
     chosen = choose_port(port)
+    settings.make_folders()
+    if kafka and settings.kafka is None:
+        fetch("kafka-broker", console.print)  # may take minutes, the first time
     home = prepare_dagster_home(settings)
-    log = home / "services.log"
-    with _signals_as_interrupt(), log.open("w") as output:
-        services = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "dagster",
-                "dev",
-                "-w",
-                str(PROJECT / "workspace.yaml"),
-                "-h",
-                HOST,
-                "-p",
-                str(chosen),
-            ],
-            env=_environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, so that we stop it in order
-        )
-        try:
-            return _watch(services, f"http://{HOST}:{chosen}", log)
-        except KeyboardInterrupt:
-            print("stopping", flush=True)
-            return 0
-        finally:
-            _stop(services)
+    services = list(_services(settings, home, chosen, kafka=kafka, streams=streams))
+    return supervise(services, LogView(console, [service.name for service in services]))
 
 
 def choose_port(wanted: int | None) -> int:
@@ -98,73 +89,87 @@ def choose_port(wanted: int | None) -> int:
     return free_ports(1)[0]
 
 
+def _services(settings: Settings, logs: Path, port: int, *, kafka: bool, streams: bool) -> Iterator[Service]:
+    """In the order in which they start; they stop in the reverse order."""
+    if kafka and settings.kafka is None:
+        yield _Kafka(LocalBroker(settings.kafka_folder), settings.kafka_folder / "broker.log")
+    yield _dagster(logs, port)
+    if streams:
+        yield _streams(settings, logs, "kafka" if kafka else settings.feed)
+
+
+def _dagster(logs: Path, port: int) -> Child:
+    command = ["-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", HOST, "-p", str(port)]
+    return Child(
+        "dagster",
+        [sys.executable, *command],
+        logs / "services.log",
+        announce=lambda _: _ready_at(f"http://{HOST}:{port}"),
+        env=_environment(),
+        stop_signal=signal.SIGINT,
+        stops_within_seconds=DAGSTER_STOPS_WITHIN_SECONDS,
+    )
+
+
+def _streams(settings: Settings, logs: Path, feed: str) -> Child:
+    return Child(
+        "streams",
+        [sys.executable, "-m", "lakehouse_assets.cli", "follow", "--feed", feed],
+        logs / "streams.log",
+        announce=partial(_following, settings.home / "streams", feed),
+        env=_environment(),
+        stops_within_seconds=MICRO_BATCH_ENDS_WITHIN_SECONDS,
+        restart_after=STREAMS_RESTART_AFTER_SECONDS,
+    )
+
+
+@dataclass
+class _Kafka:
+    """The local broker as a service; started by somebody else, it is watched and left alone."""
+
+    broker: LocalBroker
+    log: Path
+    name: str = "kafka"
+    restart_after: Sequence[float] = ()
+    is_ours: bool = field(default=False, init=False)
+
+    def start(self) -> int:
+        """Start it where it does not run, and wait until it answers; the topics of the replay are made."""
+        from lakehouse_assets.producing import create_topics
+
+        self.is_ours = self.broker.status() is None
+        position = 0 if self.is_ours or not self.log.is_file() else self.log.stat().st_size
+        create_topics(KafkaCluster(self.broker.up().address))
+        return position
+
+    def announcement(self) -> str | None:
+        running = self.broker.status()
+        if running is None:
+            return None
+        return f"Kafka is at {running.address}" + ("" if self.is_ours else ", and was running before")
+
+    def ended(self) -> str | None:
+        return "its process is gone" if self.broker.status() is None else None
+
+    def stop(self) -> None:
+        if self.is_ours:
+            self.broker.down()
+
+
 def _environment() -> dict[str, str]:
-    """The project's own packages come first, whatever else is installed."""
+    """The project's own packages come first, whatever else is installed; what is printed is in the log at once."""
     paths = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
-@contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell started us in the background, deaf to SIGINT."""
-
-    def interrupt(_signum: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _watch(services: subprocess.Popen[bytes], url: str, log: Path) -> int:
-    print(f"starting Dagster, its log is {log}", flush=True)
-    announced = False
-    while True:
-        try:
-            services.wait(timeout=5.0 if announced else 0.3)
-        except subprocess.TimeoutExpired:
-            if not announced and _answers(url):
-                announced = True
-                print(f"{url} is ready; Ctrl-C stops it", flush=True)
-            continue
-        print(f"Dagster has stopped by itself (exit code {services.returncode}); the reason is in {log}", flush=True)
-        return 1
-
-
-def _answers(url: str) -> bool:
+def _ready_at(url: str) -> str | None:
     try:
         with urllib.request.urlopen(f"{url}/server_info", timeout=2) as response:
-            return bool(response.status == 200)
+            return f"{url} is ready; Ctrl-C stops everything" if response.status == 200 else None
     except (urllib.error.URLError, OSError):
-        return False
-
-
-def _stop(services: subprocess.Popen[bytes]) -> None:
-    """Stop the services and whatever they started: runs under way end as interrupted, and their Java with them."""
-    family = _family(services)
-    if services.poll() is None:
-        services.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=STOPPING_TAKES_AT_MOST_SECONDS)
-    for kill in (psutil.Process.terminate, psutil.Process.kill):
-        for process in _alive([*alive, *_family(services)]):
-            kill(process)
-        _, alive = psutil.wait_procs(alive, timeout=5)
-
-
-def _family(services: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes of the session that the services lead, also those whose parent has gone."""
-    return [process for process in psutil.process_iter() if _session(process.pid) == services.pid]
-
-
-def _session(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
         return None
 
 
-def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in processes if process.is_running()]
+def _following(statuses: Path, feed: str, pid: int) -> str | None:
+    running = [status for status in read_statuses(statuses).values() if status.pid == pid]
+    return f"streams follow {len(running)} tables from {feed}" if running else None
