@@ -273,17 +273,26 @@ def up(
     streams: Annotated[
         bool, typer.Option("--streams", help="Run every table that can be followed as a stream, too.")
     ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="When streams start for the first time: the first landing day to follow.")
+    ] = None,
 ) -> None:
-    """Start the Dagster UI and its daemon on 127.0.0.1; on request Kafka and the streams.
+    """Start the Dagster UI and its daemon on 127.0.0.1; on request Kafka and the streams, too.
 
-    One view shows the logs of all. Ctrl-C or SIGTERM stops all in order: streams after their running micro-batch, then
-    the UI and the daemon, then Kafka if it was started here. Streams that end by themselves are started again, five
-    times with growing pauses; the end of the UI or of Kafka ends everything, with exit code 1.
+    One view shows all logs. Ctrl-C or SIGTERM stops all in order: the streams after their running micro-batch, the UI
+    with its daemon, then Kafka if it was started here.
+
+    Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
+    everything, with exit code 1.
     """
+    first = parse_day(since) if since else None
+    if first and not streams:
+        raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
+
     from lakehouse_assets.up import serve
     from resources.settings import Settings
 
-    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams))
+    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
 
 
 if __name__ == "__main__":

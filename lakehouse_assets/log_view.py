@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import select
 from collections import deque
 from collections.abc import Sequence
@@ -29,18 +31,24 @@ class _Tail:
     name: str
     path: Path
     position: int
+    shown: re.Pattern[str]
     rest: bytes = b""
 
     def lines(self) -> list[str]:
-        """The next complete lines; a file that has become shorter is read from its start."""
+        """Some of the next complete lines that are shown; none at the file's end.
+
+        A file that has become shorter is read from its start.
+        """
         with suppress(OSError), self.path.open("rb") as file:
             if self.path.stat().st_size < self.position:
                 self.position, self.rest = 0, b""
             file.seek(self.position)
-            block = file.read(BLOCK_BYTES)
-            self.position += len(block)
-            *whole, self.rest = (self.rest + block).split(b"\n")
-            return [line.decode(errors="replace").rstrip("\r") for line in whole]
+            while block := file.read(BLOCK_BYTES):
+                self.position += len(block)
+                *whole, self.rest = (self.rest + block).split(b"\n")
+                lines = (line.decode(errors="replace") for line in whole)
+                if found := [line for line in lines if self.shown.search(line)]:
+                    return found
         return []
 
 
@@ -57,9 +65,16 @@ class LogView:
         self._tails: list[_Tail] = []
         self._pending: deque[tuple[str, str]] = deque()
 
-    def follow(self, name: str, path: Path, position: int = 0) -> None:
-        """Show what this file holds from a position on, and what is written to it."""
-        self._tails.append(_Tail(name, path, position))
+    def follow(self, name: str, path: Path, position: int = 0, shown: str = "") -> None:
+        """Show what this file holds from a position on, and what is written to it.
+
+        Args:
+            name: of the service that writes it.
+            path: the file.
+            position: where to begin.
+            shown: only lines in which this regular expression is found.
+        """
+        self._tails.append(_Tail(name, path, position, re.compile(shown)))
 
     def say(self, line: str) -> None:
         """Show a line of the supervisor itself."""
@@ -67,20 +82,24 @@ class LogView:
 
     def show(self) -> None:
         """Print what there is, as far as it can be printed now."""
-        if not self._pending:
-            self._read()
-        while self._pending and self._can_print():
-            self._print(*self._pending.popleft())
+        if self._print_pending() and self._read():
+            self._print_pending()
 
     def finish(self) -> None:
-        """Print what is left, for services that have ended."""
-        self.show()
-        while not self._pending and self._read():
-            self.show()
+        """Print all that is left, for services that have ended."""
+        while self._print_pending() and self._read():
+            pass
 
     def _read(self) -> bool:
+        """Take the next lines of every log; false where there are none."""
         self._pending.extend((tail.name, line) for tail in self._tails for line in tail.lines())
         return bool(self._pending)
+
+    def _print_pending(self) -> bool:
+        """Print what was taken; false where not all of it could be printed."""
+        while self._pending and self._can_print():
+            self._print(*self._pending.popleft())
+        return not self._pending
 
     def _can_print(self) -> bool:
         try:
@@ -90,6 +109,11 @@ class LogView:
 
     def _print(self, name: str, line: str) -> None:
         style = self._colours.get(name, "bold")
-        text = Text.assemble((f"{name:<{self._width}} | ", style), line[:LONGEST_LINE])
-        with suppress(OSError):  # nobody reads any more: a closed terminal, a pipe's end
+        text = Text.assemble((f"{name:<{self._width}} | ", style), Text.from_ansi(line[:LONGEST_LINE]))
+        with self._console.capture() as rendered:  # printing itself, Rich would end the process at a broken pipe
             self._console.print(text, soft_wrap=True)
+        try:
+            self._console.file.write(rendered.get())
+            self._console.file.flush()
+        except OSError:  # nobody reads any more: a closed terminal, a pipe's end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())

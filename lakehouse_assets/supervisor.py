@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from lakehouse_assets.log_view import LogView
 __all__ = ["Child", "Service", "supervise"]
 
 POLL_SECONDS = 0.2
+FORCED_END_SECONDS = 3.0
 STABLE_AFTER_SECONDS = 600.0
 """What has run for so long has recovered: its next failure is the first again."""
 
@@ -34,11 +35,13 @@ class Service(Protocol):
     Attributes:
         name: in the log view.
         log: where it writes.
+        shown: only lines of the log in which this regular expression is found are in the log view.
         restart_after: seconds to wait before each further start, where it ends by itself; none: it ends the group.
     """
 
     name: str
     log: Path
+    shown: str
     restart_after: Sequence[float]
 
     def start(self) -> int:
@@ -67,22 +70,24 @@ class Child:
         stop_signal: asks it to end.
         stops_within_seconds: after which it is ended by force.
         restart_after: seconds to wait before each further start.
+        shown: lines of the log view; all.
     """
 
     name: str
     command: Sequence[str]
     log: Path
-    announce: Callable[[int], str | None] = lambda _: ""
+    announce: Callable[[int], str | None] = lambda _: None
     env: Mapping[str, str] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stops_within_seconds: float = 45.0
     restart_after: Sequence[float] = ()
+    shown: str = ""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> int:
         """Start it, after ending what an earlier process of it may have left."""
         if self.process is not None:
-            self._end(self._family())
+            self._end_family()
         with self.log.open("wb" if self.process is None else "ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -108,8 +113,8 @@ class Child:
         family = self._family()
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
-        psutil.wait_procs(family, timeout=self.stops_within_seconds)
-        self._end([*family, *self._family()])
+            _await_end(family, self.stops_within_seconds)
+        self._end_family(family)
 
     def _family(self) -> list[psutil.Process]:
         """Its descendants, and the processes of its session, also those whose parent has gone."""
@@ -120,14 +125,30 @@ class Child:
             found.update(psutil.Process(leader).children(recursive=True))
         return list(found)
 
-    @staticmethod
-    def _end(family: Sequence[psutil.Process]) -> None:
+    def _end_family(self, known: Sequence[psutil.Process] = ()) -> None:
+        """End by force whatever is left of it."""
+        assert self.process is not None
+        left = {*known, *self._family()}
         for end in (psutil.Process.terminate, psutil.Process.kill):
-            alive = [process for process in family if process.is_running()]
-            for process in alive:
+            for process in filter(_is_alive, left):
                 with suppress(psutil.NoSuchProcess):
                     end(process)
-            psutil.wait_procs(alive, timeout=5)
+            _await_end(left, FORCED_END_SECONDS)
+        self.process.poll()
+
+
+def _await_end(processes: Iterable[psutil.Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended and that its parent has not asked about does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _session(pid: int) -> int | None:
@@ -176,6 +197,7 @@ def _stop_all(runs: Sequence[_Run], view: LogView) -> None:
             stopped = stopping.submit(run.service.stop)
             while not wait([stopped], timeout=POLL_SECONDS).done:
                 view.show()
+            view.show()
             if (error := stopped.exception()) is not None:
                 view.say(f"{run.service.name} could not be stopped: {error}")
     view.finish()
@@ -222,7 +244,7 @@ class _Run:
         position = self.service.start()
         self.started_at = time.monotonic()
         if not self.is_shown:
-            self.view.follow(self.service.name, self.service.log, position)
+            self.view.follow(self.service.name, self.service.log, position, self.service.shown)
             self.is_shown = True
 
     def check(self) -> bool:

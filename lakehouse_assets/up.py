@@ -7,18 +7,20 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from datetime import date
 from pathlib import Path
 
 from rich.console import Console
 
 from lake.errors import LakeError, Message
+from lake.frontier import is_followable
 from lake.jars import fetch
 from lake.kafka import KafkaCluster
 from lake.progress import read_statuses
 from lakehouse_assets.doctor import PROJECT
+from lakehouse_assets.environment import open_environment
 from lakehouse_assets.log_view import LogView
 from lakehouse_assets.supervisor import Child, Service, supervise
 from resources.dagster_home import prepare_dagster_home
@@ -47,7 +49,13 @@ class PortTakenError(LakeError):
 
 
 def serve(
-    console: Console, settings: Settings, port: int | None = None, *, kafka: bool = False, streams: bool = False
+    console: Console,
+    settings: Settings,
+    port: int | None = None,
+    *,
+    kafka: bool = False,
+    streams: bool = False,
+    since: date | None = None,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM; says what is ready, shows all logs, and leaves no process behind.
 
@@ -57,6 +65,7 @@ def serve(
         port: on 127.0.0.1; None for 3000, or any free one where that is taken.
         kafka: run the local broker too, and let streams read from it. One that runs already is used and left running.
         streams: follow every table that can be followed.
+        since: when streams start for the first time, the first landing day that they follow.
 
     Returns:
         The exit code: 0 where somebody stopped it, 1 where a service ended it or was given up.
@@ -72,7 +81,11 @@ def serve(
     if kafka and settings.kafka is None:
         fetch("kafka-broker", console.print)  # may take minutes, the first time
     home = prepare_dagster_home(settings)
-    services = list(_services(settings, home, chosen, kafka=kafka, streams=streams))
+    services: list[Service] = [_dagster(home, chosen)]
+    if kafka and settings.kafka is None:
+        services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), settings.kafka_folder / "broker.log"))
+    if streams:
+        services.append(_streams(settings, home, "kafka" if kafka else settings.feed, since))
     return supervise(services, LogView(console, [service.name for service in services]))
 
 
@@ -89,17 +102,9 @@ def choose_port(wanted: int | None) -> int:
     return free_ports(1)[0]
 
 
-def _services(settings: Settings, logs: Path, port: int, *, kafka: bool, streams: bool) -> Iterator[Service]:
-    """In the order in which they start; they stop in the reverse order."""
-    if kafka and settings.kafka is None:
-        yield _Kafka(LocalBroker(settings.kafka_folder), settings.kafka_folder / "broker.log")
-    yield _dagster(logs, port)
-    if streams:
-        yield _streams(settings, logs, "kafka" if kafka else settings.feed)
-
-
 def _dagster(logs: Path, port: int) -> Child:
-    command = ["-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", HOST, "-p", str(port)]
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [*quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", HOST, "-p", str(port)]
     return Child(
         "dagster",
         [sys.executable, *command],
@@ -111,12 +116,14 @@ def _dagster(logs: Path, port: int) -> Child:
     )
 
 
-def _streams(settings: Settings, logs: Path, feed: str) -> Child:
+def _streams(settings: Settings, logs: Path, feed: str, since: date | None) -> Child:
+    tables = {table.full_name for table in open_environment(settings).tables.values() if is_followable(table)}
+    first = ["--since", str(since)] if since else []
     return Child(
         "streams",
-        [sys.executable, "-m", "lakehouse_assets.cli", "follow", "--feed", feed],
+        [sys.executable, "-m", "lakehouse_assets.cli", "follow", "--feed", feed, *first],
         logs / "streams.log",
-        announce=partial(_following, settings.home / "streams", feed),
+        announce=lambda pid: _following(tables, settings.home / "streams", feed, pid),
         env=_environment(),
         stops_within_seconds=MICRO_BATCH_ENDS_WITHIN_SECONDS,
         restart_after=STREAMS_RESTART_AFTER_SECONDS,
@@ -130,6 +137,7 @@ class _Kafka:
     broker: LocalBroker
     log: Path
     name: str = "kafka"
+    shown: str = r"\] (WARN|ERROR|FATAL) "  # it says a thousand lines at its start
     restart_after: Sequence[float] = ()
     is_ours: bool = field(default=False, init=False)
 
@@ -170,6 +178,7 @@ def _ready_at(url: str) -> str | None:
         return None
 
 
-def _following(statuses: Path, feed: str, pid: int) -> str | None:
-    running = [status for status in read_statuses(statuses).values() if status.pid == pid]
-    return f"streams follow {len(running)} tables from {feed}" if running else None
+def _following(tables: set[str], statuses: Path, feed: str, pid: int) -> str | None:
+    """What to say when this process has caught up with what there was, and follows every table."""
+    running = {name for name, status in read_statuses(statuses).items() if status.pid == pid}
+    return f"streams follow {len(tables)} tables from {feed}" if running >= tables else None

@@ -1,12 +1,21 @@
-"""Where the web UI listens; that it starts and stops is for the browser tests."""
+"""Where the web UI listens, and that it starts and stops with Kafka and the streams; alone, it is for the browser."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
+import psutil
 import pytest
 
+from lake.lease import is_followed
 from lakehouse_assets.up import DEFAULT_PORT, PortTakenError, choose_port
+from resources.kafka_broker import LocalBroker
 
 
 def test_a_port_that_is_taken_is_refused_by_name() -> None:
@@ -31,3 +40,48 @@ def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("lakehouse_assets.up.is_free", lambda _: True)
 
     assert (choose_port(3456), choose_port(None)) == (3456, DEFAULT_PORT)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_ui_kafka_and_streams_come_up_together_and_one_signal_stops_them_all(tmp_path: Path) -> None:
+    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
+    command = [sys.executable, "-m", "lakehouse_assets.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
+    ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 7 tables from kafka")
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
+        try:
+            shown = _read_until_all_are_shown(up, ready)
+            family = psutil.Process(up.pid).children(recursive=True)
+            up.send_signal(signal.SIGTERM)
+            left = up.communicate(timeout=240)[0].splitlines()
+        finally:
+            up.kill()
+
+    assert up.returncode == 0, shown + left
+    (streams_end,) = (place for place, line in enumerate(left) if line.startswith("streams | open from 2013-01-01 on"))
+    (dagster_ends,) = (place for place, line in enumerate(left) if "Dagster services shut down." in line)
+    assert streams_end < dagster_ends
+    assert len(family) >= 5, "a broker, two JVMs and Dagster's processes were expected"
+    assert [process for process in family if process.is_running()] == []
+    assert LocalBroker(tmp_path / "kafka").status() is None
+    assert not is_followed(tmp_path / "locks")
+
+
+def _read_until_all_are_shown(up: subprocess.Popen[str], wanted: Iterable[str]) -> list[str]:
+    """What it prints, up to the line that completes what is waited for; the test's own limit is the deadline."""
+    assert up.stdout is not None
+    lines: list[str] = []
+    for line in up.stdout:
+        lines.append(line.rstrip())
+        if all(any(one in shown for shown in lines) for one in wanted):
+            return lines
+    raise AssertionError("\n".join(["it ended before it was ready:", *lines]))
+
+
+def test_a_first_day_without_streams_is_refused() -> None:
+    asked = [sys.executable, "-m", "lakehouse_assets.cli", "up", "--since", "2013-01-01"]
+
+    refused = subprocess.run(asked, capture_output=True, text=True)
+
+    assert refused.returncode == 2
+    assert "add --streams" in refused.stderr
