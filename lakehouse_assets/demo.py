@@ -17,6 +17,7 @@ from rich.table import Table as Grid
 
 from lake.days import Days
 from lakehouse_assets.environment import Environment, open_environment
+from lakehouse_assets.live_act import LIVE_DAYS, run_live_act
 from lakehouse_assets.query import connect
 from lakehouse_assets.refreshing import Refresher, print_result
 from lakehouse_assets.replay import FlightKey, deliver_late
@@ -61,6 +62,8 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
         results += refresher.days([environment.tables["gold.hourly_airport_performance"]], RERUN_DAY)
     with _scene(console, f"4. Messages about {len(held_back)} flights of {OLD_DAYS} arrive three weeks late"):
         results += _repair(console, environment, refresher, held_back)
+    with _scene(console, f"5. {LIVE_DAYS} come as a stream, with late, double and broken messages"):
+        results += run_live_act(console, environment, refresher)
     ok = all(result.ok for result in results)
     _show_results(console, environment)
     console.print(f"\n{len(results)} tables computed in {time.monotonic() - started:.0f} s", end="; ")
