@@ -44,13 +44,17 @@ def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_ui_kafka_and_streams_come_up_together_and_one_signal_stops_them_all(tmp_path: Path) -> None:
+def test_all_come_up_together_killed_streams_come_back_and_one_signal_stops_all(
+    tmp_path: Path,
+) -> None:
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
     command = [sys.executable, "-m", "lakehouse_assets.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
     ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 7 tables from kafka")
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
         try:
             shown = _read_until_all_are_shown(up, ready)
+            _streams_of(up).kill()
+            shown += _read_until_all_are_shown(up, ["streams ended by itself (exit code -9); attempt 1 of 5", ready[2]])
             family = psutil.Process(up.pid).children(recursive=True)
             up.send_signal(signal.SIGTERM)
             left = up.communicate(timeout=240)[0].splitlines()
@@ -65,6 +69,11 @@ def test_ui_kafka_and_streams_come_up_together_and_one_signal_stops_them_all(tmp
     assert [process for process in family if process.is_running()] == []
     assert LocalBroker(tmp_path / "kafka").status() is None
     assert not is_followed(tmp_path / "locks")
+
+
+def _streams_of(up: subprocess.Popen[str]) -> psutil.Process:
+    (found,) = (child for child in psutil.Process(up.pid).children() if "follow" in child.cmdline())
+    return found
 
 
 def _read_until_all_are_shown(up: subprocess.Popen[str], wanted: Iterable[str]) -> list[str]:
