@@ -6,11 +6,12 @@ statistics, the number of rows; OPTIMIZE marks its actions `dataChange: false`, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from deltalake import DeltaTable
@@ -37,6 +38,7 @@ class Commit:
         metadata: what the writer left in it; empty where it left nothing or something else than a JSON object.
         added: rows added, by partition. Rows of files without statistics count as 0.
         touched: every partition whose rows it changed.
+        maxima: the greatest value that its files say they hold, by column; text columns and timestamps only.
     """
 
     version: int
@@ -45,6 +47,20 @@ class Commit:
     metadata: Mapping[str, Any]
     added: Mapping[Partition, int] = field(repr=False)
     touched: frozenset[Partition] = field(repr=False)
+    maxima: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def committed_at(self) -> datetime:
+        """When it was committed, UTC."""
+        return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
+
+    def newest(self, column: str) -> datetime | None:
+        """The newest value of a TIMESTAMP column that it added, to the millisecond; None where statistics lack it."""
+        try:
+            found = datetime.fromisoformat(self.maxima[column])
+        except (KeyError, ValueError):
+            return None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
     def days(self, column: str) -> set[date]:
         """The values of a DATE partition column whose rows this commit changed."""
@@ -95,12 +111,20 @@ class Log:
 
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
+        content = self._content(version)
+        return None if content is None else _parse(version, content)
+
+    def fingerprint(self, version: int) -> str | None:
+        """A hash of one commit's file: another one where the table was made anew; None where there is no file."""
+        content = self._content(version)
+        return None if content is None else hashlib.sha256(content).hexdigest()[:16]
+
+    def _content(self, version: int) -> bytes | None:
         try:
             storage = DeltaStorageHandler(self.location, dict(self.options) or None)
-            content = storage.open_input_file(f"_delta_log/{version:020d}.json").read()
+            return bytes(storage.open_input_file(f"_delta_log/{version:020d}.json").read())
         except (FileNotFoundError, TableNotFoundError):
             return None
-        return _parse(version, bytes(content))
 
     def write_first_checksum(self) -> None:
         """Write the checksum file of version 0 of a table that was just created without rows.
@@ -184,6 +208,7 @@ def _parse(version: int, content: bytes) -> Commit:
     info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     added: Counter[Partition] = Counter()
     touched: set[Partition] = set()
+    maxima: dict[str, str] = {}
     for action in actions:
         change = action.get("add") or action.get("remove")
         if not change or not change.get("dataChange", True):
@@ -191,7 +216,10 @@ def _parse(version: int, content: bytes) -> Commit:
         partition = tuple(sorted((change.get("partitionValues") or {}).items()))
         touched.add(partition)
         if "add" in action:
-            added[partition] += json.loads(change.get("stats") or "{}").get("numRecords", 0)
+            stats = json.loads(change.get("stats") or "{}")
+            added[partition] += stats.get("numRecords", 0)
+            texts = {name: text for name, text in (stats.get("maxValues") or {}).items() if isinstance(text, str)}
+            maxima |= {name: max(text, maxima.get(name, "")) for name, text in texts.items()}
     return Commit(
         version=version,
         timestamp_ms=int(info.get("timestamp", 0)),
@@ -199,6 +227,7 @@ def _parse(version: int, content: bytes) -> Commit:
         metadata=_json_object(info.get("userMetadata")),
         added=dict(added),
         touched=frozenset(touched),
+        maxima=maxima,
     )
 
 

@@ -1,0 +1,329 @@
+"""What Dagster is told of the commits of streams: logs written out here, commit by commit, and those of real ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from lake.frontier import Frontier, FrontierTable
+from lake.store import DeltaStore
+from lake.table import Table
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.factory import asset_key
+from resources.dagster_home import open_instance
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from sensors import stream_commits
+from sensors.stream_commits import build_stream_commits
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.streaming import FOLLOWED, Lake, Messages, at
+
+pytestmark = QUIET_DAGSTER
+
+EVENTS, DEPARTURES, FLIGHTS = (
+    next(t for t in FOLLOWED if t.name == n) for n in ("departure_events", "departures", "flights")
+)
+D1, D2, D3 = (date(2013, 1, day) for day in (1, 2, 3))
+COMMITTED_AT = 1_356_998_700_000
+"""2013-01-01T00:05:00Z."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_NOW": "2013-01-04T00:00:00Z"})
+
+
+@dataclass
+class Daemon:
+    """Ticks the sensor with the cursor that Dagster would keep for it, and reads what it has reported."""
+
+    instance: dg.DagsterInstance
+    settings: Settings
+    cursor: str | None = None
+    seen: int = 0
+
+    @property
+    def store(self) -> DeltaStore:
+        return LakehouseResource.from_settings(self.settings).store()
+
+    def tick(self) -> list[tuple[str, str, int | None]]:
+        """Table, day and version of each event of this tick."""
+        return [(name, day, facts.get("version")) for name, day, facts in self.tick_in_full()]
+
+    def tick_in_full(self) -> list[tuple[str, str, dict[str, Any]]]:
+        resources = {"lakehouse": LakehouseResource.from_settings(self.settings)}
+        definitions = build_definitions(self.settings, FOLLOWED)
+        with dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources=resources, definitions=definitions
+        ) as context:
+            self.cursor = build_stream_commits(self.settings, FOLLOWED).evaluate_tick(context).cursor
+        return list(self._news())
+
+    def _news(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        found = [
+            record
+            for table in FOLLOWED
+            for record in self.instance.fetch_materializations(asset_key(table), limit=1000).records
+            if record.storage_id > self.seen
+        ]
+        self.seen = max((record.storage_id for record in found), default=self.seen)
+        for record in sorted(found, key=lambda record: record.storage_id):
+            event = record.asset_materialization
+            assert event is not None
+            assert record.run_id == ""
+            yield event.asset_key.path[-1], event.partition or "", {k: v.value for k, v in event.metadata.items()}
+
+
+@pytest.fixture
+def daemon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.setenv("LAKEHOUSE_HOME", "")
+    with open_instance(settings) as instance:
+        yield Daemon(instance, settings)
+
+
+def follow(store: DeltaStore, *tables: Table) -> None:
+    """The frontier as it is while streams own these tables' days from the second one on."""
+    names = [table.full_name for table in tables]
+    state = Frontier(D1, D2, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
+    FrontierTable(store).change(lambda _: state, "test")
+    for table in tables:
+        store.create(table)
+
+
+def commit(store: DeltaStore, table: Table, rows: dict[date, int], *, streamed: bool = True, **facts: Any) -> int:
+    """Add a commit to a table's log by hand, with this many rows by day; returns its version."""
+    version = (store.version(table) or 0) + 1
+    metadata = {"follow": table.full_name, "generation": 1, "batch": version} if streamed else {"refresh": "x"}
+    info = {
+        "timestamp": COMMITTED_AT,
+        "operation": "WRITE",
+        "userMetadata": json.dumps(metadata),
+        **facts.pop("info", {}),
+    }
+    actions: list[dict[str, Any]] = [{"commitInfo": info}]
+    for day, count in rows.items():
+        partition = dict.fromkeys(table.partition_columns, str(day))
+        statistics = json.dumps({"numRecords": count, "maxValues": facts.get("maxima", {})})
+        add = {"path": f"{version}-{day}.parquet", "size": 1, "modificationTime": COMMITTED_AT, "stats": statistics}
+        actions.append({"add": {**add, "partitionValues": partition, "dataChange": facts.get("data_change", True)}})
+    log = Path(store.path(table)) / "_delta_log" / f"{version:020d}.json"
+    log.write_text("".join(json.dumps(action) + "\n" for action in actions))
+    return version
+
+
+def forget(store: DeltaStore, table: Table, below: int) -> None:
+    """Clean the log below a version, as Delta does when commits are older than its retention."""
+    DeltaTable(store.path(table)).create_checkpoint()
+    for file in (Path(store.path(table)) / "_delta_log").glob("*.json"):
+        if int(file.stem) < below:
+            file.unlink()
+
+
+def test_where_no_stream_ever_ran_nothing_is_looked_at(daemon: Daemon) -> None:
+    daemon.store.create(DEPARTURES)
+    commit(daemon.store, DEPARTURES, {D1: 1})
+
+    assert daemon.tick() == []
+    assert daemon.cursor is None
+
+
+def test_each_commit_of_a_stream_is_reported_once_for_each_of_its_days(daemon: Daemon) -> None:
+    follow(daemon.store, DEPARTURES)
+    assert daemon.tick() == []
+
+    commit(daemon.store, DEPARTURES, {D2: 5})
+    commit(daemon.store, DEPARTURES, {D2: 1, D3: 2}, maxima={"departed_at": "2013-01-01T00:04:00.000Z"})
+    found = daemon.tick_in_full()
+
+    assert [(day, facts["version"], facts["batch"], facts["rows_written"]) for _, day, facts in found] == [
+        ("2013-01-02", 1, 1, 5),
+        ("2013-01-02", 2, 2, 1),
+        ("2013-01-03", 2, 2, 2),
+    ]
+    assert [facts.get("lag_seconds") for _, _, facts in found] == [None, 60.0, 60.0]
+    assert {facts["generation"] for _, _, facts in found} == {1}
+    assert daemon.tick() == []
+
+
+def test_of_a_replay_of_the_past_the_lag_is_measured_by_its_clock(daemon: Daemon) -> None:
+    follow(daemon.store, EVENTS)
+    daemon.tick()
+    long_after: dict[str, Any] = {"info": {"timestamp": 1_790_000_000_000}}
+    commit(daemon.store, EVENTS, {D3: 1}, maxima={"timestamp": "2013-01-03T23:59:30.000Z"}, **long_after)
+
+    ((_, _, facts),) = daemon.tick_in_full()
+
+    assert facts["lag_seconds"] == 30.0
+
+
+def test_a_table_without_event_time_takes_the_newest_event_from_the_status_of_that_micro_batch(daemon: Daemon) -> None:
+    follow(daemon.store, FLIGHTS)
+    daemon.tick()
+    folder = daemon.settings.home / "streams"
+    folder.mkdir()
+    said = {"table": FLIGHTS.full_name, "generation": 1, "batch_id": 2, "newest_event_at": "2013-01-01T00:03:00.000Z"}
+    (folder / "silver.flights.json").write_text(json.dumps(said))
+    commit(daemon.store, FLIGHTS, {D2: 1})
+    commit(daemon.store, FLIGHTS, {D2: 1})
+
+    assert [facts.get("lag_seconds") for _, _, facts in daemon.tick_in_full()] == [None, 120.0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"rows": {D2: 5}, "streamed": False},
+        {"rows": {D2: 5}, "data_change": False, "info": {"operation": "OPTIMIZE"}},
+        {"rows": {}, "info": {"operation": "VACUUM END"}},
+        {"rows": {}},
+    ],
+    ids=["a batch run", "OPTIMIZE", "VACUUM", "a micro-batch without news"],
+)
+def test_other_commits_are_no_materializations(daemon: Daemon, other: dict[str, Any]) -> None:
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    commit(daemon.store, DEPARTURES, **other)
+    assert daemon.tick() == []
+
+    commit(daemon.store, DEPARTURES, {D3: 1})
+    assert daemon.tick() == [("departures", "2013-01-03", 2)]
+
+
+def test_a_tick_takes_a_bounded_number_of_commits_and_the_next_goes_on(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_commits, "COMMITS_AT_ONCE", 2)
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    for _ in range(5):
+        commit(daemon.store, DEPARTURES, {D2: 1})
+
+    versions = [[version for _, _, version in daemon.tick()] for _ in range(4)]
+
+    assert versions == [[1, 2], [3, 4], [5], []]
+
+
+def test_a_tick_that_is_killed_before_its_cursor_is_kept_reports_again(daemon: Daemon) -> None:
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    commit(daemon.store, DEPARTURES, {D2: 1})
+    before = daemon.cursor
+    first = daemon.tick()
+
+    daemon.cursor = before
+
+    assert first == daemon.tick() == [("departures", "2013-01-02", 1)]
+
+
+@pytest.mark.parametrize("cursor", [None, "", "{half", "[]", '{"silver.departures": 7}'])
+def test_without_a_cursor_that_can_be_read_the_newest_state_of_each_day_is_reported(
+    daemon: Daemon, cursor: str | None
+) -> None:
+    follow(daemon.store, DEPARTURES)
+    commit(daemon.store, DEPARTURES, {D2: 5})
+    commit(daemon.store, DEPARTURES, {D2: 1, D3: 2})
+    commit(daemon.store, DEPARTURES, {D1: 9}, streamed=False)
+
+    daemon.cursor = cursor
+    found = daemon.tick_in_full()
+
+    assert [(day, facts["version"], facts["dagster/partition_row_count"]) for _, day, facts in found] == [
+        ("2013-01-02", 2, 6),
+        ("2013-01-03", 2, 2),
+    ]
+    assert daemon.tick() == []
+
+
+def test_a_table_that_was_made_anew_is_compared_in_full(daemon: Daemon) -> None:
+    follow(daemon.store, DEPARTURES)
+    for _ in range(3):
+        commit(daemon.store, DEPARTURES, {D2: 1})
+    daemon.tick()
+
+    shutil.rmtree(daemon.store.path(DEPARTURES))
+    assert daemon.tick() == [], "nothing is there"
+    daemon.store.create(DEPARTURES)
+    for _ in range(4):  # as many commits as before, and one more
+        commit(daemon.store, DEPARTURES, {D3: 7})
+
+    assert daemon.tick() == [("departures", "2013-01-03", 4)]
+    assert daemon.tick() == []
+
+
+def test_where_the_log_was_cleaned_every_open_day_is_reported_and_no_other(daemon: Daemon) -> None:
+    follow(daemon.store, DEPARTURES)
+    commit(daemon.store, DEPARTURES, {D1: 1})
+    daemon.tick()
+    commit(daemon.store, DEPARTURES, {D2: 2})
+    commit(daemon.store, DEPARTURES, {D3: 3})
+    forget(daemon.store, DEPARTURES, below=3)
+
+    # Who wrote the first day, which is sealed, nobody can say; the second is the streams'.
+    assert daemon.tick() == [("departures", "2013-01-02", 3), ("departures", "2013-01-03", 3)]
+    assert daemon.tick() == []
+
+
+def test_full_comparisons_take_turns(daemon: Daemon) -> None:
+    follow(daemon.store, EVENTS, DEPARTURES)
+    commit(daemon.store, EVENTS, {D2: 1})
+    commit(daemon.store, DEPARTURES, {D2: 1})
+
+    assert [daemon.tick() for _ in range(3)] == [
+        [("departure_events", "2013-01-02", 1)],
+        [("departures", "2013-01-02", 1)],
+        [],
+    ]
+
+
+def test_days_that_the_calendar_does_not_have_are_left_out(daemon: Daemon) -> None:
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    commit(daemon.store, DEPARTURES, {date(2099, 1, 1): 1, D3: 1})
+
+    assert daemon.tick() == [("departures", "2013-01-03", 1)]
+
+
+def test_it_is_on_by_itself(settings: Settings) -> None:
+    assert build_stream_commits(settings, FOLLOWED).default_status == dg.DefaultSensorStatus.RUNNING
+
+
+@pytest.mark.spark
+def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: SparkSession) -> None:
+    lake = Lake(daemon.settings.home, lambda: spark)
+    said = Messages()
+    days = [at(day, 12) for day in (1, 2, 2, 3)]
+    lake.land(
+        [said.departure(noon.date(), 10 + n, scheduled=noon, left=noon, sent=noon) for n, noon in enumerate(days)], "a"
+    )
+    lake.follow()
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    while news := daemon.tick_in_full():
+        found += news
+
+    shown = {(name, day): facts for name, day, facts in found}
+    assert shown.keys() >= {("departures", str(noon.date())) for noon in days}
+    assert {day: shown["departures", day]["dagster/partition_row_count"] for _, day in shown if _ == "departures"} == {
+        "2013-01-01": 1,
+        "2013-01-02": 2,
+        "2013-01-03": 1,
+    }
+    assert all(
+        facts["lag_seconds"] == 12 * 3600 for name, _, facts in found if name in ("departures", "departure_events")
+    )
+    assert len(found) == len(shown), "each day once"
+
+    lake.land([said.departure(D3, 99, scheduled=at(3, 13), left=at(3, 13), sent=at(3, 13))], "b")
+    lake.follow()
+    news = daemon.tick_in_full()
+    assert [(day, facts["rows_written"]) for name, day, facts in news if name == "departures"] == [("2013-01-03", 1)]
