@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -174,6 +174,19 @@ class Landing:
         """Unknown: files do not say how many lines they hold."""
         del feed, progress
         return None
+
+    def waiting_since(self, feed: Feed, first_day: date, after: datetime | None) -> datetime | None:
+        """When the first file that holds anything landed after a moment (None: ever); None where none did.
+
+        Args:
+            feed: whose files.
+            first_day: only landing days from here on.
+            after: aware.
+        """
+        days = [_landing_day(folder) for folder in (self.root / feed.name).glob("landed_on=*")]
+        stats = [path.stat() for day in days if day and day >= first_day for path in self._files(feed, day)]
+        landed = [datetime.fromtimestamp(stat.st_mtime, UTC) for stat in stats if stat.st_size]
+        return min((at for at in landed if after is None or at > after), default=None)
 
     def folder(self, feed: Feed, day: date) -> Path:
         """The folder of one landing day."""

@@ -36,6 +36,7 @@ __all__ = [
     "seal_pending",
     "sealable_before",
     "stream_reads",
+    "topics_of",
     "with_streamed_upstream",
 ]
 
@@ -258,19 +259,20 @@ def sealable_before(
 
 
 def _with_idleness(table: Table, newest: datetime | None, now: datetime | None, at_end: set[str]) -> datetime | None:
-    feeds = list(_feeds_of(table))
+    feeds = [feed for _, feed in topics_of(table)]
     limits = [feed.idle_after for feed in feeds if feed.idle_after is not None and feed.name in at_end]
     if now is None or newest is None or len(limits) < len(feeds) or not limits:
         return newest
     return max(newest, now.astimezone(UTC) - max(limits))
 
 
-def _feeds_of(table: Table) -> Iterable[TopicFeed]:
+def topics_of(table: Table) -> Iterable[tuple[Table, TopicFeed]]:
+    """The topics that lead to a table, each with the bronze table that reads it."""
     for read in stream_reads(table):
         if isinstance(read.source, TopicFeed):
-            yield read.source
+            yield table, read.source
         elif isinstance(read.source, Table):
-            yield from _feeds_of(read.source)
+            yield from topics_of(read.source)
 
 
 def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) -> Frontier | None:

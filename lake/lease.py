@@ -10,6 +10,8 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -17,12 +19,27 @@ from filelock import FileLock, Timeout
 
 from lake.errors import AlreadyFollowed
 
-__all__ = ["is_followed", "lease", "record_jvm"]
+__all__ = ["Driver", "is_followed", "lease", "read_driver", "record_jvm"]
 
 _LOCK, _DRIVER = "lake.streams.lock", "lake.streams.json"
 _JVM_ENDS_WITHIN_SECONDS = 30.0
 
 Process = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that runs the streams, or that was killed while it did.
+
+    Attributes:
+        pid: its number.
+        since: when it took the lease, or had its session; UTC.
+        is_alive: whether it is still there. Its record outlives it only if it was killed.
+    """
+
+    pid: int
+    since: datetime
+    is_alive: bool
 
 
 @contextmanager
@@ -40,7 +57,7 @@ def lease(locks: Path) -> Iterator[None]:
         raise AlreadyFollowed(_holder(locks)) from error
     try:
         _wait_for_jvm(locks)
-        _record(locks, {"pid": os.getpid()})
+        _record(locks, _this_process())
         try:
             yield
         finally:
@@ -55,7 +72,7 @@ def record_jvm(locks: Path, start: Callable[[], None]) -> None:
     start()
     children = psutil.Process().children(recursive=True)
     jvms = [{"pid": child.pid, "started": child.create_time()} for child in children if "java" in child.name()]
-    _record(locks, {"pid": os.getpid(), "jvms": jvms})
+    _record(locks, {**_this_process(), "jvms": jvms})
 
 
 def is_followed(locks: Path) -> bool:
@@ -67,6 +84,22 @@ def is_followed(locks: Path) -> bool:
         return True
     except FileNotFoundError:
         return False
+
+
+def read_driver(locks: Path) -> Driver | None:
+    """Who runs the streams, without asking for the lease; None where the last one ended in order, or none ever ran."""
+    found = _read(locks)
+    try:
+        pid, started = int(str(found["pid"])), float(str(found["started"]))
+        since = datetime.fromtimestamp((locks / _DRIVER).stat().st_mtime, UTC)
+    except (OSError, KeyError, ValueError):
+        return None
+    process = _process({"pid": pid, "started": started})
+    return Driver(pid, since, process is not None and process.status() != psutil.STATUS_ZOMBIE)
+
+
+def _this_process() -> dict[str, object]:
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
 
 
 def _record(locks: Path, facts: Mapping[str, object]) -> None:

@@ -110,6 +110,7 @@ class StreamStatus:
         lag_messages: messages of its topic not read yet; None where the source cannot say.
         lag_seconds: from the newest event that it has read to the moment of reading.
         last_batch_at: when the newest micro-batch with rows ended.
+        busy_since: when the micro-batch under way was first seen; None between two.
         seen_at: when this file was written; the process writes it every few seconds even when nothing arrives.
         last_error: why it failed.
     """
@@ -131,12 +132,14 @@ class StreamStatus:
     lag_messages: int | None = None
     lag_seconds: float | None = None
     last_batch_at: str | None = None
+    busy_since: str | None = None
     seen_at: str | None = None
     last_error: str | None = None
 
     def add(self, receipt: MicroBatch) -> None:
         """Count a finished micro-batch."""
         counts = receipt.counts
+        self.busy_since = None
         self.batch_id = receipt.batch_id
         self.batches += 1
         self.rows_in += counts.rows_in
@@ -146,6 +149,13 @@ class StreamStatus:
         if counts.rows_in:
             self.rows_per_second = round(counts.rows_in / max(receipt.seconds, 0.001), 1)
             self.last_batch_at = receipt.recorded_at.isoformat()
+
+    def note_busy(self, *, is_busy: bool) -> None:
+        """Remember since when a micro-batch is under way."""
+        if not is_busy:
+            self.busy_since = None
+        elif self.busy_since is None:
+            self.busy_since = datetime.now(UTC).isoformat()
 
 
 def write_status(folder: Path, status: StreamStatus) -> None:

@@ -232,6 +232,7 @@ class _Driver:
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
+            self._note_progress()
             yield
         finally:
             self._stop()
@@ -257,7 +258,7 @@ class _Driver:
         while not self.asked_to_stop.wait(_POLL_SECONDS):
             for stream in self.streams:
                 stream.check()
-                self._note_progress(stream)
+            self._note_progress()
             batches, polls = sum(stream.status.batches for stream in self.streams), polls + 1
             if batches != sealed_after or polls % _SEAL_EVERY_POLLS == 0:
                 self._note_delivered()
@@ -320,7 +321,7 @@ class _Driver:
                 is_over = query.awaitTermination(_AWAIT_SECONDS)
             except StreamingQueryException as error:
                 raise stream.broken(error) from error
-            self._note_progress(stream)
+            self._note_progress()
             if is_over:
                 return
 
@@ -363,10 +364,17 @@ class _Driver:
         if self.on_receipt is not None:
             self.on_receipt(receipt)
 
-    def _note_progress(self, stream: _Stream) -> None:
-        progress: Any = stream.query.lastProgress if stream.query is not None else None
-        if not progress:
-            return
+    def _note_progress(self) -> None:
+        """Write every status: a stream that waits for its turn, or has no news, is alive."""
+        for stream in self.streams:
+            query = stream.query
+            progress = query.lastProgress if query is not None else None
+            if progress:
+                self._read_progress(stream, progress)
+            stream.status.note_busy(is_busy=query is not None and query.status["isTriggerActive"])
+            self._write_status(stream)
+
+    def _read_progress(self, stream: _Stream, progress: Any) -> None:
         event_time = progress["eventTime"] or {}
         stream.status.watermark = event_time.get("watermark", stream.status.watermark)
         newest = event_time.get("max")
@@ -376,7 +384,6 @@ class _Driver:
         for read, part in zip(stream_reads(stream.plan.table), progress["sources"], strict=False):
             if isinstance(read.source, TopicFeed):
                 stream.status.lag_messages = self.source.lag(read.source, part)
-        self._write_status(stream)
 
     def _stop(self) -> None:
         self.stopping.set()

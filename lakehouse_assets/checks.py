@@ -4,6 +4,7 @@
     contract    few rows broke the contract            by the ledger, reasons from the quarantine
     row_count   nothing was lost, nothing came twice   by the ledger and the log of the table read
     fresh       the newest day that is due is there    by the ledger and the environment's clock
+    streaming   the stream that owns open days moves   by its status, what has landed and both clocks
 
 A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another
 day's failure green. Only a scan of a table too large to read whole keeps to the days of the run.
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Literal
 
@@ -24,12 +25,14 @@ from deltalake import DeltaTable, QueryBuilder
 from lake.commits import Log
 from lake.days import Days
 from lake.freshness import judge_freshness
+from lake.frontier import is_followable
 from lake.ledger import Entry, Ledger
+from lake.stalled import StreamWatch
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from resources.settings import Settings
 
-__all__ = ["CHECKS", "Inspection", "Verdict"]
+__all__ = ["CHECKS", "Inspection", "Verdict", "checks_of", "judge_streaming"]
 
 Day = date | None
 Severity = Literal["WARN", "ERROR"]
@@ -42,8 +45,18 @@ CHECKS: Mapping[str, str] = {
 }
 """The checks of every table, with what they promise."""
 
+STREAM_CHECKS: Mapping[str, str] = {
+    "streaming": "The stream that owns days of the table, if any, is alive, and nothing waits for it for too long.",
+}
+"""The checks of tables that can be followed."""
+
 WARN_SHARE, ERROR_SHARE = 0.01, 0.10
 SCAN_WHOLE_UP_TO_ROWS = 1_000_000
+
+
+def checks_of(table: Table) -> dict[str, str]:
+    """The checks of a table, with what they promise."""
+    return {**CHECKS, **(STREAM_CHECKS if is_followable(table) else {})}
 
 
 @dataclass(frozen=True)
@@ -84,12 +97,13 @@ class Inspection:
     ledger: Mapping[Day, Entry] | None = None
 
     def judge(self, check: str) -> Verdict:
-        """The verdict of one of `CHECKS`."""
+        """The verdict of one of the table's checks."""
         verdicts = {
             "key_unique": self.key_unique,
             "contract": self.contract,
             "row_count": self.row_count,
             "fresh": self.fresh,
+            "streaming": self.streaming,
         }
         return verdicts[check]()
 
@@ -190,6 +204,24 @@ class Inspection:
             if newest is not None and (entry is None or newest > _seen(entry, read.source)):
                 reasons.append(f"late: {read.name} changed in version {newest}, which was not read")
         return reasons
+
+    def streaming(self) -> Verdict:
+        """Whether the stream that owns its open days moves."""
+        watch = StreamWatch(self.store, self.settings.home, from_files=self.settings.feed == "files")
+        return judge_streaming(self.table, watch, self.settings)
+
+
+def judge_streaming(table: Table, watch: StreamWatch, settings: Settings) -> Verdict:
+    """The verdict of the check `streaming`; without a stream that owns days of the table it passes."""
+    first_open = watch.frontier.first_open_day(table) if watch.frontier else None
+    if first_open is None:
+        return Verdict("no stream owns a day of it")
+    stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
+    status = watch.statuses.get(table.full_name)
+    facts = {"open_from": str(first_open), "said_last": (status and status.seen_at) or "nothing"}
+    if stall is None:
+        return Verdict("its stream moves, or has read all there was", facts=facts)
+    return Verdict(str(stall), {first_open: str(stall)}, facts=facts)
 
 
 def _by_day(item: tuple[Day, object]) -> str:

@@ -16,6 +16,8 @@ from sensors.alerts import build_failure_alerts
 from sensors.daily import build_daily_schedule
 from sensors.freshness import build_freshness_alerts
 from sensors.reconcile import build_reconcile
+from sensors.stalled_streams import build_stalled_streams
+from sensors.stream_commits import build_stream_commits
 
 __all__ = ["build_definitions", "defs"]
 
@@ -32,6 +34,8 @@ def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definit
             build_failure_alerts(settings),
             build_freshness_alerts(settings, chosen),
             build_reconcile(settings, chosen),
+            build_stalled_streams(settings, chosen),
+            build_stream_commits(settings, chosen),
         ],
         resources={"lakehouse": LakehouseResource.from_settings(settings)},
         # One process, so one JVM for all tables of a run; Spark itself uses all cores.

@@ -19,7 +19,7 @@ from lake.errors import ContractBroken, LakeError
 from lake.feed import Feed
 from lake.plan import Step
 from lake.table import Table
-from lakehouse_assets.checks import CHECKS, Inspection, Verdict
+from lakehouse_assets.checks import Inspection, Verdict, checks_of
 from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
@@ -216,13 +216,13 @@ def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
 def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     """The checks of a table, one step for all of them; each can be run by itself."""
     key = asset_key(table)
-    specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in CHECKS.items()]
+    specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in checks_of(table).items()]
 
     # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
     @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
     def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
-        for name in CHECKS:
+        for name in checks_of(table):
             if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:
                 yield build_check_result(key, name, inspection.judge(name))
 

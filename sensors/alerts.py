@@ -14,7 +14,7 @@ next tick.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import apprise
@@ -26,7 +26,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 from lake.days import Days, parse_day
 from resources.settings import Settings
 
-__all__ = ["Notifier", "build_failure_alerts"]
+__all__ = ["Notifier", "build_failure_alerts", "tell_changes"]
 
 AT_ONCE = 200
 """Most status events that one tick looks at."""
@@ -50,6 +50,24 @@ class Notifier:
         added = [channel.add(url) for url in self.urls]
         kind = apprise.NotifyType.SUCCESS if good_news else apprise.NotifyType.FAILURE
         return all(added) and bool(channel.notify(title=title, body=body, notify_type=kind))
+
+
+def tell_changes(notifier: Notifier, known: set[str], found: Mapping[str, str], *, became: str, ended: str) -> bool:
+    """Say which tables something began or ceased to be true of; False if that could not be delivered.
+
+    Args:
+        notifier: where to.
+        known: the tables (`layer.name`) that it was true of before.
+        found: those that it is true of now, each with a line about it.
+        became: what is said of the new ones, after their number.
+        ended: likewise of those that it is no longer true of.
+    """
+    new = [f"  {found[name]}" for name in sorted(found.keys() - known)]
+    over = [f"  {name}" for name in sorted(known - found.keys())]
+    told = not new or notifier.send(f"Lakehouse: {len(new)} {became}", "\n".join(new))
+    if told and over:
+        told = notifier.send(f"Lakehouse: {len(over)} {ended}", "\n".join(over), good_news=True)
+    return told
 
 
 @dataclass

@@ -11,7 +11,7 @@ since. A message that could not be delivered is tried again with the next tick.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import dagster as dg
 
@@ -21,7 +21,7 @@ from lakehouse_assets.checks import Inspection, Verdict
 from lakehouse_assets.factory import build_check_evaluation
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from sensors.alerts import Notifier
+from sensors.alerts import Notifier, tell_changes
 
 __all__ = ["build_freshness_alerts"]
 
@@ -42,11 +42,15 @@ def build_freshness_alerts(settings: Settings, tables: Iterable[Table]) -> dg.Se
         if not verdicts:
             return dg.SensorResult(skip_reason="nothing was ever refreshed")
         known = set(json.loads(context.cursor or "[]"))
-        late = {table.full_name for table, verdict in verdicts.items() if not verdict.passed}
-        if not _tell(notifier, verdicts, known, late):
+        late = {
+            table.full_name: f"{table.full_name} ({table.owner}): {verdict.summary}"
+            for table, verdict in verdicts.items()
+            if not verdict.passed
+        }
+        if not tell_changes(notifier, known, late, became="tables late", ended="tables fresh again"):
             return dg.SensorResult(skip_reason="a message was not delivered; next tick")
         for table, verdict in verdicts.items():
-            if table.full_name in known ^ late:
+            if table.full_name in known ^ late.keys():
                 context.instance.report_runless_asset_event(build_check_evaluation(table, "fresh", verdict))
         return dg.SensorResult(skip_reason=f"{len(late)} tables late", cursor=json.dumps(sorted(late)))
 
@@ -61,14 +65,3 @@ def _verdicts(settings: Settings, tables: Iterable[Table], lakehouse: LakehouseR
     return {
         table: Inspection(table, store, settings, ledger=ledger.get(table.full_name, {})).fresh() for table in tables
     }
-
-
-def _tell(notifier: Notifier, verdicts: Mapping[Table, Verdict], known: set[str], late: set[str]) -> bool:
-    """Say what changed; False if that could not be delivered."""
-    summaries = {table.full_name: f"  {table.full_name} ({table.owner}): {v.summary}" for table, v in verdicts.items()}
-    now_late = [summaries[name] for name in sorted(late - known)]
-    now_fresh = [f"  {name}" for name in sorted(known - late)]
-    told = not now_late or notifier.send(f"Lakehouse: {len(now_late)} tables late", "\n".join(now_late))
-    if told and now_fresh:
-        told = notifier.send(f"Lakehouse: {len(now_fresh)} tables fresh again", "\n".join(now_fresh), good_news=True)
-    return told

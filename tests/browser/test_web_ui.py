@@ -63,9 +63,9 @@ def test_checks_and_freshness_are_visible(page: Page) -> None:
     picture(page, "table")
 
     page.goto("/assets/bronze/departure_events?view=checks")
-    for name in ("contract", "fresh", "key_unique", "row_count"):
+    for name in ("contract", "fresh", "key_unique", "row_count", "streaming"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
-    expect(page.get_by_text("Succeeded")).to_have_count(4)
+    expect(page.get_by_text("Succeeded")).to_have_count(5)
     picture(page, "checks")
 
 

@@ -163,10 +163,10 @@ def idle_after_six_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     declared: Mapping[str, TopicFeed] = {"departures": departures_feed.departures}
     assert declared["departures"].idle_after is None
 
-    def feeds(table: Table) -> list[TopicFeed]:
-        return [replace(departures_feed.departures, name=table.name, idle_after=timedelta(hours=6))]
+    def topics(table: Table) -> list[tuple[Table, TopicFeed]]:
+        return [(table, replace(departures_feed.departures, name=table.name, idle_after=timedelta(hours=6)))]
 
-    monkeypatch.setattr(lake.frontier, "_feeds_of", feeds)
+    monkeypatch.setattr(lake.frontier, "topics_of", topics)
 
 
 def test_a_feed_read_to_its_end_and_silent_for_longer_than_it_declares_does_not_keep_days_open(

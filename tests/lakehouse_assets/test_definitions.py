@@ -14,6 +14,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, Asset
 from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
+from lake.frontier import is_followable
 from lake.table import discover
 from lakehouse_assets.definitions import build_definitions, defs
 from lakehouse_assets.doctor import PROJECT
@@ -70,7 +71,9 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     tables = discover(lakehouse_assets)
 
     assert {asset_key(table) for table in tables.values()} == graph.materializable_asset_keys
-    assert len(graph.asset_check_keys) == 4 * len(tables)
+    streamed = [table for table in tables.values() if is_followable(table)]
+    assert len(streamed) == 7
+    assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed)
 
 
 def test_all_tables_share_one_calendar_so_that_they_can_run_together(graph: AssetGraph) -> None:
@@ -114,5 +117,11 @@ def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.M
     dg.Definitions.validate_loadable(loaded)
     repository = loaded.get_repository_def()
     assert [schedule.name for schedule in repository.schedule_defs] == ["daily"]
-    assert {sensor.name for sensor in repository.sensor_defs} >= {"failure_alerts", "freshness_alerts"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "failure_alerts",
+        "freshness_alerts",
+        "reconcile",
+        "stalled_streams",
+        "stream_commits",
+    }
     assert not list(tmp_path.iterdir()), "loading writes nothing"

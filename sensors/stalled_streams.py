@@ -1,0 +1,60 @@
+"""Tell people that a stream does not move, once, and once more when it does; show it on the table's page.
+
+Looks at the status file of each stream, the process that runs them, what waits in the landing folder, and the frontier;
+no Spark, and nothing where no stream ever ran. The verdict is that of the check `streaming` (`lake/stalled.py` says
+when a stream is dead, silent, stuck, behind): where it changes, the sensor also records it, so that the UI shows the
+table as failing although no run looked at it. After a release no stream is stalled.
+
+The cursor holds the tables whose streams are stalled: ["silver.flights"]. After downtime the next tick finds whatever
+has changed since. A message that could not be delivered is tried again with the next tick; the UI does not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import dagster as dg
+
+from lake.frontier import is_followable
+from lake.stalled import StreamWatch
+from lake.table import Table
+from lakehouse_assets.checks import judge_streaming
+from lakehouse_assets.factory import build_check_evaluation
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from sensors.alerts import Notifier, tell_changes
+
+__all__ = ["build_stalled_streams"]
+
+
+def build_stalled_streams(settings: Settings, tables: Iterable[Table]) -> dg.SensorDefinition:
+    """The sensor `stalled_streams`; always on, since the UI shows what it finds. Messages need LAKEHOUSE_ALERT_URLS."""
+    notifier = Notifier(settings.alert_urls)
+    watched = [table for table in tables if is_followable(table)]
+
+    @dg.sensor(
+        name="stalled_streams",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Fails the check `streaming` of a table whose stream does not move, and sends a message.",
+    )
+    def stalled_streams(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+        watch = StreamWatch(lakehouse.store(), settings.home, from_files=settings.feed == "files")
+        if watch.frontier is None:
+            return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
+        known = set(json.loads(context.cursor or "[]"))
+        verdicts = {table: judge_streaming(table, watch, settings) for table in watched}
+        stalled = {
+            table.full_name: f"{table.full_name} ({table.owner}): {verdict.summary}"
+            for table, verdict in verdicts.items()
+            if not verdict.passed
+        }
+        for table, verdict in verdicts.items():
+            if table.full_name in known ^ stalled.keys():
+                context.instance.report_runless_asset_event(build_check_evaluation(table, "streaming", verdict))
+        if not tell_changes(notifier, known, stalled, became="streams stalled", ended="streams move again"):
+            return dg.SensorResult(skip_reason="a message was not delivered; next tick", cursor=context.cursor)
+        return dg.SensorResult(skip_reason=f"{len(stalled)} streams stalled", cursor=json.dumps(sorted(stalled)))
+
+    return stalled_streams
