@@ -2,7 +2,7 @@
 
 The evidence is what is in the landing folders, the table logs and the ledger, never a memory of what was started: a day
 is missing where its inputs hold rows and the ledger has no entry, and stale where an input day was changed by a later
-version than the one it was computed from. Needs no JVM.
+version than the one it was computed from, or where its table or an input was made anew since. Needs no JVM.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ class Survey:
     store: DeltaStore
     calendar: Days
     _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
+    _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -128,6 +129,8 @@ class Survey:
 
     def _stale_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
         own = self._newest_touch(table, day, table.day)
+        if (self._version(table) or 0) < entry.version or (own is None and entry.rows_out):
+            return "the table was made anew and does not hold it"
         if own is not None and own > entry.version:
             return f"version {own} was written without a receipt"
         for read in table.reads:
@@ -139,6 +142,8 @@ class Survey:
         if isinstance(read.source, Feed):
             return self._landing_changed(read.source, day, entry)
         seen = entry.inputs.get(read.source.full_name)
+        if seen is not None and (self._version(read.source) or 0) < seen:
+            return f"{read.source.full_name} was made anew"
         days = [None] if day is None or read.source.day is None else list(read.selected(Days.of(day)))
         newer = [self._newest_touch(read.source, source_day, read.source.read_by) for source_day in days]
         newest = max((version for version in newer if version is not None), default=-1)
@@ -153,6 +158,11 @@ class Survey:
         else:
             now = landing.fingerprint(feed, day)
         return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
+
+    def _version(self, table: Table) -> int | None:
+        if table.full_name not in self._versions:
+            self._versions[table.full_name] = self.store.version(table)
+        return self._versions[table.full_name]
 
     def _newest_touch(self, table: Table, day: Day, column: str | None) -> int | None:
         if day is None or table.day is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from deltalake import DeltaTable
@@ -14,11 +15,14 @@ from rich.table import Table as Grid
 
 from lake.days import Days
 from lake.freshness import Freshness, judge_freshness
+from lake.frontier import Frontier, event_progress
 from lake.plan import Survey, TableState
-from lake.progress import read_statuses
+from lake.progress import StreamStatus
+from lake.stalled import Stall, StreamWatch
+from lake.table import Table
 from lakehouse_assets.environment import Environment
 
-__all__ = ["print_quarantine", "print_status"]
+__all__ = ["Ownership", "print_quarantine", "print_status", "read_ownership"]
 
 Day = date | None
 
@@ -42,29 +46,113 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     console.print(f"{settings.tables}, as of {now:%Y-%m-%d %H:%M} UTC")
     console.print(grid)
     for table in chosen if verbose else ():
-        _print_reasons(console, survey.states[table.full_name])
-    _print_streams(console, environment, survey)
+        _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
+    _print_days(console, chosen, survey, verbose=verbose)
+    _print_streams(console, environment, survey, verbose=verbose)
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     return healthy
 
 
-def _print_streams(console: Console, environment: Environment, survey: Survey) -> None:
+@dataclass(frozen=True)
+class Ownership:
+    """The days of one table by who owns them, as far as anything is known of them.
+
+    Attributes:
+        settled: batch has computed them from all that their inputs hold.
+        sealed: batch owns them and has not, or not since an input changed; with the reason.
+        open: streams own them, or a day that they are computed from, from this day on; None where batch owns every day.
+    """
+
+    settled: tuple[Days, ...]
+    sealed: Mapping[Day, str]
+    open: date | None
+
+
+def read_ownership(state: TableState, frontier: Frontier | None) -> Ownership:
+    """Sort the days of a table that has days."""
+    table = state.table
+    first_open = frontier.first_early_day(table) if frontier else None
+    due = {**state.missing, **state.stale}
+    followed = frontier is not None and frontier.was_followed(table)
+    never = "batch has not computed it yet" if followed else "never computed"
+    reasons: dict[Day, str] = {day: reason if day in state.entries else never for day, reason in due.items()}
+    computed = (day for day in state.entries if day and day not in due and (first_open is None or day < first_open))
+    return Ownership(tuple(Days.ranges(computed)), reasons, first_open)
+
+
+def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, verbose: bool) -> None:
+    """Which days of each table are settled, sealed and open; nothing where no stream ever ran."""
+    if survey.frontier is None:
+        return
+    grid = Grid("table", "settled", "sealed, not settled", "open", box=None, pad_edge=False)
+    why: list[str] = []
+    for table in tables:
+        if table.day is None:
+            continue
+        days = read_ownership(survey.states[table.full_name], survey.frontier)
+        opened = "-" if days.open is None else f"from {days.open} on"
+        grid.add_row(
+            table.full_name, _list(days.settled), _list(Days.ranges(day for day in days.sealed if day)), opened
+        )
+        for reason, sealed in _by_reason(days.sealed).items():
+            why.append(f"{table.full_name}: sealed {_spell(sealed)}, not settled: {reason}")
+    console.print()
+    console.print(grid)
+    for line in why if verbose else ():
+        console.print(line)
+
+
+def _list(ranges: Sequence[Days]) -> str:
+    return ", ".join(map(str, ranges)) or "-"
+
+
+def _print_streams(console: Console, environment: Environment, survey: Survey, *, verbose: bool) -> None:
     """A line per stream, and which days are open; nothing where no stream ever ran."""
-    frontier = survey.frontier
+    frontier, settings = survey.frontier, environment.settings
     if frontier is None:
         return
     owner = f"streams own days from {frontier.first_open} on" if frontier.claimed else "released: batch owns every day"
     console.print(f"\nstreams: {owner}; bronze is followed from landing day {frontier.stream_from} on")
-    grid = Grid(
-        "stream", "state", "open from", "watermark", "lag messages", "lag s", "rows/s", box=None, pad_edge=False
-    )
-    for name, stream in read_statuses(environment.settings.home / "streams").items():
-        cells = (stream.first_open, stream.watermark, stream.lag_messages, stream.lag_seconds, stream.rows_per_second)
-        grid.add_row(name, stream.state, *("-" if cell is None else str(cell) for cell in cells))
-        if stream.last_error:
-            grid.add_row("", f"[red]{escape(stream.last_error.splitlines()[0])}[/]")
+    watch = StreamWatch(environment.store, settings.home, from_files=settings.feed == "files")
+    titles = ("stream", "state", "open from", "watermark", "lag messages", "lag s", "rows/s")
+    grid = Grid(*titles, box=None, pad_edge=False)
+    notes: list[str] = []
+    for table in environment.tables.values():
+        stream = watch.statuses.get(table.full_name)
+        stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
+        if stream is not None:
+            grid.add_row(table.full_name, *_stream_cells(stream, frontier.first_open_day(table), stall))
+        if stall is not None:
+            notes.append(f"[red]{table.full_name} is stalled: {escape(str(stall))}[/]")
+        elif stream is not None and stream.last_error:
+            notes.append(f"{table.full_name}: last error: {escape(stream.last_error.splitlines()[0])}")
     console.print(grid)
+    for note in notes:
+        console.print(note)
+    for line in _why_open(environment, frontier) if verbose else ():
+        console.print(line)
+
+
+def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | None) -> list[str]:
+    watermark = None if (stream.watermark or "1970").startswith("1970") else stream.watermark
+    cells = (first_open, watermark, stream.lag_messages, stream.lag_seconds, stream.rows_per_second)
+    state = stream.state if stall is None else f"[red]{stall.kind}[/]"
+    return [state, *("-" if cell is None else str(cell) for cell in cells)]
+
+
+def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
+    """How far each table that speaks for a topic has come: a day ends when all have passed it by their lateness."""
+    for table in environment.tables.values():
+        if table.full_name in frontier.claimed and table.event_time and table.lateness is not None:
+            newest = event_progress(table, environment.store)
+            said = (
+                f"{newest:%Y-%m-%d %H:%M}, so days before {newest - table.lateness:%Y-%m-%d} are over"
+                if newest
+                else "-"
+            )
+            hours = table.lateness.total_seconds() / 3600
+            yield f"{table.full_name}: newest event {said} (lateness {hours:g} h); the slowest feed decides"
 
 
 def _newest_recorded(state: TableState) -> date | None:
@@ -90,8 +178,10 @@ def _warn(count: int) -> str:
     return f"[yellow]{count:,}[/]" if count else "0"
 
 
-def _print_reasons(console: Console, state: TableState) -> None:
-    for kind, reasons in (("missing", state.missing), ("stale", state.stale)):
+def _print_reasons(console: Console, state: TableState, *, is_followed: bool) -> None:
+    """Why days are due; where streams run, that is said of sealed days below."""
+    says_due = not (is_followed and state.table.day)
+    for kind, reasons in (("missing", state.missing), ("stale", state.stale)) if says_due else ():
         for reason, days in _by_reason(reasons).items():
             console.print(f"{state.table.full_name}: {kind} {_spell(days)}: {reason}")
     if state.older_code:

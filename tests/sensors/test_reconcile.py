@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.batch import refresh
 from lake.days import Days
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
@@ -105,6 +108,84 @@ def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(daemon: D
 
     store_of(daemon.settings).compact(by_name("measurements"), DAYS)
     assert daemon.tick() == []
+
+
+@pytest.fixture
+def quick_vacuum(spark: SparkSession) -> Iterator[None]:
+    conf = {
+        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+        "spark.databricks.delta.vacuum.logging.enabled": "true",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",  # 10,000 tasks otherwise
+    }
+    for name, value in conf.items():
+        spark.conf.set(name, value)
+    yield
+    for name in conf:
+        spark.conf.unset(name)
+
+
+@pytest.mark.usefixtures("quick_vacuum")
+def test_optimize_vacuum_and_a_repair_that_changes_nothing_start_no_run(daemon: Daemon, spark: SparkSession) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    store, quiet = store_of(daemon.settings), daemon.cursor
+    before = {table.full_name: store.version(table) for table in TABLES}
+
+    for table in TABLES:
+        spark.sql(f"OPTIMIZE delta.`{store.path(table)}`").collect()
+        spark.sql(f"VACUUM delta.`{store.path(table)}` RETAIN 0 HOURS").collect()
+        assert daemon.tick() == []
+    assert any((store.version(table) or 0) > (before[table.full_name] or 0) for table in TABLES)
+    assert daemon.cursor != quiet, "it has looked"
+
+    versions = {table.full_name: store.version(table) for table in TABLES}
+    refresh(by_name("measurements"), store, DAYS, unless_equal=True)
+    assert daemon.tick() == []
+    assert {table.full_name: store.version(table) for table in TABLES} == versions
+
+
+def test_a_table_that_was_made_anew_is_computed_again_with_what_reads_it_and_nothing_else(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    store = store_of(daemon.settings)
+    totals = store.read(by_name("daily_totals")).orderBy("measured_on").collect()
+
+    shutil.rmtree(store.path(by_name("exact_measurements")))
+    asked = [(name, days) for tables, days in daemon.until_quiet() for name in tables]
+
+    assert asked[0] == ("exact_measurements", str(DAYS))
+    assert {name for name, _ in asked} <= {"exact_measurements", "daily_totals"}
+    assert len(asked) == len(set(asked)), "each range once"
+    assert store.read(by_name("exact_measurements")).count() == 3
+    assert store.read(by_name("daily_totals")).orderBy("measured_on").collect() == totals
+    assert daemon.tick() == []
+
+
+def test_where_the_log_was_cleaned_days_are_compared_and_what_is_known_stays_quiet(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    store, readings = store_of(daemon.settings), by_name("readings")
+
+    log = Path(store.path(readings)) / "_delta_log"
+    DeltaTable(store.path(readings)).create_checkpoint()
+    newest = store.version(readings)
+    for file in log.glob("*.json"):
+        if int(file.stem) < (newest or 0):
+            file.unlink()
+    daemon.cursor = None
+    assert daemon.tick() == []
+
+    land(daemon.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    asked = {tables[0]: days for tables, days in daemon.until_quiet()}
+    assert (asked["readings"], asked["measurements"]) == ("2020-01-05", "2020-01-01")
+
+
+def test_each_contiguous_range_of_a_table_is_one_run(daemon: Daemon) -> None:
+    land(daemon.settings, {date(2020, 1, day): [f"a 2020-01-{day:02d} 1"] for day in (1, 2, 3, 5)})
+
+    first = [outline(request) for request in daemon.tick()]
+
+    assert first == [(["readings"], "2020-01-01..2020-01-03"), (["readings"], "2020-01-05")]
 
 
 def test_a_lost_cursor_compares_everything_and_asks_for_nothing(daemon: Daemon) -> None:

@@ -1,0 +1,137 @@
+"""What `lakehouse status` says of days and streams; tables, ledger and statuses written out here, no JVM."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lake.days import Days
+from lake.frontier import Frontier, FrontierTable
+from lake.ledger import Entry, Ledger
+from lake.plan import TableState
+from lake.progress import StreamStatus
+from lakehouse_assets.environment import Environment, open_environment
+from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
+from lakehouse_assets.status import Ownership, print_status, read_ownership
+from resources.settings import Settings
+from tests.streaming import FOLLOWED
+
+D1, D2, D3, D4, D5, D6 = (date(2013, 1, day) for day in range(1, 7))
+NAMES = frozenset(table.full_name for table in FOLLOWED)
+OPEN = Frontier(D1, D5, claimed=NAMES, generations=dict.fromkeys(NAMES, 1))
+
+
+def entry(day: date) -> Entry:
+    counts: dict[str, Any] = {"rows_in": 2, "rows_out": 2, "rejected": 0, "duplicates": 0}
+    return Entry(departures.full_name, day, "written", inputs={}, version=0, code_version="x", seconds=1.0, **counts)
+
+
+def state(table: Any = departures, **reasons: Any) -> TableState:
+    return TableState(table, {day: entry(day) for day in (D1, D2, D4)}, **reasons)
+
+
+def test_a_sealed_day_is_settled_once_batch_has_computed_it_from_all_that_its_inputs_hold() -> None:
+    found = read_ownership(state(missing={D3: "never computed"}, stale={D2: "bronze changed in version 9"}), OPEN)
+
+    assert found == Ownership(
+        settled=(Days.of(D1), Days.of(D4)),
+        sealed={D3: "batch has not computed it yet", D2: "bronze changed in version 9"},
+        open=D5,
+    )
+
+
+@pytest.mark.parametrize(("table", "first"), [(departures, D5), (flights, D3), (daily_carrier_performance, D3)])
+def test_a_table_is_open_as_far_back_as_the_days_that_it_is_computed_from(table: Any, first: date) -> None:
+    assert read_ownership(TableState(table, {}), OPEN).open == first
+
+
+@pytest.mark.parametrize("frontier", [None, Frontier(D1, D5, generations={departures.full_name: 1})])
+def test_without_a_claim_batch_owns_every_day(frontier: Frontier | None) -> None:
+    found = read_ownership(state(), frontier)
+
+    assert (found.open, found.settled) == (None, (Days.between(D1, D2), Days.of(D4)))
+
+
+Shown = Callable[..., list[str]]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_NOW": "2013-01-06T00:00:00Z"}
+    return open_environment(Settings.from_env(env))
+
+
+@pytest.fixture
+def shown(environment: Environment) -> Shown:
+    def run(*, verbose: bool = False) -> list[str]:
+        out = io.StringIO()
+        print_status(Console(file=out, width=240), environment, ["silver.departures"], verbose=verbose)
+        return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+    return run
+
+
+def say(environment: Environment, name: str, **said: Any) -> None:
+    folder = environment.settings.home / "streams"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(asdict(StreamStatus(name, **said))))
+
+
+def test_a_lake_without_streams_says_nothing_about_them(shown: Shown) -> None:
+    assert not [line for line in shown(verbose=True)[1:] if "stream" in line or "sealed" in line]
+
+
+def test_streams_are_shown_with_lag_watermark_speed_and_their_last_error(
+    environment: Environment, shown: Shown
+) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    say(
+        environment, "silver.departures", state="stopped", seen_at=datetime.now(UTC).isoformat(), lag_messages=12,
+        lag_seconds=3.5, rows_per_second=80.0, watermark="2013-01-05T21:00:00.000Z",
+    )  # fmt: skip
+    say(environment, "silver.flights", state="failed", last_error="StreamBroken: a file is gone\nat org.apache")
+
+    lines = shown()
+
+    assert "silver.departures stopped 2013-01-05 2013-01-05T21:00:00.000Z 12 3.5 80.0" in lines
+    assert "silver.flights failed 2013-01-03 - - - 0.0" in lines
+    assert "silver.flights is stalled: failed: StreamBroken: a file is gone" in lines
+    assert "silver.departures - - from 2013-01-05 on" in lines
+
+
+def test_a_stream_whose_process_has_gone_is_not_shown_as_running(environment: Environment, shown: Shown) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    long_ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    say(environment, "silver.departures", pid=7, seen_at=long_ago)
+
+    lines = shown()
+
+    assert "silver.departures dead 2013-01-05 - - - 0.0" in lines
+    assert "silver.departures is stalled: dead: its process 7 has gone without ending it" in lines
+
+
+def test_verbose_says_why_a_sealed_day_is_not_settled_and_when_an_open_one_ends(
+    environment: Environment, shown: Shown
+) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    Ledger(environment.store).record([entry(day) for day in (D1, D2, D4)])
+
+    lines = shown(verbose=True)
+
+    # The ledger speaks of days that the table, which does not exist, cannot hold.
+    (why,) = (line for line in lines if "not settled:" in line)
+    assert why == (
+        "silver.departures: sealed 2013-01-01..2013-01-02, 2013-01-04, not settled: "
+        "the table was made anew and does not hold it"
+    )
+    assert "silver.departures: newest event - (lateness 3 h); the slowest feed decides" in lines
