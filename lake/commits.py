@@ -22,9 +22,11 @@ from pyarrow.fs import PyFileSystem
 from lake.days import parse_day
 from lake.errors import BadDay
 
-__all__ = ["Commit", "Log"]
+__all__ = ["Commit", "Log", "Place"]
 
 Partition = tuple[tuple[str, str | None], ...]
+Place = tuple[int, str]
+"""A version and the hash of its commit file: another one where the table was made anew."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,21 @@ def _days(texts: Iterable[str | None]) -> set[date]:
 
 
 @dataclass(frozen=True)
+class _Touches:
+    """What this process has read of a log, up to a version whose commit file has a hash."""
+
+    version: int
+    hash: str
+    touched: Mapping[date, int]
+
+
+_TOUCHES: dict[tuple[str, str], _Touches] = {}
+"""By location and day column."""
+_PLACES: dict[str, Place] = {}
+"""By location."""
+
+
+@dataclass(frozen=True)
 class Log:
     """The log of one table.
 
@@ -151,17 +168,55 @@ class Log:
         """For each day, the newest version that changed its rows, as far back as the log reaches.
 
         Days whose commits were cleaned up, but which hold rows, get the newest version that was cleaned up: they cannot
-        have changed later.
+        have changed later. A process reads each commit once: it remembers what it has read, and the hash of the newest
+        commit's file, by which it notices a table that was made anew.
         """
-        last = self.version()
+        known = _TOUCHES.get((self.location, column))
+        if known is not None and self.fingerprint(known.version) == known.hash:
+            version, touched = known.version, dict(known.touched)
+            while (commit := self.commit(version + 1)) is not None:
+                version += 1
+                touched |= dict.fromkeys(commit.days(column), version)
+        else:
+            newest = self.version()
+            version, touched = (-1 if newest is None else newest), self._read_touches(column, newest)
+        found = self.fingerprint(version)
+        if found is not None:
+            _TOUCHES[self.location, column] = _Touches(version, found, touched)
+        return dict(touched)
+
+    def _read_touches(self, column: str, newest: int | None) -> dict[date, int]:
         touched: dict[date, int] = {}
-        for number in range(-1 if last is None else last, -1, -1):
+        for number in range(-1 if newest is None else newest, -1, -1):
             commit = self.commit(number)
             if commit is None:
                 return dict.fromkeys(self.days(column), number) | touched
             for day in commit.days(column):
                 touched.setdefault(day, number)
         return touched
+
+    def tip(self) -> int | None:
+        """As `version`, from where this process has seen the log last: looks at two files instead of opening it all."""
+        place = self.place(_PLACES.get(self.location))
+        if place is not None:
+            _PLACES[self.location] = place
+        return None if place is None else place[0]
+
+    def place(self, before: Place | None) -> Place | None:
+        """The newest version and the hash of its commit file; None where there is no table.
+
+        Args:
+            before: what this returned before, if known: from there it takes a look at a few files, and otherwise the
+                whole log has to be opened.
+        """
+        if before is None or self.fingerprint(before[0]) != before[1]:
+            version = self.version()
+        else:
+            version = before[0]
+            while self.fingerprint(version + 1) is not None:
+                version += 1
+        found = None if version is None else self.fingerprint(version)
+        return None if version is None or found is None else (version, found)
 
     def newest_change(self) -> int | None:
         """The newest version that changed any row; None where there is none, or no table."""

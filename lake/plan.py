@@ -77,6 +77,7 @@ class Survey:
     calendar: Days
     _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
+    _marks: dict[str, dict[date, str | None]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -124,7 +125,7 @@ class Survey:
 
     def _source_days(self, read: Read) -> set[date]:
         if isinstance(read.source, Feed):
-            return set(self.store.landing.days(read.source))
+            return set(self._landed(read.source))
         return set(self._touched(read.source, read.source.read_by)) if read.source.day else set()
 
     def _stale_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
@@ -152,16 +153,20 @@ class Survey:
         )
 
     def _landing_changed(self, feed: Feed, day: Day, entry: Entry) -> str | None:
-        landing = self.store.landing
-        if day is None:
-            now: object = {str(d): landing.fingerprint(feed, d) for d in landing.days(feed)}
-        else:
-            now = landing.fingerprint(feed, day)
+        landed = self._landed(feed)
+        now: object = {str(d): mark for d, mark in landed.items()} if day is None else landed.get(day)
         return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
+
+    def _landed(self, feed: Feed) -> dict[date, str | None]:
+        """What has landed in a feed, by landing day."""
+        if feed.name not in self._marks:
+            landing = self.store.landing
+            self._marks[feed.name] = {day: landing.fingerprint(feed, day) for day in landing.days(feed)}
+        return self._marks[feed.name]
 
     def _version(self, table: Table) -> int | None:
         if table.full_name not in self._versions:
-            self._versions[table.full_name] = self.store.version(table)
+            self._versions[table.full_name] = self.store.table_log(table).tip()
         return self._versions[table.full_name]
 
     def _newest_touch(self, table: Table, day: Day, column: str | None) -> int | None:

@@ -8,8 +8,9 @@ and refreshes that change nothing leave no evidence and start nothing.
 A run that failed is asked for again, after 1, 2, 4, ... minutes (at most an hour), and after five failures only when
 its cause has changed. Asked twice for the same cause, Dagster launches it once.
 
-The cursor is a hash of everything that a tick looks at, {"seen": "5f3a..."}, set where there was nothing to do; without
-it, or after downtime, the next tick simply compares everything.
+The cursor says how everything looked when there was nothing to do: the newest version of each table, with the hash of
+its commit file, and a hash of the landing folders: {"tables": {"silver.flights": [41, "5f3a"]}, "landed": "09cd"}.
+Without it, or after downtime, the next tick simply compares everything.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from lake.commits import Place
 from lake.feed import Feed
-from lake.frontier import FrontierTable
-from lake.ledger import Entry, Ledger
+from lake.ledger import Entry
 from lake.plan import Step, Survey, steps_to_date
 from lake.store import DeltaStore
 from lake.table import Table
@@ -43,6 +44,7 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+_OWN_TABLES = ("lake.ledger", "lake.frontier")
 _MOST_ATTEMPTS = 5
 _LONGEST_PAUSE_SECONDS = 3600.0
 
@@ -59,7 +61,7 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
     )
     def reconcile(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
         store = lakehouse.store()
-        seen = _looked_at(tables, store)
+        seen = _looked_at(tables, store, context.cursor)
         if context.cursor == seen:
             return dg.SensorResult(skip_reason="nothing has changed", cursor=seen)
         if _is_under_way(context.instance):
@@ -77,15 +79,25 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
     return reconcile
 
 
-def _looked_at(tables: Sequence[Table], store: DeltaStore) -> str:
+def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
     """A cursor that is another one whenever a table, a landing day, the ledger or the frontier is."""
-    state: list[object] = [(table.full_name, store.version(table)) for table in tables]
+    before = _places(cursor)
+    logs = {table.full_name: store.table_log(table) for table in tables}
+    logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
+    places = {name: log.place(before.get(name)) for name, log in logs.items()}
+    landed: list[object] = []
     feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
     for feed in sorted(feeds, key=lambda feed: feed.name):
         days = sorted((store.landing.root / feed.name).glob("landed_on=*"))
-        state.append((feed.name, [(folder.name, folder.stat().st_mtime_ns) for folder in days]))
-    state += [Ledger(store).version(), FrontierTable(store).state()]
-    return json.dumps({"seen": _digest(repr(state))})
+        landed.append((feed.name, [(folder.name, folder.stat().st_mtime_ns) for folder in days]))
+    return json.dumps({"tables": places, "landed": _digest(repr(landed))})
+
+
+def _places(cursor: str | None) -> dict[str, Place]:
+    try:
+        return {name: (place[0], place[1]) for name, place in json.loads(cursor or "{}")["tables"].items() if place}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return {}
 
 
 def _digest(text: str) -> str:

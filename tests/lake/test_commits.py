@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+import shutil
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.commits import Commit, Log
@@ -109,8 +112,6 @@ def test_where_the_log_was_cleaned_a_day_counts_as_changed_by_the_newest_cleaned
 
 def checkpoint(spark: SparkSession, store: DeltaStore) -> None:
     """Write a checkpoint of the newest version, as Delta does by itself every few commits."""
-    from deltalake import DeltaTable
-
     DeltaTable(store.path(marks)).create_checkpoint()
 
 
@@ -166,3 +167,49 @@ def test_metadata_that_somebody_else_wrote_are_no_metadata(tmp_path: Path, text:
 
     assert commit is not None
     assert (commit.metadata, commit.operation, commit.timestamp_ms) == ({}, "WRITE", 5)
+
+
+def commit_by_hand(folder: Path, version: int, *days: date, about: str = "") -> None:
+    (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+    facts = {"size": 1, "modificationTime": 5, "dataChange": True}
+    adds = [{"add": {**facts, "path": f"{about}{version}-{day}", "partitionValues": {"day": str(day)}}} for day in days]
+    text = "".join(json.dumps(action) + "\n" for action in [{"commitInfo": {"timestamp": 5}}, *adds])
+    (folder / "_delta_log" / f"{version:020d}.json").write_text(text)
+
+
+def test_a_second_look_finds_what_was_committed_since_and_a_table_made_anew(tmp_path: Path) -> None:
+    log, schema = Log(str(tmp_path)), pa.schema([pa.field("day", pa.date32())])
+    assert (log.tip(), log.place(None)) == (None, None)
+    DeltaTable.create(str(tmp_path), schema=schema, partition_by=["day"])
+    commit_by_hand(tmp_path, 1, D1, D2)
+    assert (log.tip(), log.newest_touch("day")) == (1, {D1: 1, D2: 1})
+    place = log.place(None)
+    assert place is not None
+    assert log.place(place) == place
+
+    commit_by_hand(tmp_path, 2, D2)
+    commit_by_hand(tmp_path, 3, D3)
+    assert (log.tip(), log.newest_touch("day")) == (3, {D1: 1, D2: 2, D3: 3})
+    after = log.place(place)
+    assert after is not None
+    assert after[0] == 3
+
+    shutil.rmtree(tmp_path / "_delta_log")
+    DeltaTable.create(str(tmp_path), schema=schema, partition_by=["day"])
+    for version in (1, 2, 3, 4):
+        commit_by_hand(tmp_path, version, D3, about="another table")
+    assert (log.tip(), log.newest_touch("day")) == (4, {D3: 4})
+    assert log.place(after) == (4, log.fingerprint(4))
+
+
+def test_the_newest_moment_of_a_commit_comes_from_the_statistics_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "_delta_log").mkdir()
+    latest = [{"at": "2013-01-01T10:00:00.000Z", "n": 7}, {"at": "2013-01-01T11:30:00.000Z", "name": "x"}, {}]
+    adds = [{"add": {"partitionValues": {}, "stats": json.dumps({"maxValues": values})}} for values in latest]
+    (tmp_path / "_delta_log" / f"{0:020d}.json").write_text("".join(json.dumps(add) + "\n" for add in adds))
+
+    commit = Log(str(tmp_path)).commit(0)
+
+    assert commit is not None
+    assert commit.newest("at") == datetime(2013, 1, 1, 11, 30, tzinfo=UTC)
+    assert [commit.newest(name) for name in ("n", "name", "nothing")] == [None, None, None]
