@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,13 @@ from lake.micro_batch import MicroBatchWriter
 from lake.progress import MicroBatch, micro_batches, read_statuses
 from lake.stream import follow, release
 from lake.table import Table
+from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
 from tests.frames import frame
 from tests.streaming import FOLLOWED, Lake, Message, Messages, at
 
@@ -183,6 +186,48 @@ def test_a_followed_lake_is_sealed_refused_to_batch_late_safe_and_released(lake:
 def departed(lake: Lake, day: date) -> list[int]:
     rows = lake.store.read(departures, Days.of(day)).collect()
     return sorted(row["flight"] for row in rows)
+
+
+def test_what_the_watermark_left_out_of_an_open_day_is_back_once_the_day_is_settled(
+    tmp_path: Path, spark: SparkSession, messages: Messages
+) -> None:
+    """A flight of nine o'clock that is reported at half past eight in the evening, when the watermark is past five."""
+
+    def flown(day: int, number: int, hour: int, sent: datetime | None = None) -> list[Message]:
+        left, reached = at(day, hour, 10), at(day, hour + 2)
+        times = {"scheduled": at(day, hour), "sent": sent or reached}
+        return [
+            messages.departure(left.date(), number, left=left, **times),
+            messages.arrival(left.date(), number, reached=reached, **times),
+        ]
+
+    joined = [departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance]
+    lake = Lake(tmp_path, lambda: spark, joined)
+    lake.land(flown(1, 1, 9) + flown(1, 2, 18), "in-time.jsonl")
+    lake.follow()
+    lake.land(flown(1, 3, 9, sent=at(1, 20, 30)), "late.jsonl")
+    assert lake.follow().frontier.first_open == JAN_1
+    assert departed(lake, JAN_1) == [1, 2, 3]  # it keeps no state, so it needs no watermark
+    assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
+
+    lake.land(flown(4, 4, 12), "days-later.jsonl")
+    lake.follow()
+    assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
+    lake.settle(JAN_1)
+    assert (arrived(lake), left_at_nine(lake)) == ([1, 2, 3], 2)
+
+
+def arrived(lake: Lake) -> list[int]:
+    """Flights of 1 January that are known to have arrived."""
+    rows = lake.store.read(flights, Days.of(JAN_1)).where("has_arrived").collect()
+    return sorted(row["flight"] for row in rows)
+
+
+def left_at_nine(lake: Lake) -> int:
+    """Departures of Newark on 1 January from nine to ten o'clock."""
+    hours = lake.store.read(hourly_airport_performance, Days.of(JAN_1))
+    (row,) = hours.where("airport = 'EWR' AND hour(hour_at) = 9").collect()
+    return int(row["departures"])
 
 
 def test_a_lost_checkpoint_begins_a_new_generation_that_ends_equal(lake: Lake, messages: Messages) -> None:

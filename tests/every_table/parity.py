@@ -1,0 +1,348 @@
+"""How a lake that streams fill and batch repairs is compared with lakes that only batch computes."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+import lakehouse_assets
+from lake.batch import refresh
+from lake.days import Days
+from lake.frontier import is_followable
+from lake.generation import plan_stream
+from lake.progress import MicroBatch
+from lake.stream import follow
+from lake.table import Table, discover
+from lakehouse_assets.silver.aircraft import aircraft
+from lakehouse_assets.silver.airports import airports
+from lakehouse_assets.silver.weather import weather
+from tests.every_table.worlds import EVENT_DAYS, SEASONS, World, tally, world_of
+from tests.frames import frame
+from tests.lakes import quarantined, stored_rows
+from tests.streaming import Lake, Message, Messages, multiset
+
+__all__ = ["STREAMING", "Journey", "Outcome", "differences", "portions", "travel"]
+
+STREAMING = [table for table in discover(lakehouse_assets).values() if is_followable(table)]
+"""Every table that streams, upstream first."""
+
+Rows = Mapping[tuple[str, str], Counter[str]]
+"""The rows of a lake as multisets, by table and by `rows` or `rejects`."""
+
+TORN = ["{torn", '"a text"', '{"topic": "departures", "partition": "none"}']
+"""Lines of an archive that are no message at all."""
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What one lake goes through.
+
+    Attributes:
+        season: a key of `SEASONS`.
+        seed: of its worlds and of every choice.
+        portions: in how many portions the messages land.
+        is_live: portions land while the queries run; else queries start anew for each and go on from their checkpoints.
+        losses: after how many portions the checkpoint of some table is lost.
+        delivers_again: one portion lands a second time under another name.
+        worlds: how many.
+    """
+
+    season: str
+    seed: int
+    portions: int = 2
+    is_live: bool = False
+    losses: int = 0
+    delivers_again: bool = False
+    worlds: int = 50
+
+    @property
+    def first(self) -> date:
+        """The first day of the events."""
+        return SEASONS[self.season]
+
+    @property
+    def days(self) -> Days:
+        """Every day that a message can touch: flight dates before the first event, late landings after the last."""
+        return Days(self.first - timedelta(days=2), self.first + timedelta(days=EVENT_DAYS + 7))
+
+    def made_worlds(self) -> list[World]:
+        """The worlds, each of a seed of its own."""
+        seeds = self.choices("worlds").sample(range(2**31), self.worlds)
+        return [World(number, seed, self.first) for number, seed in enumerate(seeds)]
+
+    def choices(self, what: str) -> random.Random:
+        """The choices about one thing."""
+        return random.Random(f"{self} {what}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a journey.
+
+    Attributes:
+        journey: which.
+        seeds: of the worlds.
+        holds: what their messages were, counted.
+        starts: how often the queries began.
+        lost: tables whose checkpoint was lost.
+        batches: micro-batches with rows, by table.
+        compared: rows compared, by table and by `rows` or `rejects`.
+        early: of these, rows that differed before the sealed days were repaired.
+        modes: what was compared with batch over one range.
+        kinds: how each table's query works besides its writes, as text: whether it keeps state.
+        differences: what differed at the end, by table and seed; nothing where the law holds.
+    """
+
+    journey: Journey
+    seeds: list[int]
+    holds: Counter[str]
+    starts: int
+    lost: list[str]
+    batches: Counter[str]
+    compared: Mapping[tuple[str, str], int]
+    early: Mapping[tuple[str, str], int]
+    modes: list[str]
+    kinds: Mapping[str, str]
+    differences: list[str]
+
+
+# Going
+
+
+@dataclass
+class Traveller:
+    """A lake that streams fill, portion by portion."""
+
+    journey: Journey
+    lake: Lake
+    starts: int = 0
+    lost: list[str] = field(default_factory=list)
+    batches: Counter[str] = field(default_factory=Counter)
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, sent: Sequence[Message]) -> None:
+        """Read all messages, and then so late ones that every day of the worlds is over and sealed."""
+        parts = portions(sent, self.journey.portions, self.journey.choices("cuts"))
+        if self.journey.is_live:
+            self._run_live(parts)
+        else:
+            self._run_in_steps(parts)
+        if self.journey.delivers_again:
+            again = self.journey.choices("again").randrange(len(parts))
+            self.lake.land(parts[again], "again.jsonl")
+        self.lake.land(heartbeat(self.journey), "heartbeat.jsonl")
+        self._follow()
+
+    def _run_in_steps(self, parts: Sequence[Sequence[Message]]) -> None:
+        choices = self.journey.choices("losses")
+        for number, part in enumerate(parts):
+            self.lake.land(part, f"{number}.jsonl")
+            self._follow()
+            if number == 0:
+                self.lake.settle(self.journey.days.start)
+            if number < self.journey.losses:
+                self._lose(choices.choice([*STREAMING, None]))
+
+    def _run_live(self, parts: Sequence[Sequence[Message]]) -> None:
+        deliveries = Deliveries(self.lake, parts)
+        self._follow(until_idle=False, stop=deliveries, told=deliveries.note)
+        assert not deliveries.rest
+
+    def _follow(
+        self,
+        *,
+        until_idle: bool = True,
+        stop: threading.Event | None = None,
+        told: Callable[[MicroBatch], None] = lambda _: None,
+    ) -> None:
+        def on_receipt(receipt: MicroBatch) -> None:
+            with self.counting:
+                self.batches[receipt.table] += receipt.counts.rows_in > 0
+            told(receipt)
+
+        lake, self.starts = self.lake, self.starts + 1
+        follow(
+            lake.tables, lake.store, lake.frontier,
+            home=lake.home, since=self.journey.first, until_idle=until_idle, stop=stop, on_receipt=on_receipt,
+        )  # fmt: skip
+
+    def _lose(self, table: Table | None) -> None:
+        """Lose the checkpoint of a table, or all."""
+        checkpoints = self.lake.home / "checkpoints"
+        shutil.rmtree(checkpoints / table.layer / table.name if table else checkpoints)
+        self.lost.append(table.full_name if table else "all tables")
+
+
+class Deliveries(threading.Event):
+    """Asked again and again by the running streams whether to stop: lands a portion, and stops when there is none.
+
+    The next portion lands when some of the one before has been read, while later tables are still busy with it.
+    """
+
+    def __init__(self, lake: Lake, parts: Sequence[Sequence[Message]]) -> None:
+        super().__init__()
+        self.lake, self.rest = lake, list(parts)
+        self.is_due = False
+        self._land()
+
+    def note(self, receipt: MicroBatch) -> None:
+        """A micro-batch is over."""
+        if receipt.table.startswith("bronze.") and receipt.counts.rows_in:
+            self.is_due = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.is_due and not self.rest:
+            self.set()
+        elif self.is_due:
+            self.is_due = False
+            self._land()
+        return super().wait(timeout)
+
+    def _land(self) -> None:
+        self.lake.land(self.rest.pop(0), f"live-{len(self.rest)}.jsonl")
+
+
+def portions(sent: Sequence[Message], number: int, choices: random.Random) -> list[list[Message]]:
+    """The messages in the order in which a feed delivers them, cut at random places."""
+    ordered = sorted(sent, key=lambda message: (message["timestamp"], message["partition"], message["offset"]))
+    cuts = sorted(choices.sample(range(1, len(ordered)), number - 1))
+    return [ordered[start:end] for start, end in zip([0, *cuts], [*cuts, len(ordered)], strict=True)]
+
+
+def heartbeat(journey: Journey) -> list[Message]:
+    """Both feeds, two weeks later: whatever came before is over."""
+    made, later = Messages(), datetime.combine(journey.first + timedelta(days=20), time(12))
+    sent = later + timedelta(seconds=20)
+    return [
+        made.departure(later.date(), 9999, scheduled=later, left=later, sent=sent),
+        made.arrival(later.date(), 9999, scheduled=later, reached=later, sent=sent),
+    ]
+
+
+def travel(journey: Journey, folder: Path, spark: SparkSession, *, day_by_day: bool = False) -> Outcome:
+    """Stream the messages in portions, seal, repair; compare with batch over one range and, if asked, day by day.
+
+    Args:
+        journey: what happens.
+        folder: an empty folder for the lakes.
+        spark: any session.
+        day_by_day: compute a third lake too, one day at a time and in random order.
+    """
+    worlds = journey.made_worlds()
+    sent = [message for world in worlds for message in world.messages()]
+    lakes = {name: Lake(folder / name, lambda: spark, STREAMING) for name in ("streamed", "range", "days")}
+    for lake in lakes.values():
+        _supply(lake, folder / "reference", journey)
+        _land_torn(lake, journey.first)
+
+    traveller = Traveller(journey, lakes["streamed"])
+    traveller.run(sent)
+    whole = _computed(lakes["range"], sent, [journey.days], journey)
+    early = _rows(lakes["streamed"], journey.days.end)
+    lakes["streamed"].settle(journey.days.start)
+    found = {"stream": _rows(lakes["streamed"], journey.days.end)}
+    if day_by_day:
+        days = [Days.of(day) for day in journey.days]
+        journey.choices("days").shuffle(days)
+        found["day by day"] = _computed(lakes["days"], sent, days, journey)
+
+    seeds = [world.seed for world in worlds]
+    return Outcome(
+        journey=journey, seeds=seeds, holds=tally(worlds), starts=traveller.starts, lost=traveller.lost,
+        batches=traveller.batches, modes=list(found),
+        kinds={table.full_name: _kind(table, spark) for table in STREAMING},
+        compared={place: rows.total() for place, rows in whole.items()},
+        early={place: ((early[place] - rows) + (rows - early[place])).total() for place, rows in whole.items()},
+        differences=[line for mode, rows in found.items() for line in differences(mode, rows, whole, seeds)],
+    )  # fmt: skip
+
+
+def _kind(table: Table, spark: SparkSession) -> str:
+    plan = plan_stream(table, spark)
+    return f", state, {plan.output_mode} mode" if plan.is_stateful else ""
+
+
+def _supply(lake: Lake, reference: Path, journey: Journey) -> None:
+    """Give a lake the tables that streams read as they are: the same files for all."""
+    source = Lake(reference, lake.session)
+    if not reference.exists():
+        hours = [datetime.combine(day, time(hour)) for day in journey.days for hour in (0, 5, 8, 9, 12, 14, 23)]
+        observed = [
+            {"airport": airport, "observed_at": hour, "observed_on": hour.date(), "temperature_f": 40.0 + hour.hour}
+            for airport in ("AAA", "AAB", "AAC", "ABA") for hour in hours
+        ]  # fmt: skip
+        known = [{"tail_number": tail, "model": "737", "seats": 140} for tail in ("N12345", "N99999")]
+        listed = [
+            {"airport": airport, "name": "somewhere", "latitude": 1.0, "longitude": 2.0, "is_supplement": False}
+            for airport in ("ZAA", "ZAD", "ZBB")
+        ]
+        spark = lake.session()
+        for table, rows in ((weather, observed), (aircraft, known), (airports, listed)):
+            days = [journey.days] if table.day else None
+            source.store.replace(table, frame(spark, table, rows), days, {})
+    for table in (weather, aircraft, airports):
+        shutil.copytree(source.store.path(table), lake.store.path(table))
+
+
+def _land_torn(lake: Lake, day: date) -> None:
+    folder = lake.landing.root / "departures" / f"landed_on={day}"
+    folder.mkdir(parents=True)
+    (folder / "torn.jsonl").write_text("".join(f"{line}\n" for line in TORN))
+
+
+def _computed(lake: Lake, sent: Iterable[Message], ranges: Sequence[Days], journey: Journey) -> Rows:
+    """Compute a lake in batch: each table in all of these ranges before the next table."""
+    lake.land(sent, "all.jsonl")
+    for table in lake.tables:
+        for days in ranges:
+            refresh(table, lake.store, days)
+    return _rows(lake, journey.days.end)
+
+
+def _rows(lake: Lake, before: date) -> Rows:
+    """What a lake holds about days before one, by table."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for table in lake.tables:
+        rows, rejects = stored_rows(lake.store, table), quarantined(lake.store, table)
+        found[table.full_name, "rows"] = multiset(row for row in rows if row[table.day or ""] < before)
+        found[table.full_name, "rejects"] = multiset(row for row in rejects if row["day"] < before)
+    return found
+
+
+# Comparing
+
+
+def differences(mode: str, found: Rows, expected: Rows, seeds: Sequence[int]) -> list[str]:
+    """What two lakes hold differently: a line per table and world, with its seed and some of the rows.
+
+    Args:
+        mode: how the first came about.
+        found: the first lake.
+        expected: the second.
+        seeds: of the worlds, by number.
+    """
+    lines = []
+    for place, rows in expected.items():
+        more, less = found[place] - rows, rows - found[place]
+        for number in sorted({world_of(row) for row in more | less}, key=str):
+            world = "no world" if number is None else f"world {number} (seed {seeds[number]})"
+            shown = [
+                f"{part.total()} {place[1]} {what}: {list(part)[:_SHOWN]}"
+                for what, part in (("too many", _of(more, number)), ("missing", _of(less, number)))
+                if part
+            ]
+            lines.append(f"{mode}, {' '.join(place)}, {world}: {'; '.join(shown)}")
+    return lines
+
+
+def _of(rows: Counter[str], number: int | None) -> Counter[str]:
+    return Counter({row: count for row, count in rows.items() if world_of(row) == number})
