@@ -22,10 +22,7 @@ __all__ = ["PUBLISHED", "record"]
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "parity.md"
-REPEAT = (
-    "make test-soak        # or: .venv/bin/python -m pytest -m soak -o timeout=3600 tests/every_table/test_parity.py"
-)
-WRITE = ".venv/bin/python -m tests.every_table.parity_report"
+REPEAT = ".venv/bin/python -m pytest -m soak -o timeout=3600 tests/every_table/test_parity.py"
 
 Recorded = Mapping[str, Any]
 
