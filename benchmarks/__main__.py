@@ -19,6 +19,8 @@ from benchmarks.measure import run_measured
 from benchmarks.report import render, write_report
 from benchmarks.results import Results
 from benchmarks.rounds import SIDES, measure_sides
+from benchmarks.streams import rounds as streams
+from benchmarks.streams.results import StreamResults
 from lake.days import Days
 from lake.errors import LakeError
 
@@ -26,6 +28,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 WORK = PROJECT / ".lakehouse" / "benchmarks"
 MEASURED, TRIED_OUT = "results.json", "results-try-out.json"
+STREAMS = "streams.json"
+STREAM_RATES = (1_000, 5_000)
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 commands = typer.Typer(
@@ -108,6 +112,37 @@ def setup(work: WorkFolder = WORK) -> None:
     finally:
         shutil.rmtree(clone)
     _note(work, "setup", measured.seconds)
+
+
+@commands.command()
+def stream(
+    rate: Annotated[list[int] | None, typer.Option("--rate", min=1, help="Messages a second; may be repeated.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long messages are measured.")] = 60.0,
+    warm_up: Annotated[float, typer.Option("--warm-up", min=0, help="Seconds of messages before them.")] = 45.0,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side runs.")] = 3,
+    sides: Annotated[str, typer.Option("--sides", help="Which sides, separated by commas.")] = ",".join(streams.SIDES),
+    more: Annotated[bool, typer.Option("--more", help="Add these runs to those that were measured before.")] = False,
+    work: WorkFolder = WORK,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what the sides wrote.")] = False,
+) -> None:
+    """Measure how long a message takes from Kafka to bronze, silver and gold."""
+    chosen = [side.strip() for side in sides.split(",")]
+    if unknown := sorted(set(chosen) - set(streams.SIDES)):
+        raise typer.BadParameter(f"no side {', '.join(unknown)}; there are {', '.join(streams.SIDES)}")
+    kept = _made(work) / STREAMS
+    results = (StreamResults.load(kept) if more else None) or StreamResults(describe_machine())
+    results.seconds = seconds
+    plans = [streams.Plan(one, warm_up, seconds) for one in rate or STREAM_RATES]
+    streams.measure_latency(
+        work,
+        results,
+        out,
+        sides=chosen,
+        plans=plans,
+        rounds=rounds,
+        keep=keep,
+        after_run=lambda: results.save(kept),
+    )
 
 
 @commands.command()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -28,6 +29,8 @@ from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table
 
 __all__ = ["MicroBatchWriter", "Stopped"]
+
+_GUARD_POLL_SECONDS = 0.1
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -70,7 +73,7 @@ class MicroBatchWriter:
     def __call__(self, rows: DataFrame, batch_id: int) -> None:
         """Write one micro-batch."""
         try:
-            with self.guard, self.store.lock(self.table.full_name):
+            with self._guarded(), self.store.lock(self.table.full_name):
                 if self.stopping.is_set():
                     raise Stopped
                 state = self.frontier.state()
@@ -82,6 +85,17 @@ class MicroBatchWriter:
         except BaseException as error:
             self.failure = error
             raise
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Hold the guard; who stops the query holds it too, and waits for this thread, so do not wait for it then."""
+        while not self.guard.acquire(timeout=_GUARD_POLL_SECONDS):
+            if self.stopping.is_set():
+                raise Stopped
+        try:
+            yield
+        finally:
+            self.guard.release()
 
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()

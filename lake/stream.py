@@ -165,7 +165,7 @@ def follow(
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         with driver.queries(new_generation, since):
-            driver.drain()
+            driver.drain(until_idle=until_idle)
             if not until_idle and not driver.asked_to_stop.is_set():
                 driver.run()
         return driver.followed()
@@ -237,13 +237,18 @@ class _Driver:
         finally:
             self._stop()
 
-    def drain(self) -> None:
-        """Read what there is, upstream first, and again as long as more has landed meanwhile."""
+    def drain(self, *, until_idle: bool) -> None:
+        """Read what there is, upstream first; until idle: again as long as more has landed meanwhile.
+
+        A topic that never falls silent has no end, so who goes on to run does not look for one.
+        """
         levels = list(_levels(self.streams))
         while not self.asked_to_stop.is_set():
             self._note_delivered()
             for level in levels:
                 self._drain_level(level)
+            if not until_idle:
+                return
             self._seal(at_end=True)
             before = sum((self.counts[stream.name] for stream in levels[0]), Counts())
             self._drain_level(levels[0])
