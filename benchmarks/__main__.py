@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,11 @@ from benchmarks.measure import run_measured
 from benchmarks.report import render, write_report
 from benchmarks.results import Results
 from benchmarks.rounds import SIDES, measure_sides
-from benchmarks.streams import rounds as streams
+from benchmarks.streams.alone import measure_contract_alone, measure_state
+from benchmarks.streams.report import render_streams, write_stream_report
 from benchmarks.streams.results import StreamResults
+from benchmarks.streams.rounds import SIDES as STREAM_SIDES
+from benchmarks.streams.rounds import StreamPlan, measure_latency
 from lake.days import Days
 from lake.errors import LakeError
 
@@ -28,8 +32,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 WORK = PROJECT / ".lakehouse" / "benchmarks"
 MEASURED, TRIED_OUT = "results.json", "results-try-out.json"
-STREAMS = "streams.json"
+STREAMS, STREAMS_TRIED_OUT = "streams.json", "streams-try-out.json"
+PARTS = ("latency", "state", "contract")
 STREAM_RATES = (1_000, 5_000)
+STREAM_SECONDS = 60.0
+STATE_KEYS = 100_000
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 commands = typer.Typer(
@@ -61,9 +68,7 @@ def measure(
     """Measure the sides (the default command)."""
     if context.invoked_subcommand:
         return
-    chosen = [side.strip() for side in sides.split(",")]
-    if unknown := sorted(set(chosen) - set(SIDES)):
-        raise typer.BadParameter(f"no side {', '.join(unknown)}; there are {', '.join(SIDES)}", param_hint="--sides")
+    chosen = _chosen(sides, SIDES, "--sides")
     landing_days = Days.parse(days)
     landing = shared_landing(_made(work), landing_days, out)
     kept = work / (MEASURED if landing_days == YEAR else TRIED_OUT)
@@ -116,39 +121,44 @@ def setup(work: WorkFolder = WORK) -> None:
 
 @commands.command()
 def stream(
-    rate: Annotated[list[int] | None, typer.Option("--rate", min=1, help="Messages a second; may be repeated.")] = None,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long messages are measured.")] = 60.0,
-    warm_up: Annotated[float, typer.Option("--warm-up", min=0, help="Seconds of messages before them.")] = 45.0,
+    parts: Annotated[str, typer.Option("--parts", help="What to measure, separated by commas.")] = ",".join(PARTS),
+    rate: Annotated[list[int] | None, typer.Option("--rate", min=2, help="Messages a second; may be repeated.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long messages are measured.")] = STREAM_SECONDS,
+    warm_up: Annotated[float, typer.Option("--warm-up", min=0, help="Seconds of messages before them.")] = 60.0,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side runs.")] = 3,
-    sides: Annotated[str, typer.Option("--sides", help="Which sides, separated by commas.")] = ",".join(streams.SIDES),
-    more: Annotated[bool, typer.Option("--more", help="Add these runs to those that were measured before.")] = False,
+    sides: Annotated[str, typer.Option("--sides", help="Which sides, separated by commas.")] = ",".join(STREAM_SIDES),
+    keys: Annotated[int, typer.Option("--keys", min=1, help="Departures in state.")] = STATE_KEYS,
+    more: Annotated[bool, typer.Option("--more", help="Add to what was measured before.")] = False,
     work: WorkFolder = WORK,
     keep: Annotated[bool, typer.Option("--keep", help="Keep what the sides wrote.")] = False,
 ) -> None:
-    """Measure how long a message takes from Kafka to bronze, silver and gold."""
-    chosen = [side.strip() for side in sides.split(",")]
-    if unknown := sorted(set(chosen) - set(streams.SIDES)):
-        raise typer.BadParameter(f"no side {', '.join(unknown)}; there are {', '.join(streams.SIDES)}")
-    kept = _made(work) / STREAMS
+    """Measure streams: from Kafka to bronze, silver and gold; micro-batches with much state; the cost of contracts."""
+    chosen, measured = _chosen(sides, STREAM_SIDES, "--sides"), _chosen(parts, PARTS, "--parts")
+    rates = rate or STREAM_RATES
+    is_full = set(rates) == set(STREAM_RATES) and seconds >= STREAM_SECONDS and keys == STATE_KEYS
+    kept = _made(work) / (STREAMS if is_full else STREAMS_TRIED_OUT)
     results = (StreamResults.load(kept) if more else None) or StreamResults(describe_machine())
-    results.seconds = seconds
-    plans = [streams.Plan(one, warm_up, seconds) for one in rate or STREAM_RATES]
-    streams.measure_latency(
-        work,
-        results,
-        out,
-        sides=chosen,
-        plans=plans,
-        rounds=rounds,
-        keep=keep,
-        after_run=lambda: results.save(kept),
-    )
+    if "latency" in measured:
+        results.seconds = seconds
+        plans = [StreamPlan(one, warm_up, seconds) for one in rates]
+        measure_latency(
+            work, results, out, sides=chosen, plans=plans, rounds=rounds, keep=keep, after_run=lambda: results.save(kept)
+        )
+    if "state" in measured:
+        measure_state(work, results, out, sides=chosen, keys=keys, rows=1_000, batches=20)
+    if "contract" in measured:
+        for rows in STREAM_RATES:
+            measure_contract_alone(work, results, out, rows=rows, batches=40)
+    results.save(kept)
+    _publish_streams(results, is_full=is_full)
 
 
 @commands.command()
 def report(work: WorkFolder = WORK) -> None:
     """Write docs/benchmarks.md again from what was measured last."""
     _publish(_results(_made(work) / MEASURED))
+    if (streams := StreamResults.load(work / STREAMS)) is not None:
+        _publish_streams(streams, is_full=True)
 
 
 def _made(work: Path) -> Path:
@@ -176,6 +186,22 @@ def _publish(results: Results) -> None:
         out.print(f"written: {DOCUMENT}")
     else:
         out.print(render(results), markup=False, soft_wrap=True)
+
+
+def _publish_streams(results: StreamResults, *, is_full: bool) -> None:
+    """Into the document, unless something smaller was tried out."""
+    if is_full:
+        write_stream_report(results, DOCUMENT)
+        out.print(f"written: {DOCUMENT}")
+    else:
+        out.print(render_streams(results), markup=False, soft_wrap=True)
+
+
+def _chosen(text: str, known: Collection[str], option: str) -> list[str]:
+    chosen = [name.strip() for name in text.split(",")]
+    if unknown := sorted(set(chosen) - set(known)):
+        raise typer.BadParameter(f"no {', '.join(unknown)}; there are {', '.join(known)}", param_hint=option)
+    return chosen
 
 
 def main() -> None:

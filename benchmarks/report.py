@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.results import Results, Spread
 from benchmarks.tables import TABLES
 
-__all__ = ["render", "write_report"]
+__all__ = ["BUSY_ABOVE", "grid", "met", "render", "replace_between", "spread_text", "write_report"]
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NAMES = {
@@ -23,13 +23,17 @@ BUSY_ABOVE = 0.5
 
 
 def write_report(results: Results, document: Path) -> None:
-    """Replace what stands between the markers of a document."""
-    text = document.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} lacks the lines {BEGIN} and {END}")
-    document.write_text(f"{before}{BEGIN}\n\n{render(results)}\n\n{END}{after}")
+    """Replace what a document says about the sides."""
+    replace_between(document, BEGIN, END, render(results))
+
+
+def replace_between(document: Path, begin: str, end: str, measured: str) -> None:
+    """Replace what stands between two markers of a document."""
+    before, found, rest = document.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{document} lacks the lines {begin} and {end}")
+    document.write_text(f"{before}{begin}\n\n{measured}\n\n{end}{after}")
 
 
 def render(results: Results) -> str:
@@ -64,20 +68,20 @@ def _targets(results: Results) -> Iterator[str]:
     if {"ours", "plain"} <= sides:
         ratio = results.ratio("ours", "plain")
         lines.append(
-            ("`ours` against `plain`", f"at most {PLAIN_AT_MOST} x its time", _times(ratio), _met(ratio.middle <= 1.25))
+            ("`ours` against `plain`", f"at most {PLAIN_AT_MOST} x its time", _times(ratio), met(ratio.middle <= 1.25))
         )
     if {"ours", "per_day"} <= sides:
         ratio = results.ratio("per_day", "ours")
-        met = _met(ratio.middle >= PER_DAY_AT_LEAST)
-        lines.append(("`ours` against `per_day`", f"at least {PER_DAY_AT_LEAST} x faster", _times(ratio), met))
+        is_met = met(ratio.middle >= PER_DAY_AT_LEAST)
+        lines.append(("`ours` against `per_day`", f"at least {PER_DAY_AT_LEAST} x faster", _times(ratio), is_met))
     if {"ours", "polars"} <= sides:
         lines.append(("`ours` against `polars`", "no target", _times(results.ratio("ours", "polars")), ""))
     for name, (what, target) in OTHER_TARGETS.items():
         if name in results.other_seconds:
             seconds = results.other_seconds[name]
-            lines.append((what, f"under {target} s", f"{seconds:.0f} s", _met(seconds < target)))
+            lines.append((what, f"under {target} s", f"{seconds:.0f} s", met(seconds < target)))
     if lines:
-        yield _grid(("", "target", "measured", ""), lines)
+        yield grid(("", "target", "measured", ""), lines)
 
 
 def _sides(results: Results) -> Iterator[str]:
@@ -85,13 +89,13 @@ def _sides(results: Results) -> Iterator[str]:
         return
     lines = []
     for side in results.sides:
-        seconds = _range(results.seconds(side), "s", 0 if side == "per_day" else 1)
+        seconds = spread_text(results.seconds(side), "s", 0 if side == "per_day" else 1)
         if side == "per_day":
             seconds = f"{seconds}, extrapolated"
-        memory = _range(results.peak_gib(side), "GiB", 2)
-        cpu = "" if side == "per_day" else _range(results.cpu_seconds(side), "s", 1)
+        memory = spread_text(results.peak_gib(side), "GiB", 2)
+        cpu = "" if side == "per_day" else spread_text(results.cpu_seconds(side), "s", 1)
         lines.append((NAMES[side], seconds, cpu, memory, f"{results.files.get(side, 0):,}"))
-    yield _grid(("side", "wall time", "processor time", "peak memory", "data files"), lines)
+    yield grid(("side", "wall time", "processor time", "peak memory", "data files"), lines)
     yield "Median, and least to most of the runs where there were several. " + _extrapolation(results)
 
 
@@ -120,7 +124,7 @@ def _phases(results: Results) -> Iterator[str]:
     rest = [results.seconds(side).middle - sum(typical[side].values()) for side in sides]
     lines.append(("interpreter, imports, exit", "", *(_cell(seconds) for seconds in rest)))
     yield "Seconds by table, median of the runs:"
-    yield _grid(("table", "rows", *sides), lines)
+    yield grid(("table", "rows", *sides), lines)
 
 
 def _typical(results: Results, side: str) -> dict[str, float]:
@@ -130,7 +134,7 @@ def _typical(results: Results, side: str) -> dict[str, float]:
 
 
 def _machine(results: Results) -> str:
-    return _grid(("machine", ""), list(results.machine.items()))
+    return grid(("machine", ""), list(results.machine.items()))
 
 
 def _cell(seconds: float | None) -> str:
@@ -138,18 +142,21 @@ def _cell(seconds: float | None) -> str:
 
 
 def _times(ratio: Spread) -> str:
-    return _range(ratio, "x", 0 if ratio.middle >= 10 else 2)
+    return spread_text(ratio, "x", 0 if ratio.middle >= 10 else 2)
 
 
-def _range(spread: Spread, unit: str, digits: int) -> str:
+def spread_text(spread: Spread, unit: str, digits: int) -> str:
+    """The median, and from least to most where they differ."""
     text = f"**{spread.middle:,.{digits}f} {unit}**"
     return text if spread.least == spread.most else f"{text} ({spread.least:,.{digits}f} .. {spread.most:,.{digits}f})"
 
 
-def _met(is_met: bool) -> str:
+def met(is_met: bool) -> str:
+    """Whether a target was met."""
     return "met" if is_met else "**missed**"
 
 
-def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -32,7 +32,8 @@ HOURS = """
         sum(1 - leaves)::BIGINT, sum((1 - leaves) * on_time)::BIGINT, sum((1 - leaves) * delay_minutes)::BIGINT,
         max(delay_minutes)
     FROM (
-        SELECT origin AS airport, departed_at AS moment, delay_minutes, 1 AS leaves, (delay_minutes < 15)::INT AS on_time
+        SELECT origin AS airport, departed_at AS moment, delay_minutes, 1 AS leaves,
+            (delay_minutes < 15)::INT AS on_time
         FROM departures
         UNION ALL
         SELECT dest, arrived_at, delay_minutes, 0, (delay_minutes < 15)::INT FROM arrivals

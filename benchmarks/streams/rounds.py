@@ -28,7 +28,7 @@ from lake.kafka import KafkaCluster
 from lakehouse_assets.producing import create_topics
 from resources.kafka_broker import LocalBroker
 
-__all__ = ["SIDES", "clean_env", "measure_latency", "started"]
+__all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "started"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLD = "gold/hourly_airport_performance"
@@ -46,7 +46,7 @@ POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class StreamPlan:
     """How a run goes.
 
     Attributes:
@@ -66,7 +66,7 @@ def measure_latency(
     out: Console,
     *,
     sides: Sequence[str],
-    plans: Sequence[Plan],
+    plans: Sequence[StreamPlan],
     rounds: int,
     keep: bool,
     after_run: Callable[[], None],
@@ -88,7 +88,7 @@ def measure_latency(
                 after_run()
 
 
-def _run(work: Path, side: str, plan: Plan, number: int, out: Console, *, keep: bool) -> LatencyRun:
+def _run(work: Path, side: str, plan: StreamPlan, number: int, out: Console, *, keep: bool) -> LatencyRun:
     home = work / "homes" / f"stream-{side}-{plan.rate}-{number}"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -113,7 +113,7 @@ def _run(work: Path, side: str, plan: Plan, number: int, out: Console, *, keep: 
 
 
 def _send(
-    process: subprocess.Popen[str], home: Path, address: str, plan: Plan, log: Path
+    process: subprocess.Popen[str], home: Path, address: str, plan: StreamPlan, log: Path
 ) -> tuple[float, float, float]:
     """Send, wait until gold has counted all; returns when measuring began, the cores in use then, GiB at the end."""
     tables = home / "tables"
@@ -133,7 +133,7 @@ def _send(
 
 
 def _timed(
-    tables: Path, side: str, plan: Plan, number: int, sent_from: float, cores: float, memory: float
+    tables: Path, side: str, plan: StreamPlan, number: int, sent_from: float, cores: float, memory: float
 ) -> LatencyRun:
     layers = latencies_by_layer(tables, sent_from, sent_from + plan.seconds)
     found = {layer: Percentiles.of(waited) for layer, waited in layers.items()}

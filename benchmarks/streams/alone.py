@@ -1,0 +1,61 @@
+"""Micro-batches by themselves: with much state, and with and without the contract. Each side is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.machine import load
+from benchmarks.measure import python, run_measured
+from benchmarks.streams import contract, state
+from benchmarks.streams.plain import TUNED
+from benchmarks.streams.results import SampledRun, StreamResults
+from benchmarks.streams.rounds import clean_env
+
+__all__ = ["measure_contract_alone", "measure_state"]
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def measure_state(
+    work: Path, results: StreamResults, out: Console, *, sides: Sequence[str], keys: int, rows: int, batches: int
+) -> None:
+    """Add a run of each side with this many keys in state."""
+    for side in sides:
+        out.print(f"[bold]{side}[/], {keys:,} departures in state")
+        results.busy = max(results.busy, load())
+        home = _fresh(work, f"state-{side}")
+        found = _run("benchmarks.streams.state", [side, home, keys, rows, batches], home, side, work)
+        facts = {"keys": keys, "rows": rows, "state_rows": found["state_rows"]}
+        results.sampled.append(SampledRun("state", side, found["seconds"], facts))
+        shutil.rmtree(home)
+
+
+def measure_contract_alone(work: Path, results: StreamResults, out: Console, *, rows: int, batches: int) -> None:
+    """Add the micro-batches of a bronze and a silver table, with and without enforcement."""
+    out.print(f"[bold]contract[/], {rows:,} rows a micro-batch")
+    results.busy = max(results.busy, load())
+    home = _fresh(work, "contract")
+    found = _run("benchmarks.streams.contract", [home, rows, batches], home, "ours", work)
+    results.sampled += [SampledRun(**run) for run in found["runs"]]
+    shutil.rmtree(home)
+
+
+def _fresh(work: Path, name: str) -> Path:
+    home = work / "homes" / name
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    return home
+
+
+def _run(module: str, arguments: Sequence[object], home: Path, side: str, work: Path) -> dict[str, list[float]]:
+    extra = {"LAKEHOUSE_HOME": str(home)} | ({TUNED: "1"} if side == "tuned" else {})
+    command = [*python(module), *map(str, arguments)]
+    run_measured(command, env=clean_env(extra), log=work / f"{home.name}.log", folder=PROJECT)
+    report = state.REPORT if module == state.__name__ else contract.REPORT
+    found: dict[str, list[float]] = json.loads((home / report).read_text())
+    return found

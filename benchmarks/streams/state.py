@@ -1,0 +1,184 @@
+"""How long a micro-batch takes when the join of `silver.flights` keeps 100,000 departures in state.
+
+The inputs are filled first; then departures and arrivals are added in turn, a commit each, and each micro-batch that
+reads one is timed by Spark's own report. `ours` is `follow`; `plain` the same join appended to a Delta table with
+Spark's default settings; `tuned` likewise with the settings of this project.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from benchmarks.errors import SidesDiffer
+from benchmarks.streams.plain import default_session
+from lake.days import parse_day
+from lake.feed import Landing
+from lake.frontier import FrontierTable
+from lake.session import build_session
+from lake.store import DeltaStore
+from lake.stream import follow
+from lake.table import Table
+from lakehouse_assets.silver.aircraft import aircraft
+from lakehouse_assets.silver.airports import airports
+from lakehouse_assets.silver.arrivals import arrivals
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
+from lakehouse_assets.silver.weather import weather
+
+__all__ = ["REPORT"]
+
+REPORT = "state.json"
+DAY = parse_day("2013-06-01")
+INPUTS = (departures, arrivals, weather, aircraft, airports)
+WARM_UP = 6
+POLL_SECONDS = 0.2
+FOUND_WITHIN_SECONDS = 600.0
+
+WHO = (
+    f"DATE'{DAY}' AS flight_date, concat('A', chr(65 + id DIV 9999)) AS carrier, CAST(1 + id % 9999 AS INT) AS flight",
+    "'EWR' AS origin", "'ORD' AS dest", "CAST(NULL AS STRING) AS tail_number",
+)  # fmt: skip
+LEFT = f"TIMESTAMP'{DAY} 08:00:00' + make_dt_interval(0, 0, 0, id / 50)"
+DEPARTED = (f"{LEFT} AS scheduled_departure_at", f"{LEFT} AS departed_at", f"DATE'{DAY}' AS departed_on")
+ARRIVED = (
+    f"{LEFT} + INTERVAL 2 HOURS AS scheduled_arrival_at", f"{LEFT} + INTERVAL 2 HOURS AS arrived_at",
+    f"DATE'{DAY}' AS arrived_on",
+)  # fmt: skip
+
+
+class Inputs:
+    """The tables that the join reads, and how rows come into them."""
+
+    def __init__(self, store: DeltaStore) -> None:
+        self.store = store
+        for table in INPUTS:
+            store.create(table)
+
+    def depart(self, first: int, count: int) -> None:
+        """Departures `first` and on; no two are of one flight."""
+        self._add(departures, self._ids(first, count).selectExpr(*WHO, *DEPARTED, "0 AS delay_minutes"))
+
+    def arrive(self, first: int, count: int) -> None:
+        """Arrivals of the same flights."""
+        made = self._ids(first, count).selectExpr(*WHO, *ARRIVED, "0 AS delay_minutes", "100 AS air_time_minutes")
+        self._add(arrivals, made)
+
+    def _ids(self, first: int, count: int) -> DataFrame:
+        return self.store.spark.range(first, first + count, 1, 1)
+
+    def _add(self, table: Table, rows: DataFrame) -> None:
+        with self.store.lock(table.full_name):
+            rows.write.format("delta").mode("append").save(self.store.path(table))
+
+
+@contextmanager
+def followed(store: DeltaStore, home: Path) -> Iterator[None]:
+    """Side `ours`: the streams run within."""
+    stop = threading.Event()
+    frontier = FrontierTable(store)
+    thread = threading.Thread(target=lambda: follow([flights], store, frontier, home=home, stop=stop, since=DAY))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def scripted(store: DeltaStore, home: Path) -> Iterator[None]:
+    """Sides `plain` and `tuned`."""
+    spark = store.spark
+
+    def stream(table: Table) -> DataFrame:
+        seconds = int((table.lateness or timedelta()).total_seconds())
+        rows = spark.readStream.format("delta").load(store.path(table))
+        return rows.withWatermark(str(table.event_time), f"{seconds} seconds")
+
+    static = (spark.read.format("delta").load(store.path(table)) for table in (weather, aircraft, airports))
+    joined = flights(stream(departures), stream(arrivals), *static).select(*flights.contract.stored_names)
+    writer = joined.writeStream.format("delta").partitionBy("flight_date").queryName(flights.full_name)
+    query = writer.option("checkpointLocation", str(home / "checkpoints")).start(store.path(flights))
+    try:
+        yield
+    finally:
+        query.stop()
+
+
+def measure(side: str, home: Path, keys: int, rows: int, batches: int) -> dict[str, Any]:
+    """Seconds of the micro-batches of one side, and the rows in its state at the end."""
+    session = (lambda: build_session(app_name="state")) if side == "ours" else (lambda: default_session(("delta",)))
+    store = DeltaStore(str(home / "tables"), Landing(home / "landing"), home / "locks", session)
+    inputs = Inputs(store)
+    inputs.depart(0, keys)
+    inputs.arrive(0, rows)
+    with (followed if side == "ours" else scripted)(store, home):
+        query = _when_running(store.spark, lambda: _arrived(store) == rows)
+        seconds = [_step(inputs, query, keys, rows, number) for number in range(batches + WARM_UP)]
+        state = sum(operator["numRowsTotal"] for operator in _progress(query)[-1]["stateOperators"])
+    expected, found = rows * (1 + (batches + WARM_UP) // 2), _arrived(store)
+    if found != expected:
+        raise SidesDiffer(flights.full_name, f"{side} and its inputs", f"{found:,} arrivals, not {expected:,}")
+    return {"seconds": seconds[WARM_UP:], "state_rows": state}
+
+
+def _step(inputs: Inputs, query: StreamingQuery, keys: int, rows: int, number: int) -> float:
+    """Add departures or, every second time, arrivals; seconds of the micro-batch that reads them."""
+    first = (number // 2 + 1) * rows
+    before = max((p["batchId"] for p in _progress(query)), default=-1)
+    if number % 2:
+        inputs.arrive(first, rows)
+    else:
+        inputs.depart(keys + first, rows)
+    query.processAllAvailable()
+    read = [p for p in _progress(query) if p["batchId"] > before and p["numInputRows"]]
+    return float(sum(p["durationMs"]["triggerExecution"] for p in read)) / 1000
+
+
+def _progress(query: StreamingQuery) -> list[Any]:
+    return list(query.recentProgress)
+
+
+def _when_running(spark: SparkSession, is_filled: Callable[[], bool]) -> StreamingQuery:
+    """The query, once it has read what the inputs held, and is not the one that only fills."""
+    deadline = time.monotonic() + FOUND_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        for query in spark.streams.active if is_filled() else ():
+            if query.name == flights.full_name and _is_idle(query):
+                return query
+    raise TimeoutError(f"{flights.full_name} did not read its inputs")
+
+
+def _is_idle(query: StreamingQuery) -> bool:
+    return bool(query.status["message"] == "Waiting for data to arrive")
+
+
+def _arrived(store: DeltaStore) -> int:
+    """Flights with an arrival; keys counted once."""
+    if store.version(flights) is None:
+        return 0
+    return store.read(flights).where("has_arrived").select(*flights.key).distinct().count()
+
+
+def main(side: str, home: str, keys: str, rows: str, batches: str) -> None:
+    """Measure a side in its own process."""
+    os.environ["LAKEHOUSE_HOME"] = home
+    found = measure(side, Path(home), int(keys), int(rows), int(batches))
+    (Path(home) / REPORT).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
