@@ -123,7 +123,9 @@ def setup(work: WorkFolder = WORK) -> None:
 def stream(
     parts: Annotated[str, typer.Option("--parts", help="What to measure, separated by commas.")] = ",".join(PARTS),
     rate: Annotated[list[int] | None, typer.Option("--rate", min=2, help="Messages a second; may be repeated.")] = None,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, help="How long messages are measured.")] = STREAM_SECONDS,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=1, help="How long messages are measured.")
+    ] = STREAM_SECONDS,
     warm_up: Annotated[float, typer.Option("--warm-up", min=0, help="Seconds of messages before them.")] = 60.0,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side runs.")] = 3,
     sides: Annotated[str, typer.Option("--sides", help="Which sides, separated by commas.")] = ",".join(STREAM_SIDES),
@@ -142,7 +144,14 @@ def stream(
         results.seconds = seconds
         plans = [StreamPlan(one, warm_up, seconds) for one in rates]
         measure_latency(
-            work, results, out, sides=chosen, plans=plans, rounds=rounds, keep=keep, after_run=lambda: results.save(kept)
+            work,
+            results,
+            out,
+            sides=chosen,
+            plans=plans,
+            rounds=rounds,
+            keep=keep,
+            after_run=lambda: results.save(kept),
         )
     if "state" in measured:
         measure_state(work, results, out, sides=chosen, keys=keys, rows=1_000, batches=20)

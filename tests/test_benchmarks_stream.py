@@ -87,7 +87,7 @@ def test_gold_that_does_not_add_up_to_silver_is_a_difference(tmp_path: Path) -> 
     sent = messages(8)
     write_side(tmp_path, sent, gold=[sent[:6]])
 
-    with pytest.raises(SidesDiffer, match="gold.hourly_airport_performance"):
+    with pytest.raises(SidesDiffer, match=r"gold\.hourly_airport_performance"):
         check_written("ours", tmp_path, {"departures": 4, "arrivals": 4})
 
 

@@ -1,4 +1,4 @@
-"""Micro-batches by themselves: with much state, and with and without the contract. Each side is a process of its own."""
+"""Micro-batches by themselves: with much state, and with and without the contract; each side is a process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -52,10 +53,10 @@ def _fresh(work: Path, name: str) -> Path:
     return home
 
 
-def _run(module: str, arguments: Sequence[object], home: Path, side: str, work: Path) -> dict[str, list[float]]:
+def _run(module: str, arguments: Sequence[object], home: Path, side: str, work: Path) -> dict[str, Any]:
     extra = {"LAKEHOUSE_HOME": str(home)} | ({TUNED: "1"} if side == "tuned" else {})
     command = [*python(module), *map(str, arguments)]
     run_measured(command, env=clean_env(extra), log=work / f"{home.name}.log", folder=PROJECT)
     report = state.REPORT if module == state.__name__ else contract.REPORT
-    found: dict[str, list[float]] = json.loads((home / report).read_text())
+    found: dict[str, Any] = json.loads((home / report).read_text())
     return found

@@ -45,8 +45,8 @@ def _latency(results: StreamResults) -> Iterator[str]:
     yield grid(("messages/s", "p50 of `ours`", "target", "measured", ""), targets)
     lines = [line for rate in results.rates for side in results.sides(rate) for line in _layers(results, side, rate)]
     yield (
-        f"Seconds from producer to committed row, of every message sent in {results.seconds:.0f} s; median of the runs, "
-        "and least to most:"
+        f"Seconds from producer to committed row, of every message sent in {results.seconds:.0f} s; "
+        "median of the runs, and least to most:"
     )
     yield grid(("messages/s", "side", "layer", "p50", "p99", "commits/s", "cores", "memory"), lines)
 
@@ -73,14 +73,23 @@ def _layers(results: StreamResults, side: str, rate: int) -> Iterator[Sequence[s
         memory = Spread.of([run.peak_gib for run in runs]).middle
         is_first = layer == LAYERS[0]
         use = (f"{cores:.2f}", f"{memory:.1f} GiB") if is_first else ("", "")
-        yield (f"{rate:,}" if is_first else "", f"`{side}`" if is_first else "", layer, p50, p99, f"{commits:.2f}", *use)
+        yield (
+            f"{rate:,}" if is_first else "",
+            f"`{side}`" if is_first else "",
+            layer,
+            p50,
+            p99,
+            f"{commits:.2f}",
+            *use,
+        )
 
 
 def _state(results: StreamResults) -> Iterator[str]:
     runs = [run for run in results.sampled if run.what == "state"]
     if not runs:
         return
-    yield f"A micro-batch of the join of `silver.flights` with {runs[0].facts['keys']:,.0f} departures in state, seconds:"
+    keys = runs[0].facts["keys"]
+    yield f"A micro-batch of the join of `silver.flights` with {keys:,.0f} departures in state, seconds:"
     lines = []
     for side in dict.fromkeys(run.side for run in runs):
         seconds = [one for run in runs if run.side == side for one in run.seconds]
