@@ -57,7 +57,7 @@ class Settings:
         last_day: last day of the calendar; None for one that grows every day (LAKEHOUSE_LAST_DAY; `open` for None).
         spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
         spark_remote: a Spark Connect URL that replaces the master (LAKEHOUSE_SPARK_REMOTE).
-        alert_urls: Apprise URLs for failed runs, late tables and stalled streams (LAKEHOUSE_ALERT_URLS, comma separated).
+        alert_urls: Apprise URLs for failed runs, late tables, stalled streams (LAKEHOUSE_ALERT_URLS, comma separated).
         lock_timeout_seconds: how long to wait for a table that another process writes (LAKEHOUSE_LOCK_TIMEOUT, 1800).
         storage_options: for object stores, as delta-rs takes them (LAKEHOUSE_STORAGE_OPTIONS, JSON).
         feed: where streams read topics from: `files` or `kafka` (LAKEHOUSE_FEED, `files`).
