@@ -29,10 +29,13 @@ from tests.frames import frame
 from tests.lakes import quarantined, stored_rows
 from tests.streaming import Lake, Message, Messages, multiset
 
-__all__ = ["STREAMING", "Journey", "Outcome", "differences", "portions", "travel"]
+__all__ = ["ALL", "STREAMING", "Journey", "Outcome", "differences", "portions", "travel"]
 
 STREAMING = [table for table in discover(lakehouse_assets).values() if is_followable(table)]
 """Every table that streams, upstream first."""
+
+ALL = "all tables"
+"""Where one table is named: every one that streams."""
 
 Rows = Mapping[tuple[str, str], Counter[str]]
 """The rows of a lake as multisets, by table and by `rows` or `rejects`."""
@@ -51,7 +54,7 @@ class Journey:
         seed: of its worlds and of every choice.
         portions: in how many portions the messages land.
         is_live: portions land while the queries run; else queries start anew for each and go on from their checkpoints.
-        losses: after how many portions the checkpoint of some table is lost.
+        loses: the table (`layer.name`, or `ALL`) whose checkpoint is lost after each of the first portions.
         delivers_again: one portion lands a second time under another name.
         worlds: how many.
     """
@@ -60,7 +63,7 @@ class Journey:
     seed: int
     portions: int = 2
     is_live: bool = False
-    losses: int = 0
+    loses: tuple[str, ...] = ()
     delivers_again: bool = False
     worlds: int = 50
 
@@ -93,7 +96,6 @@ class Outcome:
         seeds: of the worlds.
         holds: what their messages were, counted.
         starts: how often the queries began.
-        lost: tables whose checkpoint was lost.
         batches: micro-batches with rows, by table.
         compared: rows compared, by table and by `rows` or `rejects`.
         early: of these, rows that differed before the sealed days were repaired.
@@ -106,7 +108,6 @@ class Outcome:
     seeds: list[int]
     holds: Counter[str]
     starts: int
-    lost: list[str]
     batches: Counter[str]
     compared: Mapping[tuple[str, str], int]
     early: Mapping[tuple[str, str], int]
@@ -125,7 +126,6 @@ class Traveller:
     journey: Journey
     lake: Lake
     starts: int = 0
-    lost: list[str] = field(default_factory=list)
     batches: Counter[str] = field(default_factory=Counter)
     counting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -143,14 +143,13 @@ class Traveller:
         self._follow()
 
     def _run_in_steps(self, parts: Sequence[Sequence[Message]]) -> None:
-        choices = self.journey.choices("losses")
         for number, part in enumerate(parts):
             self.lake.land(part, f"{number}.jsonl")
             self._follow()
             if number == 0:
                 self.lake.settle(self.journey.days.start)
-            if number < self.journey.losses:
-                self._lose(choices.choice([*STREAMING, None]))
+            if number < len(self.journey.loses):
+                self._lose(self.journey.loses[number])
 
     def _run_live(self, parts: Sequence[Sequence[Message]]) -> None:
         deliveries = Deliveries(self.lake, parts)
@@ -175,11 +174,10 @@ class Traveller:
             home=lake.home, since=self.journey.first, until_idle=until_idle, stop=stop, on_receipt=on_receipt,
         )  # fmt: skip
 
-    def _lose(self, table: Table | None) -> None:
+    def _lose(self, table: str) -> None:
         """Lose the checkpoint of a table, or all."""
-        checkpoints = self.lake.home / "checkpoints"
-        shutil.rmtree(checkpoints / table.layer / table.name if table else checkpoints)
-        self.lost.append(table.full_name if table else "all tables")
+        folder = self.lake.home / "checkpoints"
+        shutil.rmtree(folder if table == ALL else folder.joinpath(*table.split(".")))
 
 
 class Deliveries(threading.Event):
@@ -257,7 +255,7 @@ def travel(journey: Journey, folder: Path, spark: SparkSession, *, day_by_day: b
 
     seeds = [world.seed for world in worlds]
     return Outcome(
-        journey=journey, seeds=seeds, holds=tally(worlds), starts=traveller.starts, lost=traveller.lost,
+        journey=journey, seeds=seeds, holds=tally(worlds), starts=traveller.starts,
         batches=traveller.batches, modes=list(found),
         kinds={table.full_name: _kind(table, spark) for table in STREAMING},
         compared={place: rows.total() for place, rows in whole.items()},

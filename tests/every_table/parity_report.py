@@ -38,7 +38,7 @@ def record(config: pytest.Config, way: str, outcome: Outcome) -> None:
         "season": journey.season,
         "portions": journey.portions,
         "starts": outcome.starts,
-        "lost": outcome.lost,
+        "lost": journey.loses,
         "seeds": outcome.seeds,
         "holds": outcome.holds,
         "batches": outcome.batches,
