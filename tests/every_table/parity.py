@@ -26,7 +26,7 @@ from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather
 from tests.every_table.worlds import EVENT_DAYS, SEASONS, World, tally, world_of
 from tests.frames import frame
-from tests.lakes import quarantined, stored_rows
+from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import Lake, Message, Messages, multiset
 
 __all__ = ["ALL", "STREAMING", "Journey", "Outcome", "differences", "portions", "travel"]
@@ -251,7 +251,8 @@ def travel(journey: Journey, folder: Path, spark: SparkSession, *, day_by_day: b
     if day_by_day:
         days = [Days.of(day) for day in journey.days]
         journey.choices("days").shuffle(days)
-        found["day by day"] = _computed(lakes["days"], sent, days, journey)
+        with interpreted(spark):
+            found["day by day"] = _computed(lakes["days"], sent, days, journey)
 
     seeds = [world.seed for world in worlds]
     return Outcome(

@@ -27,6 +27,7 @@ from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from tests.frames import frame
+from tests.lakes import interpreted
 from tests.streaming import FOLLOWED, Lake, Message, Messages, at
 
 pytestmark = pytest.mark.spark
@@ -203,18 +204,19 @@ def test_what_the_watermark_left_out_of_an_open_day_is_back_once_the_day_is_sett
 
     joined = [departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance]
     lake = Lake(tmp_path, lambda: spark, joined)
-    lake.land(flown(1, 1, 9) + flown(1, 2, 18), "in-time.jsonl")
-    lake.follow()
-    lake.land(flown(1, 3, 9, sent=at(1, 20, 30)), "late.jsonl")
-    assert lake.follow().frontier.first_open == JAN_1
-    assert departed(lake, JAN_1) == [1, 2, 3]  # it keeps no state, so it needs no watermark
-    assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
+    with interpreted(spark):
+        lake.land(flown(1, 1, 9) + flown(1, 2, 18), "in-time.jsonl")
+        lake.follow()
+        lake.land(flown(1, 3, 9, sent=at(1, 20, 30)), "late.jsonl")
+        assert lake.follow().frontier.first_open == JAN_1
+        assert departed(lake, JAN_1) == [1, 2, 3]  # it keeps no state, so it needs no watermark
+        assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
 
-    lake.land(flown(4, 4, 12), "days-later.jsonl")
-    lake.follow()
-    assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
-    lake.settle(JAN_1)
-    assert (arrived(lake), left_at_nine(lake)) == ([1, 2, 3], 2)
+        lake.land(flown(4, 4, 12), "days-later.jsonl")
+        lake.follow()
+        assert (arrived(lake), left_at_nine(lake)) == ([1, 2], 1)
+        lake.settle(JAN_1)
+        assert (arrived(lake), left_at_nine(lake)) == ([1, 2, 3], 2)
 
 
 def arrived(lake: Lake) -> list[int]:
