@@ -164,6 +164,21 @@ class Log:
         commits = [self.commit(number) for number in range(version + 1, (-1 if last is None else last) + 1)]
         return None if any(commit is None for commit in commits) else [c for c in commits if c is not None]
 
+    def newest_txn(self, app_id: str) -> int | None:
+        """The newest step that was committed under this identity; None where none was, as far back as the log reaches.
+
+        It reaches back further than the longest outage, or else its readers are lost anyway.
+        """
+        last = self.version()
+        for number in range(-1 if last is None else last, -1, -1):
+            commit = self.commit(number)
+            if commit is None:
+                return None
+            found = commit.metadata.get("txn")
+            if isinstance(found, list) and found[:1] == [app_id]:
+                return int(found[1])
+        return None
+
     def newest_touch(self, column: str) -> dict[date, int]:
         """For each day, the newest version that changed its rows, as far back as the log reaches.
 

@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import TableNotFoundError
 from filelock import FileLock, Timeout
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -56,7 +55,10 @@ def _print_wait(message: str) -> None:
 
 @dataclass(frozen=True)
 class Txn:
-    """The identity of one step of one micro-batch. Delta keeps the newest version by app id, so a repeat is known.
+    """The identity of one step of one micro-batch. Its commit carries it in its metadata, so that a repeat is known.
+
+    Delta has transaction ids of its own, but to write one it first computes the whole state of the table, in Spark jobs
+    that take longer than a small append.
 
     Attributes:
         app_id: query, table, step and generation; two steps never share one.
@@ -210,7 +212,7 @@ class DeltaStore:
     ) -> Commit:
         """Replace exactly these days (None: the whole table) by `rows`; all of it or nothing.
 
-        With `txn`, ask `is_committed` first: Delta silently skips a repeat.
+        With `txn`, ask `is_committed` first: a repeat would be written again.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
@@ -261,11 +263,7 @@ class DeltaStore:
 
     def is_committed(self, path: str, txn: Txn) -> bool:
         """Whether this step, or the same step of a later micro-batch, was committed; needs no JVM."""
-        try:
-            stored = DeltaTable(self.log(path).location, storage_options=dict(self.storage_options))
-        except TableNotFoundError:
-            return False
-        newest = stored.transaction_version(txn.app_id)
+        newest = self.log(path).newest_txn(txn.app_id)
         return newest is not None and newest >= txn.version
 
     def append(self, table: Table, rows: DataFrame, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
@@ -312,9 +310,8 @@ class DeltaStore:
         log = self.log(path)
         before, token = log.version(), _token()
         writer = rows.write.format("delta").mode("append").option("mergeSchema", merge_schema)
-        writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
         with self._write_points(path):
-            writer.option("userMetadata", _user_metadata(metadata, token)).save(path)
+            writer.option("userMetadata", _user_metadata(metadata, token, txn)).save(path)
         return _find_commit(log, before, token)
 
     def _merge(
@@ -336,7 +333,7 @@ class DeltaStore:
         literal = _predicate(f"stored.`{table.day}`", days)
         rows.createOrReplaceTempView(incoming)
         try:
-            with _session_conf(rows.sparkSession, _merge_conf(txn, metadata, token)), self._write_points(path):
+            with _commit_metadata(rows.sparkSession, _user_metadata(metadata, token, txn)), self._write_points(path):
                 rows.sparkSession.sql(
                     f"MERGE {evolution}INTO {_quoted_path(path)} AS stored USING {incoming} AS incoming "
                     f"ON ({literal}) AND {on} {clauses}"
@@ -413,9 +410,7 @@ class DeltaStore:
             if day is not None and days is not None:
                 writer = writer.option("replaceWhere", _predicate(day, days))
         writer = writer.option("mergeSchema", merge_schema)
-        writer = writer.option("userMetadata", _user_metadata(metadata, token))
-        if txn is not None:
-            writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
+        writer = writer.option("userMetadata", _user_metadata(metadata, token, txn))
         with self._write_points(path):
             writer.save(path)
         return _find_commit(log, before, token)
@@ -425,28 +420,20 @@ def _token() -> str:
     return f"{os.getpid()}-{time.time_ns()}"
 
 
-def _user_metadata(metadata: Mapping[str, Any], token: str) -> str:
-    return json.dumps({**metadata, "write": token}, default=str)
-
-
-def _merge_conf(txn: Txn | None, metadata: Mapping[str, Any], token: str) -> dict[str, str]:
-    conf = {"spark.databricks.delta.commitInfo.userMetadata": _user_metadata(metadata, token)}
-    if txn is not None:
-        conf["spark.databricks.delta.write.txnAppId"] = txn.app_id
-        conf["spark.databricks.delta.write.txnVersion"] = str(txn.version)
-    return conf
+def _user_metadata(metadata: Mapping[str, Any], token: str, txn: Txn | None) -> str:
+    step = {} if txn is None else {"txn": [txn.app_id, txn.version]}
+    return json.dumps({**metadata, **step, "write": token}, default=str)
 
 
 @contextmanager
-def _session_conf(spark: SparkSession, conf: Mapping[str, str]) -> Iterator[None]:
-    """Set what SQL takes from the session only; unset at once, since the next write would be skipped as a repeat."""
-    for name, value in conf.items():
-        spark.conf.set(name, value)
+def _commit_metadata(spark: SparkSession, metadata: str) -> Iterator[None]:
+    """What SQL leaves in its commit, which it takes from the session only; unset at once, for the next write."""
+    name = "spark.databricks.delta.commitInfo.userMetadata"
+    spark.conf.set(name, metadata)
     try:
         yield
     finally:
-        for name in conf:
-            spark.conf.unset(name)
+        spark.conf.unset(name)
 
 
 def _quoted_path(path: str) -> str:
