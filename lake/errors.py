@@ -17,7 +17,11 @@
     │   ├── DayIsOpen           batch was asked to write days that streams own
     │   ├── AlreadyFollowed     another process runs the streams of this lake
     │   ├── NotAStream          the table cannot run as a stream
-    │   └── StreamBroken        a query stopped; what it had committed stays
+    │   ├── StreamBroken        a query stopped; what it had committed stays
+    │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
+    │   ├── TopicReplaced       another topic has the name of the one that was read
+    │   ├── MessagesGone        a topic no longer holds messages that were not read
+    │   └── OtherMessage        another message than the one that bronze holds has its offset
     └── SetupError              the machine lacks something
         ├── JavaMissing
         ├── JavaWrong
@@ -33,6 +37,7 @@ changed, and the retry policy reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -56,8 +61,10 @@ __all__ = [
     "JavaWrong",
     "LakeError",
     "Message",
+    "MessagesGone",
     "NotAStream",
     "Offline",
+    "OtherMessage",
     "RowsLost",
     "RowsOutsideDays",
     "RowsWithoutDay",
@@ -66,6 +73,8 @@ __all__ = [
     "StreamBroken",
     "StreamError",
     "TableLocked",
+    "TopicReplaced",
+    "TopicUnreachable",
     "UnknownTable",
 ]
 
@@ -442,6 +451,9 @@ class NotAStream(StreamError):
         )
 
 
+STREAM_RUNBOOK = "docs/runbook-streams.md"
+
+
 @dataclass(eq=False)
 class StreamBroken(StreamError):
     """A query stopped with an error. Every micro-batch that it had committed stays; all other queries were stopped.
@@ -457,11 +469,141 @@ class StreamBroken(StreamError):
     checkpoint: str
 
     def message(self) -> Message:
+        page, remedy = self.diagnosis
         return Message(
             f"stream of {self.table}, checkpoint {self.checkpoint}",
             self.problem,
-            "mend the cause and run lakehouse follow again: it goes on from the last micro-batch. If the checkpoint "
-            f"itself is damaged: lakehouse follow --new-generation {self.table} (docs/runbook.md)",
+            f"{remedy.format(table=self.table)} ({STREAM_RUNBOOK}, {page!r})",
+        )
+
+    @property
+    def diagnosis(self) -> tuple[str, str]:
+        """The runbook's page for what the query said, and what to do next."""
+        known = (found for signs, *found in _DIAGNOSES if re.search(signs, self.problem, re.IGNORECASE))
+        page, remedy = next(known, _UNKNOWN_CAUSE)
+        return page, remedy
+
+
+_GOES_ON = "run lakehouse follow again: it goes on from the last micro-batch"
+_DIAGNOSES = (
+    (r"no space left|disk quota", "The disk is full", f"make room, then {_GOES_ON}"),
+    (
+        r"data may have been lost|DATA_LOSS|failOnDataLoss|OffsetOutOfRange",
+        "Messages are gone from the topic",
+        "deliver them from an archive if there is one, then lakehouse follow --new-generation {table}",
+    ),
+    (
+        r"TimeoutException|node assignment|disconnect|failed to construct kafka|UnknownTopic",
+        "The broker does not answer",
+        f"lakehouse kafka status; when the broker answers, {_GOES_ON}",
+    ),
+    (
+        r"CANNOT_LOAD_STATE|state store|state file|incomplete log|log file was malformed|MalformedLog|json|\.changelog"
+        r"|\.sst|CHECKPOINT|offset log|commit log|gaps in|batch .* doesn't exist|unexpected end|FileNotFound|EOF",
+        "A checkpoint is damaged",
+        "lakehouse follow --new-generation {table}: it reads the open days anew and replaces them",
+    ),
+)
+"""What the words of Spark, Delta and Kafka mean: signs, page of the runbook, next step. The first match counts."""
+_UNKNOWN_CAUSE = (
+    "A stream stopped",
+    f"mend the cause and {_GOES_ON}. If the checkpoint is damaged: lakehouse follow --new-generation {{table}}",
+)
+
+
+@dataclass(eq=False)
+class TopicUnreachable(StreamError):
+    """The cluster of a topic did not answer. No stream was started.
+
+    Attributes:
+        topic: its name.
+        address: of the cluster.
+        reason: what the client says.
+    """
+
+    topic: str
+    address: str
+    reason: str
+    retryable: ClassVar[bool] = True
+
+    def message(self) -> Message:
+        return Message(
+            f"topic {self.topic} at {self.address}",
+            self.reason,
+            "lakehouse kafka status (or ask whoever runs the cluster); then lakehouse follow again "
+            f"({STREAM_RUNBOOK}, 'The broker does not answer')",
+        )
+
+
+@dataclass(eq=False)
+class TopicReplaced(StreamError):
+    """A topic was removed and made anew: its offsets begin again and mean other messages. No stream was started.
+
+    Attributes:
+        table: the bronze table that reads it.
+        topic: its name.
+        before: the id of the topic that was read so far.
+        found: the id of the topic that has the name now.
+    """
+
+    table: str
+    topic: str
+    before: str
+    found: str | None
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.table}, topic {self.topic}",
+            f"expected the topic that was read so far (id {self.before}), found another of that name "
+            f"(id {self.found or 'none: there is no such topic'}); nothing was read",
+            "let the producers use a topic of a new name, set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name>, then "
+            f"lakehouse follow --new-generation {self.table} ({STREAM_RUNBOOK}, 'A topic was made anew')",
+        )
+
+
+@dataclass(eq=False)
+class MessagesGone(StreamError):
+    """A topic no longer holds messages that bronze does not hold either. No stream was started.
+
+    Attributes:
+        table: the bronze table that reads it.
+        topic: its name.
+        gaps: by partition, the first and the last offset that are gone.
+    """
+
+    table: str
+    topic: str
+    gaps: Mapping[int, tuple[int, int]]
+
+    def message(self) -> Message:
+        shown = {f"partition {number}": f"offsets {first}..{last}" for number, (first, last) in self.gaps.items()}
+        return Message(
+            f"{self.table}, topic {self.topic}",
+            f"the topic no longer holds messages that bronze lacks: {_first(shown)}; nothing was read",
+            "deliver them from an archive if there is one, then accept what is lost for good: "
+            f"lakehouse follow --accept-loss {self.table} ({STREAM_RUNBOOK}, 'Messages are gone from the topic')",
+        )
+
+
+@dataclass(eq=False)
+class OtherMessage(StreamError):
+    """A topic gave another message than the one that bronze holds under its partition and offset. It was not written.
+
+    Attributes:
+        table: the bronze table.
+        places: topic, partition and offset, with the two timestamps.
+    """
+
+    table: str
+    places: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            self.table,
+            f"bronze holds another message under the topic, partition and offset of {len(self.places)}: "
+            f"{_first(self.places)}",
+            "the topic was made anew, or the archive that batch loaded numbers messages otherwise than the topic: "
+            f"follow the topic in a lake of its own, or under a new name ({STREAM_RUNBOOK}, 'A topic was made anew')",
         )
 
 

@@ -139,6 +139,15 @@ class TopicSource(Protocol):
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """A mark for every delivery that a stream reads only once but which can change later; a broker has none."""
 
+    def topic(self, feed: TopicFeed) -> str:
+        """The name of a feed's topic."""
+
+    def identity(self, feed: TopicFeed) -> str | None:
+        """What tells the topic from one that replaces it under the same name; None where nothing does."""
+
+    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
+        """The first offset that each partition still holds; empty where nothing is ever removed."""
+
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Messages not read yet, given the source's part of Spark's progress report; None where it cannot say."""
 
@@ -169,6 +178,19 @@ class Landing:
                 stat = path.stat()
                 marks[f"{path.parent.name}/{path.name}"] = f"{stat.st_size} {stat.st_mtime_ns}"
         return marks
+
+    def topic(self, feed: TopicFeed) -> str:
+        return feed.name
+
+    def identity(self, feed: TopicFeed) -> str | None:
+        """None: an archive is a folder."""
+        del feed
+        return None
+
+    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
+        """None: what bronze holds may be removed from the archive."""
+        del feed
+        return {}
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Unknown: files do not say how many lines they hold."""

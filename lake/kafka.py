@@ -15,9 +15,14 @@ from typing import Any
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.errors import TopicUnreachable
 from lake.feed import TOPIC_FRAME, TopicFeed
 
 __all__ = ["KafkaCluster", "KafkaSource", "plain_login"]
+
+_ANSWERS_WITHIN_SECONDS = 20.0
+_NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+"""What a broker answers that knows no topic ids."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,17 @@ def plain_login(**options: str) -> str:
 
 @dataclass(frozen=True)
 class KafkaSource:
-    """The topics of a cluster as a `lake.feed.TopicSource`; a feed's name is its topic's.
+    """The topics of a cluster as a `lake.feed.TopicSource`.
 
     The session needs the jars of the set `spark-kafka`.
+
+    Attributes:
+        cluster: where they are.
+        topics: the topic of a feed, where it is not called as the feed is.
     """
 
     cluster: KafkaCluster
+    topics: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def redelivers(self) -> bool:
@@ -84,18 +94,18 @@ class KafkaSource:
     def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
         """Every message from the first one on that the broker received on `first_day` or later.
 
-        All that there is comes at once; a topic that was made anew or whose retention has passed the reader ends the
-        query with an error instead of a jump.
+        All that there is comes at once; where messages are gone that were not read yet, the query ends with an error
+        instead of a jump. Bytes that are not UTF-8 become U+FFFD: no reader of a table of text could read them.
         """
         midnight = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
         reader = spark.readStream.format("kafka").options(**self.cluster.for_spark())
-        reader = reader.option("subscribe", feed.name).option("failOnDataLoss", "true")
+        reader = reader.option("subscribe", self.topic(feed)).option("failOnDataLoss", "true")
         # A partition without such a message is read from its end on: what it gets from now on is later.
         reader = reader.option("startingTimestamp", str(int(midnight.timestamp() * 1000)))
         reader = reader.option("startingOffsetsByTimestampStrategy", "latest")
         return reader.load().select(
-            F.col("key").cast("string").alias("key"),
-            F.col("value").cast("string").alias("value"),
+            F.make_valid_utf8(F.col("key").cast("string")).alias("key"),
+            F.make_valid_utf8(F.col("value").cast("string")).alias("value"),
             "topic",
             "partition",
             "offset",
@@ -109,9 +119,54 @@ class KafkaSource:
         del feed
         return {}
 
+    def topic(self, feed: TopicFeed) -> str:
+        """The name of a feed's topic."""
+        return self.topics.get(feed.name, feed.name)
+
+    def identity(self, feed: TopicFeed) -> str | None:
+        """The id that the cluster gave to the topic when it was made; None where it gives none, or has no such topic.
+
+        Raises:
+            TopicUnreachable: the cluster does not answer.
+        """
+        from confluent_kafka import KafkaError, KafkaException, TopicCollection
+        from confluent_kafka.admin import AdminClient
+
+        name = self.topic(feed)
+        admin = AdminClient({**self.cluster.for_librdkafka(), "log_level": 0})
+        asked = admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWERS_WITHIN_SECONDS)[name]
+        try:
+            found = str(asked.result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNSUPPORTED_VERSION):
+                return None
+            raise TopicUnreachable(name, self.cluster.bootstrap_servers, str(error)) from error
+        return None if found == _NO_ID else found
+
+    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
+        """The offset of the first message that each partition still holds, or of the next where it holds none.
+
+        Raises:
+            TopicUnreachable: the cluster does not answer.
+        """
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+        name, patience = self.topic(feed), _ANSWERS_WITHIN_SECONDS
+        # It joins no group and commits nothing; the client wants the name of one.
+        reader = Consumer({**self.cluster.for_librdkafka(), "group.id": "lakehouse", "log_level": 0})
+        try:
+            known = reader.list_topics(name, timeout=patience).topics[name].partitions
+            return {
+                part: reader.get_watermark_offsets(TopicPartition(name, part), timeout=patience)[0] for part in known
+            }
+        except KafkaException as error:
+            raise TopicUnreachable(name, self.cluster.bootstrap_servers, str(error)) from error
+        finally:
+            reader.close()
+
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Messages that the newest micro-batch left unread, over all partitions."""
-        ends, latest = (_offsets(progress, name, feed.name) for name in ("endOffset", "latestOffset"))
+        ends, latest = (_offsets(progress, name, self.topic(feed)) for name in ("endOffset", "latestOffset"))
         if ends is None or latest is None:
             return None
         return sum(max(newest - ends.get(partition, newest), 0) for partition, newest in latest.items())

@@ -16,11 +16,12 @@ from datetime import date
 from typing import Any
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 
 from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED, Counts, Enforced, enforce
+from lake.errors import OtherMessage
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
@@ -31,6 +32,7 @@ from lake.table import Append, InsertNew, Table
 __all__ = ["MicroBatchWriter", "Stopped"]
 
 _GUARD_POLL_SECONDS = 0.1
+_MOST_COUNTED = 1_000
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -124,6 +126,8 @@ class MicroBatchWriter:
         txn = self._txn("write", batch_id)
         if self.store.is_committed(self.store.path(self.table), txn):
             counts = sum(enforced.counts_by_day().values(), Counts())
+            if self._appends(batch_id):
+                self._insert_archived(enforced.accepted(), first_day, batch_id)
         else:
             commit = self._commit(enforced.accepted(fail_on_reject=self._fails), rows, first_day, txn)
             counts = _inserted(enforced.observed(), commit)
@@ -152,14 +156,62 @@ class MicroBatchWriter:
         """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
         table, store, metadata = self.table, self.store, self._metadata(txn.version)
         if isinstance(table.write, Append):
-            if txn.version and not self.redelivers:
-                return store.append(table, accepted, txn, metadata)
-            return store.insert_new(table, accepted, self._landing_days(rows), txn, metadata)
+            return self._add(accepted, rows, first_day, txn)
         open_days = [Days(first_day, LAST_DAY)]
         if txn.version == 0:
             return store.replace(table, accepted, open_days, metadata, txn=txn)
         merge = store.insert_new if isinstance(table.write, InsertNew) else store.upsert
         return merge(table, accepted, open_days, txn, metadata)
+
+    def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
+        """Add messages to bronze, each (topic, partition, offset) once.
+
+        What bronze may hold already is inserted by its key: whatever a source may deliver twice, all that a generation
+        reads first, and messages of landing days before `first_day`, which batch loads from the archive whenever it
+        likes. No other message can be there, so it is appended without looking. A message is known by its offset:
+        an archive that batch loads into a lake which follows the topic must carry the topic's own.
+        """
+        if self._appends(txn.version):
+            return self._append(accepted, first_day, txn)
+        if not self.redelivers:
+            self._refuse_other_messages(accepted)
+        return self.store.insert_new(self.table, accepted, self._landing_days(rows), txn, self._metadata(txn.version))
+
+    def _appends(self, batch_id: int) -> bool:
+        return isinstance(self.table.write, Append) and batch_id > 0 and not self.redelivers
+
+    def _append(self, accepted: DataFrame, first_day: date, txn: Txn) -> Commit:
+        """Append; how many messages batch may have loaded is counted on the way, at no cost where there are none."""
+        is_archived, seen = F.col(self.table.day or "") < F.lit(first_day), Observation()
+        observed = accepted.observe(seen, F.count_if(is_archived).alias("archived"))
+        commit = self.store.append(self.table, observed.where(~is_archived), txn, self._metadata(txn.version))
+        if not seen.get["archived"]:
+            return commit
+        more = self._insert_archived(accepted, first_day, txn.version)
+        return replace(commit, added={**more.added, **commit.added}, touched=commit.touched | more.touched)
+
+    def _insert_archived(self, accepted: DataFrame, first_day: date, batch_id: int) -> Commit:
+        """The second step of `_append`: messages of landing days that batch owns, where bronze does not hold them."""
+        archived = accepted.where(F.col(self.table.day or "") < F.lit(first_day))
+        self._refuse_other_messages(archived)
+        txn, days = self._txn("archived", batch_id), self._landing_days(archived)
+        return self.store.insert_new(self.table, archived, days, txn, self._metadata(batch_id))
+
+    def _refuse_other_messages(self, accepted: DataFrame) -> None:
+        """Raise where bronze holds another message under the offset of one: inserted by its key, it would be lost.
+
+        Raises:
+            OtherMessage: nothing was written.
+        """
+        key, sent_at = list(self.table.key), "timestamp"
+        if sent_at not in self.table.contract.stored_names or not self.store.table_log(self.table).has_rows():
+            return
+        held = self.store.read(self.table).select(*key, F.col(sent_at).alias("held_at"))
+        both = accepted.select(*key, sent_at).join(held, on=key)
+        others = both.where(F.col(sent_at) != F.col("held_at")).limit(_MOST_COUNTED).collect()
+        if others:
+            shown = [f"{', '.join(map(str, row[:-2]))}: sent at {row[-2]}, held is {row[-1]}" for row in others]
+            raise OtherMessage(self.table.full_name, shown)
 
     def _landing_days(self, rows: DataFrame) -> Sequence[Days]:
         """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from lake.days import Days, utc_day
 from lake.enforce import Counts
-from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked
+from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
 from lake.feed import TopicFeed, TopicSource
 from lake.frontier import (
     Frontier,
@@ -40,6 +40,7 @@ from lake.micro_batch import MicroBatchWriter
 from lake.progress import MicroBatch, StreamStatus, write_status
 from lake.store import DeltaStore
 from lake.table import Read, Table
+from lake.topics import TopicGuard
 
 __all__ = ["Followed", "follow", "release"]
 
@@ -136,6 +137,7 @@ def follow(
     until_idle: bool = False,
     stop: threading.Event | None = None,
     new_generation: Collection[str] = (),
+    accept_loss: Collection[str] = (),
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
     on_receipt: Callable[[MicroBatch], None] | None = None,
@@ -151,6 +153,7 @@ def follow(
         until_idle: read what there is and return; else run until `stop` is set.
         stop: set it to end after the running micro-batches.
         new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
+        accept_loss: bronze tables whose topic has lost messages for good; they begin anew from what it still holds.
         since: on the first claim, the first landing day and open day to follow.
         now: the clock by which a silent feed is idle.
         on_receipt: told of every finished micro-batch, from the query's thread.
@@ -158,13 +161,14 @@ def follow(
     Raises:
         NotAStream: a table runs in batch only.
         AlreadyFollowed: another process runs the streams.
+        TopicReplaced, MessagesGone, TopicUnreachable: a topic is not what it was; nothing was started.
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
     followed = _followable(tables)
     with lease(store.locks):
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
-        with driver.queries(new_generation, since):
+        with driver.queries(new_generation, accept_loss, since):
             driver.drain(until_idle=until_idle)
             if not until_idle and not driver.asked_to_stop.is_set():
                 driver.run()
@@ -219,13 +223,20 @@ class _Driver:
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.home / "checkpoints")
 
+    @property
+    def topics(self) -> TopicGuard:
+        return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root / "topics")
+
     @contextmanager
-    def queries(self, new_generation: Collection[str], since: date | None) -> Iterator[None]:
+    def queries(
+        self, new_generation: Collection[str], accept_loss: Collection[str], since: date | None
+    ) -> Iterator[None]:
         """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
         seal_pending(self.frontier)
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
         checkpoints = self.checkpoints
-        asked = {*new_generation, *self._note_delivered()}
+        renamed = self.topics.admit(accept_loss)
+        asked = {*new_generation, *accept_loss, *renamed, *self._note_delivered()}
         state = begin_generations(
             self.frontier, plans, checkpoints, asked=asked, since=since, today=utc_day(self.now())
         )
@@ -265,6 +276,9 @@ class _Driver:
                 stream.check()
             self._note_progress()
             batches, polls = sum(stream.status.batches for stream in self.streams), polls + 1
+            if polls % _SEAL_EVERY_POLLS == 0:
+                with suppress(TopicUnreachable):  # the queries wait for it, and say so when they give up
+                    self.topics.watch()
             if batches != sealed_after or polls % _SEAL_EVERY_POLLS == 0:
                 self._note_delivered()
                 sealed_after = batches if self._seal(at_end=False) else -1

@@ -45,8 +45,8 @@ def topic_source(settings: Settings) -> TopicSource:
         return settings.landing
     fetch("spark-kafka", print)
     if settings.kafka is not None:
-        return KafkaSource(settings.kafka)
+        return KafkaSource(settings.kafka, settings.kafka_topics)
     running = local_broker(settings).status()
     if running is None:
         raise NoBrokerError(settings.kafka_folder)
-    return KafkaSource(KafkaCluster(running.address))
+    return KafkaSource(KafkaCluster(running.address), settings.kafka_topics)

@@ -217,6 +217,9 @@ def follow(
     new_generation: Annotated[
         list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
     ] = None,
+    accept_loss: Annotated[
+        list[str] | None, typer.Option(help="A bronze table whose topic lost messages for good: go on without them.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="At the first start: the first landing day to follow.")] = None,
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
@@ -228,7 +231,9 @@ def follow(
     if release:
         release_from_command_line(out)
     else:
-        follow_from_command_line(out, tables or [], new_generation or [], first, until_idle=until_idle, feed=feed)
+        follow_from_command_line(
+            out, tables or [], new_generation or [], accept_loss or [], first, until_idle=until_idle, feed=feed
+        )
 
 
 kafka = typer.Typer(no_args_is_help=True, help="A real Kafka of one node on 127.0.0.1, kept under LAKEHOUSE_HOME.")

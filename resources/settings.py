@@ -63,6 +63,8 @@ class Settings:
         feed: where streams read topics from: `files` or `kafka` (LAKEHOUSE_FEED, `files`).
         kafka: the cluster (LAKEHOUSE_KAFKA, `host:port`; with LAKEHOUSE_KAFKA_USERNAME, LAKEHOUSE_KAFKA_PASSWORD and
             LAKEHOUSE_KAFKA_CA_FILE over SASL_SSL); None for the broker of `lakehouse kafka up`.
+        kafka_topics: the topic of a feed that is not called as the feed is (LAKEHOUSE_KAFKA_TOPICS, `feed=topic`, comma
+            separated).
         fixed_now: a clock that stands still (LAKEHOUSE_NOW, for tests and post-mortems).
     """
 
@@ -77,6 +79,7 @@ class Settings:
     storage_options: Mapping[str, str] = field(default_factory=dict)
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
+    kafka_topics: Mapping[str, str] = field(default_factory=dict)
     fixed_now: datetime | None = None
 
     @classmethod
@@ -103,6 +106,7 @@ class Settings:
             storage_options=_options(found.get("STORAGE_OPTIONS", "{}")),
             feed=_feed(found.get("FEED", "files")),
             kafka=_kafka(found),
+            kafka_topics=_topics(found.get("KAFKA_TOPICS", "")),
             fixed_now=_moment(found.get("NOW")),
         )
 
@@ -165,6 +169,13 @@ def _feed(text: str) -> FeedKind:
     if text == "kafka":
         return "kafka"
     raise BadSettingError("LAKEHOUSE_FEED", text, "files or kafka")
+
+
+def _topics(text: str) -> Mapping[str, str]:
+    pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",") if pair.strip()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise BadSettingError("LAKEHOUSE_KAFKA_TOPICS", text, "feed=topic, or several with commas")
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def _kafka(found: Mapping[str, str]) -> KafkaCluster | None:

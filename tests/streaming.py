@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,6 +20,7 @@ from lake.batch import refresh
 from lake.days import Days
 from lake.feed import Landing
 from lake.frontier import FrontierTable
+from lake.progress import MicroBatch, micro_batches
 from lake.store import DeltaStore
 from lake.stream import Followed, follow
 from lake.table import Table
@@ -28,7 +32,7 @@ from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 
-__all__ = ["FOLLOWED", "Lake", "Message", "Messages", "multiset"]
+__all__ = ["FOLLOWED", "Following", "Lake", "Message", "Messages", "at", "multiset"]
 
 FOLLOWED = [
     departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance, delay_alerts,
@@ -37,6 +41,7 @@ FOLLOWED = [
 
 Message = dict[str, Any]
 PARTITIONS = 4
+_PATIENCE_SECONDS = 400.0
 
 
 def text(at: datetime) -> str:
@@ -149,15 +154,113 @@ class Lake:
         rows = self.store.read_quarantine(table)
         return multiset(rows.where(f"day < DATE'{before}'").collect() if before else rows.collect())
 
+    @contextmanager
+    def following(self, **options: Any) -> Iterator[Following]:
+        """Run the streams in a thread for as long as the block lasts; what ended them is raised at its end."""
+        running = Following()
+
+        def run() -> None:
+            shared: dict[str, Any] = {"home": self.home, "stop": running.stop, "on_receipt": running.note}
+            follow(self.tables, self.store, self.frontier, **shared, **options)
+
+        work = threading.Thread(target=running.run, args=(run,))
+        work.start()
+        try:
+            yield running
+        finally:
+            running.stop.set()
+            work.join()
+        running.check()
+
     def check(self, sent: Iterable[Message]) -> None:
-        """What holds at every moment: bronze has each message once, and keys are unique."""
-        offsets = Counter((m["topic"], m["partition"], m["offset"]) for m in sent)
-        held: Counter[tuple[Any, ...]] = Counter()
+        """What holds at every moment: bronze has each message once, keys are unique, no row and no commit is lost."""
+        offsets = {(m["topic"], m["partition"], m["offset"]) for m in sent}
+        held: set[tuple[Any, ...]] = set()
         for table in self.tables:
             keys = [tuple(row) for row in self.store.read(table).select(*table.key).collect()]
             assert len(set(keys)) == len(keys), f"{table.full_name} holds a key twice"
-            held.update(keys if table.layer == "bronze" else [])
-        assert set(held) == set(offsets), "bronze does not hold exactly the messages that were sent"
+            held |= set(keys) if table.layer == "bronze" else set()
+            self._check_log(table)
+        assert held == offsets, "bronze does not hold exactly the messages that were sent"
+        for receipt in micro_batches(self.store):
+            counts = receipt.counts
+            assert counts.rows_in == counts.rows_out + counts.rejected + counts.duplicates, receipt
+
+    def _check_log(self, table: Table) -> None:
+        """Every version up to the newest has its commit."""
+        log = self.store.table_log(table)
+        newest = log.version()
+        missing = [v for v in range(-1 if newest is None else newest + 1) if log.commit(v) is None]
+        assert not missing, f"{table.full_name} lacks commits {missing}"
+
+    def check_equals_batch(self, sent: Iterable[Message], *, early: Iterable[Table] = ()) -> None:
+        """Once the sealed days are recomputed, the lake equals one that batch computed from the same messages at once.
+
+        Args:
+            sent: every message.
+            early: tables whose open days may lack rows (those behind a watermark): only sealed days are compared.
+        """
+        messages = list(sent)
+        days = [date.fromisoformat(message["timestamp"][:10]) for message in messages]
+        since = min(days) - timedelta(days=31)
+        self.settle(since)
+        self.check(messages)
+        whole = Lake(self.home / "in batch", self.session, self.tables)
+        whole.land(messages, "all.jsonl")
+        whole.refresh(Days.between(since, max(days)))
+        state = self.frontier.state()
+        assert state is not None
+        for table in self.tables:
+            before = state.first_open_day(table) if table in early else None
+            assert self.rows(table, before) == whole.rows(table, before), table.full_name
+            assert self.rejects(table, before) == whole.rejects(table, before), f"quarantine of {table.full_name}"
+
+
+@dataclass
+class Following:
+    """Streams that run in another thread."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    receipts: list[MicroBatch] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+    def run(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def note(self, receipt: MicroBatch) -> None:
+        self.receipts.append(receipt)
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a state of the lake; fails where the streams end before."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not condition():
+            self.check()
+            assert not self.ended.wait(0.2), f"the streams ended before {what}"
+            assert time.monotonic() < deadline, f"still not: {what}"
+
+    def until_ended(self) -> None:
+        """Wait for the streams to end by themselves; raises what ended them."""
+        assert self.ended.wait(_PATIENCE_SECONDS), "the streams go on"
+        self.check()
+
+    def until_read(self, lake: Lake, table: Table, rows: int) -> None:
+        """Wait until a table holds so many rows."""
+        assert table.day is not None
+        day = table.day
+        self.until(
+            lambda: sum(lake.store.table_log(table).rows_by_day(day).values()) >= rows,
+            f"{table.full_name} holds {rows} rows",
+        )
 
 
 def multiset(rows: Iterable[Any]) -> Counter[str]:

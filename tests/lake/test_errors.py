@@ -11,6 +11,7 @@ import pytest
 
 import lake.errors
 from lake.errors import (
+    STREAM_RUNBOOK,
     AlreadyFollowed,
     BadDay,
     BadName,
@@ -24,8 +25,10 @@ from lake.errors import (
     JavaMissing,
     JavaWrong,
     LakeError,
+    MessagesGone,
     NotAStream,
     Offline,
+    OtherMessage,
     RowsLost,
     RowsOutsideDays,
     RowsWithoutDay,
@@ -33,6 +36,8 @@ from lake.errors import (
     SetupError,
     StreamBroken,
     TableLocked,
+    TopicReplaced,
+    TopicUnreachable,
     UnknownTable,
 )
 
@@ -52,6 +57,10 @@ EXAMPLES: list[LakeError] = [
     AlreadyFollowed("pid 4711"),
     NotAStream("gold.daily_carrier_performance", ["silver.departures"]),
     StreamBroken("silver.flights", "RuntimeException: no such state", "/lake/checkpoints/silver/flights/g1-abc"),
+    TopicUnreachable("departures", "127.0.0.1:9092", "timed out"),
+    TopicReplaced("bronze.departure_events", "departures", "5Zq", None),
+    MessagesGone("bronze.departure_events", "departures", {0: (17, 20)}),
+    OtherMessage("bronze.departure_events", ["departures, 0, 17: sent at 10:00, held is 09:00"]),
     JavaMissing(["PATH"], "no network"),
     JavaWrong(Path("/opt/java8"), "Java 1.8.0_402"),
     JarMissing("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar")),
@@ -92,7 +101,7 @@ def test_every_public_class_is_exported() -> None:
 
 def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
     ours = {kind for kind in every_class() if kind.__module__ == "lake.errors"}
-    assert {kind.__name__ for kind in ours if kind.retryable} == {"TableLocked", "Offline"}
+    assert {kind.__name__ for kind in ours if kind.retryable} == {"TableLocked", "Offline", "TopicUnreachable"}
 
 
 def test_a_broken_contract_counts_its_rows_and_names_days_and_rules() -> None:
@@ -134,3 +143,27 @@ def test_set_up_errors_are_one_family() -> None:
     assert {kind.__name__ for kind in every_class(SetupError)} == {
         "SetupError", "JavaMissing", "JavaWrong", "JarMissing", "JarDamaged", "Offline", "FolderNotWritable",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "page"),
+    [
+        ("java.io.IOException: No space left on device", "The disk is full"),
+        ("Some data may have been lost because they are not available in Kafka", "Messages are gone from the topic"),
+        ("org.apache.kafka.common.errors.TimeoutException: Timed out", "The broker does not answer"),
+        ("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred", "A checkpoint is damaged"),
+        ("ZeroDivisionError", "A stream stopped"),
+    ],
+)
+def test_a_broken_stream_names_its_page_of_the_runbook(said: str, page: str) -> None:
+    _, _, next_step = StreamBroken("silver.flights", said, "/lake/checkpoints").message()
+    assert next_step.endswith(f"({STREAM_RUNBOOK}, {page!r})")
+
+
+def test_every_page_of_the_streams_runbook_that_an_error_names_is_there() -> None:
+    written = (Path(__file__).parents[2] / STREAM_RUNBOOK).read_text()
+    source = Path(lake.errors.__file__).read_text()
+    named = {page for page, _ in (found[1:] for found in lake.errors._DIAGNOSES)} | {lake.errors._UNKNOWN_CAUSE[0]}
+    named |= set(re.findall(r"STREAM_RUNBOOK\}, '([^']+)'\)", source))
+    assert len(named) >= 6
+    assert not {page for page in named if f"\n## {page}\n" not in written}

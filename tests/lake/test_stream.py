@@ -12,9 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
 from lake.days import Days
-from lake.errors import DayIsOpen, NotAStream, StreamBroken
+from lake.enforce import Counts
+from lake.errors import DayIsOpen, NotAStream, OtherMessage, StreamBroken
+from lake.feed import TOPIC_FRAME
 from lake.frontier import Frontier
-from lake.generation import plan_stream
+from lake.generation import plan_stream, step_txn
 from lake.micro_batch import MicroBatchWriter
 from lake.progress import MicroBatch, micro_batches, read_statuses
 from lake.stream import follow, release
@@ -131,6 +133,51 @@ def test_an_upsert_replaces_a_group_and_an_empty_micro_batch_commits_nothing(lak
     write(hour(0), 2)
     assert lake.store.version(hourly_airport_performance) == version
     assert [row["departures"] for row in lake.store.read(hourly_airport_performance).collect()] == [5]
+
+
+def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_whenever_it_comes(
+    lake: Lake, spark: SparkSession, messages: Messages
+) -> None:
+    """The stream owns landing days from 2 January on; a slow producer's messages are of the day before."""
+    first, new, newer = (flight(messages, 2, number) for number in (1, 2, 3))
+    archived, slow, slower = (flight(messages, 1, number) for number in (11, 12, 13))
+    lake.land([archived], "a.jsonl")
+    refresh(departure_events, lake.store, Days.of(JAN_1))
+    lake.frontier.change(
+        lambda _: Frontier(JAN_2, JAN_1, claimed=frozenset([departure_events.full_name]), generations={}), "test"
+    )
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departure_events, receipts)
+
+    write(arrived(spark, [first]), 0)
+    write(arrived(spark, [archived, slow, new]), 1)
+    write(arrived(spark, [archived, slow, new]), 1)  # repeated after a crash behind its last step
+    lake.check([first, archived, slow, new])
+    # ... and behind its first: what the stream owns is there, what batch owns is not
+    txn = step_txn(departure_events, "write", 1, 2)
+    lake.store.append(departure_events, bronze(spark, [newer]), txn, {})
+    write(arrived(spark, [archived, slower, newer]), 2)
+    lake.check([first, archived, slow, new, newer, slower])
+    assert [receipt.counts for receipt in receipts] == [
+        Counts(1, 1), Counts(3, 2, 0, 1), Counts(3, 3), Counts(3, 3),
+    ]  # fmt: skip
+
+
+def test_a_message_under_the_offset_of_another_is_refused(lake: Lake, spark: SparkSession, messages: Messages) -> None:
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departure_events, receipts)
+    held = flight(messages, 1, 1)
+    write(arrived(spark, [held]), 0)
+    other = flight(Messages(), 1, 1, hour=10)
+    assert (other["partition"], other["offset"]) == (held["partition"], held["offset"])
+    with pytest.raises(OtherMessage):
+        writer(lake, departure_events, receipts, generation=2)(arrived(spark, [other]), 0)
+    lake.check([held])
+
+
+def arrived(spark: SparkSession, sent: list[Message]) -> DataFrame:
+    """Messages as bronze's stream gets them from a broker."""
+    return departure_events(frame(spark, TOPIC_FRAME, [{**m, "_landed_on": m["timestamp"][:10]} for m in sent]))
 
 
 def test_the_plan_of_a_table_says_whether_it_keeps_state(spark: SparkSession) -> None:

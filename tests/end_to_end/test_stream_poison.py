@@ -1,0 +1,98 @@
+"""Messages that are hard to read end in quarantine, and the streams go on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.delay_alerts import delay_alerts
+from lakehouse_assets.silver.departures import departures
+from tests.lakes import interpreted, quarantined, stored_rows
+from tests.streaming import Lake, Message, Messages, at
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
+
+JAN_1 = date(2013, 1, 1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Iterator[Lake]:
+    with interpreted(spark):
+        yield Lake(tmp_path / "home", lambda: spark, [departure_events, departures, delay_alerts])
+
+
+def good(messages: Messages, number: int) -> Message:
+    return messages.departure(JAN_1, number, scheduled=at(1, 8), left=at(1, 9, number), sent=at(1, 9, number))
+
+
+GOOD = json.loads(good(Messages(), 1)["value"])
+POISON: dict[str, str | None] = {
+    "nothing": None,
+    "empty": "",
+    "five megabytes": json.dumps(GOOD | {"tail_number": "N" * 5_000_000}),
+    "five megabytes of no JSON": "x" * 5_000_000,
+    "NUL characters": json.dumps(GOOD | {"carrier": "\x00\x00"}),
+    "bare NUL characters": "\x00" * 100,
+    "lone surrogate": '{"carrier":"\\ud800"}',
+    "replaced bytes": json.dumps(GOOD | {"dest": "\ufffd\ufffd\ufffd"}),
+    "nested deeply": '{"carrier":' + "[" * 20_000 + "]" * 20_000 + "}",
+    "nested objects": '{"carrier":' * 5_000 + "1" + "}" * 5_000,
+    "open brackets": "[" * 100_000,
+    "an array": json.dumps([GOOD]),
+    "two objects": json.dumps(GOOD) * 2,
+    "a number": "42",
+    "null": "null",
+    "wrong types": json.dumps(GOOD | {"flight": "seven", "carrier": 7, "departed_at": {"at": 1}}),
+    "endless number": json.dumps(GOOD)[:-1] + ',"flight":' + "9" * 100_000 + "}",
+    "huge exponent": json.dumps(GOOD).replace('"flight": 1', '"flight": 1e999999'),
+    "same field twice": json.dumps(GOOD)[:-1] + ',"flight":"x"}',
+    "year 10000": json.dumps(GOOD | {"departed_at": "+10000-01-01T00:00:00Z"}),
+    "far future": json.dumps(GOOD | {"departed_at": "2999-12-31T23:59:59Z", "flight_date": "2999-12-31"}),
+    "SQL": "'); DROP TABLE bronze.departure_events; --",
+    "template": "${jndi:ldap://127.0.0.1/a} {{7*7}} %s %n",
+}
+
+
+def test_poison_goes_to_quarantine_and_never_stops_the_stream(lake: Lake) -> None:
+    messages = Messages()
+    first = [good(messages, number) for number in (1, 2)]
+    poison = [messages.broken("departures", value, at(1, 9, 30)) for value in POISON.values()]
+    last = [good(messages, number) for number in (3, 4)]
+    for number, batch in enumerate([first, poison, last]):
+        lake.land(batch, f"{number}.jsonl")
+        lake.follow(since=JAN_1)
+
+    assert sorted(row["flight"] for row in stored_rows(lake.store, departures)) == [1, 2, 3, 4]
+    held = {row["value"] for row in stored_rows(lake.store, departure_events)}
+    assert set(POISON.values()) <= held, "bronze keeps what was sent, as it was sent"
+    rejected = quarantined(lake.store, departures)
+    assert Counter(row["raw"] for row in rejected) == Counter(POISON.values())
+    assert all(row["rules"] for row in rejected)
+    lake.check_equals_batch([*first, *poison, *last])
+
+
+def test_lines_that_are_no_message_stay_in_the_quarantine_of_bronze_and_the_rest_arrives(lake: Lake) -> None:
+    messages = Messages()
+    sent = [good(messages, 1), good(messages, 2)]
+    lake.land(sent[:1], "good.jsonl")
+    folder = lake.landing.root / "departures" / "landed_on=2013-01-01"
+    whole = json.dumps(sent[1]).encode()
+    lines = [b"\xff\xfe\x00\x80", whole[:-20], b"{}", b"[" * 5_000, whole.replace(b'"offset": ', b'"offset": "x', 1)]
+    aside = folder / ".broken"
+    aside.write_bytes(b"\n".join([*lines, whole]) + b"\n")
+    aside.rename(folder / "broken.jsonl")
+
+    lake.follow(since=JAN_1)
+
+    assert sorted(row["flight"] for row in stored_rows(lake.store, departures)) == [1, 2]
+    assert len(quarantined(lake.store, departure_events)) == len(lines)
+    assert DeltaTable(lake.store.quarantine_path(departure_events)).to_pyarrow_table().num_rows == len(lines)
+    lake.check(sent)

@@ -1,0 +1,112 @@
+"""Somebody who reads gold all the time sees whole commits only."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from lakehouse_assets.bronze.arrival_events import arrival_events
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.query import connect
+from lakehouse_assets.silver.arrivals import arrivals
+from lakehouse_assets.silver.departures import departures
+from tests.lakes import interpreted
+from tests.streaming import Lake, Message, Messages, at
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
+
+JAN_1 = date(2013, 1, 1)
+TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
+FLIGHTS_AT_ONCE = 12
+"""Departures of one commit of silver, spread over as many hours: half of a commit would show."""
+
+
+@pytest.fixture
+def lake(tmp_path: Path, spark: SparkSession) -> Iterator[Lake]:
+    with interpreted(spark):
+        yield Lake(tmp_path / "home", lambda: spark, list(TABLES))
+
+
+@dataclass
+class Reader:
+    """Reads gold again and again until told to stop, by two engines that know nothing of Spark."""
+
+    lake: Lake
+    stop: threading.Event = field(default_factory=threading.Event)
+    sums: list[int] = field(default_factory=list)
+    problems: list[object] = field(default_factory=list)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                self.read_by_arrow()
+                self.read_by_duckdb()
+            except Exception as error:
+                self.problems.append(error)
+
+    def read_by_arrow(self) -> None:
+        rows = DeltaTable(self.lake.store.path(hourly_airport_performance)).to_pyarrow_table().to_pylist()
+        self.note([(row["airport"], row["hour_at"]) for row in rows], sum(row["departures"] for row in rows))
+
+    def read_by_duckdb(self) -> None:
+        with connect(self.lake.store, [hourly_airport_performance]) as sql:
+            rows = sql.sql("SELECT airport, hour_at, departures FROM gold.hourly_airport_performance").fetchall()
+        self.note([row[:2] for row in rows], sum(row[2] for row in rows))
+
+    def note(self, keys: list[tuple[object, ...]], departed: int) -> None:
+        if len(set(keys)) != len(keys):
+            self.problems.append(Counter(keys).most_common(1))
+        self.sums.append(departed)
+
+
+def rows_of_every_version(lake: Lake) -> set[int]:
+    """How many departures silver has held, version by version."""
+    log, counts, held = lake.store.table_log(departures), {0}, 0
+    for version in range((log.version() or 0) + 1):
+        commit = log.commit(version)
+        held += commit.rows if commit else 0
+        counts.add(held)
+    return counts
+
+
+def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lake) -> None:
+    messages, sent = Messages(), list[Message]()
+
+    def leave(number: int) -> None:
+        """One flight an hour; the hours are those of the messages before, so that gold's rows are replaced."""
+        for hour in range(FLIGHTS_AT_ONCE):
+            moment = at(1, 8 + hour, number)
+            flight = 100 * hour + number
+            sent.append(messages.departure(JAN_1, flight, scheduled=moment, left=moment, sent=at(1, 20, number)))
+        sent.append(messages.arrival(JAN_1, number, scheduled=moment, reached=moment, sent=at(1, 20, number)))
+        lake.land(sent[-FLIGHTS_AT_ONCE - 1 :], f"{number}.jsonl")
+
+    leave(0)
+    lake.follow(since=JAN_1)
+    reader = Reader(lake)
+    reading = threading.Thread(target=reader.run)
+    reading.start()
+    try:
+        with lake.following() as running:
+            for number in range(1, 7):
+                leave(number)
+                running.until_read(lake, departures, FLIGHTS_AT_ONCE * (number + 1))
+            running.until(
+                lambda: bool(reader.sums) and reader.sums[-1] == 7 * FLIGHTS_AT_ONCE, "the reader has seen everything"
+            )
+    finally:
+        reader.stop.set()
+        reading.join()
+    assert not reader.problems
+    assert set(reader.sums) <= rows_of_every_version(lake), "half of a commit was seen"
+    assert len(set(reader.sums)) > 2, "the reader saw gold grow"
+    lake.check_equals_batch(sent)
