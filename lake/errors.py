@@ -549,13 +549,13 @@ class TopicReplaced(StreamError):
     table: str
     topic: str
     before: str
-    found: str | None
+    found: str
 
     def message(self) -> Message:
         return Message(
             f"{self.table}, topic {self.topic}",
-            f"expected the topic that was read so far (id {self.before}), found another of that name "
-            f"(id {self.found or 'none: there is no such topic'}); nothing was read",
+            f"expected the topic that was read so far (id {self.before}), found another of its name (id {self.found}); "
+            "nothing was read",
             "let the producers use a topic of a new name, set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name>, then "
             f"lakehouse follow --new-generation {self.table} ({STREAM_RUNBOOK}, 'A topic was made anew')",
         )

@@ -8,6 +8,7 @@ they can, so that the first micro-batch of a generation sees all open days at on
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
@@ -59,6 +61,9 @@ _SEAL_EVERY_POLLS = 20
 """A feed becomes idle by the clock, without any micro-batch."""
 
 
+_STACK_LINE = re.compile(r"\s+at |\s*\.\.\. \d+ ")
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -98,7 +103,7 @@ class _Stream:
         self.status.state = "running"
         try:
             self.query = (writer.trigger(availableNow=True) if drain else writer).start()
-        except PySparkException as error:
+        except (PySparkException, Py4JError) as error:  # a torn checkpoint is the second on a classic session
             raise self.broken(error) from error
 
     def check(self) -> None:
@@ -123,8 +128,11 @@ class _Stream:
             self.status.state = "stopped"
 
 
-def _first_lines(error: BaseException, limit: int = 600) -> str:
-    return f"{type(error).__name__}: {error}".strip()[:limit]
+def _first_lines(error: BaseException, limit: int = 800) -> str:
+    """What an error says without its stack; where that is long, its beginning and its end, which is the root cause."""
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    text = "\n".join(line for line in lines if not _STACK_LINE.match(line)).strip()
+    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
 def follow(

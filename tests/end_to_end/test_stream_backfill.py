@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.batch import refresh
 from lake.days import Days
 from lake.errors import AlreadyFollowed, DayIsOpen
+from lake.lease import is_followed
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
@@ -174,6 +175,7 @@ def test_a_sealed_day_is_the_same_whether_batch_or_the_stream_meets_its_late_row
             writing.start()
             come(left(messages, 1, number, sent_day=3), running)
             writing.join()
+    lake.follow()  # gold reads what silver has
     lake.check_equals_batch(sent)
 
 
@@ -216,7 +218,7 @@ def test_streams_go_on_while_somebody_else_compacts_the_tables_that_they_merge_i
 def test_a_second_driver_is_refused_and_harms_nothing(lake: Lake, messages: Messages, sent: list[Message]) -> None:
     other = Lake(lake.home, lake.session, list(TABLES))
     with lake.following() as running:
-        running.until(lambda: bool(running.receipts), "the streams run")
+        running.until(lambda: is_followed(lake.store.locks), "the streams run")
         generations = lake.frontier.state()
         with pytest.raises(AlreadyFollowed):
             other.follow()

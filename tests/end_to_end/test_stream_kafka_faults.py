@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,9 @@ class Kafka:
     def source(self) -> KafkaSource:
         return KafkaSource(self.cluster)
 
-    @property
+    @cached_property
     def admin(self) -> AdminClient:
+        """One for all calls: the answers to its questions come only as long as it lives."""
         return AdminClient({**self.cluster.for_librdkafka()})
 
     def create(self, topic: str = TOPIC) -> None:

@@ -26,8 +26,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
 JAN_1 = date(2013, 1, 1)
 TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
-FLIGHTS_AT_ONCE = 12
-"""Departures of one commit of silver, spread over as many hours: half of a commit would show."""
+AIRPORTS = [f"A{letter}A" for letter in "BCDEFGHIJKLM"]
+"""A row of gold each, which every micro-batch of gold replaces: half of a commit would show."""
 
 
 @pytest.fixture
@@ -81,14 +81,15 @@ def rows_of_every_version(lake: Lake) -> set[int]:
 def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lake) -> None:
     messages, sent = Messages(), list[Message]()
 
-    def leave(number: int) -> None:
-        """One flight an hour; the hours are those of the messages before, so that gold's rows are replaced."""
-        for hour in range(FLIGHTS_AT_ONCE):
-            moment = at(1, 8 + hour, number)
-            flight = 100 * hour + number
-            sent.append(messages.departure(JAN_1, flight, scheduled=moment, left=moment, sent=at(1, 20, number)))
-        sent.append(messages.arrival(JAN_1, number, scheduled=moment, reached=moment, sent=at(1, 20, number)))
-        lake.land(sent[-FLIGHTS_AT_ONCE - 1 :], f"{number}.jsonl")
+    def leave(minute: int) -> None:
+        """One flight of each airport; always in the same hour, so that gold's rows are replaced again and again."""
+        moment = at(1, 9, minute)
+        for airport in AIRPORTS:
+            sent.append(
+                messages.departure(JAN_1, minute, scheduled=moment, left=moment, sent=at(1, 9, minute), origin=airport)
+            )
+        sent.append(messages.arrival(JAN_1, minute, scheduled=moment, reached=moment, sent=at(1, 9, minute)))
+        lake.land(sent[-len(AIRPORTS) - 1 :], f"{minute}.jsonl")
 
     leave(0)
     lake.follow(since=JAN_1)
@@ -97,12 +98,11 @@ def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lak
     reading.start()
     try:
         with lake.following() as running:
-            for number in range(1, 7):
-                leave(number)
-                running.until_read(lake, departures, FLIGHTS_AT_ONCE * (number + 1))
-            running.until(
-                lambda: bool(reader.sums) and reader.sums[-1] == 7 * FLIGHTS_AT_ONCE, "the reader has seen everything"
-            )
+            for minute in range(1, 7):
+                leave(minute)
+                running.until_read(lake, departures, len(AIRPORTS) * (minute + 1))
+            everything = 7 * len(AIRPORTS)
+            running.until(lambda: reader.sums[-1:] == [everything], "the reader has seen everything")
     finally:
         reader.stop.set()
         reading.join()

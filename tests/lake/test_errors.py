@@ -58,7 +58,7 @@ EXAMPLES: list[LakeError] = [
     NotAStream("gold.daily_carrier_performance", ["silver.departures"]),
     StreamBroken("silver.flights", "RuntimeException: no such state", "/lake/checkpoints/silver/flights/g1-abc"),
     TopicUnreachable("departures", "127.0.0.1:9092", "timed out"),
-    TopicReplaced("bronze.departure_events", "departures", "5Zq", None),
+    TopicReplaced("bronze.departure_events", "departures", "5Zq", "8Ab"),
     MessagesGone("bronze.departure_events", "departures", {0: (17, 20)}),
     OtherMessage("bronze.departure_events", ["departures, 0, 17: sent at 10:00, held is 09:00"]),
     JavaMissing(["PATH"], "no network"),
