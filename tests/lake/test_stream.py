@@ -149,14 +149,14 @@ def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_when
     receipts: list[MicroBatch] = []
     write = writer(lake, departure_events, receipts)
 
-    write(arrived(spark, [first]), 0)
-    write(arrived(spark, [archived, slow, new]), 1)
-    write(arrived(spark, [archived, slow, new]), 1)  # repeated after a crash behind its last step
+    write(from_broker(spark, [first]), 0)
+    write(from_broker(spark, [archived, slow, new]), 1)
+    write(from_broker(spark, [archived, slow, new]), 1)  # repeated after a crash behind its last step
     lake.check([first, archived, slow, new])
     # ... and behind its first: what the stream owns is there, what batch owns is not
     txn = step_txn(departure_events, "write", 1, 2)
     lake.store.append(departure_events, bronze(spark, [newer]), txn, {})
-    write(arrived(spark, [archived, slower, newer]), 2)
+    write(from_broker(spark, [archived, slower, newer]), 2)
     lake.check([first, archived, slow, new, newer, slower])
     assert [receipt.counts for receipt in receipts] == [
         Counts(1, 1), Counts(3, 2, 0, 1), Counts(3, 3), Counts(3, 3),
@@ -167,15 +167,15 @@ def test_a_message_under_the_offset_of_another_is_refused(lake: Lake, spark: Spa
     receipts: list[MicroBatch] = []
     write = writer(lake, departure_events, receipts)
     held = flight(messages, 1, 1)
-    write(arrived(spark, [held]), 0)
+    write(from_broker(spark, [held]), 0)
     other = flight(Messages(), 1, 1, hour=10)
     assert (other["partition"], other["offset"]) == (held["partition"], held["offset"])
     with pytest.raises(OtherMessage):
-        writer(lake, departure_events, receipts, generation=2)(arrived(spark, [other]), 0)
+        writer(lake, departure_events, receipts, generation=2)(from_broker(spark, [other]), 0)
     lake.check([held])
 
 
-def arrived(spark: SparkSession, sent: list[Message]) -> DataFrame:
+def from_broker(spark: SparkSession, sent: list[Message]) -> DataFrame:
     """Messages as bronze's stream gets them from a broker."""
     return departure_events(frame(spark, TOPIC_FRAME, [{**m, "_landed_on": m["timestamp"][:10]} for m in sent]))
 
