@@ -221,7 +221,8 @@ class MicroBatchWriter:
     def _quarantine(self, enforced: Enforced, counts: Counts, batch_id: int, first_day: date) -> None:
         table, store = self.table, self.store
         txn = self._txn("quarantine", batch_id)
-        replaces = batch_id == 0 and not isinstance(table.write, Append)
+        # A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.
+        replaces = batch_id == 0 and (self.redelivers or not isinstance(table.write, Append))
         if not counts.rejected:
             if replaces:
                 store.store_quarantine(table, NOTHING_DROPPED.rejected, [Days(first_day, LAST_DAY)])

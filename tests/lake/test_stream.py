@@ -291,6 +291,16 @@ def test_a_lost_checkpoint_begins_a_new_generation_that_ends_equal(lake: Lake, m
     lake.check(sent)
 
 
+def test_a_torn_line_is_rejected_once_also_when_the_archive_is_read_again(lake: Lake, messages: Messages) -> None:
+    lake.land([flight(messages, 1, 1)], "a.jsonl")
+    (file,) = (lake.landing.root / "departures").glob("*/a.jsonl")
+    file.write_text(file.read_text() + "{torn")
+    lake.follow()
+    shutil.rmtree(lake.home / "checkpoints")
+    lake.follow()
+    assert lake.store.read_quarantine(departure_events).count() == 1
+
+
 def test_a_file_that_changed_after_it_was_read_is_read_again(lake: Lake, messages: Messages) -> None:
     half, rest = [flight(messages, 1, 1)], [flight(messages, 1, 2), flight(messages, 2, 3)]
     lake.land(half, "a.jsonl")
