@@ -27,7 +27,7 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
 from tests.streaming import Following, Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
+pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
 JAN_1, JAN_2, JAN_3, JAN_4 = (date(2013, 1, day) for day in (1, 2, 3, 4))
 TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]

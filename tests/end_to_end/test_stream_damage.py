@@ -21,7 +21,7 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 JAN_1 = date(2013, 1, 1)
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ from resources.kafka_broker import LocalBroker
 from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 TOPIC = "departures"
 JAN_1, JAN_2 = date(2013, 1, 1), date(2013, 1, 2)
