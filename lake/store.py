@@ -57,8 +57,8 @@ def _print_wait(message: str) -> None:
 class Txn:
     """The identity of one step of one micro-batch. Its commit carries it in its metadata, so that a repeat is known.
 
-    Delta has transaction ids of its own, but to write one it first computes the whole state of the table, in Spark jobs
-    that take longer than a small append.
+    Appends carry it as a transaction id of Delta's, too. To write one, Delta first computes the whole state of the table
+    in a Spark job, so writes that are keyed, or that replace, do without.
 
     Attributes:
         app_id: query, table, step and generation; two steps never share one.
@@ -310,6 +310,8 @@ class DeltaStore:
         log = self.log(path)
         before, token = log.version(), _token()
         writer = rows.write.format("delta").mode("append").option("mergeSchema", merge_schema)
+        # Nothing else would keep a writer that came back to life from appending once more.
+        writer = writer.option("txnAppId", txn.app_id).option("txnVersion", txn.version)
         with self._write_points(path):
             writer.option("userMetadata", _user_metadata(metadata, token, txn)).save(path)
         return _find_commit(log, before, token)
