@@ -57,8 +57,8 @@ def _print_wait(message: str) -> None:
 class Txn:
     """The identity of one step of one micro-batch. Its commit carries it in its metadata, so that a repeat is known.
 
-    Appends carry it as a transaction id of Delta's, too. To write one, Delta first computes the whole state of the table
-    in a Spark job, so writes that are keyed, or that replace, do without.
+    Appends carry it as a transaction id of Delta's, too. To write one, Delta first computes the whole state of the
+    table in a Spark job, so writes that are keyed, or that replace, do without.
 
     Attributes:
         app_id: query, table, step and generation; two steps never share one.
