@@ -1,7 +1,8 @@
 """Feeds: where bronze reads from.
 
 A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`. A topic's archive holds JSON lines with the columns
-of Spark's Kafka source; a file feed holds text files that bronze keeps line by line.
+of Spark's Kafka source; a file feed holds text files that bronze keeps line by line. Bytes that are not UTF-8 are read
+as U+FFFD: a table that held them could be written, and then read by Spark alone.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class TopicFeed(Feed):
 
     def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
         reader = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("basePath", str(folder))
-        return reader.json(paths).withColumnRenamed("landed_on", "_landed_on")
+        return _as_topic_frame(reader.json(paths))
 
     def read_stream(self, spark: SparkSession, landing: Landing, first_day: date) -> DataFrame:
         """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
@@ -101,8 +102,11 @@ class TopicFeed(Feed):
         folder.mkdir(parents=True, exist_ok=True)
         # Spark would pass over files that are a week older than the newest: an archive is.
         reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("maxFileAge", "36500d")
-        rows = reader.json(str(folder)).where(F.col("landed_on") >= F.lit(first_day))
-        return rows.withColumnRenamed("landed_on", "_landed_on")
+        return _as_topic_frame(reader.json(str(folder)).where(F.col("landed_on") >= F.lit(first_day)))
+
+
+def _as_topic_frame(archived: DataFrame) -> DataFrame:
+    return archived.withColumn("_raw", F.make_valid_utf8("_raw")).withColumnRenamed("landed_on", "_landed_on")
 
 
 @dataclass(frozen=True)
@@ -116,10 +120,11 @@ class FileFeed(Feed):
     def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
         text = T.StructType([T.StructField("text", T.StringType()), T.StructField("landed_on", T.DateType())])
         files = spark.read.schema(text).option("basePath", str(folder)).text(paths, wholetext=True)
+        text_of = F.make_valid_utf8("text")
         lines = files.select(
             "landed_on",
             F.col("_metadata.file_name").alias("file"),
-            F.posexplode(F.split(F.regexp_replace("text", r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
+            F.posexplode(F.split(F.regexp_replace(text_of, r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
         )
         return lines.where(F.col("line") != "").select(
             "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on"

@@ -54,7 +54,7 @@ class Kafka:
     @cached_property
     def admin(self) -> AdminClient:
         """One for all calls: the answers to its questions come only as long as it lives."""
-        return AdminClient({**self.cluster.for_librdkafka()})
+        return AdminClient({**self.cluster.for_librdkafka(), "log_level": 0})
 
     def create(self, topic: str = TOPIC) -> None:
         self.admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS)])[topic].result(30)
@@ -67,7 +67,7 @@ class Kafka:
 
     def send(self, messages: Sequence[Message], topic: str = TOPIC) -> None:
         """Each to its partition, with its timestamp; in the order of their offsets, so the broker gives the same."""
-        producer = Producer({**self.cluster.for_librdkafka(), "enable.idempotence": True})
+        producer = Producer({**self.cluster.for_librdkafka(), "enable.idempotence": True, "log_level": 0})
         for message in messages:
             sent_at = datetime.strptime(message["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
             value = message["value"]

@@ -83,12 +83,12 @@ def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lak
 
     def leave(minute: int) -> None:
         """One flight of each airport; always in the same hour, so that gold's rows are replaced again and again."""
-        moment = at(1, 9, minute)
+        moment, flight = at(1, 9, minute), 1 + minute
         for airport in AIRPORTS:
             sent.append(
-                messages.departure(JAN_1, minute, scheduled=moment, left=moment, sent=at(1, 9, minute), origin=airport)
+                messages.departure(JAN_1, flight, scheduled=moment, left=moment, sent=at(1, 9, minute), origin=airport)
             )
-        sent.append(messages.arrival(JAN_1, minute, scheduled=moment, reached=moment, sent=at(1, 9, minute)))
+        sent.append(messages.arrival(JAN_1, flight, scheduled=moment, reached=moment, sent=at(1, 9, minute)))
         lake.land(sent[-len(AIRPORTS) - 1 :], f"{minute}.jsonl")
 
     leave(0)
