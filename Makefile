@@ -9,7 +9,7 @@ CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-soak test-ui up bench lint clean
+.PHONY: help setup demo test test-fast test-year test-soak test-ui up bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,14 +21,17 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, in about two minutes
 	@$(BIN)/lakehouse demo
 
-test: setup ## the test suite, apart from the browser and the soak lane
-	@$(PYTEST) -n 2 --dist loadfile -m "not browser and not soak"
+test: setup ## the test suite, apart from the lanes year, soak and ui
+	@$(PYTEST) -n 2 --dist loadfile -m "not browser and not year and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not soak"
+	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not year and not soak"
 
-test-soak: setup ## the whole year against its source; streams against batch over many seeds and at every crash point
+test-year: setup ## the whole year, from messages alone, against the CSV files that they were made of
+	@$(PYTEST) -m year
+
+test-soak: setup ## streams against batch over many seeds, at every crash point and fault
 	@$(PYTEST) -m soak -o timeout=3600
 
 test-ui: setup ## the browser tests: the web UI in headless Chromium

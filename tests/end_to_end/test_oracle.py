@@ -3,7 +3,7 @@
 The oracle computes every silver and gold table from the CSV by other means (see `oracle.py`); the lake has only what
 landed. The same comparison is made for a month whose messages came late, twice and broken: it must give the same rows,
 and in quarantine exactly what the manifest says was broken. The month is part of `make test`, the year of
-`make test-soak`.
+`make test-year`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.lakes import TABLES, cut_source, duckdb_over, manifest, open_lake, qu
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-of_the_year = pytest.mark.soak  # minutes, where the month takes one
+of_the_year = pytest.mark.year
 COMPARED = [name for name, table in TABLES.items() if table.layer != "bronze"]
 YEAR = Days.parse("2012-12-31..2014-01-13")
 MONTH = Days.parse("2013-01-01..2013-01-31")
@@ -147,7 +147,7 @@ def test_nothing_else_was_rejected(month: Compared) -> None:
     assert rejecting == {"silver.departures", "silver.arrivals"}
 
 
-# The year: `make test-soak`
+# The year: `make test-year`
 
 
 @of_the_year
