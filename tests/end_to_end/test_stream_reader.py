@@ -109,4 +109,5 @@ def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lak
     assert not reader.problems
     assert set(reader.sums) <= rows_of_every_version(lake), "half of a commit was seen"
     assert len(set(reader.sums)) > 2, "the reader saw gold grow"
+    lake.follow()  # the reader waited for departures only
     lake.check_equals_batch(sent)
