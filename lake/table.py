@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -381,10 +382,26 @@ def discover(package: ModuleType) -> dict[str, Table]:
         if not (home := _layer_package(package, layer)):
             continue
         for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}."):
-            module = importlib.import_module(info.name)
+            module = _import_tables(info.name)
             tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
             found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
     return {declared.full_name: declared for declared in _upstream_first(found.values())}
+
+
+def _import_tables(name: str) -> ModuleType:
+    """Import a file of tables; a fact that `@table` lacks or does not know is told like any other malformed one."""
+    try:
+        return importlib.import_module(name)
+    except TypeError as error:
+        if not str(error).startswith("table() "):
+            raise
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        facts = inspect.signature(table).parameters.values()
+        required = ", ".join(fact.name for fact in facts if fact.default is fact.empty)
+        optional = ", ".join(fact.name for fact in facts if fact.default is not fact.empty)
+        problem = f"line {line}: {str(error).replace('table()', '@table')}"
+        remedy = f"state {required}; and where needed {optional}"
+        raise DeclarationError(frame.f_code.co_filename, problem, remedy) from error
 
 
 def _layer_package(package: ModuleType, layer: str) -> ModuleType | None:

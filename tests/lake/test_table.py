@@ -262,6 +262,29 @@ def test_a_mistake_in_a_table_file_stops_discovery_and_names_the_file(package: P
     assert refused.value.file == str(package / "bronze" / "call_files.py")
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("", "@table missing 1 required keyword-only argument: 'owner'"),
+        (', owners="team:operations"', "@table got an unexpected keyword argument 'owners'"),
+    ],
+    ids=["a fact is missing", "a fact is misspelt"],
+)
+def test_a_fact_that_is_missing_or_unknown_is_told_with_those_there_are(
+    package: Path, written: str, problem: str
+) -> None:
+    file = package / "bronze" / "call_files.py"
+    file.write_text(BRONZE_FILE.replace(', owner="team:operations"', written))
+    import importlib
+
+    with pytest.raises(DeclarationError) as refused:
+        discover(importlib.import_module("assets_of_a_test"))
+
+    assert refused.value.file == str(file)
+    assert problem in refused.value.problem
+    assert "fresh_within, owner; and where needed day_of" in refused.value.remedy
+
+
 def test_an_import_that_fails_within_a_layer_is_not_taken_for_a_missing_layer(package: Path) -> None:
     (package / "bronze" / "__init__.py").write_text("import no_such_module\n")
     import importlib
