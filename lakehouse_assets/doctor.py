@@ -120,7 +120,10 @@ def _unlike_the_lock(lock: Path) -> Iterator[str]:
 def check_java() -> Check:
     """A Java that Spark runs on."""
     java = find_java()
-    return Check("Java", ok=True, found=f"{java.version} in {java.home}")
+    chosen = os.environ.get("JAVA_HOME")
+    is_passed_over = bool(chosen) and Path(chosen or "").resolve() != java.home.resolve()
+    note = f"; not JAVA_HOME={chosen}: Spark does not run on what is there" if is_passed_over else ""
+    return Check("Java", ok=True, found=f"{java.version} in {java.home}{note}")
 
 
 def check_jars(repository: Path | None = None) -> Check:

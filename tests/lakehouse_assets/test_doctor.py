@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from lake.errors import JavaMissing
+from lake.java import find_java
 from lakehouse_assets import doctor
 from lakehouse_assets.doctor import (
     PROJECT,
     check_jars,
+    check_java,
     check_memory,
     check_packages,
     check_port,
@@ -43,6 +45,14 @@ def test_only_an_ill_check_carries_a_remedy(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark")
     for check in run_checks(tmp_path):
         assert bool(check.remedy) is (not check.ok), check
+
+
+def test_a_java_home_that_is_passed_over_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = find_java().home
+    monkeypatch.setenv("JAVA_HOME", str(used))
+    assert "JAVA_HOME" not in check_java().found
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
+    assert f"not JAVA_HOME={tmp_path / 'nowhere'}" in check_java().found
 
 
 def test_an_old_python_is_told() -> None:
