@@ -18,7 +18,7 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 	@$(BIN)/python -m lake.jars delta
 	@$(BIN)/python -m lake.java
 
-demo: setup ## a month of real air traffic through every table, in about two minutes
+demo: setup ## a month of real air traffic through every table, and two days as a stream, in about three minutes
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes year, soak and ui
