@@ -92,10 +92,6 @@ class Ledger:
         if rows:
             self.store.append_arrow("ledger", pa.Table.from_pylist(rows, schema=SCHEMA))
 
-    def version(self) -> int | None:
-        """How often it was written; None for never."""
-        return self.store.log(self._location).version()
-
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""
         try:
