@@ -26,7 +26,7 @@ test: setup ## the test suite, apart from the lanes year, soak and ui
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) -m "not slow and not spark and not browser and not faults and not year and not soak"
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not spark and not browser and not faults and not year and not soak"
 
 test-year: setup ## the whole year, from messages alone, against the CSV files that they were made of
 	@$(PYTEST) -m year

@@ -105,7 +105,8 @@ def doctor() -> None:
 def replay(
     days: DayRange = None,
     source: Annotated[
-        Path | None, typer.Option(help="Folder with flights, weather, planes, airlines, airports.")
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with flights, weather, planes, airlines, airports."),
     ] = None,
     late: Annotated[float, typer.Option(help="Share of messages that land up to 10 days late, 0..1.")] = 0.0,
     duplicates: Annotated[float, typer.Option(help="Share of messages that are sent twice, 0..1.")] = 0.0,
@@ -121,6 +122,9 @@ def replay(
     """Turn flight records into the landing files that an airline would have received on these landing days."""
     chosen = Days.parse(days) if days else None
     if to_kafka is not None:
+        from lakehouse_assets.brokers import require_client
+
+        require_client()
         from lakehouse_assets.producing import produce_with_progress
 
         disorder = {"late": late, "duplicates": duplicates, "malformed": malformed}

@@ -83,7 +83,8 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def ask(_signum: int, _frame: FrameType | None) -> None:
-        stop.set()
+        # Not from this thread: it may hold the event's lock, being about to wait for it.
+        threading.Thread(target=stop.set, daemon=True).start()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

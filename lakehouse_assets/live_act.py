@@ -7,9 +7,9 @@ each followed table equals, as a multiset of rows, what a second lake computes i
 from __future__ import annotations
 
 import tempfile
-import time
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,8 +23,9 @@ from lake.batch import refresh
 from lake.days import Days
 from lake.errors import LakeError, Message
 from lake.frontier import FrontierTable, with_streamed_upstream
+from lake.progress import MicroBatch
 from lake.store import DeltaStore
-from lake.stream import follow, release
+from lake.stream import Followed, follow, release
 from lake.table import Table
 from lakehouse_assets.environment import Environment
 from lakehouse_assets.query import connect
@@ -100,10 +101,17 @@ def run_live_act(
         ThreadPoolExecutor(1) as beside,
     ):
         sent = _send(console, Path(folder) / "sent", source)
-        _follow(console, environment, followed, _land(sent, landing, UNTIL_EVENING))
-        landed = _land(sent, landing, THE_NIGHT)
+        landed = _land(sent, landing, UNTIL_EVENING)
+        console.print(f"{landed:,} of them have landed until the evening, and streams start")
+
+        def night_falls() -> None:
+            console.print(f"  {_dashboard(environment)}")
+            console.print(f"{_land(sent, landing, THE_NIGHT):,} more land while the streams run")
+
+        done = _follow(environment, followed, _Once(FOLLOWED, night_falls))
+        console.print(f"  {_dashboard(environment)}")
+        console.print(f"  days are open from {done.frontier.first_open} on; those before are sealed")
         batch = beside.submit(_computed_in_batch, store, followed, Path(folder))
-        _follow(console, environment, followed, landed)
         early = _rows(store, followed)
         release(FrontierTable(store))
         console.print("released: batch owns every day, and computes what streams wrote early")
@@ -122,11 +130,24 @@ def _send(console: Console, sent: Path, source: Path | None) -> Path:
     return sent
 
 
-def _follow(console: Console, environment: Environment, followed: Sequence[Table], landed: int) -> None:
-    """Let the streams read what has landed; say what a dashboard shows then, and which days are open."""
+class _Once:
+    """Calls `then` when each of these tables has written rows; receipts come from the threads of several queries."""
+
+    def __init__(self, tables: Iterable[str], then: Callable[[], None]) -> None:
+        self.waiting, self.then, self.lock = set(tables), then, threading.Lock()
+
+    def __call__(self, receipt: MicroBatch) -> None:
+        with self.lock:
+            if self.waiting and receipt.counts.rows_out:
+                self.waiting.discard(receipt.table)
+                if not self.waiting:
+                    self.then()
+
+
+def _follow(environment: Environment, followed: Sequence[Table], on_receipt: Callable[[MicroBatch], None]) -> Followed:
+    """Let the streams read whatever has landed, and what lands meanwhile."""
     settings = environment.settings
-    started = time.monotonic()
-    done = follow(
+    return follow(
         followed,
         environment.store,
         FrontierTable(environment.store),
@@ -134,10 +155,8 @@ def _follow(console: Console, environment: Environment, followed: Sequence[Table
         until_idle=True,
         since=LIVE_DAYS.start,
         now=settings.now,
+        on_receipt=on_receipt,
     )
-    console.print(f"{landed:,} messages landed and were followed in {time.monotonic() - started:.1f} s")
-    console.print(f"  {_dashboard(environment)}")
-    console.print(f"  days are open from {done.frontier.first_open} on; those before are sealed")
 
 
 def _is_before(flight: FlightKey) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -19,6 +20,7 @@ from lake.errors import LakeError
 from lake.errors import Message as Words
 from lake.kafka import KafkaCluster
 from lakehouse_assets.replay import messages
+from lakehouse_assets.replay.landing import LandingFolder
 from lakehouse_assets.replay.topics import PARTITIONS, TOPICS, Message
 from resources.settings import Settings
 
@@ -28,6 +30,7 @@ OnDelivery = Callable[[KafkaError | None, Delivered], None]
 
 _ANSWERS_WITHIN_SECONDS = 15.0
 _DELIVERED_WITHIN_SECONDS = 120.0
+_NO_DAY = date.min
 
 
 @dataclass(eq=False)
@@ -137,6 +140,7 @@ def produce_with_progress(
 ) -> int:
     """Send the messages that `replay` would land on these days; returns how many.
 
+    The clock of the landing folder follows them by whole days, as in a replay to files: the lake's time is theirs.
     Login and certificate are those of LAKEHOUSE_KAFKA_USERNAME, _PASSWORD and _CA_FILE.
 
     Raises:
@@ -147,10 +151,17 @@ def produce_with_progress(
     create_topics(cluster)
     sent = messages(None, days, source, late, duplicates, malformed, seed)
     columns = (TextColumn("to Kafka {task.description}"), BarColumn(), MofNCompleteColumn())
-    count = 0
+    settings.make_folders()
+    landing = LandingFolder(settings.landing.root)
+    count, day = 0, _NO_DAY
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         for count, message in enumerate(produce(paced(sent, speed), cluster), start=1):
+            before, day = day, utc_day(message.timestamp)
+            if before not in (_NO_DAY, day):
+                landing.advance_clock(before)
             if count % 500 == 0:
-                bar.update(task, completed=count, description=str(utc_day(message.timestamp)))
+                bar.update(task, completed=count, description=str(day))
+    if count:
+        landing.advance_clock(day)
     return count

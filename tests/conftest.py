@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever asks for the Spark session, so that the fast lane never starts a JVM."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def utc_process() -> Iterator[None]:
     """PySpark reads naive datetimes in the zone of the process: with UTC, literal rows mean what they say."""
@@ -34,7 +42,7 @@ def utc_process() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def spark(utc_process: None) -> Iterator[SparkSession]:
-    """The one Spark session of the whole test run: two cores, quick to start. Its tests carry the marker `spark`."""
+    """The one Spark session of the whole test run: two cores, quick to start."""
     from lake.jars import fetch
     from lake.session import build_session
 

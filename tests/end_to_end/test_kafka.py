@@ -5,19 +5,21 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from rich.console import Console
 
 from lake.days import Days
 from lake.java import find_java
 from lake.kafka import KafkaCluster, KafkaSource
-from lakehouse_assets.producing import NotDeliveredError, create_topics, paced, produce
+from lakehouse_assets.producing import NotDeliveredError, create_topics, paced, produce, produce_with_progress
 from lakehouse_assets.replay import messages, replay
 from resources.kafka_broker import Listener, LocalBroker, RunningBroker
+from resources.settings import Settings
 from tests.lakes import cut_source, interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 
@@ -99,6 +101,18 @@ def test_a_topic_read_from_kafka_gives_the_rows_of_its_archive(
 def received(lake: Lake, table: Any) -> Counter[str]:
     """Bronze rows without their offsets, which are the broker's."""
     return multiset(lake.store.read(table).drop("offset").collect())
+
+
+def test_the_clock_of_the_lake_follows_what_is_sent(
+    broker: RunningBroker, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    none: dict[str, Any] = dict.fromkeys(("late", "duplicates", "malformed"), 0.0)
+
+    sent = produce_with_progress(Console(), broker.address, DAYS, source, seed=0, speed=None, **none)
+
+    assert sent > 0
+    assert Settings.from_env().now() == datetime(2013, 1, 4, tzinfo=UTC)
 
 
 def test_a_broker_is_up_once_and_found_again_on_its_ports(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from lakehouse_assets.cli import app
 
+CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"
+
 
 @dataclass(frozen=True)
 class Done:
@@ -73,6 +75,25 @@ def test_an_empty_lake_has_nothing_missing(lakehouse: Lakehouse, tmp_path: Path)
     assert done.returncode == 0
     assert "gold.daily_carrier_performance" in done.stdout
     assert "lakehouse refresh" not in done.stdout
+    assert "nothing has landed yet; next: lakehouse replay" in done.stdout
+
+
+def test_a_source_that_is_no_folder_ends_with_2(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "replay", "--days", "2013-01-01", "--source", str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("kafka", "up"), ("follow", "--feed", "kafka"), ("replay", "--to-kafka", "127.0.0.1:9092")]
+)
+def test_without_the_client_of_kafka_it_says_what_to_install(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    done = lakehouse(tmp_path, *command)
+    assert done.returncode == 3
+    assert "pip install 'lakehouse[kafka]'" in done.stderr
 
 
 def test_status_can_fail_for_a_scheduler(lakehouse: Lakehouse, tmp_path: Path) -> None:
@@ -103,6 +124,7 @@ def test_docs_describe_every_table(lakehouse: Lakehouse, tmp_path: Path) -> None
     text = page.read_text()
     assert "## gold.daily_carrier_performance" in text
     assert "silver_flights --> gold_daily_carrier_performance" in text
+    assert text == CATALOG.read_text(), "run: lakehouse docs"
 
 
 def test_a_setting_that_cannot_be_used_is_named(lakehouse: Lakehouse, tmp_path: Path) -> None:
