@@ -17,8 +17,9 @@ help: ## show this list
 setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify the jars, find or fetch a Java
 	@$(BIN)/python -m lake.jars delta
 	@$(BIN)/python -m lake.java
+	@$(BIN)/python -m lake.class_archive
 
-demo: setup ## a month of real air traffic through every table, and two days as a stream, in about three minutes
+demo: setup ## a month of real air traffic through every table, and two days as a stream, in about two and a half minutes
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes year, soak and ui

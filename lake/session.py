@@ -18,6 +18,7 @@ import psutil
 import pyspark
 from pyspark.sql import SparkSession
 
+from lake.class_archive import sharing_flags
 from lake.jars import jars
 from lake.java import find_java
 
@@ -58,7 +59,7 @@ def build_session(
     is_local = master.startswith("local")
     conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(jar_sets, is_local=is_local)
     if is_local:
-        conf |= _loopback_conf()
+        conf |= _loopback_conf() | {"spark.driver.defaultJavaOptions": " ".join(sharing_flags(jar_sets))}
     _prepare_environment(is_local=is_local)
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
 
