@@ -9,7 +9,6 @@ as ever; so its name says for which Java and which jars it is.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -116,7 +115,8 @@ def _newest(rows: DataFrame) -> DataFrame:
 def _merge(rows: DataFrame, table: str) -> None:
     rows.createOrReplaceTempView("incoming")
     rows.sparkSession.sql(
-        f"MERGE INTO delta.`{table}` AS stored USING incoming ON stored.part = incoming.part AND stored.id = incoming.id"
+        f"MERGE INTO delta.`{table}` AS stored USING incoming"
+        " ON stored.part = incoming.part AND stored.id = incoming.id"
         " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
 
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     if archive is None:
         print("classes: this Java gives no archive; Spark starts without it, some seconds later")
     else:
-        size = os.stat(archive).st_size / 2**20
+        size = archive.stat().st_size / 2**20
         made = f"made in {time.monotonic() - started:.0f} s" if is_new else "there"
         print(f"classes: archive of {size:.0f} MiB {made}, for a quicker start of Spark")
     return 0

@@ -60,7 +60,7 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
     with _scene(console, "2. Every table is filled: bronze first, then all that follows from it"):
         results = refresher.to_date(list(environment.tables.values()))
     with _scene(console, f"3. A day is computed again ({RERUN_DAY}): the same rows, so nothing is committed"):
-        results += refresher.days([environment.tables["gold.hourly_airport_performance"]], RERUN_DAY)
+        results += refresher.days([environment.tables["silver.departures"]], RERUN_DAY)
     with _scene(console, f"4. {LIVE_DAYS} come as a stream, with late, double and broken messages"):
         results += _stream_and_repair(console, environment, refresher, held_back)
     ok = all(result.ok for result in results)

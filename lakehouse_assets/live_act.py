@@ -44,7 +44,7 @@ UNTIL_EVENING: Portion = {LIVE_DAYS.start: range(24), LIVE_DAYS.last: range(18)}
 THE_NIGHT: Portion = {LIVE_DAYS.last: range(18, 24), NEXT_DAY: range(NIGHT_ENDS_HOUR)}
 """Messages land by hours of the UTC day. The last ones say that both days are over."""
 LATE, DUPLICATES, MALFORMED, SEED = 0.03, 0.02, 0.01, 2013
-FOLLOWED = ("gold.hourly_airport_performance", "gold.delay_alerts")
+FOLLOWED = ("gold.hourly_airport_performance",)
 """These, and every table that they read as a stream, from both feeds."""
 AIRPORT = "JFK"
 

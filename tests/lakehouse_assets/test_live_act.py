@@ -56,7 +56,7 @@ def test_two_days_are_streamed_sealed_repaired_and_equal_batch(
 
     assert results
     assert all(result.ok for result in results)
-    assert screen.getvalue().count("equal\n") == 6
+    assert screen.getvalue().count("equal\n") == 5
     assert f"days are open from {LIVE_DAYS.end} on" in screen.getvalue()
     frontier = FrontierTable(environment.store).state()
     assert frontier is not None
