@@ -81,6 +81,7 @@ def _run_and_dump(written: Path, jar_sets: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         _exercise(spark, Path(folder))
     gateway = spark.sparkContext._gateway
+    assert gateway is not None
     jvm: subprocess.Popen[bytes] = gateway.proc
     spark.stop()
     gateway.shutdown()
