@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from resources.settings import Settings
 
 
-# JVMs of tests live for seconds to minutes, two at a time on two cores: thorough compilers and collectors do not pay.
-os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whatever asks for the Spark session, so that the fast lane never starts a JVM."""

@@ -26,6 +26,7 @@ from lake.table import Table, discover
 from lakehouse_assets.query import connect
 
 __all__ = [
+    "INTERPRETED",
     "TABLES",
     "cut_source",
     "duckdb_over",
@@ -40,6 +41,12 @@ __all__ = [
 
 TABLES: Mapping[str, Table] = discover(lakehouse_assets)
 """Every table of the project, upstream first."""
+
+INTERPRETED: Mapping[str, str] = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""Settings with which Spark interprets expressions."""
 
 Row = dict[str, Any]
 
@@ -58,13 +65,12 @@ def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -
 @contextmanager
 def interpreted(spark: SparkSession) -> Iterator[None]:
     """Let Spark interpret expressions. It compiles them to bytecode otherwise, which is half the time of a tiny job."""
-    conf = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    for name, value in conf.items():
+    for name, value in INTERPRETED.items():
         spark.conf.set(name, value)
     try:
         yield
     finally:
-        for name in conf:
+        for name in INTERPRETED:
             spark.conf.unset(name)
 
 

@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
 JAN_1 = date(2013, 1, 1)
 TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
+MINUTES = 4
 AIRPORTS = [f"A{letter}A" for letter in "BCDEFGHIJKLM"]
 """A row of gold each, which every micro-batch of gold replaces: half of a commit would show."""
 
@@ -98,10 +99,10 @@ def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lak
     reading.start()
     try:
         with lake.following() as running:
-            for minute in range(1, 7):
+            for minute in range(1, MINUTES):
                 leave(minute)
                 running.until_read(lake, departures, len(AIRPORTS) * (minute + 1))
-            everything = 7 * len(AIRPORTS)
+            everything = MINUTES * len(AIRPORTS)
             running.until(lambda: reader.sums[-1:] == [everything], "the reader has seen everything")
     finally:
         reader.stop.set()

@@ -13,14 +13,14 @@ from pathlib import Path
 from lake.batch import refresh
 from lake.days import Days
 from lake.session import build_session
-from tests.lakes import TABLES, open_lake
+from tests.lakes import INTERPRETED, TABLES, open_lake
 from tests.tiny import mark_files, marks, totals
 
 KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, totals)}}
 
 
 def main(home: Path, task: dict[str, list[str]], times: int) -> None:
-    store = open_lake(home, build_session(app_name="worker", master="local[2]"))
+    store = open_lake(home, build_session(app_name="worker", master="local[2]", extra_conf=INTERPRETED))
     print("ready", flush=True)
     for table in [KNOWN[name] for name in task["tables"]] * times:
         for days in map(Days.parse, task["ranges"] if table.day else task["ranges"][:1]):

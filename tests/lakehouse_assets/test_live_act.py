@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from lake.days import Days
-from lake.frontier import FrontierTable
+from lake.frontier import FrontierTable, with_streamed_upstream
 from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.live_act import LIVE_DAYS, StreamDiffersError, _prove, run_live_act
+from lakehouse_assets.live_act import FOLLOWED, LIVE_DAYS, StreamDiffersError, _prove, run_live_act
 from lakehouse_assets.refreshing import Refresher, print_result
 from lakehouse_assets.replay import replay
 from resources.dagster_home import open_instance
@@ -29,7 +30,8 @@ def environment(tmp_path: Path, spark: SparkSession) -> Environment:
     found = open_environment(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "home")}))
     found.settings.make_folders()
     found.store.session = lambda: spark
-    return found
+    followed = with_streamed_upstream(found.choose(FOLLOWED))
+    return replace(found, tables={table.full_name: table for table in followed})
 
 
 def nothing_is_due(environment: Environment) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from lake.days import Days
 from lakehouse_assets.replay import ReplayReport, messages, replay
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.year, pytest.mark.timeout(900)]
 
 KEY = ["flight_date", "carrier", "flight", "origin"]
 NO_ZONE_IN_THE_SOURCE = {
