@@ -36,17 +36,18 @@ def table_sizes(home: Path, tables: Sequence[str]) -> dict[str, TableSize]:
     return {name: _size(home, name) for name in tables}
 
 
-def compare_tables(names: Mapping[str, Path], tables: Sequence[str]) -> None:
+def compare_tables(first: tuple[str, Path], second: tuple[str, Path], tables: Sequence[str]) -> None:
     """Compare the tables of two homes: same columns, same types, same multiset of rows, numbers exactly.
 
     Args:
-        names: two sides and their homes.
+        first: a side and its home.
+        second: another run, perhaps of the same side.
         tables: what to compare.
 
     Raises:
         SidesDiffer: naming the first table that differs, with rows of each side that the other lacks.
     """
-    (one, one_home), (other, other_home) = names.items()
+    (one, one_home), (other, other_home) = first, second
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for table in tables:

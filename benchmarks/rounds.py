@@ -166,7 +166,7 @@ def _check(bench: _Bench, side: str, home: Path) -> None:
         bench.files[side] = files
         return
     name, reference = bench.reference
-    compare_tables({name: reference, side: home}, TABLES)
+    compare_tables((name, reference), (side, home), TABLES)
     bench.files.setdefault(side, files)
     _check_files(bench.files)
     bench.out.print(f"  all {len(TABLES)} tables equal those of {name}")
