@@ -11,7 +11,7 @@ CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-year test-soak test-ui up bench lint clean
+.PHONY: help setup demo test test-fast test-streams test-year test-soak test-ui up bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,12 +24,16 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, and two days as a stream, in about two and a half minutes
 	@$(BIN)/lakehouse demo
 
-test: setup ## the test suite, apart from the lanes year, soak and ui
-	@JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) -n 3 --dist loadfile -m "not browser and not year and not soak"
+test: setup ## the test suite, apart from the lanes streams, year, soak and ui
+	@JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) -n 2 --dist loadfile \
+		-m "not browser and not streams and not year and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not spark and not browser and not faults and not year and not soak"
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not spark and not browser and not faults and not streams and not year and not soak"
+
+test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`
+	@JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) -n 2 --dist loadfile -m "streams and not soak"
 
 test-year: setup ## the whole year, from messages alone, against the CSV files that they were made of
 	@$(PYTEST) -m year

@@ -23,7 +23,7 @@ from resources.settings import Settings
 from tests.lakes import cut_source, interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]
 
 DAYS = Days.parse("2013-01-01..2013-01-03")
 DISORDER: dict[str, Any] = {"late": 0.05, "duplicates": 0.1, "malformed": 0.05, "seed": 7}

@@ -22,7 +22,7 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
+pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
 JAN_1 = date(2013, 1, 1)
 TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]

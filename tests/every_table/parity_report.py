@@ -85,7 +85,9 @@ def compared(found: Sequence[Recorded]) -> str:
     held = (["of the messages", "how often"], _held_rows(found))
     summary = f"Lakes: {len(found)}. Seeds: {len(seeds)}. Messages: {messages:,}. No table differs.\n"
     if not _seeds("day by day", found):
-        summary += "**The soak lane is not recorded yet**: this is what `make test` compared, without day by day.\n"
+        summary += (
+            "**The soak lane is not recorded yet**: this is what `make test-streams` compared, without day by day.\n"
+        )
     return "\n".join(["", summary, *(_rows(heads, rows) for heads, rows in (tables, lakes, held))]) + "\n"
 
 

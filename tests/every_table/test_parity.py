@@ -60,6 +60,7 @@ once = settings(
 )  # fmt: skip
 
 
+@pytest.mark.streams
 @pytest.mark.spark
 @pytest.mark.slow
 @once
@@ -155,6 +156,7 @@ tieless = replace(departures, name="tieless", write=InsertNew(first_by=["departe
 """`departures`, but the order in which messages came does not decide which of them is kept."""
 
 
+@pytest.mark.streams
 @pytest.mark.spark
 def test_a_clock_and_an_order_that_leaves_ties_break_parity(spark: SparkSession, tmp_path: Path) -> None:
     """On one day that stays open and gets no repair, where `departures` itself already equals batch."""

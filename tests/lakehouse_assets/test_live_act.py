@@ -39,6 +39,7 @@ def nothing_is_due(environment: Environment) -> bool:
 
 
 @QUIET_DAGSTER
+@pytest.mark.streams
 @pytest.mark.spark
 @pytest.mark.slow
 def test_two_days_are_streamed_sealed_repaired_and_equal_batch(

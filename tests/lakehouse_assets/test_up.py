@@ -42,6 +42,7 @@ def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPat
     assert (choose_port(3456), choose_port(None)) == (3456, DEFAULT_PORT)
 
 
+@pytest.mark.streams
 @pytest.mark.slow
 @pytest.mark.spark
 def test_all_come_up_together_killed_streams_come_back_and_one_signal_stops_all(
