@@ -71,7 +71,7 @@ def test_what_streams_wrote_and_batch_repaired_equals_batch(
     """One lake, small enough for every run of the tests; the soak lane goes on more and longer journeys."""
     with interpreted(spark):
         outcome = travel(Journey("clocks forward", seed, loses=(ALL,)), tmp_path_factory.mktemp("parity"), spark)
-    record(request.config, "make test", outcome)
+    record(request.config, "make test-streams", outcome)
     check(outcome)
 
 
