@@ -76,6 +76,7 @@ class Survey:
     store: DeltaStore
     calendar: Days
     _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
+    _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
     _marks: dict[str, dict[date, str | None]] = field(default_factory=dict, repr=False)
 
@@ -171,8 +172,14 @@ class Survey:
 
     def _newest_touch(self, table: Table, day: Day, column: str | None) -> int | None:
         if day is None or table.day is None:
-            return self.store.table_log(table).newest_change()
+            return self._changed(table)
         return self._touched(table, column).get(day)
+
+    def _changed(self, table: Table) -> int | None:
+        """The newest version that changed a table."""
+        if table.full_name not in self._changes:
+            self._changes[table.full_name] = self.store.table_log(table).newest_change()
+        return self._changes[table.full_name]
 
     def _touched(self, table: Table, column: str | None) -> dict[date, int]:
         """The newest version that changed each day, by a partition column: its own day, or what readers select by."""
