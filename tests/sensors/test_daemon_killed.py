@@ -23,7 +23,9 @@ from tests.lakes import cut_source
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.soak]
 
 PROJECT = Path(__file__).parents[2]
-DAYS = Days.parse("2013-01-01..2013-01-02")
+DAYS = Days.parse("2013-01-01..2013-01-05")
+LANDED = [Days.parse("2013-01-01"), Days.parse("2013-01-04")]
+"""With days between them, so that one tick asks for two runs."""
 
 ONE_TICK = """
 import logging, signal, sys
@@ -59,7 +61,7 @@ def asked_for(settings: Settings) -> tuple[Counter[str], str | None]:
     """Runs by what they were asked for, and the cursor of the sensor."""
     with open_instance(settings) as instance:
         keys = Counter(run.tags[RUN_KEY_TAG] for run in instance.get_runs())
-        (state,) = instance.all_instigator_state()
+        (state,) = (one for one in instance.all_instigator_state() if one.instigator_name == "reconcile")
         data = state.instigator_data
         assert isinstance(data, SensorInstigatorData)
         return keys, data.cursor
@@ -73,7 +75,9 @@ def test_a_daemon_killed_between_launch_and_cursor_launches_each_run_once(
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
     settings = Settings.from_env()
     settings.make_folders()
-    replay(settings.landing.root, DAYS, cut_source(tmp_path / "source", DAYS, one_of=50))
+    source = cut_source(tmp_path / "source", DAYS, one_of=50)
+    for days in LANDED:
+        replay(settings.landing.root, days, source)
 
     assert tick(tmp_path, point) == -signal.SIGKILL
     before, cursor = asked_for(settings)
@@ -82,6 +86,6 @@ def test_a_daemon_killed_between_launch_and_cursor_launches_each_run_once(
 
     assert tick(tmp_path) == 0
     after, _ = asked_for(settings)
-    assert after.total() > 1, "the other tables were asked for too"
+    assert after.total() > 1, "the other days were asked for too"
     assert set(after.values()) == {1}
     assert before <= after
