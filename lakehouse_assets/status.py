@@ -51,7 +51,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     _print_streams(console, environment, survey, verbose=verbose)
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
-    elif not any(state.entries for state in survey.states.values()):
+    elif not any(state.entries or state.missing for state in survey.states.values()):
         console.print("nothing has landed yet; next: [bold]lakehouse replay --days 2013-01-01..2013-01-31[/]")
     return healthy
 

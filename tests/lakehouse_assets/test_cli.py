@@ -105,6 +105,7 @@ def test_landed_days_are_shown_as_missing_with_the_reason(lakehouse: Lakehouse, 
     done = lakehouse(tmp_path, "status", "bronze.departure_events", "--verbose")
     assert "bronze.departure_events: missing 2013-01-01: never computed" in done.stdout
     assert "lakehouse refresh" in done.stdout
+    assert "nothing has landed yet" not in lakehouse(tmp_path, "status", "gold").stdout
 
 
 def test_wrong_sql_ends_with_2_and_explains(lakehouse: Lakehouse, tmp_path: Path) -> None:
