@@ -4,8 +4,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadfile
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
+SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
 TYPED := lake lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
@@ -25,15 +27,14 @@ demo: setup ## a month of real air traffic through every table, and two days as 
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes streams, year, soak and ui
-	@JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) -n 2 --dist loadfile \
-		-m "not browser and not streams and not year and not soak"
+	@$(SPARK_PYTEST) -m "not browser and not streams and not year and not soak"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not spark and not browser and not faults and not streams and not year and not soak"
+	@$(PYTEST) $(PARALLEL) -m "not slow and not spark and not browser and not faults and not streams and not year and not soak"
 
 test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`
-	@JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) -n 2 --dist loadfile -m "streams and not soak"
+	@$(SPARK_PYTEST) -m "streams and not soak"
 
 test-year: setup ## the whole year, from messages alone, against the CSV files that they were made of
 	@$(PYTEST) -m year

@@ -22,62 +22,54 @@ import pyspark
 
 from lake.errors import LakeError
 from lake.jars import jars
-from lake.java import find_java
+from lake.java import Java, find_java
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["archive_of", "sharing_flags"]
+__all__ = ["sharing_flags"]
 
-DEFAULT_SETS = ("delta",)
+_JAR_SET = "delta"
+"""Sessions with other jars start without an archive: it fits one class path only."""
+
 _KEY = "part string, id long, said_at timestamp"
 _WITHIN_SECONDS = 300
 
 
-def archive_of(jar_sets: Sequence[str] = DEFAULT_SETS) -> Path:
-    """Where the archive for these sets of jars.lock is, or would be.
-
-    Raises:
-        JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up.
-    """
-    java = find_java()
-    paths = [path for name in jar_sets for path in jars(name)]
+def _archive_of(java: Java, class_path: Sequence[Path]) -> Path:
+    """Where the archive for this Java and these jars, before Spark's own, is or would be."""
     facts = [java.version, str(java.home), pyspark.__file__, pyspark.__version__]
-    facts += [f"{path} {path.stat().st_mtime_ns}" for path in paths]
+    facts += [f"{path} {path.stat().st_mtime_ns}" for path in class_path]
     return Path(sys.prefix) / f"spark-classes-{sha256('|'.join(facts).encode()).hexdigest()[:16]}.jsa"
 
 
-def sharing_flags(jar_sets: Sequence[str]) -> list[str]:
-    """What tells a JVM to use the archive; nothing where there is none."""
-    archive = archive_of(jar_sets)
+def sharing_flags(java: Java, class_path: Sequence[Path]) -> list[str]:
+    """What tells a JVM of this Java, with these jars, to use their archive; nothing where there is none."""
+    archive = _archive_of(java, class_path)
     return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive.is_file() else []
 
 
-def make_archive(jar_sets: Sequence[str] = DEFAULT_SETS) -> Path | None:
-    """Make the archive where it is missing; None where this Java does not give one.
+def _make(archive: Path) -> None:
+    """Make the archive; some Javas give none.
 
     A JVM writes the archive when it ends, so one is started for it alone. It appears in one step.
     """
-    archive = archive_of(jar_sets)
-    if archive.is_file():
-        return archive
     with tempfile.TemporaryDirectory(prefix=".classes-", dir=archive.parent) as folder:
         written = Path(folder) / archive.name
-        command = [sys.executable, "-m", "lake.class_archive", str(written), *jar_sets]
+        command = [sys.executable, "-m", "lake.class_archive", str(written)]
         subprocess.run(command, capture_output=True, timeout=_WITHIN_SECONDS, check=False)
-        if not written.is_file():
-            return None
-        for old in archive.parent.glob("spark-classes-*.jsa"):
-            old.unlink(missing_ok=True)
-        return written.replace(archive)
+        if written.is_file():
+            for old in archive.parent.glob("spark-classes-*.jsa"):
+                old.unlink(missing_ok=True)
+            written.replace(archive)
 
 
-def _run_and_dump(written: Path, jar_sets: Sequence[str]) -> None:
+def _run_and_dump(written: Path) -> None:
     """Run in a JVM of its own what is to be archived, and wait until that JVM has ended."""
     from lake.session import build_session  # it asks this module for its flags
 
     dump = {"spark.driver.defaultJavaOptions": f"-XX:ArchiveClassesAtExit={written}"}
-    spark = build_session(app_name="classes", jar_sets=jar_sets, extra_conf=dump)
+    spark = build_session(app_name="classes", jar_sets=(_JAR_SET,), extra_conf=dump)
     with tempfile.TemporaryDirectory() as folder:
         _exercise(spark, Path(folder))
     gateway = spark.sparkContext._gateway
@@ -123,9 +115,11 @@ def _merge(rows: DataFrame, table: str) -> None:
 
 
 def _stream(spark: SparkSession, lines: Path, folder: Path, table: str) -> None:
-    """A windowed count from files, merged, with the state store that `follow` uses."""
-    name = "spark.sql.streaming.stateStore.providerClass"
-    spark.conf.set(name, "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider")
+    """A count from files, merged, with the settings of `follow`."""
+    from lake.stream import STREAM_CONF  # a session needs nothing of streams
+
+    for name, value in STREAM_CONF.items():
+        spark.conf.set(name, value)
     read = spark.readStream.schema(_KEY).json(str(lines)).withWatermark("said_at", "1 hour")
     hours = read.groupBy("part", "said_at").count().selectExpr("part", "count AS id", "said_at")
     writer = hours.writeStream.outputMode("update").option("checkpointLocation", str(folder / "checkpoint"))
@@ -134,20 +128,22 @@ def _stream(spark: SparkSession, lines: Path, folder: Path, table: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the archive, `python -m lake.class_archive`; with a path and sets of jars, be the process that writes it."""
+    """Make the archive, `python -m lake.class_archive`; with a path, be the process that writes it."""
     if arguments:
-        _run_and_dump(Path(arguments[0]), arguments[1:])
+        _run_and_dump(Path(arguments[0]))
         return 0
     started = time.monotonic()
     try:
-        is_new, archive = not archive_of().is_file(), make_archive()
+        archive = _archive_of(find_java(), jars(_JAR_SET))
+        if is_new := not archive.is_file():
+            _make(archive)
     except LakeError as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
     except (OSError, subprocess.SubprocessError) as problem:
         print(f"classes: no archive ({problem}); Spark starts without it, some seconds later")
         return 0
-    if archive is None:
+    if not archive.is_file():
         print("classes: this Java gives no archive; Spark starts without it, some seconds later")
     else:
         size = archive.stat().st_size / 2**20

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from lake.class_archive import sharing_flags
 from lake.jars import jars
-from lake.java import find_java
+from lake.java import Java, find_java
 
 __all__ = ["build_session"]
 
@@ -57,10 +57,11 @@ def build_session(
     if remote is not None:
         return builder.remote(remote).config(map={**_query_conf(None), **extra_conf}).getOrCreate()
     is_local = master.startswith("local")
-    conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(jar_sets, is_local=is_local)
+    paths, java = [path for name in jar_sets for path in jars(name)], find_java()
+    conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
     if is_local:
-        conf |= _loopback_conf() | {"spark.driver.defaultJavaOptions": " ".join(sharing_flags(jar_sets))}
-    _prepare_environment(is_local=is_local)
+        conf |= _loopback_conf() | {"spark.driver.defaultJavaOptions": " ".join(sharing_flags(java, paths))}
+    _prepare_environment(java, is_local=is_local)
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
 
 
@@ -100,13 +101,12 @@ def _delta_conf() -> Conf:
     }
 
 
-def _jar_conf(jar_sets: Sequence[str], *, is_local: bool) -> Conf:
-    paths = [str(path) for name in jar_sets for path in jars(name)]
+def _jar_conf(paths: Sequence[Path], *, is_local: bool) -> Conf:
     if not paths:
         return {}
-    conf: Conf = {"spark.driver.extraClassPath": os.pathsep.join(paths)}
+    conf: Conf = {"spark.driver.extraClassPath": os.pathsep.join(map(str, paths))}
     # Executors of a cluster get the jars from the driver; spark.jars locally would copy them at every start.
-    return conf if is_local else conf | {"spark.jars": ",".join(paths)}
+    return conf if is_local else conf | {"spark.jars": ",".join(map(str, paths))}
 
 
 def _driver_conf() -> Conf:
@@ -141,9 +141,9 @@ def _loopback_conf() -> Conf:
     }
 
 
-def _prepare_environment(*, is_local: bool) -> None:
+def _prepare_environment(java: Java, *, is_local: bool) -> None:
     """Make PySpark start the Java and the Spark of this project, whatever else the machine has installed."""
-    os.environ["JAVA_HOME"] = str(find_java().home)
+    os.environ["JAVA_HOME"] = str(java.home)
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

@@ -44,9 +44,9 @@ from lake.store import DeltaStore
 from lake.table import Read, Table
 from lake.topics import TopicGuard
 
-__all__ = ["Followed", "follow", "release"]
+__all__ = ["STREAM_CONF", "Followed", "follow", "release"]
 
-_STREAM_CONF = {
+STREAM_CONF = {
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
@@ -205,7 +205,7 @@ def _followable(tables: Iterable[Table]) -> list[Table]:
 
 
 def _configure(store: DeltaStore) -> None:
-    for name, value in _STREAM_CONF.items():
+    for name, value in STREAM_CONF.items():
         store.spark.conf.set(name, value)
 
 

@@ -7,7 +7,6 @@ each followed table equals, as a multiset of rows, what a second lake computes i
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,8 +43,8 @@ UNTIL_EVENING: Portion = {LIVE_DAYS.start: range(24), LIVE_DAYS.last: range(18)}
 THE_NIGHT: Portion = {LIVE_DAYS.last: range(18, 24), NEXT_DAY: range(NIGHT_ENDS_HOUR)}
 """Messages land by hours of the UTC day. The last ones say that both days are over."""
 LATE, DUPLICATES, MALFORMED, SEED = 0.03, 0.02, 0.01, 2013
-FOLLOWED = ("gold.hourly_airport_performance",)
-"""These, and every table that they read as a stream, from both feeds."""
+FOLLOWED = "gold.hourly_airport_performance"
+"""It, and every table that it reads as a stream, from both feeds."""
 AIRPORT = "JFK"
 
 Rows = Counter[tuple[Any, ...]]
@@ -95,7 +94,7 @@ def run_live_act(
         AlreadyFollowed: a process runs the streams of this lake.
     """
     store, landing = environment.store, environment.settings.landing.root
-    followed = with_streamed_upstream(environment.choose(FOLLOWED))
+    followed = with_streamed_upstream(environment.choose([FOLLOWED]))
     with (
         tempfile.TemporaryDirectory(dir=environment.settings.home, prefix="live-") as folder,
         ThreadPoolExecutor(1) as beside,
@@ -108,7 +107,7 @@ def run_live_act(
             console.print(f"  {_dashboard(environment)}")
             console.print(f"{_land(sent, landing, THE_NIGHT):,} more land while the streams run")
 
-        done = _follow(environment, followed, _Once(FOLLOWED, night_falls))
+        done = _follow(environment, followed, _at_first_rows(FOLLOWED, night_falls))
         console.print(f"  {_dashboard(environment)}")
         console.print(f"  days are open from {done.frontier.first_open} on; those before are sealed")
         batch = beside.submit(_computed_in_batch, store, followed, Path(folder))
@@ -130,18 +129,16 @@ def _send(console: Console, sent: Path, source: Path | None) -> Path:
     return sent
 
 
-class _Once:
-    """Calls `then` when each of these tables has written rows; receipts come from the threads of several queries."""
+def _at_first_rows(table: str, then: Callable[[], None]) -> Callable[[MicroBatch], None]:
+    """Calls `then` once, when this table has written rows; its receipts come one after the other."""
+    calls = iter([then])
 
-    def __init__(self, tables: Iterable[str], then: Callable[[], None]) -> None:
-        self.waiting, self.then, self.lock = set(tables), then, threading.Lock()
+    def note(receipt: MicroBatch) -> None:
+        if receipt.table == table and receipt.counts.rows_out:
+            for call in calls:
+                call()
 
-    def __call__(self, receipt: MicroBatch) -> None:
-        with self.lock:
-            if self.waiting and receipt.counts.rows_out:
-                self.waiting.discard(receipt.table)
-                if not self.waiting:
-                    self.then()
+    return note
 
 
 def _follow(environment: Environment, followed: Sequence[Table], on_receipt: Callable[[MicroBatch], None]) -> Followed:

@@ -30,7 +30,6 @@ OnDelivery = Callable[[KafkaError | None, Delivered], None]
 
 _ANSWERS_WITHIN_SECONDS = 15.0
 _DELIVERED_WITHIN_SECONDS = 120.0
-_NO_DAY = date.min
 
 
 @dataclass(eq=False)
@@ -153,15 +152,17 @@ def produce_with_progress(
     columns = (TextColumn("to Kafka {task.description}"), BarColumn(), MofNCompleteColumn())
     settings.make_folders()
     landing = LandingFolder(settings.landing.root)
-    count, day = 0, _NO_DAY
+    count = 0
+    day: date | None = None
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         for count, message in enumerate(produce(paced(sent, speed), cluster), start=1):
-            before, day = day, utc_day(message.timestamp)
-            if before not in (_NO_DAY, day):
-                landing.advance_clock(before)
+            today = utc_day(message.timestamp)
+            if day is not None and day != today:
+                landing.advance_clock(day)
+            day = today
             if count % 500 == 0:
                 bar.update(task, completed=count, description=str(day))
-    if count:
+    if day is not None:
         landing.advance_clock(day)
     return count

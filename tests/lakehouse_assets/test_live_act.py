@@ -30,7 +30,7 @@ def environment(tmp_path: Path, spark: SparkSession) -> Environment:
     found = open_environment(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "home")}))
     found.settings.make_folders()
     found.store.session = lambda: spark
-    followed = with_streamed_upstream(found.choose(FOLLOWED))
+    followed = with_streamed_upstream(found.choose([FOLLOWED]))
     return replace(found, tables={table.full_name: table for table in followed})
 
 
