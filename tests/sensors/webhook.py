@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 def webhook() -> Iterator[Webhook]:
     """A webhook that listens."""
     server = Webhook()
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield server
