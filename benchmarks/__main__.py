@@ -45,9 +45,9 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     help="""Measure the whole-year backfill against other ways to compute the same tables.
 
-    ours is lakehouse refresh; plain a hand-written PySpark script; polars Polars with delta-rs; per_day one Dagster
-    run per day. Each run is a process in a fresh folder; all tables are compared before a time counts.
-    docs/benchmarks.md says more. Without a command the sides are measured.""",
+    ours is lakehouse refresh; plain a hand-written PySpark script, tuned the same in a session of this project; polars
+    Polars with delta-rs; per_day one Dagster run per day. Each run is a process in a fresh folder; all tables are
+    compared before a time counts. docs/benchmarks.md says more. Without a command the sides are measured.""",
 )
 
 WorkFolder = Annotated[Path, typer.Option("--work", help="Where landing files, homes, logs and results are kept.")]

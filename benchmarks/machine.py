@@ -33,8 +33,8 @@ def describe_machine() -> dict[str, str]:
 
 
 def load() -> float:
-    """How many processes wanted a core in the last minute, by core; above 0.5 before a run, others disturb it."""
-    return os.getloadavg()[0] / _cores() if hasattr(os, "getloadavg") else 0.0
+    """The share of the processor that others use, of 0 to 1: a look of a second, taken before a run."""
+    return psutil.cpu_percent(interval=1.0) / 100
 
 
 def _cores() -> int:

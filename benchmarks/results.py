@@ -16,7 +16,7 @@ class Run:
     """One run of one side.
 
     Attributes:
-        side: ours, plain, per_day or polars.
+        side: ours, plain, tuned, per_day or polars.
         round: counted from 1; the sides of one round ran one after the other.
         seconds: wall time of the process; for per_day of the days that were computed.
         cpu_seconds: processor time of its process tree.
@@ -57,7 +57,7 @@ class Results:
         files: data files over all tables, by side.
         left_out: tables of the project that the sides do not compute.
         other_seconds: demo and set-up, seconds by name.
-        busy: the largest load per core, by others, before a run began.
+        busy: the largest share of the processor that others used before a run began.
     """
 
     machine: dict[str, str]

@@ -18,6 +18,7 @@ from benchmarks.errors import SidesDiffer
 from benchmarks.machine import describe_machine, load
 from benchmarks.measure import python, run_measured
 from benchmarks.per_day import DAYS
+from benchmarks.plain_spark import TUNED
 from benchmarks.results import Results, Run
 from benchmarks.side import REPORT
 from benchmarks.tables import TABLES
@@ -29,6 +30,7 @@ __all__ = ["SIDES", "measure_sides"]
 SIDES: Mapping[str, str] = {
     "ours": "benchmarks.ours",
     "plain": "benchmarks.plain_spark",
+    "tuned": "benchmarks.plain_spark",
     "polars": "benchmarks.polars_delta",
     "per_day": "benchmarks.per_day",
 }
@@ -36,7 +38,7 @@ SIDES: Mapping[str, str] = {
 
 PROJECT = Path(__file__).resolve().parents[1]
 
-SAME_FILES = ("ours", "plain")
+SAME_FILES = ("ours", "plain", "tuned")
 """Sides that must also write the same number of data files."""
 
 
@@ -148,7 +150,8 @@ def _fresh_home(bench: _Bench, name: str) -> Path:
 def _run(bench: _Bench, side: str, number: int, home: Path, extra: Mapping[str, str]) -> Run:
     bench.results.busy = max(bench.results.busy, load())
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("LAKEHOUSE_", "DAGSTER_"))}
-    env = {**settings, "LAKEHOUSE_HOME": str(home), "PYTHONUNBUFFERED": "1", **extra}
+    tuned = {TUNED: "1"} if side == "tuned" else {}
+    env = {**settings, "LAKEHOUSE_HOME": str(home), "PYTHONUNBUFFERED": "1", **tuned, **extra}
     measured = run_measured(python(SIDES[side]), env=env, log=bench.work / f"{home.name}.log", folder=PROJECT)
     phases = loads((home / REPORT).read_text())
     peak = f"peak {measured.peak_bytes / 2**30:.2f} GiB"
@@ -173,8 +176,8 @@ def _check(bench: _Bench, side: str, home: Path) -> None:
 
 
 def _check_files(files: Mapping[str, Mapping[str, int]]) -> None:
-    one, other = SAME_FILES
-    for table in TABLES if one in files and other in files else ():
+    one, *others = (side for side in SAME_FILES if side in files)
+    for other, table in ((other, table) for other in others for table in TABLES):
         if files[one][table] != files[other][table]:
             what = f"{files[one][table]:,} and {files[other][table]:,} data files"
             raise SidesDiffer(table, f"{one} and {other}", what)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
@@ -104,7 +105,10 @@ class _Touches:
 _TOUCHES: dict[tuple[str, str], _Touches] = {}
 """By location and day column."""
 _PLACES: dict[str, Place] = {}
+_SCHEMAS: dict[str, tuple[Place, pa.Schema]] = {}
 """By location."""
+_TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
+"""By location and identity."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,40 @@ class Log:
     options: tuple[tuple[str, str], ...] = ()
 
     def version(self) -> int | None:
-        """The newest version; None where there is no table."""
+        """The newest version; None where there is no table.
+
+        From where this process has seen the log last, it looks at two files instead of opening it all.
+        """
+        place = self.place(_PLACES.get(self.location))
+        if place is not None:
+            _PLACES[self.location] = place
+        return None if place is None else place[0]
+
+    def _opened_version(self) -> int | None:
         try:
             return DeltaTable(self.location, storage_options=dict(self.options)).version()
         except TableNotFoundError:
             return None
+
+    def schema(self) -> pa.Schema:
+        """The columns of the newest version; the table must exist. A process reads them again where they changed."""
+        known = _SCHEMAS.get(self.location)
+        place = self.place(known[0] if known else None)
+        if known is None or place is None or not self._keeps_schema(known[0], place):
+            table = DeltaTable(self.location, storage_options=dict(self.options))
+            schema, version = pa.schema(table.schema()), table.version()
+            place = (version, self.fingerprint(version) or "")
+        else:
+            schema = known[1]
+        _SCHEMAS[self.location] = (place, schema)
+        return schema
+
+    def _keeps_schema(self, before: Place, now: Place) -> bool:
+        """Whether no commit from one place to another wrote the table's metadata; they are of the same log."""
+        if now[0] < before[0] or self.fingerprint(before[0]) != before[1]:
+            return False
+        contents = (self._content(version) for version in range(before[0] + 1, now[0] + 1))
+        return all(content is not None and b'"metaData"' not in content for content in contents)
 
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
@@ -169,8 +202,21 @@ class Log:
 
         It reaches back further than the longest outage, or else its readers are lost anyway.
         """
-        last = self.version()
-        for number in range(-1 if last is None else last, -1, -1):
+        known = _TXNS.get((self.location, app_id))
+        place = self.place(known[0] if known else _PLACES.get(self.location))
+        if place is None:
+            return None
+        if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
+            found = self._find_txn(app_id, place[0], known[0][0])
+            found = known[1] if found is None else found
+        else:
+            found = self._find_txn(app_id, place[0], -1)
+        _TXNS[self.location, app_id] = (place, found)
+        return found
+
+    def _find_txn(self, app_id: str, newest: int, before: int) -> int | None:
+        """The newest step under this identity among the commits after `before`, newest first."""
+        for number in range(newest, before, -1):
             commit = self.commit(number)
             if commit is None:
                 return None
@@ -210,13 +256,6 @@ class Log:
                 touched.setdefault(day, number)
         return touched
 
-    def tip(self) -> int | None:
-        """As `version`, from where this process has seen the log last: looks at two files instead of opening it all."""
-        place = self.place(_PLACES.get(self.location))
-        if place is not None:
-            _PLACES[self.location] = place
-        return None if place is None else place[0]
-
     def place(self, before: Place | None) -> Place | None:
         """The newest version and the hash of its commit file; None where there is no table.
 
@@ -225,7 +264,7 @@ class Log:
                 whole log has to be opened.
         """
         if before is None or self.fingerprint(before[0]) != before[1]:
-            version = self.version()
+            version = self._opened_version()
         else:
             version = before[0]
             while self.fingerprint(version + 1) is not None:

@@ -74,17 +74,13 @@ class Dropped:
         """The rejected rows."""
         return self.rows.filter(pc.field("rules").is_valid())
 
-    def counts(self, written: Mapping[date | None, int], *, by_day: bool) -> dict[date | None, Counts]:
-        """Counts by day, given the rows that were written by day; not `by_day`: all under None."""
-        rejected, dropped = (self._by_day(rows, by_day) for rows in (self.rejected, self.rows))
+    def counts(self, written: Mapping[date | None, int]) -> dict[date | None, Counts]:
+        """Counts by day, given the rows that were written by day."""
+        rejected, dropped = (Counter(rows.column("day").to_pylist()) for rows in (self.rejected, self.rows))
         return {
             day: _counts(written.get(day, 0) + dropped[day], rejected[day], dropped[day] - rejected[day])
             for day in {*written, *dropped}
         }
-
-    @staticmethod
-    def _by_day(rows: pa.Table, by_day: bool) -> Counter[date | None]:
-        return Counter(rows.column("day").to_pylist() if by_day else [None] * rows.num_rows)
 
     def rules(self) -> dict[str, int]:
         """How many rejected rows broke each rule, most first."""

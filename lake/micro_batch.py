@@ -25,7 +25,7 @@ from lake.errors import OtherMessage
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
-from lake.progress import MicroBatch, record_micro_batch
+from lake.progress import MicroBatch
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table
 
@@ -50,7 +50,7 @@ class MicroBatchWriter:
         generation: of the table's stream.
         redelivers: whether a source may give a message twice to one checkpoint.
         stopping: set when no further micro-batch shall begin.
-        on_receipt: told of each finished micro-batch.
+        on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
@@ -82,7 +82,7 @@ class MicroBatchWriter:
                 assert state is not None, "a stream runs only on days that were claimed"
                 receipt = self._write(rows, batch_id, state)
                 self._compact(batch_id, state)
-            self._record(receipt)
+            self.on_receipt(receipt)
             failpoint("before_checkpoint", self.table.full_name)
         except BaseException as error:
             self.failure = error
@@ -236,11 +236,6 @@ class MicroBatchWriter:
         """Join small files of the open days between two micro-batches: nobody else may write them."""
         if self.compact_every and batch_id and batch_id % self.compact_every == 0:
             self.store.compact(self.table, Days(state.first_writable_day(self.table), LAST_DAY))
-
-    def _record(self, receipt: MicroBatch) -> None:
-        if receipt.counts.rows_in:
-            record_micro_batch(self.store, receipt)
-        self.on_receipt(receipt)
 
     def _txn(self, step: str, batch_id: int) -> Txn:
         return step_txn(self.table, step, self.generation, batch_id)

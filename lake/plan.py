@@ -167,7 +167,7 @@ class Survey:
 
     def _version(self, table: Table) -> int | None:
         if table.full_name not in self._versions:
-            self._versions[table.full_name] = self.store.table_log(table).tip()
+            self._versions[table.full_name] = self.store.table_log(table).version()
         return self._versions[table.full_name]
 
     def _newest_touch(self, table: Table, day: Day, column: str | None) -> int | None:

@@ -1,12 +1,14 @@
 """What streams leave behind besides rows: a receipt per micro-batch, and one small status file per query.
 
-The receipts are a Delta table, `lake/micro_batches`; a micro-batch that was repeated after a crash has two, and the
-newest counts. The status file says how the query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
+The receipts are a Delta table, `lake/micro_batches`. Each is a line in a file first, and some at a time are committed;
+a crash between the two, or in a micro-batch, leaves one twice, and the newest counts. The status file says how the
+query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from deltalake.exceptions import TableNotFoundError
 from lake.enforce import Counts
 from lake.store import DeltaStore
 
-__all__ = ["MicroBatch", "StreamStatus", "micro_batches", "read_statuses", "record_micro_batch", "write_status"]
+__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "read_statuses", "write_status"]
 
 _NAME = "micro_batches"
 
@@ -65,11 +67,45 @@ class MicroBatch:
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def record_micro_batch(store: DeltaStore, receipt: MicroBatch) -> None:
-    """Append a receipt; one commit."""
-    row = {**asdict(receipt), **asdict(receipt.counts)}
-    del row["counts"]
-    store.append_arrow(_NAME, pa.Table.from_pylist([row], schema=SCHEMA))
+class Receipts:
+    """Receipts on their way to their table.
+
+    Args:
+        store: whose table.
+        folder: where they wait, in files; a process that was killed leaves them there for the next.
+    """
+
+    def __init__(self, store: DeltaStore, folder: Path) -> None:
+        self.store = store
+        self._waiting = folder / "receipts.jsonl"
+        self._lock = threading.Lock()
+
+    def add(self, receipt: MicroBatch) -> None:
+        """Keep a receipt; it survives this process from here on."""
+        row = {**asdict(receipt), **asdict(receipt.counts), "recorded_at": receipt.recorded_at.isoformat()}
+        del row["counts"]
+        with self._lock:
+            self._waiting.parent.mkdir(parents=True, exist_ok=True)
+            with self._waiting.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+    def commit(self) -> None:
+        """Move the receipts that wait into the table; one commit."""
+        with self._lock:
+            lines = self._waiting.read_text().splitlines() if self._waiting.is_file() else []
+            rows = [row for line in lines if (row := _whole(line)) is not None]
+            if rows:
+                self.store.append_arrow(_NAME, pa.Table.from_pylist(rows, schema=SCHEMA))
+            self._waiting.unlink(missing_ok=True)
+
+
+def _whole(line: str) -> dict[str, Any] | None:
+    """A line as a row; None where the process was killed, or the disk full, in the middle of it."""
+    try:
+        row: dict[str, Any] = json.loads(line)
+        return {**row, "recorded_at": datetime.fromisoformat(row["recorded_at"])}
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def micro_batches(store: DeltaStore) -> list[MicroBatch]:

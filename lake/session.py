@@ -27,6 +27,14 @@ __all__ = ["build_session"]
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
+# Spark's code is generated for each query and soon thrown away. By default half of all processor time goes into
+# optimizing it thoroughly; here only what ran five times as often is.
+_COMPILER_FLAGS = (
+    "-XX:Tier4InvocationThreshold=25000",
+    "-XX:Tier4MinInvocationThreshold=3000",
+    "-XX:Tier4CompileThreshold=75000",
+    "-XX:Tier4BackEdgeThreshold=200000",
+)
 
 Conf = dict[str, bool | float | int | str | None]
 
@@ -60,7 +68,8 @@ def build_session(
     paths, java = [path for name in jar_sets for path in jars(name)], find_java()
     conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
     if is_local:
-        conf |= _loopback_conf() | {"spark.driver.defaultJavaOptions": " ".join(sharing_flags(java, paths))}
+        conf |= _loopback_conf() | _local_files_conf()
+        conf |= {"spark.driver.defaultJavaOptions": " ".join([*_COMPILER_FLAGS, *sharing_flags(java, paths)])}
     _prepare_environment(java, is_local=is_local)
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
 
@@ -138,6 +147,17 @@ def _loopback_conf() -> Conf:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.pyspark.python": sys.executable,
+    }
+
+
+def _local_files_conf() -> Conf:
+    """Set permissions of local files within the JVM: Hadoop starts a process, `chmod`, for each file that it makes."""
+    return {
+        "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
+        # The default goes around that setting; renaming a local file is atomic either way.
+        "spark.sql.streaming.checkpointFileManagerClass": (
+            "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+        ),
     }
 
 

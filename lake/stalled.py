@@ -157,7 +157,7 @@ class StreamWatch:
 
 def _newest_commit(table: Table, store: DeltaStore) -> datetime | None:
     log = store.table_log(table)
-    version = log.tip()
+    version = log.version()
     commit = None if version is None else log.commit(version)
     # The commit that creates a table has read nothing.
     return commit.committed_at if commit is not None and commit.version else None

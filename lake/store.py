@@ -382,7 +382,7 @@ class DeltaStore:
 
     def _check_stored_schema(self, path: str, table: Table) -> bool:
         """Whether the contract has nullable columns that the stored table lacks; raises on any other difference."""
-        stored = pa.schema(DeltaTable(self.log(path).location, storage_options=dict(self.storage_options)).schema())
+        stored = self.log(path).schema()
         found = {name: str(stored.field(name).type) for name in stored.names}
         expected = {name: str(table.contract.arrow_schema.field(name).type) for name in table.contract.stored_names}
         new = {name for name in expected if name not in found}

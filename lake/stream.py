@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ from lake.frontier import (
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter
-from lake.progress import MicroBatch, StreamStatus, write_status
+from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lake.topics import TopicGuard
@@ -55,10 +57,10 @@ STREAM_CONF = {
     # Seven idle queries that look for news every 10 ms keep a core busy.
     "spark.sql.streaming.pollingDelay": "200ms",
 }
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 _AWAIT_SECONDS = 1
-_SEAL_EVERY_POLLS = 20
-"""A feed becomes idle by the clock, without any micro-batch."""
+_SEAL_EVERY_POLLS = 5
+"""Looking whether a day is over, or receipts wait, costs as much as a small micro-batch."""
 
 
 _STACK_LINE = re.compile(r"\s+at |\s*\.\.\. \d+ ")
@@ -227,6 +229,10 @@ class _Driver:
     def store(self) -> DeltaStore:
         return self.frontier.store
 
+    @cached_property
+    def receipts(self) -> Receipts:
+        return Receipts(self.store, self.home / "streams")
+
     @property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(self.home / "checkpoints")
@@ -278,18 +284,18 @@ class _Driver:
         """Run all queries until asked to stop or one fails."""
         for stream in self.streams:
             stream.start(drain=False)
-        sealed_after, polls = -1, 0
-        while not self.asked_to_stop.wait(_POLL_SECONDS):
+        for poll in count(1):
+            if self.asked_to_stop.wait(_POLL_SECONDS):
+                return
             for stream in self.streams:
                 stream.check()
             self._note_progress()
-            batches, polls = sum(stream.status.batches for stream in self.streams), polls + 1
-            if polls % _SEAL_EVERY_POLLS == 0:
+            if poll % _SEAL_EVERY_POLLS == 0:
                 with suppress(TopicUnreachable):  # the queries wait for it, and say so when they give up
                     self.topics.watch()
-            if batches != sealed_after or polls % _SEAL_EVERY_POLLS == 0:
                 self._note_delivered()
-                sealed_after = batches if self._seal(at_end=False) else -1
+                self._seal(at_end=False)
+                self.receipts.commit()
 
     def followed(self) -> Followed:
         state = self.frontier.state()
@@ -362,28 +368,27 @@ class _Driver:
             and self.checkpoints.note_delivered(table, self.source.delivered(read.source))
         ]
 
-    def _seal(self, *, at_end: bool) -> bool:
-        """Seal what is over; false if a table was locked.
+    def _seal(self, *, at_end: bool) -> None:
+        """Seal what is over; where a table is locked, a later call goes on.
 
         Nothing is sealed while a claimed table is not followed: its feed cannot say how far it is.
         """
         state = self.frontier.state()
         if state is None or state.claimed - {table.full_name for table in self.tables}:
-            return True
+            return
         feeds = [name for table in self.tables for name in _feeds(table)]
         ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
         before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
-        try:
+        with suppress(TableLocked):
             seal(self.frontier, self.tables, before)
-        except TableLocked:
-            return False
-        return True
 
     def _is_at_end(self, feed: str) -> bool:
         readers = [s.query for s in self.streams if feed in _feeds(s.plan.table)]
         return all(query is not None and not query.status["isDataAvailable"] for query in readers)
 
     def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
+        if receipt.counts.rows_in:
+            self.receipts.add(receipt)
         with self.statuses:
             status.add(receipt)
             self.counts[receipt.table] += receipt.counts
@@ -417,6 +422,7 @@ class _Driver:
         for stream in self.streams:
             stream.stop()
             self._write_status(stream)
+        self.receipts.commit()
 
     def _write_status(self, stream: _Stream) -> None:
         """Queries report from their own threads while this one does too."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,6 @@ from lakehouse_assets.refreshing import Refresher, print_result
 from lakehouse_assets.replay import FlightKey, deliver_late
 from lakehouse_assets.replaying import replay_with_progress
 from lakehouse_assets.runs import TableResult
-from resources.dagster_home import open_instance
 
 __all__ = ["run_demo"]
 
@@ -45,8 +43,7 @@ def run_demo(console: Console, *, keep: bool) -> int:
     if not keep:
         _start_over(environment)
     environment.settings.make_folders()
-    with open_instance(environment.settings) as instance:
-        refresher = Refresher(environment, instance, lambda result: print_result(console, result))
+    with Refresher(environment, lambda result: print_result(console, result)) as refresher:
         ok = _act(console, environment, refresher)
     return 0 if ok else 1
 
@@ -54,7 +51,7 @@ def run_demo(console: Console, *, keep: bool) -> int:
 def _act(console: Console, environment: Environment, refresher: Refresher) -> bool:
     started = time.monotonic()
     with _scene(console, "1. A month of messages lands, with a little disorder"), ThreadPoolExecutor(1) as beside:
-        session = beside.submit(_warm_up, environment)
+        session = beside.submit(environment.warm_up)
         held_back = _replay(console)
         session.result()
     with _scene(console, "2. Every table is filled: bronze first, then all that follows from it"):
@@ -84,12 +81,6 @@ def _scene(console: Console, title: str) -> Iterator[None]:
     console.print(f"\n[bold]{title}[/]")
     yield
     console.print(f"[dim]{time.monotonic() - started:.1f} s[/]")
-
-
-def _warm_up(environment: Environment) -> None:
-    """Start Spark and let it load what the first table would wait for, while messages land."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment.store.spark.range(1).write.format("delta").save(folder)
 
 
 def _is_held_back(flight: FlightKey) -> bool:

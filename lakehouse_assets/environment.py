@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
+
+from pyspark.sql import SparkSession
 
 import lakehouse_assets
 from lake.errors import UnknownTable
@@ -45,6 +50,21 @@ class Environment:
     def survey(self) -> Survey:
         """Look at the whole lake: what is missing, what is stale."""
         return Survey(list(self.tables.values()), self.store, self.settings.calendar())
+
+    def warm_up(self) -> None:
+        """Start Spark and let it load what the first table would wait for."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.store.spark.range(1).write.format("delta").save(folder)
+
+    def start_spark_beside(self) -> None:
+        """Start Spark in a thread, unless it runs. Who needs the session waits for it, or meets its error."""
+
+        def start() -> None:
+            with suppress(Exception):
+                _ = self.store.spark
+
+        if SparkSession.getActiveSession() is None:
+            Thread(target=start, daemon=True).start()
 
 
 def open_environment(settings: Settings | None = None) -> Environment:

@@ -126,7 +126,7 @@ class _Reports:
 
         Where the commits of a day are gone or too many to read, it is a stream's if streams own the day.
         """
-        newest = self.log.tip()
+        newest = self.log.version()
         if newest is None:
             return None, []
         place, rows = self._place(newest), self.log.rows_by_day(self._day)

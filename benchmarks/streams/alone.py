@@ -12,8 +12,8 @@ from rich.console import Console
 
 from benchmarks.machine import load
 from benchmarks.measure import python, run_measured
+from benchmarks.plain_spark import TUNED
 from benchmarks.streams import contract, state
-from benchmarks.streams.plain import TUNED
 from benchmarks.streams.results import SampledRun, StreamResults
 from benchmarks.streams.rounds import clean_env
 

@@ -19,14 +19,14 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from benchmarks.plain_spark import ARRIVAL, DEPARTURE, day_said, minutes_between
+from benchmarks.plain_spark import ARRIVAL, DEPARTURE, TUNED, day_said, minutes_between
 from lake.jars import jars
 from lake.session import build_session
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 
-__all__ = ["ADDRESS", "TUNED", "default_session"]
+__all__ = ["ADDRESS", "default_session"]
 
-ADDRESS, TUNED = "BENCHMARK_KAFKA", "BENCHMARK_TUNED"
+ADDRESS = "BENCHMARK_KAFKA"
 
 EVENTS = "key STRING, value STRING, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP"
 FLIGHT = "flight_date DATE, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING"

@@ -33,7 +33,7 @@ def _busy(results: StreamResults) -> str:
     if results.busy <= BUSY_ABOVE:
         return ""
     return (
-        f"**The machine was not idle** (up to {results.busy:.1f} runnable processes per core before a run): "
+        f"**The machine was not idle** (up to {results.busy:.0%} of the processor was in use before a run): "
         "the times are too long, and the ratios uncertain."
     )
 

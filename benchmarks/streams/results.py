@@ -80,7 +80,7 @@ class StreamResults:
         seconds: for how long messages were measured, per run.
         latency: every run.
         sampled: the micro-batches that were timed by themselves.
-        busy: the largest load per core, by others, before a run began.
+        busy: the largest share of the processor that others used before a run began.
     """
 
     machine: dict[str, str]

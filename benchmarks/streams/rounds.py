@@ -18,10 +18,11 @@ from rich.console import Console
 from benchmarks.errors import SideFailed
 from benchmarks.machine import load
 from benchmarks.measure import python
+from benchmarks.plain_spark import TUNED
 from benchmarks.streams.check import check_written, rows_in_gold
 from benchmarks.streams.latency import TOPICS, added_rows, latencies_by_layer
 from benchmarks.streams.messages import SENT
-from benchmarks.streams.plain import ADDRESS, TUNED
+from benchmarks.streams.plain import ADDRESS
 from benchmarks.streams.results import LatencyRun, Percentiles, StreamResults
 from lake.jars import fetch
 from lake.kafka import KafkaCluster

@@ -179,17 +179,17 @@ def commit_by_hand(folder: Path, version: int, *days: date, about: str = "") -> 
 
 def test_a_second_look_finds_what_was_committed_since_and_a_table_made_anew(tmp_path: Path) -> None:
     log, schema = Log(str(tmp_path)), pa.schema([pa.field("day", pa.date32())])
-    assert (log.tip(), log.place(None)) == (None, None)
+    assert (log.version(), log.place(None)) == (None, None)
     DeltaTable.create(str(tmp_path), schema=schema, partition_by=["day"])
     commit_by_hand(tmp_path, 1, D1, D2)
-    assert (log.tip(), log.newest_touch("day")) == (1, {D1: 1, D2: 1})
+    assert (log.version(), log.newest_touch("day")) == (1, {D1: 1, D2: 1})
     place = log.place(None)
     assert place is not None
     assert log.place(place) == place
 
     commit_by_hand(tmp_path, 2, D2)
     commit_by_hand(tmp_path, 3, D3)
-    assert (log.tip(), log.newest_touch("day")) == (3, {D1: 1, D2: 2, D3: 3})
+    assert (log.version(), log.newest_touch("day")) == (3, {D1: 1, D2: 2, D3: 3})
     after = log.place(place)
     assert after is not None
     assert after[0] == 3
@@ -198,7 +198,7 @@ def test_a_second_look_finds_what_was_committed_since_and_a_table_made_anew(tmp_
     DeltaTable.create(str(tmp_path), schema=schema, partition_by=["day"])
     for version in (1, 2, 3, 4):
         commit_by_hand(tmp_path, version, D3, about="another table")
-    assert (log.tip(), log.newest_touch("day")) == (4, {D3: 4})
+    assert (log.version(), log.newest_touch("day")) == (4, {D3: 4})
     assert log.place(after) == (4, log.fingerprint(4))
 
 

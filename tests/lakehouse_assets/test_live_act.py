@@ -17,7 +17,6 @@ from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.live_act import FOLLOWED, LIVE_DAYS, StreamDiffersError, _prove, run_live_act
 from lakehouse_assets.refreshing import Refresher, print_result
 from lakehouse_assets.replay import replay
-from resources.dagster_home import open_instance
 from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import cut_source, interpreted
@@ -52,8 +51,7 @@ def test_two_days_are_streamed_sealed_repaired_and_equal_batch(
     screen = io.StringIO()
     console = Console(file=screen, width=150)
 
-    with interpreted(spark), open_instance(environment.settings) as instance:
-        refresher = Refresher(environment, instance, lambda result: print_result(console, result))
+    with interpreted(spark), Refresher(environment, lambda result: print_result(console, result)) as refresher:
         assert all(result.ok for result in refresher.to_date(list(environment.tables.values())))
         results = run_live_act(console, environment, refresher, source)
 
