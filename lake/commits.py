@@ -20,7 +20,7 @@ from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
-from lake.days import parse_day
+from lake.days import Days, parse_day
 from lake.errors import BadDay
 
 __all__ = ["Commit", "Log", "Place"]
@@ -284,13 +284,18 @@ class Log:
     def rows_by_day(self, column: str) -> dict[date, int]:
         """Rows that the newest version holds, by day, from file statistics."""
         rows: Counter[date] = Counter()
-        for day, count in self._files(column):
+        for _, day, count in self._files(column):
             rows[day] += count
         return dict(rows)
 
     def days(self, column: str) -> set[date]:
         """The days that the newest version holds files for."""
-        return {day for day, _ in self._files(column)}
+        return {day for _, day, _ in self._files(column)}
+
+    def files(self, column: str, days: Iterable[Days]) -> list[str]:
+        """The files of these days that the newest version holds, relative to the table."""
+        within = list(days)
+        return [path for path, day, _ in self._files(column) if any(day in part for part in within)]
 
     def has_rows(self) -> bool:
         """Whether the newest version holds any file."""
@@ -299,7 +304,8 @@ class Log:
         except TableNotFoundError:
             return False
 
-    def _files(self, column: str) -> list[tuple[date, int]]:
+    def _files(self, column: str) -> list[tuple[str, date, int]]:
+        """Path, day and number of rows of each file."""
         try:
             actions = DeltaTable(self.location, storage_options=dict(self.options)).get_add_actions(flatten=True)
         except TableNotFoundError:
@@ -307,9 +313,10 @@ class Log:
         names = actions.schema.names
         if f"partition.{column}" not in names:
             return []
-        days = actions.column(f"partition.{column}").to_pylist()
+        paths, days = (actions.column(name).to_pylist() for name in ("path", f"partition.{column}"))
         counts = actions.column("num_records").to_pylist() if "num_records" in names else [None] * len(days)
-        return [(day, count or 0) for day, count in zip(days, counts, strict=True) if day is not None]
+        found = zip(paths, days, counts, strict=True)
+        return [(path, day, count or 0) for path, day, count in found if day is not None]
 
 
 def _parse(version: int, content: bytes) -> Commit:

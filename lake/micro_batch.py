@@ -160,8 +160,8 @@ class MicroBatchWriter:
         open_days = [Days(first_day, LAST_DAY)]
         if txn.version == 0:
             return store.replace(table, accepted, open_days, metadata, txn=txn)
-        merge = store.insert_new if isinstance(table.write, InsertNew) else store.upsert
-        return merge(table, accepted, open_days, txn, metadata)
+        add = store.add_new if isinstance(table.write, InsertNew) else store.upsert
+        return add(table, accepted, open_days, txn, metadata)
 
     def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
         """Add messages to bronze, each (topic, partition, offset) once.

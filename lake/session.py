@@ -133,6 +133,9 @@ def _driver_conf() -> Conf:
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.dataFrameQueryContext.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # Five streams, or a dozen tables, need more than the 100 pieces of generated code that are kept by default, and
+        # what is forgotten is compiled again.
+        "spark.sql.codegen.cache.maxEntries": "5000",
     }
 
 
