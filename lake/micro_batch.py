@@ -33,6 +33,7 @@ __all__ = ["MicroBatchWriter", "Stopped"]
 
 _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
+_MOST_COLLECTED = 10_000
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -145,23 +146,32 @@ class MicroBatchWriter:
             txn = self._txn("write", batch_id)
             is_due = counts.rows_in > 0 or batch_id == 0
             if is_due and not self.store.is_committed(self.store.path(self.table), txn):
-                commit = self._commit(kept.accepted(fail_on_reject=self._fails), rows, first_day, txn)
+                accepted = kept.accepted(fail_on_reject=self._fails)
+                commit = self._commit(accepted, rows, first_day, txn, is_small=counts.rows_out <= _MOST_COLLECTED)
                 counts = _inserted(counts, commit) if isinstance(self.table.write, InsertNew) else counts
             self._quarantine(kept, counts, batch_id, first_day)
         finally:
             kept.flagged.unpersist()
         return counts
 
-    def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
-        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
+    def _commit(
+        self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn, *, is_small: bool = False
+    ) -> Commit:
+        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds.
+
+        `is_small`: so few rows that this process may take them.
+        """
         table, store, metadata = self.table, self.store, self._metadata(txn.version)
         if isinstance(table.write, Append):
             return self._add(accepted, rows, first_day, txn)
         open_days = [Days(first_day, LAST_DAY)]
         if txn.version == 0:
             return store.replace(table, accepted, open_days, metadata, txn=txn)
-        add = store.add_new if isinstance(table.write, InsertNew) else store.upsert
-        return add(table, accepted, open_days, txn, metadata)
+        if isinstance(table.write, InsertNew):
+            return store.add_new(table, accepted, open_days, txn, metadata)
+        if is_small:
+            return store.upsert_arrow(table, accepted.toArrow(), txn, metadata)
+        return store.upsert(table, accepted, open_days, txn, metadata)
 
     def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
         """Add messages to bronze, each (topic, partition, offset) once.

@@ -63,6 +63,7 @@ _SEAL_EVERY_POLLS = 5
 """Looking whether a day is over, or receipts wait, costs as much as a small micro-batch."""
 
 
+_EMPTY_BATCHES = "spark.sql.streaming.noDataMicroBatches.enabled"
 _STACK_LINE = re.compile(r"\s+at |\s*\.\.\. \d+ ")
 
 
@@ -103,6 +104,9 @@ class _Stream:
         writer = self.rows.writeStream.queryName(self.name).outputMode(self.plan.output_mode)
         writer = writer.option("checkpointLocation", str(self.checkpoint)).foreachBatch(self.writer)
         self.status.state = "running"
+        # A micro-batch without rows moves the watermark. It gives rows to a join only, and costs an aggregate as much
+        # as one with rows; the query takes the setting with it when it starts.
+        self.rows.sparkSession.conf.set(_EMPTY_BATCHES, self.plan.output_mode == "append")
         try:
             self.query = (writer.trigger(availableNow=True) if drain else writer).start()
         except (PySparkException, Py4JError) as error:  # a torn checkpoint is the second on a classic session

@@ -44,9 +44,9 @@ def flip_one_byte(path: Path) -> None:
 
 def test_the_lock_pins_three_sets() -> None:
     assert Counter({name: len(members) for name, members in read_lock().items()}) == {
-        "delta": 2, "spark-kafka": 4, "kafka-broker": 45,
+        "delta": 3, "spark-kafka": 4, "kafka-broker": 45,
     }  # fmt: skip
-    assert jars_of("delta")[1] == STORAGE
+    assert jars_of("delta")[2] == STORAGE
 
 
 def test_no_jar_is_pinned_twice_in_a_set() -> None:
@@ -56,6 +56,7 @@ def test_no_jar_is_pinned_twice_in_a_set() -> None:
 
 def test_sound_jars_are_given_without_a_network(repository: Path, no_network: None) -> None:
     assert [path.name for path in jars("delta", repository=repository)] == [
+        "hadoop-bare-naked-local-fs-0.1.0.jar",
         "delta-spark_4.2_2.13-4.4.0.jar",
         "delta-storage-4.4.0.jar",
     ]
@@ -95,7 +96,7 @@ def test_an_unknown_set_lists_the_sets() -> None:
 
 def test_a_second_fetch_needs_no_network(repository: Path, no_network: None) -> None:
     lines: list[str] = []
-    assert len(fetch("delta", lines.append, repository=repository)) == 2
+    assert len(fetch("delta", lines.append, repository=repository)) == 3
     assert lines == []
 
 
@@ -113,7 +114,7 @@ def test_a_damaged_jar_is_replaced_by_a_sound_one(repository: Path, monkeypatch:
     lines: list[str] = []
     fetch("delta", lines.append, repository=repository)
     assert lines == ["io.delta:delta-storage:4.4.0 (damaged, again)"]
-    assert jars("delta", repository=repository)[1] == STORAGE.path(repository)
+    assert jars("delta", repository=repository)[2] == STORAGE.path(repository)
 
 
 def test_a_download_with_other_bytes_never_takes_the_place(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
