@@ -198,8 +198,9 @@ def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int
         rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
     rows = rows.withColumn(_VALID, table.contract.is_satisfied())
     if table.day:
-        # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day).
-        rows = rows.repartition(partitions, table.day)
+        # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A single
+        # task has all days anyway.
+        rows = rows.repartition(partitions, table.day) if partitions > 1 else rows.coalesce(1)
     group = [*([table.day] if table.day else []), _VALID, *table.key]
     place = F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
     flagged = rows.withColumn(_PLACE, place)

@@ -34,6 +34,7 @@ __all__ = ["MicroBatchWriter", "Stopped"]
 _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
 _MOST_COLLECTED = 10_000
+_MOST_FOR_A_TASK = 20_000
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -55,6 +56,7 @@ class MicroBatchWriter:
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
+        previous: rows of the micro-batch before, by which the tasks of the next are chosen.
     """
 
     plan: StreamPlan
@@ -64,9 +66,10 @@ class MicroBatchWriter:
     redelivers: bool
     stopping: threading.Event
     on_receipt: Callable[[MicroBatch], None]
-    compact_every: int = 100
+    compact_every: int = 30
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
+    previous: int | None = None
 
     @property
     def table(self) -> Table:
@@ -103,14 +106,24 @@ class MicroBatchWriter:
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
         first_day = state.first_writable_day(self.table)
-        partitions = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
-        enforced = enforce(self.table, self._own_days(rows, first_day), None, partitions=partitions)
+        enforced = enforce(self.table, self._own_days(rows, first_day), None, partitions=self._partitions(rows))
         written = self._write_kept if self.plan.is_stateful else self._write_observed
         counts = written(enforced, rows, batch_id, first_day)
+        self.previous = counts.rows_in
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
         table = self.table.full_name
         return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
+
+    def _partitions(self, rows: DataFrame) -> int:
+        """How many tasks write: a shuffle does not pay for the few rows of a stream that keeps up.
+
+        What a query keeps in its state lies in partitions of its own, which a single task would have to go through.
+        """
+        is_small = self.previous is not None and self.previous <= _MOST_FOR_A_TASK
+        if is_small and not self.plan.is_stateful:
+            return 1
+        return int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
 
     def _own_days(self, rows: DataFrame, first_day: date) -> DataFrame:
         """The rows of days that the stream may write; a rejected row goes with the day under which it is filed.
