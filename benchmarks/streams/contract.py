@@ -140,7 +140,8 @@ def _without_enforcing(rows: int) -> Iterator[None]:
 
     def select(table: Table, frame: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
         del days
-        return _Selected(table, frame.repartition(partitions, F.col(str(table.day))), Observation(), rows)
+        by_day = frame.repartition(partitions, F.col(str(table.day))) if partitions > 1 else frame.coalesce(1)
+        return _Selected(table, by_day, Observation(), rows)
 
     with patch("lake.micro_batch.enforce", select):
         yield

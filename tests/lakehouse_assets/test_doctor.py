@@ -86,12 +86,12 @@ def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("M2_REPO", str(tmp_path))
     found = next(check for check in run_checks(tmp_path) if check.name == "jars")
     assert not found.ok
-    assert "io.delta:delta-spark_4.2_2.13:4.4.0" in found.found
+    assert "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0" in found.found
     assert found.remedy == "make setup"
 
 
 def test_the_jars_are_counted() -> None:
-    assert check_jars().found.startswith("2 verified in ")
+    assert check_jars().found.startswith("3 verified in ")
 
 
 def test_a_package_that_takes_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
