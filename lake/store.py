@@ -330,15 +330,18 @@ class DeltaStore:
 
     def upsert_arrow(self, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
         """As `upsert`, of rows that are already here: without the jobs that a MERGE of Spark takes for a few rows."""
+        assert table.day is not None
         self.create(table)
         path = self.path(table)
         log = self.log(path)
         before, token = log.version(), _token()
+        days = Days.ranges(rows.column(table.day).to_pylist())
+        literal = [f"({_predicate(f'stored.`{table.day}`', days)})"] if days else []
         key = [f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key])]
         stored = DeltaTable(log.location, storage_options=dict(self.storage_options))
         merger = stored.merge(
             rows.cast(table.contract.arrow_schema),
-            " AND ".join([*_only_days(rows, table.day), *key]),
+            " AND ".join([*literal, *key]),
             source_alias="incoming",
             target_alias="stored",
             merge_schema=self._check_stored_schema(path, table),
@@ -507,12 +510,6 @@ def _predicate(column: str, days: Sequence[Days]) -> str:
     """SQL text for some ranges of days. `column` comes from a contract, the dates are dates: nothing to escape."""
     ranges = [f"({column} >= DATE'{part.start}' AND {column} < DATE'{part.end}')" for part in days]
     return " OR ".join(ranges)
-
-
-def _only_days(rows: pa.Table, day: str | None) -> list[str]:
-    """A condition with the days of some rows as literals, so that only their files are read."""
-    found = sorted({value for value in rows.column(day).to_pylist() if value is not None}) if day else []
-    return [f"stored.`{day}` IN ({', '.join(repr(str(value)) for value in found)})"] if found else []
 
 
 def _holds_any(log: Log, day: str | None, days: Sequence[Days] | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,7 @@ def run_demo(console: Console, *, keep: bool) -> int:
 def _act(console: Console, environment: Environment, refresher: Refresher) -> bool:
     started = time.monotonic()
     with _scene(console, "1. A month of messages lands, with a little disorder"), ThreadPoolExecutor(1) as beside:
-        session = beside.submit(environment.warm_up)
+        session = beside.submit(_warm_up, environment)
         held_back = _replay(console)
         session.result()
     with _scene(console, "2. Every table is filled: bronze first, then all that follows from it"):
@@ -81,6 +82,12 @@ def _scene(console: Console, title: str) -> Iterator[None]:
     console.print(f"\n[bold]{title}[/]")
     yield
     console.print(f"[dim]{time.monotonic() - started:.1f} s[/]")
+
+
+def _warm_up(environment: Environment) -> None:
+    """Start Spark and let it load what the first table would wait for, while messages land."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment.store.spark.range(1).write.format("delta").save(folder)
 
 
 def _is_held_back(flight: FlightKey) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,11 +49,6 @@ class Environment:
     def survey(self) -> Survey:
         """Look at the whole lake: what is missing, what is stale."""
         return Survey(list(self.tables.values()), self.store, self.settings.calendar())
-
-    def warm_up(self) -> None:
-        """Start Spark and let it load what the first table would wait for."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.store.spark.range(1).write.format("delta").save(folder)
 
     def start_spark_beside(self) -> None:
         """Start Spark in a thread, unless it runs. Who needs the session waits for it, or meets its error."""
