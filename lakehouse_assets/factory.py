@@ -20,7 +20,7 @@ from lake.feed import Feed
 from lake.plan import Step
 from lake.table import Table
 from lakehouse_assets.checks import Inspection, Verdict, checks_of
-from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags
+from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
@@ -170,8 +170,7 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
     if table.day is None:
         return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
-    for day in receipt.counts:
-        context.add_asset_metadata(_day_metadata(receipt, day), partition_key=str(day))
+    tell_of_days(context, {day: _day_metadata(receipt, day) for day in receipt.counts if day is not None})
     return dg.MaterializeResult()
 
 
