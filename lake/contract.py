@@ -8,6 +8,7 @@ compiled is refused when the table is declared, never skipped. As in pandera, a 
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -100,9 +101,13 @@ class Rule:
         """`column:check`, as it appears in the quarantine and in receipts."""
         return f"{self.column}:{self.check}"
 
+    def passes(self) -> Column:
+        """True where a row satisfies the rule, false where it breaks it, null where the value is null."""
+        return self._passes(F.col(self.column))
+
     def broken(self) -> Column:
         """True where a row breaks the rule; never null."""
-        return ~F.coalesce(self._passes(F.col(self.column)), F.lit(True))
+        return ~F.coalesce(self.passes(), F.lit(True))
 
 
 @dataclass(frozen=True)
@@ -154,8 +159,11 @@ class CompiledContract:
         return next((column for column in self.columns if column.name == name), None)
 
     def is_satisfied(self) -> Column:
-        """True where a row satisfies every rule; never null."""
-        return ~reduce(lambda one, other: one | other, [rule.broken() for rule in self.rules], F.lit(False))
+        """True where a row satisfies every rule; never null.
+
+        "And" is false where one rule is broken, whatever the others say, and null where some cannot tell.
+        """
+        return F.coalesce(reduce(operator.and_, [rule.passes() for rule in self.rules], F.lit(True)), F.lit(True))
 
     def broken_rules(self) -> Column:
         """The names of the rules that a row breaks: ARRAY<STRING>, in the order of the contract."""
