@@ -48,8 +48,9 @@ test-ui: setup ## the browser tests: the web UI in headless Chromium
 up: setup ## the web UI on 127.0.0.1
 	@$(BIN)/lakehouse up
 
-bench: setup ## measure against hand-written Spark, one run per day, and Polars
+bench: setup ## measure against hand-written Spark, one run per day, and Polars; then streams, and the year through Kafka
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks stream
 
 lint: $(VENV)/.packages ## style and types
 	@$(BIN)/ruff check .

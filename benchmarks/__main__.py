@@ -20,7 +20,7 @@ from benchmarks.measure import run_measured
 from benchmarks.report import render, write_report
 from benchmarks.results import Results
 from benchmarks.rounds import SIDES, measure_sides
-from benchmarks.streams.alone import measure_contract_alone, measure_state
+from benchmarks.streams.alone import measure_contract_alone, measure_dagster, measure_state, measure_year
 from benchmarks.streams.report import render_streams, write_stream_report
 from benchmarks.streams.results import StreamResults
 from benchmarks.streams.rounds import SIDES as STREAM_SIDES
@@ -33,7 +33,7 @@ DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 WORK = PROJECT / ".lakehouse" / "benchmarks"
 MEASURED, TRIED_OUT = "results.json", "results-try-out.json"
 STREAMS, STREAMS_TRIED_OUT = "streams.json", "streams-try-out.json"
-PARTS = ("latency", "state", "contract")
+PARTS = ("latency", "state", "contract", "dagster", "year")
 STREAM_RATES = (1_000, 5_000)
 STREAM_SECONDS = 60.0
 STATE_KEYS = 100_000
@@ -126,7 +126,9 @@ def stream(
     seconds: Annotated[
         float, typer.Option("--seconds", min=1, help="How long messages are measured.")
     ] = STREAM_SECONDS,
-    warm_up: Annotated[float, typer.Option("--warm-up", min=0, help="Seconds of messages before them.")] = 60.0,
+    warm_up: Annotated[
+        float, typer.Option("--warm-up", min=0, help="Seconds of messages before them; a JVM needs over two minutes.")
+    ] = 150.0,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side runs.")] = 3,
     sides: Annotated[str, typer.Option("--sides", help="Which sides, separated by commas.")] = ",".join(STREAM_SIDES),
     keys: Annotated[int, typer.Option("--keys", min=1, help="Departures in state.")] = STATE_KEYS,
@@ -134,7 +136,7 @@ def stream(
     work: WorkFolder = WORK,
     keep: Annotated[bool, typer.Option("--keep", help="Keep what the sides wrote.")] = False,
 ) -> None:
-    """Measure streams: from Kafka to bronze, silver and gold; micro-batches with much state; the cost of contracts."""
+    """Measure streams: Kafka to bronze, silver, gold; much state; the cost of contracts; Dagster; the year."""
     chosen, measured = _chosen(sides, STREAM_SIDES, "--sides"), _chosen(parts, PARTS, "--parts")
     rates = rate or STREAM_RATES
     is_full = set(rates) == set(STREAM_RATES) and seconds >= STREAM_SECONDS and keys == STATE_KEYS
@@ -158,6 +160,10 @@ def stream(
     if "contract" in measured:
         for rows in STREAM_RATES:
             measure_contract_alone(work, results, out, rows=rows, batches=40)
+    if "dagster" in measured:
+        measure_dagster(work, results, out, commits=5)
+    if "year" in measured:
+        measure_year(work, results, out, first_day=YEAR.start)
     results.save(kept)
     _publish_streams(results, is_full=is_full)
 

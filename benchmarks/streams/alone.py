@@ -1,10 +1,11 @@
-"""Micro-batches by themselves: with much state, and with and without the contract; each side is a process."""
+"""What is measured by itself: micro-batches with much state, with and without the contract; Dagster; the year."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from benchmarks.machine import load
 from benchmarks.measure import python, run_measured
 from benchmarks.plain_spark import TUNED
 from benchmarks.streams import contract, state
+from benchmarks.streams.reaction import measure_reaction
+from benchmarks.streams.replayed import replay_through_kafka
 from benchmarks.streams.results import SampledRun, StreamResults
 from benchmarks.streams.rounds import clean_env
 
-__all__ = ["measure_contract_alone", "measure_state"]
+__all__ = ["measure_contract_alone", "measure_dagster", "measure_state", "measure_year"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +46,26 @@ def measure_contract_alone(work: Path, results: StreamResults, out: Console, *, 
     home = _fresh(work, "contract")
     found = _run("benchmarks.streams.contract", [home, rows, batches], home, "ours", work)
     results.sampled += [SampledRun(**run) for run in found["runs"]]
+    shutil.rmtree(home)
+
+
+def measure_dagster(work: Path, results: StreamResults, out: Console, *, commits: int) -> None:
+    """Add the seconds from some commits of a stream to the start of the runs that they call for."""
+    out.print(f"[bold]dagster[/], {commits} late messages")
+    results.busy = max(results.busy, load())
+    home = _fresh(work, "dagster")
+    results.sampled.append(SampledRun("dagster", "ours", measure_reaction(home, commits, out.print)))
+    shutil.rmtree(home)
+
+
+def measure_year(work: Path, results: StreamResults, out: Console, *, first_day: date) -> None:
+    """Add the messages of the whole source through Kafka, late, doubled and broken; the tables equal the source."""
+    out.print("[bold]year[/], the real messages through Kafka")
+    results.busy = max(results.busy, load())
+    home = _fresh(work, "year")
+    found = replay_through_kafka(home, first_day, None, out.print)
+    facts = {"messages": found.messages, "rows": found.rows, **found.seconds}
+    results.sampled.append(SampledRun("year", "ours", [found.seconds["follow"]], facts))
     shutil.rmtree(home)
 
 

@@ -25,6 +25,7 @@ def write_stream_report(results: StreamResults, document: Path) -> None:
 def render_streams(results: StreamResults) -> str:
     """The measured part of the section, as Markdown."""
     parts = [_busy(results), *_latency(results), *_state(results), *_contract(results), *_dagster(results)]
+    parts += _year(results)
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     return "\n\n".join(part for part in [*parts, f"Measured on: {machine}."] if part)
 
@@ -119,6 +120,18 @@ def _dagster(results: StreamResults) -> Iterator[str]:
         yield (
             "From a commit to the start of the Dagster run that `reconcile` asks for (a tick every 5 s), "
             f"{len(seconds)} commits: {_seconds(seconds, 1)}."
+        )
+
+
+def _year(results: StreamResults) -> Iterator[str]:
+    for run in [run for run in results.sampled if run.what == "year"][-1:]:
+        facts = run.facts
+        yield (
+            f"The year's real messages with disorder, {facts['messages']:,.0f} of them, through Kafka: sent in "
+            f"{facts['send']:.0f} s, followed until idle in {facts['follow']:.0f} s "
+            f"({facts['messages'] / facts['follow']:,.0f} messages a second), released and repaired in "
+            f"{facts['repair']:.0f} s. Then bronze holds each message once, and {facts['rows']:,.0f} rows of silver "
+            "and gold equal the source's CSV files."
         )
 
 

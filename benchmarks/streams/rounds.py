@@ -29,7 +29,7 @@ from lake.kafka import KafkaCluster
 from lakehouse_assets.producing import create_topics
 from resources.kafka_broker import LocalBroker
 
-__all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "started"]
+__all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "started", "wait_until"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLD = "gold/hourly_airport_performance"
@@ -118,7 +118,7 @@ def _send(
 ) -> tuple[float, float, float]:
     """Send, wait until gold has counted all; returns when measuring began, the cores in use then, GiB at the end."""
     tables = home / "tables"
-    _await(process, log, READY_WITHIN_SECONDS, (tables / GOLD / "_delta_log").is_dir)
+    wait_until(process, log, READY_WITHIN_SECONDS, (tables / GOLD / "_delta_log").is_dir)
     producer = [home, address, plan.rate, plan.warm_up + plan.seconds]
     with started(["benchmarks.streams.messages", *map(str, producer)], clean_env({}), home / "producer.log") as sender:
         time.sleep(plan.warm_up)
@@ -128,7 +128,7 @@ def _send(
         if sender.wait(ENDS_WITHIN_SECONDS):
             raise SideFailed("the producer", sender.returncode, home / "producer.log")
     sent = json.loads((home / SENT).read_text())
-    _await(process, log, COUNTED_WITHIN_SECONDS, lambda: rows_in_gold(tables) == sent)
+    wait_until(process, log, COUNTED_WITHIN_SECONDS, lambda: rows_in_gold(tables) == sent)
     memory = sum(one.memory_info().rss for one in _tree(process.pid)) / 2**30
     return sent_from, cores, memory
 
@@ -153,11 +153,16 @@ def _commits_a_second(tables: Sequence[Path], sent_from: float, seconds: float) 
     return round(sum(sent_from <= at < sent_from + seconds for at in moments) / seconds / len(tables), 2)
 
 
-def _await(process: subprocess.Popen[str], log: Path, within: float, is_so: Callable[[], bool]) -> None:
+def wait_until(process: subprocess.Popen[str], log: Path, within: float, is_so: Callable[[], bool]) -> None:
+    """Wait until something is so.
+
+    Raises:
+        SideFailed: the process that was to bring it about ended, or took longer than this many seconds.
+    """
     deadline = time.monotonic() + within
     while not is_so():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise SideFailed("a side of the streams", process.returncode or 0, log)
+            raise SideFailed("a process that streams", process.returncode or 0, log)
         time.sleep(POLL_SECONDS)
 
 

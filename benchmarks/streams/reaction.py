@@ -1,0 +1,121 @@
+"""From a commit of a stream to the start of the Dagster run that it calls for.
+
+`lakehouse up --streams` runs as it would for a user, with the sensor `reconcile` switched on. Some messages of a day
+that batch owns land late, one after the other; the stream of bronze commits each, and the sensor asks for the day.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import islice, repeat
+from pathlib import Path
+
+import dagster as dg
+
+from benchmarks.measure import python, run_measured
+from benchmarks.streams.messages import flight_messages
+from benchmarks.streams.rounds import PROJECT, clean_env, started, wait_until
+from lake.commits import Log
+from lake.days import Days
+from lakehouse_assets.replay import Message
+from resources.dagster_home import open_instance
+from resources.settings import Settings
+
+__all__ = ["measure_reaction"]
+
+OWNED_BY_BATCH = Days.parse("2013-01-02")
+FOLLOWED_FROM = Days.parse("2013-01-05")
+LANDED = Days.between(OWNED_BY_BATCH.start, FOLLOWED_FROM.last)
+BRONZE = "bronze/departure_events"
+OFFSETS_FROM = 10_000_000
+"""Far beyond those of the replayed messages."""
+
+READY_WITHIN_SECONDS = 300.0
+RUN_WITHIN_SECONDS = 180.0
+QUIET_SECONDS = 20.0
+POLL_SECONDS = 0.5
+
+
+def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> list[float]:
+    """Seconds from commit to the start of the run, of each late message.
+
+    Args:
+        home: an empty folder.
+        commits: how many.
+        say: told of the progress.
+
+    Raises:
+        SideFailed: a process failed, or a run did not start in time.
+    """
+    env = clean_env({"LAKEHOUSE_HOME": str(home)})
+    _run(home, env, "landed", ["lakehouse_assets.cli", "replay", "--days", str(LANDED)])
+    _run(home, env, "computed", ["lakehouse_assets.cli", "refresh"])
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(home)})
+    command = ["lakehouse_assets.cli", "up", "--streams", "--since", str(FOLLOWED_FROM.start)]
+    log = home / "up.log"
+    with started(command, env, log) as process, open_instance(settings) as instance:
+        wait_until(process, log, READY_WITHIN_SECONDS, lambda: "streams follow" in log.read_text())
+        switch = ["dagster", "sensor", "start", "reconcile", "-w", str(PROJECT / "workspace.yaml")]
+        _run(home, {**env, "DAGSTER_HOME": str(home / "dagster")}, "switch", switch)
+        _await_quiet(process, log, instance)
+        return [_react(process, log, settings, instance, message, say) for message in _late(commits)]
+
+
+def _late(count: int) -> Iterator[Message]:
+    """Departures of the day that batch owns, received on the first day that is followed."""
+    noon = datetime.combine(OWNED_BY_BATCH.start, datetime.min.time(), UTC) + timedelta(hours=12)
+    sent = datetime.combine(FOLLOWED_FROM.start, datetime.min.time(), UTC) + timedelta(hours=12)
+    departures = (message for message in flight_messages(repeat(noon)) if message.topic == "departures")
+    for number, message in enumerate(islice(departures, count)):
+        yield message._replace(offset=OFFSETS_FROM + number, timestamp=sent)
+
+
+def _react(
+    process: subprocess.Popen[str],
+    log: Path,
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    message: Message,
+    say: Callable[[str], None],
+) -> float:
+    bronze = Log(f"{settings.tables}/{BRONZE}")
+    version, since = bronze.version() or 0, datetime.now(UTC)
+    folder = settings.landing.root / "departures" / f"landed_on={FOLLOWED_FROM.start}"
+    aside = folder / f".late-{message.offset}"
+    aside.write_text(message.line + "\n")
+    aside.rename(folder / f"late-{message.offset}.jsonl")
+    committed: list[float] = []
+    starts: list[float] = []
+
+    def has_started() -> bool:
+        commits = bronze.since(version) or []
+        committed[:] = [commit.timestamp_ms / 1000 for commit in commits if commit.rows][:1]
+        asked = dg.RunsFilter(job_name="reconcile", created_after=since)
+        starts[:] = sorted(run.start_time for run in instance.get_run_records(asked) if run.start_time)[:1]
+        return bool(committed and starts)
+
+    wait_until(process, log, RUN_WITHIN_SECONDS, has_started)
+    say(f"  a run started {starts[0] - committed[0]:.1f} s after the commit")
+    _await_quiet(process, log, instance)
+    return round(starts[0] - committed[0], 2)
+
+
+def _await_quiet(process: subprocess.Popen[str], log: Path, instance: dg.DagsterInstance) -> None:
+    """Wait until no run was under way for a while: one message calls for several, down to gold."""
+    quiet_since = time.monotonic()
+
+    def is_quiet() -> bool:
+        nonlocal quiet_since
+        if any(not run.is_finished for run in instance.get_runs(limit=20)):
+            quiet_since = time.monotonic()
+        return time.monotonic() - quiet_since > QUIET_SECONDS
+
+    wait_until(process, log, RUN_WITHIN_SECONDS * 2, is_quiet)
+
+
+def _run(home: Path, env: Mapping[str, str], name: str, command: list[str]) -> None:
+    module, *arguments = command
+    run_measured([*python(module), *arguments], env=env, log=home / f"{name}.log", folder=PROJECT)
