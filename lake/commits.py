@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -23,8 +23,9 @@ from pyarrow.fs import PyFileSystem
 from lake.days import Days, parse_day
 from lake.errors import BadDay
 
-__all__ = ["Commit", "Log", "Place"]
+__all__ = ["Commit", "Log", "Place", "Remembered"]
 
+T = TypeVar("T")
 Partition = tuple[tuple[str, str | None], ...]
 Place = tuple[int, str]
 """A version and the hash of its commit file: another one where the table was made anew."""
@@ -317,6 +318,23 @@ class Log:
         counts = actions.column("num_records").to_pylist() if "num_records" in names else [None] * len(days)
         found = zip(paths, days, counts, strict=True)
         return [(path, day, count or 0) for path, day, count in found if day is not None]
+
+
+class Remembered(Generic[T]):
+    """What this process has read of some logs, each as of a place; read again where the log has moved on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Place, T]] = {}
+
+    def get(self, log: Log, read: Callable[[Place], T]) -> T | None:
+        """What `read` gives for the newest place of a log, at the latest; None where there is no table."""
+        known = self._known.get(log.location)
+        place = log.place(known[0] if known else None)
+        if place is None:
+            return None
+        if known is None or place != known[0]:
+            known = self._known[log.location] = (place, read(place))
+        return known[1]
 
 
 def _parse(version: int, content: bytes) -> Commit:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 
-from lake.commits import Place
+from lake.commits import Place, Remembered
 from lake.days import Days, utc_day
 from lake.errors import DayIsOpen
 from lake.failpoints import failpoint
@@ -157,8 +157,8 @@ class Frontier:
         return min(days, default=first_open)
 
 
-_READ: dict[str, tuple[Place, Frontier | None]] = {}
-"""By location, the state as of a place in the log: every micro-batch asks, and it changes a few times a day."""
+_READ = Remembered[Frontier | None]()
+"""Every micro-batch asks, and it changes a few times a day."""
 
 
 class FrontierTable:
@@ -172,15 +172,12 @@ class FrontierTable:
 
     def state(self) -> Frontier | None:
         """The frontier now; None where no stream was ever started. Needs no JVM."""
-        known = _READ.get(self._location)
-        place = self.store.log(self._location).place(known[0] if known else None)
-        if place is None:
-            return None
-        if known is None or place != known[0]:
-            stored = DeltaTable(self._location, place[0], storage_options=dict(self.store.storage_options))
-            rows = stored.to_pyarrow_table().to_pylist()
-            known = _READ[self._location] = (place, _from_row(rows[0]) if rows else None)
-        return known[1]
+        return _READ.get(self.store.log(self._location), self._as_of)
+
+    def _as_of(self, place: Place) -> Frontier | None:
+        stored = DeltaTable(self._location, place[0], storage_options=dict(self.store.storage_options))
+        rows = stored.to_pyarrow_table().to_pylist()
+        return _from_row(rows[0]) if rows else None
 
     def change(self, step: Callable[[Frontier | None], Frontier], cause: str) -> Frontier:
         """Compute the next state from the current one and commit it; nothing is committed where they are equal."""

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from lake.commits import Place
+from lake.commits import Remembered
 from lake.store import DeltaStore
 
 __all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
@@ -75,8 +75,7 @@ class Entry:
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-_READ: dict[str, tuple[Place, Mapping[str, Mapping[date | None, Entry]]]] = {}
-"""The newest entries, by location, as of a place in the ledger's log."""
+_READ = Remembered[Mapping[str, Mapping[date | None, Entry]]]()
 
 
 class Ledger:
@@ -108,17 +107,15 @@ class Ledger:
 
     def latest_by_table(self) -> dict[str, dict[date | None, Entry]]:
         """The newest entry of each table and day, from one read; a process remembers it until the ledger is written."""
-        known = _READ.get(self._location)
-        place = self.store.log(self._location).place(known[0] if known else None)
-        if known is None or place != known[0]:
-            found: dict[str, dict[date | None, Entry]] = {}
-            for entry in map(_entry, self.rows().to_pylist()):
-                found.setdefault(entry.table, {})[entry.day] = entry
-            if place is None:
-                return found
-            # Entries that came after `place` are read again, and lost by nobody.
-            known = _READ[self._location] = (place, found)
-        return {table: dict(entries) for table, entries in known[1].items()}
+        known = _READ.get(self.store.log(self._location), lambda _: self._newest())
+        return {table: dict(entries) for table, entries in (known or {}).items()}
+
+    def _newest(self) -> dict[str, dict[date | None, Entry]]:
+        """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
+        found: dict[str, dict[date | None, Entry]] = {}
+        for entry in map(_entry, self.rows().to_pylist()):
+            found.setdefault(entry.table, {})[entry.day] = entry
+        return found
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -5,7 +5,7 @@ stream made it, so what is reported was committed: at least once, since the even
 what is not there. Commits that change no row, compactions and batch runs, which report themselves, are passed over.
 
 The cursor holds, by table, the newest commit that was looked at and a hash of its file:
-{"silver.flights": {"version": 41, "hash": "5f3a..."}}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
+{"silver.flights": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
 downtime it catches up. Where the log does not continue from there (the cursor or the table is new, the table was made
 anew, the log was cleaned), the newest state of each day is reported once instead, one table a tick.
 """
@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 
 import dagster as dg
 
-from lake.commits import Commit, Log
+from lake.commits import Commit, Log, Place
 from lake.days import Days
 from lake.frontier import FrontierTable, is_followable
 from lake.progress import StreamStatus, read_statuses
@@ -36,14 +36,6 @@ COMMITS_AT_ONCE = 50
 """Most commits of one table that a tick reports; a stream makes about ten between two ticks."""
 LOOKS_BACK = 500
 """Most commits that a full comparison reads; what days older commits wrote is taken from the frontier."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A commit of one table."""
-
-    version: int
-    hash: str
 
 
 def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
@@ -73,21 +65,17 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
             said, compared = said + len(events), compared or (commits is None and bool(events))
             if place is not None:
                 places[table.full_name] = place
-        return dg.SensorResult(skip_reason=f"{said} days of stream commits reported", cursor=_dump(places))
+        return dg.SensorResult(skip_reason=f"{said} days of stream commits reported", cursor=json.dumps(places))
 
     return stream_commits
 
 
-def _parse(cursor: str | None) -> dict[str, _Place]:
+def _parse(cursor: str | None) -> dict[str, Place]:
     """The places in a cursor; none where it cannot be read, and then everything is compared."""
     try:
-        return {table: _Place(**place) for table, place in json.loads(cursor or "{}").items()}
-    except (ValueError, TypeError, AttributeError):
+        return {table: (int(place[0]), str(place[1])) for table, place in json.loads(cursor or "{}").items()}
+    except (ValueError, TypeError, AttributeError, LookupError):
         return {}
-
-
-def _dump(places: Mapping[str, _Place]) -> str:
-    return json.dumps({table: asdict(place) for table, place in places.items()})
 
 
 @dataclass(frozen=True)
@@ -103,16 +91,16 @@ class _Reports:
     status: StreamStatus | None
     settings: Settings
 
-    def after(self, place: _Place | None) -> list[Commit] | None:
+    def after(self, place: Place | None) -> list[Commit] | None:
         """The next commits after a place, oldest first; None where the log does not continue from it."""
-        if place is None or self.log.fingerprint(place.version) != place.hash:
+        if place is None or self.log.fingerprint(place[0]) != place[1]:
             return None
         found: list[Commit] = []
-        while len(found) < COMMITS_AT_ONCE and (commit := self.log.commit(place.version + len(found) + 1)) is not None:
+        while len(found) < COMMITS_AT_ONCE and (commit := self.log.commit(place[0] + len(found) + 1)) is not None:
             found.append(commit)
         return found
 
-    def of(self, commits: Sequence[Commit]) -> tuple[_Place | None, list[dg.AssetMaterialization]]:
+    def of(self, commits: Sequence[Commit]) -> tuple[Place | None, list[dg.AssetMaterialization]]:
         """The days that these commits changed, where a stream made them; and the new place."""
         events: list[dg.AssetMaterialization] = []
         for commit in filter(_is_streamed, commits):
@@ -121,7 +109,7 @@ class _Reports:
                 events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
         return (self._place(commits[-1].version) if commits else None), events
 
-    def compare(self, first_open: date | None) -> tuple[_Place | None, list[dg.AssetMaterialization]]:
+    def compare(self, first_open: date | None) -> tuple[Place | None, list[dg.AssetMaterialization]]:
         """The newest state of each day that a stream wrote last; and the new place.
 
         Where the commits of a day are gone or too many to read, it is a stream's if streams own the day.
@@ -147,9 +135,9 @@ class _Reports:
         assert self.table.day is not None, "every table that streams has days"
         return self.table.day
 
-    def _place(self, version: int) -> _Place | None:
+    def _place(self, version: int) -> Place | None:
         found = self.log.fingerprint(version)
-        return None if found is None else _Place(version, found)
+        return None if found is None else (version, found)
 
     def _newest_by_day(self, newest: int, held: set[date]) -> dict[date, Commit]:
         """For each day the newest commit that changed it, as far back as the log and `LOOKS_BACK` reach."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from datetime import date, datetime
@@ -17,9 +18,9 @@ from lake.errors import DayIsOpen, NotAStream, OtherMessage, StreamBroken
 from lake.feed import TOPIC_FRAME
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
-from lake.micro_batch import MicroBatchWriter
+from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
-from lake.stream import follow, release
+from lake.stream import _Driver, follow, release
 from lake.table import Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
@@ -341,3 +342,53 @@ def test_a_continuous_stream_ends_after_the_running_micro_batch_when_asked(lake:
     follow(lake.tables, lake.store, lake.frontier, home=lake.home, stop=stop, on_receipt=on_receipt)
     assert departed(lake, JAN_1) == [1, 2]
     assert not lake.store.spark.streams.active
+
+
+def test_streams_begin_to_run_though_their_topic_never_falls_silent(
+    lake: Lake, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is read at the start, more has landed by then: nobody may wait for an end before the queries run."""
+    running, stop, run = threading.Event(), threading.Event(), _Driver.run
+    numbers = itertools.count(2)
+
+    def noted(driver: _Driver) -> None:
+        running.set()
+        run(driver)
+
+    def land_another(receipt: MicroBatch) -> None:
+        if receipt.table == departure_events.full_name and not running.is_set():
+            number = next(numbers)
+            lake.land([flight(messages, 2, number)], f"{number}.jsonl")
+
+    def end_soon() -> None:
+        running.wait(60)
+        stop.set()
+
+    monkeypatch.setattr(_Driver, "run", noted)
+    lake.land([flight(messages, 2, 1)], "1.jsonl")
+    threading.Thread(target=end_soon, daemon=True).start()
+    follow(lake.tables, lake.store, lake.frontier, home=lake.home, since=JAN_2, stop=stop, on_receipt=land_another)
+
+    assert running.is_set()
+
+
+def test_a_micro_batch_that_waits_while_its_query_is_stopped_does_not_begin(
+    lake: Lake, spark: SparkSession, messages: Messages
+) -> None:
+    """Who stops the query holds the guard and waits for the micro-batch, which must not wait for the guard."""
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departures, receipts)
+    rows = bronze(spark, [flight(messages, 1, 1)])
+    ended = threading.Event()
+
+    def micro_batch() -> None:
+        with pytest.raises(Stopped):
+            write(rows, 0)
+        ended.set()
+
+    with write.guard:
+        threading.Thread(target=micro_batch, daemon=True).start()
+        assert not ended.wait(0.5)
+        write.stopping.set()
+        assert ended.wait(10)
+    assert receipts == []
