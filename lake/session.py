@@ -28,7 +28,7 @@ _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
 # Spark's code is generated for each query and soon thrown away. By default half of all processor time goes into
-# optimizing it thoroughly; here only what ran five times as often is, and no method whose graph is that of a whole query.
+# optimizing it thoroughly; here only what ran five times as often is, and no method as large as a whole query.
 _COMPILER_FLAGS = (
     "-XX:MaxNodeLimit=8000",
     "-XX:NodeLimitFudgeFactor=800",
