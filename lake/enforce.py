@@ -201,7 +201,7 @@ def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int
         # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A single
         # task has all days anyway.
         rows = rows.repartition(partitions, table.day) if partitions > 1 else rows.coalesce(1)
-    group = [*([table.day] if table.day else []), _VALID, *table.key]
+    group = dict.fromkeys([*([table.day] if table.day else []), _VALID, *table.key])
     place = F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
     flagged = rows.withColumn(_PLACE, place)
     # A table without days is a dimension: one file.
