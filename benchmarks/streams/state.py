@@ -47,13 +47,14 @@ POLL_SECONDS = 0.2
 FOUND_WITHIN_SECONDS = 600.0
 
 WHO = (
-    f"DATE'{DAY}' AS flight_date, concat('A', chr(65 + id DIV 9999)) AS carrier, CAST(1 + id % 9999 AS INT) AS flight",
-    "'EWR' AS origin", "'ORD' AS dest", "CAST(NULL AS STRING) AS tail_number",
+    f"DATE'{DAY}' AS flight_date", "concat('A', chr(65 + id DIV 9999)) AS carrier",
+    "CAST(1 + id % 9999 AS INT) AS flight", "'EWR' AS origin", "'ORD' AS dest", "CAST(NULL AS STRING) AS tail_number",
 )  # fmt: skip
 LEFT = f"TIMESTAMP'{DAY} 08:00:00' + make_dt_interval(0, 0, 0, id / 50)"
 DEPARTED = (f"{LEFT} AS scheduled_departure_at", f"{LEFT} AS departed_at", f"DATE'{DAY}' AS departed_on")
 ARRIVED = (
-    f"{LEFT} + INTERVAL 2 HOURS AS scheduled_arrival_at", f"{LEFT} + INTERVAL 2 HOURS AS arrived_at",
+    f"{LEFT} + INTERVAL 2 HOURS AS scheduled_arrival_at",
+    f"{LEFT} + INTERVAL 2 HOURS AS arrived_at",
     f"DATE'{DAY}' AS arrived_on",
 )  # fmt: skip
 
