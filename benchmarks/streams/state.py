@@ -1,8 +1,8 @@
 """How long a micro-batch takes when the join of `silver.flights` keeps 100,000 departures in state.
 
 The inputs are filled first; then departures and arrivals are added in turn, a commit each, and each micro-batch that
-reads one is timed by Spark's own report. `ours` is `follow`; `plain` the same join appended to a Delta table with
-Spark's default settings; `tuned` likewise with the settings of this project.
+reads one is timed by Spark's own report. `ours` is the query of `follow`; `plain` the same join appended to a Delta
+table with Spark's default settings; `tuned` likewise with the settings of this project.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from benchmarks.streams.plain import default_session
 from lake.days import parse_day
 from lake.feed import Landing
 from lake.frontier import FrontierTable
+from lake.generation import Checkpoints, begin_generations, plan_stream
+from lake.micro_batch import MicroBatchWriter
 from lake.session import build_session
 from lake.store import DeltaStore
-from lake.stream import follow
+from lake.stream import STREAM_CONF
 from lake.table import Table
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
@@ -86,16 +88,32 @@ class Inputs:
 
 @contextmanager
 def followed(store: DeltaStore, home: Path) -> Iterator[None]:
-    """Side `ours`: the streams run within."""
-    stop = threading.Event()
-    frontier = FrontierTable(store)
-    thread = threading.Thread(target=lambda: follow([flights], store, frontier, home=home, stop=stop, since=DAY))
-    thread.start()
+    """Side `ours`: the query of `flights` as `follow` runs it. Those of its inputs would replace what was made up."""
+    spark, frontier = store.spark, FrontierTable(store)
+    for name, value in STREAM_CONF.items():
+        spark.conf.set(name, value)
+    plan, checkpoints = plan_stream(flights, spark), Checkpoints(home / "checkpoints")
+    state = begin_generations(frontier, [plan], checkpoints, since=DAY, today=DAY)
+    generation = state.generations[flights.full_name]
+    write = MicroBatchWriter(
+        plan, store, frontier, generation, redelivers=False, stopping=threading.Event(), on_receipt=lambda _: None
+    )
+    static = (store.read_current(table, DAY) for table in (weather, aircraft, airports))
+    rows = flights(_watermarked(departures, store), _watermarked(arrivals, store), *static)
+    query = rows.writeStream.queryName(flights.full_name).outputMode(plan.output_mode).foreachBatch(write)
+    running = query.option("checkpointLocation", str(checkpoints.folder(plan, generation))).start()
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
+        running.stop()
+
+
+def _watermarked(table: Table, store: DeltaStore) -> DataFrame:
+    return store.read_stream(table, DAY).withWatermark(str(table.event_time), _lateness(table))
+
+
+def _lateness(table: Table) -> str:
+    return f"{int((table.lateness or timedelta()).total_seconds())} seconds"
 
 
 @contextmanager
@@ -104,9 +122,8 @@ def scripted(store: DeltaStore, home: Path) -> Iterator[None]:
     spark = store.spark
 
     def stream(table: Table) -> DataFrame:
-        seconds = int((table.lateness or timedelta()).total_seconds())
         rows = spark.readStream.format("delta").load(store.path(table))
-        return rows.withWatermark(str(table.event_time), f"{seconds} seconds")
+        return rows.withWatermark(str(table.event_time), _lateness(table))
 
     static = (spark.read.format("delta").load(store.path(table)) for table in (weather, aircraft, airports))
     joined = flights(stream(departures), stream(arrivals), *static).select(*flights.contract.stored_names)
