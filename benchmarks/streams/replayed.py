@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 import lakehouse_assets
-from benchmarks.errors import SidesDiffer
+from benchmarks.errors import SideFailed, SidesDiffer
 from benchmarks.measure import python, run_measured
 from benchmarks.streams.latency import TOPICS
 from benchmarks.streams.rounds import PROJECT, clean_env
@@ -70,7 +70,7 @@ def replay_through_kafka(
     steps.run("land", "replay", *which)
     for topic in TOPICS:
         shutil.rmtree(home / "landing" / topic)
-    steps.run("beside", "refresh", *BESIDE)
+    steps.refresh("beside", *BESIDE)
     broker = LocalBroker(home / "kafka")
     try:
         address = broker.up().address
@@ -84,7 +84,7 @@ def replay_through_kafka(
     finally:
         broker.down()
     steps.run("release", "follow", "--release")
-    seconds["repair"] = steps.run("repair", "refresh")
+    seconds["repair"] = steps.refresh("repair")
     say(f"  released and repaired in {seconds['repair']:.0f} s")
     rows = _compare(home, sent, source)
     say(f"  {rows:,} rows of silver and gold equal the source")
@@ -97,6 +97,19 @@ class _Steps:
 
     home: Path
     extra: Mapping[str, str]
+
+    def refresh(self, name: str, *tables: str) -> float:
+        """Refresh tables. Whether they are right is for the comparison to say.
+
+        The exit code is 1 where a check fails, too: in days cut out of a year, the timetable of the next one is late.
+        """
+        started = time.monotonic()
+        try:
+            return self.run(name, "refresh", *tables)
+        except SideFailed as error:
+            if error.exit_code != 1:
+                raise
+            return round(time.monotonic() - started, 1)
 
     def run(self, name: str, *arguments: str) -> float:
         env = clean_env({"LAKEHOUSE_HOME": str(self.home), **self.extra})
