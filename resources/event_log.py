@@ -103,10 +103,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         return True
 
     def store_event(self, event: EventLogEntry) -> None:
-        if len(events := events_by_partition(event)) > 1:
-            self.store_event_batch(events)
+        if events_by_partition(event) == [event]:
+            super().store_event(event)
         else:
-            super().store_event(events[0])
+            self.store_event_batch([event])
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events of one run.

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice, repeat
 from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.measure import python, run_measured
 from benchmarks.streams.messages import flight_messages
-from benchmarks.streams.rounds import PROJECT, clean_env, started, wait_until
+from benchmarks.streams.rounds import PROJECT, clean_env, run_in, started, wait_until
 from lake.commits import Log
 from lake.days import Days
 from lakehouse_assets.replay import Message
@@ -50,16 +49,15 @@ def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> li
     Raises:
         SideFailed: a process failed, or a run did not start in time.
     """
-    env = clean_env({"LAKEHOUSE_HOME": str(home)})
-    _run(home, env, "landed", ["lakehouse_assets.cli", "replay", "--days", str(LANDED)])
-    _run(home, env, "computed", ["lakehouse_assets.cli", "refresh"])
+    run_in(home, "landed", ["lakehouse_assets.cli", "replay", "--days", str(LANDED)], {})
+    run_in(home, "computed", ["lakehouse_assets.cli", "refresh"], {})
     settings = Settings.from_env({"LAKEHOUSE_HOME": str(home)})
     command = ["lakehouse_assets.cli", "up", "--streams", "--since", str(FOLLOWED_FROM.start)]
-    log = home / "up.log"
+    env, log = clean_env({"LAKEHOUSE_HOME": str(home)}), home / "up.log"
     with started(command, env, log) as process, open_instance(settings) as instance:
         wait_until(process, log, READY_WITHIN_SECONDS, lambda: "streams follow" in log.read_text())
         switch = ["dagster", "sensor", "start", "reconcile", "-w", str(PROJECT / "workspace.yaml")]
-        _run(home, {**env, "DAGSTER_HOME": str(home / "dagster")}, "switch", switch)
+        run_in(home, "switch", switch, {"DAGSTER_HOME": str(home / "dagster")})
         _await_quiet(process, log, instance)
         return [_react(process, log, settings, instance, message, say) for message in _late(commits)]
 
@@ -114,8 +112,3 @@ def _await_quiet(process: subprocess.Popen[str], log: Path, instance: dg.Dagster
         return time.monotonic() - quiet_since > QUIET_SECONDS
 
     wait_until(process, log, RUN_WITHIN_SECONDS * 2, is_quiet)
-
-
-def _run(home: Path, env: Mapping[str, str], name: str, command: list[str]) -> None:
-    module, *arguments = command
-    run_measured([*python(module), *arguments], env=env, log=home / f"{name}.log", folder=PROJECT)

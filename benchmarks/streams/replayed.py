@@ -17,9 +17,8 @@ import duckdb
 
 import lakehouse_assets
 from benchmarks.errors import SideFailed, SidesDiffer
-from benchmarks.measure import python, run_measured
 from benchmarks.streams.latency import TOPICS
-from benchmarks.streams.rounds import PROJECT, clean_env
+from benchmarks.streams.rounds import run_in
 from lake.table import discover
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.query import connect
@@ -112,11 +111,7 @@ class _Steps:
             return round(time.monotonic() - started, 1)
 
     def run(self, name: str, *arguments: str) -> float:
-        env = clean_env({"LAKEHOUSE_HOME": str(self.home), **self.extra})
-        command: Sequence[str] = [*python("lakehouse_assets.cli"), *arguments]
-        started = time.monotonic()
-        run_measured(command, env=env, log=self.home / f"{name}.log", folder=PROJECT)
-        return round(time.monotonic() - started, 1)
+        return run_in(self.home, name, ["lakehouse_assets.cli", *arguments], self.extra)
 
 
 def _compare(home: Path, sent: int, source: Path | None) -> int:

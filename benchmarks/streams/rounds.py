@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.errors import SideFailed
 from benchmarks.machine import load
-from benchmarks.measure import python
+from benchmarks.measure import python, run_measured
 from benchmarks.plain_spark import TUNED
 from benchmarks.streams.check import check_written, rows_in_gold
 from benchmarks.streams.latency import TOPICS, added_rows, latencies_by_layer
@@ -29,7 +29,7 @@ from lake.kafka import KafkaCluster
 from lakehouse_assets.producing import create_topics
 from resources.kafka_broker import LocalBroker
 
-__all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "started", "wait_until"]
+__all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "run_in", "started", "wait_until"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLD = "gold/hourly_airport_performance"
@@ -188,6 +188,17 @@ def started(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
         _, alive = psutil.wait_procs(tree, timeout=5)
         for one in alive:
             one.kill()
+
+
+def run_in(home: Path, name: str, command: Sequence[str], extra: Mapping[str, str]) -> float:
+    """Run a module with arguments in a home, to its end, with `<name>.log` beside it; returns the seconds.
+
+    Raises:
+        SideFailed: it did not exit with 0.
+    """
+    module, *arguments = command
+    env = clean_env({"LAKEHOUSE_HOME": str(home), **extra})
+    return run_measured([*python(module), *arguments], env=env, log=home / f"{name}.log", folder=PROJECT).seconds
 
 
 def clean_env(extra: Mapping[str, str]) -> dict[str, str]:
