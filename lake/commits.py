@@ -171,26 +171,27 @@ class Log:
         return None if content is None else hashlib.sha256(content).hexdigest()[:16]
 
     def _content(self, version: int) -> bytes | None:
+        return self.read_file(f"{version:020d}.json")
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file of the log; None where there is none."""
         try:
-            storage = DeltaStorageHandler(self.location, dict(self.options) or None)
-            return bytes(storage.open_input_file(f"_delta_log/{version:020d}.json").read())
+            return bytes(self._storage.open_input_file(f"_delta_log/{name}").read())
         except (FileNotFoundError, TableNotFoundError):
             return None
 
-    def write_first_checksum(self) -> None:
-        """Write the checksum file of version 0 of a table that was just created without rows.
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file beside the commits."""
+        with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}", buffer_size=65536) as file:
+            file.write(content)
 
-        It is an optional part of Delta's protocol. Without it, which is how delta-rs leaves a new table, Spark runs
-        four jobs to find out that there are no files.
-        """
-        storage = DeltaStorageHandler(self.location, dict(self.options) or None)
-        content = bytes(storage.open_input_file(f"_delta_log/{0:020d}.json").read())
-        actions = {kind: action for line in content.splitlines() for kind, action in json.loads(line).items()}
-        empty = {"tableSizeBytes": 0, "numFiles": 0, "numMetadata": 1, "numProtocol": 1, "allFiles": []}
-        empty |= {"setTransactions": [], "domainMetadata": []}
-        checksum = {**empty, "metadata": actions["metaData"], "protocol": actions["protocol"]}
-        with PyFileSystem(storage).open_output_stream(f"_delta_log/{0:020d}.crc", buffer_size=65536) as file:
-            file.write(json.dumps(checksum).encode())
+    def open_file(self, path: str) -> pa.NativeFile:
+        """Open a file of the table, relative to it."""
+        return PyFileSystem(self._storage).open_input_file(path)
+
+    @property
+    def _storage(self) -> DeltaStorageHandler:
+        return DeltaStorageHandler(self.location, dict(self.options) or None)
 
     def since(self, version: int, newest: int | None = None) -> list[Commit] | None:
         """The commits after `version` up to the newest, oldest first; None where the log no longer reaches back."""
@@ -293,10 +294,13 @@ class Log:
         """The days that the newest version holds files for."""
         return {day for _, day, _ in self._files(column)}
 
-    def files(self, column: str, days: Iterable[Days]) -> list[str]:
-        """The files of these days that the newest version holds, relative to the table."""
-        within = list(days)
-        return [path for path, day, _ in self._files(column) if any(day in part for part in within)]
+    def files_by_day(self, column: str, days: Iterable[Days]) -> dict[date, dict[str, int]]:
+        """The files of these days that the newest version holds, relative to the table, and their rows."""
+        within, found = list(days), dict[date, dict[str, int]]()
+        for path, day, count in self._files(column):
+            if any(day in part for part in within):
+                found.setdefault(day, {})[path] = count
+        return found
 
     def has_rows(self) -> bool:
         """Whether the newest version holds any file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
@@ -121,6 +121,12 @@ class Enforced:
         if fail_on_reject:
             keep = F.when(F.col(_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
         return observed.where(keep).select(*self.table.contract.stored_names)
+
+    def collect(self, at_most: int, *, fail_on_reject: bool = False) -> tuple[pa.Table, Counts] | None:
+        """The rows to write, in this process, and the counts, from one Spark job; None where there are more rows."""
+        seen = replace(self, observation=Observation())
+        rows = seen.accepted(fail_on_reject=fail_on_reject).limit(at_most + 1).toArrow()
+        return None if rows.num_rows > at_most else (rows, seen.observed())
 
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`."""

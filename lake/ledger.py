@@ -89,7 +89,7 @@ class Ledger:
         """Append entries; one commit."""
         rows = [{**asdict(entry), "inputs": json.dumps(dict(entry.inputs), sort_keys=True)} for entry in entries]
         if rows:
-            self.store.append_arrow("ledger", pa.Table.from_pylist(rows, schema=SCHEMA))
+            self.store.append_to_lake("ledger", pa.Table.from_pylist(rows, schema=SCHEMA))
 
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""

@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, Observation
 
@@ -25,16 +28,17 @@ from lake.errors import OtherMessage
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
+from lake.held_keys import HeldKeys
 from lake.progress import MicroBatch
 from lake.store import DeltaStore, Txn
-from lake.table import Append, InsertNew, Table
+from lake.table import Append, InsertNew, Table, Upsert
 
 __all__ = ["MicroBatchWriter", "Stopped"]
 
 _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
-_MOST_COLLECTED = 10_000
-_MOST_FOR_A_TASK = 20_000
+_MOST_COLLECTED = 20_000
+"""Rows of a micro-batch that this process takes and commits; above it Spark does."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -108,8 +112,8 @@ class MicroBatchWriter:
         started = time.monotonic()
         first_day = state.first_writable_day(self.table)
         enforced = enforce(self.table, self._own_days(rows, first_day), None, partitions=self._partitions(rows))
-        written = self._write_kept if self.plan.is_stateful else self._write_observed
-        counts = written(enforced, rows, batch_id, first_day)
+        with self._computed_once(enforced) as once:
+            counts = self._write_rows(once, rows, batch_id, first_day)
         self.previous = counts.rows_in
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
@@ -121,10 +125,17 @@ class MicroBatchWriter:
 
         What a query keeps in its state lies in partitions of its own, which a single task would have to go through.
         """
-        is_small = self.previous is not None and self.previous <= _MOST_FOR_A_TASK
-        if is_small and not self.plan.is_stateful:
+        if self._was_small and not self.plan.is_stateful:
             return 1
         return int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+
+    @property
+    def _was_small(self) -> bool:
+        return self.previous is not None and self.previous <= _MOST_COLLECTED
+
+    @cached_property
+    def _held(self) -> HeldKeys:
+        return HeldKeys(self.table)
 
     def _own_days(self, rows: DataFrame, first_day: date) -> DataFrame:
         """The rows of days that the stream may write; a rejected row goes with the day under which it is filed.
@@ -136,45 +147,64 @@ class MicroBatchWriter:
         day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
         return rows.where(F.coalesce(day >= F.lit(first_day), F.lit(True)))
 
-    def _write_observed(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
+    def _write_rows(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
         """One job writes and counts; rejected rows cost another."""
         txn = self._txn("write", batch_id)
         if self.store.is_committed(self.store.path(self.table), txn):
             counts = sum(enforced.counts_by_day().values(), Counts())
             if self._appends(batch_id):
                 self._insert_archived(enforced.accepted(), first_day, batch_id)
+        elif (here := self._collect(enforced, batch_id)) is not None:
+            counts = self._inserted(here[1], self._commit_collected(here[0], enforced, first_day, txn))
         else:
             commit = self._commit(enforced.accepted(fail_on_reject=self._fails), rows, first_day, txn)
-            counts = _inserted(enforced.observed(), commit)
+            counts = self._inserted(enforced.observed(), commit)
         self._quarantine(enforced, counts, batch_id, first_day)
         return counts
 
-    def _write_kept(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
-        """Compute the rows once, since each computation would update the state; then count, and write if there are any.
-
-        Every second micro-batch of a query with state only moves its watermark and has no rows.
-        """
+    @contextmanager
+    def _computed_once(self, enforced: Enforced) -> Iterator[Enforced]:
+        """The same rows; where a query keeps state, each computation would update it."""
+        if not self.plan.is_stateful:
+            yield enforced
+            return
         kept = replace(enforced, flagged=enforced.flagged.persist())
         try:
-            counts = sum(kept.counts_by_day().values(), Counts())
-            txn = self._txn("write", batch_id)
-            is_due = counts.rows_in > 0 or batch_id == 0
-            if is_due and not self.store.is_committed(self.store.path(self.table), txn):
-                accepted = kept.accepted(fail_on_reject=self._fails)
-                commit = self._commit(accepted, rows, first_day, txn, is_small=counts.rows_out <= _MOST_COLLECTED)
-                counts = _inserted(counts, commit) if isinstance(self.table.write, InsertNew) else counts
-            self._quarantine(kept, counts, batch_id, first_day)
+            yield kept
         finally:
             kept.flagged.unpersist()
-        return counts
 
-    def _commit(
-        self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn, *, is_small: bool = False
-    ) -> Commit:
-        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds.
+    def _collect(self, enforced: Enforced, batch_id: int) -> tuple[pa.Table, Counts] | None:
+        """The rows of a small micro-batch and the counts; None where Spark shall write it.
 
-        `is_small`: so few rows that this process may take them.
+        The first micro-batch of a generation replaces days. What a source may give twice is merged into bronze.
         """
+        is_merged = isinstance(self.table.write, Append) and self.redelivers
+        is_small = self.plan.is_stateful or self._was_small
+        if batch_id == 0 or is_merged or not is_small:
+            return None
+        return enforced.collect(_MOST_COLLECTED, fail_on_reject=self._fails)
+
+    def _commit_collected(self, accepted: pa.Table, enforced: Enforced, first_day: date, txn: Txn) -> Commit | None:
+        """Add rows that are in this process; None where none is new."""
+        table, store, metadata, more = self.table, self.store, self._metadata(txn.version), None
+        if isinstance(table.write, Upsert):
+            return store.upsert_arrow(table, accepted, txn, metadata) if accepted.num_rows else None
+        if isinstance(table.write, InsertNew):
+            open_days = [Days(first_day, LAST_DAY)]
+            new = self._held.new_among(accepted, store.table_log(table), open_days)
+            if new is None:
+                return store.add_new(table, enforced.accepted(), open_days, txn, metadata)
+        else:
+            is_archived = pc.less(accepted.column(str(table.day)), pa.scalar(first_day))
+            new = accepted.filter(pc.invert(is_archived))
+            if new.num_rows < accepted.num_rows:
+                more = self._insert_archived(enforced.accepted(), first_day, txn.version)
+        commit = store.append_arrow(table, new, txn, metadata) if new.num_rows else None
+        return _both(commit, more) if more else commit
+
+    def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
+        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
         table, store, metadata = self.table, self.store, self._metadata(txn.version)
         if isinstance(table.write, Append):
             return self._add(accepted, rows, first_day, txn)
@@ -183,8 +213,6 @@ class MicroBatchWriter:
             return store.replace(table, accepted, open_days, metadata, txn=txn)
         if isinstance(table.write, InsertNew):
             return store.add_new(table, accepted, open_days, txn, metadata)
-        if is_small:
-            return store.upsert_arrow(table, accepted.toArrow(), txn, metadata)
         return store.upsert(table, accepted, open_days, txn, metadata)
 
     def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
@@ -211,8 +239,7 @@ class MicroBatchWriter:
         commit = self.store.append(self.table, observed.where(~is_archived), txn, self._metadata(txn.version))
         if not seen.get["archived"]:
             return commit
-        more = self._insert_archived(accepted, first_day, txn.version)
-        return replace(commit, added={**more.added, **commit.added}, touched=commit.touched | more.touched)
+        return _both(commit, self._insert_archived(accepted, first_day, txn.version))
 
     def _insert_archived(self, accepted: DataFrame, first_day: date, batch_id: int) -> Commit:
         """The second step of `_append`: messages of landing days that batch owns, where bronze does not hold them."""
@@ -274,11 +301,20 @@ class MicroBatchWriter:
             "code_version": self.table.code_version,
         }
 
+    def _inserted(self, counts: Counts, commit: Commit | None) -> Counts:
+        """A row whose key the table held already is a duplicate too."""
+        if isinstance(self.table.write, Upsert):
+            return counts
+        rows = commit.rows if commit else 0
+        return replace(counts, rows_out=rows, duplicates=counts.duplicates + counts.rows_out - rows)
+
     @property
     def _fails(self) -> bool:
         return self.table.policy == "fail"
 
 
-def _inserted(counts: Counts, commit: Commit) -> Counts:
-    """A row whose key the table held already is a duplicate too."""
-    return replace(counts, rows_out=commit.rows, duplicates=counts.duplicates + counts.rows_out - commit.rows)
+def _both(commit: Commit | None, more: Commit) -> Commit:
+    """Two commits of one micro-batch as one."""
+    if commit is None:
+        return more
+    return replace(commit, added={**more.added, **commit.added}, touched=commit.touched | more.touched)

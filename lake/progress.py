@@ -95,7 +95,7 @@ class Receipts:
             lines = self._waiting.read_text().splitlines() if self._waiting.is_file() else []
             rows = [row for line in lines if (row := _whole(line)) is not None]
             if rows:
-                self.store.append_arrow(_NAME, pa.Table.from_pylist(rows, schema=SCHEMA))
+                self.store.append_to_lake(_NAME, pa.Table.from_pylist(rows, schema=SCHEMA))
             self._waiting.unlink(missing_ok=True)
 
 

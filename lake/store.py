@@ -22,13 +22,14 @@ from typing import Any
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from filelock import FileLock, Timeout
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from lake.checksum import write_checksum
 from lake.commits import Commit, Log
 from lake.days import Days
 from lake.enforce import QUARANTINE, day_within
@@ -313,7 +314,8 @@ class DeltaStore:
     def _held_keys(self, table: Table, days: Sequence[Days]) -> DataFrame | None:
         """Day and key of the rows that a table holds of these days, read from its files; None where it has no file."""
         assert table.day is not None
-        files = self.table_log(table).files(table.day, days)
+        held = self.table_log(table).files_by_day(table.day, days).values()
+        files = [path for paths in held for path in paths]
         if not files:
             return None
         names = list(dict.fromkeys([*table.key, table.day]))
@@ -328,28 +330,59 @@ class DeltaStore:
         both = "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
         return self._merge(table, rows, days, txn, metadata, both)
 
+    # The same for rows that are already here, without the jobs that Spark takes to commit a few rows
+
+    def append_arrow(self, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
+        """As `append`."""
+
+        def write(location: str, properties: CommitProperties) -> None:
+            write_deltalake(
+                location,
+                rows.cast(table.contract.arrow_schema),
+                mode="append",
+                schema_mode="merge" if self._check_stored_schema(self.path(table), table) else None,
+                storage_options=dict(self.storage_options),
+                commit_properties=properties,
+            )
+
+        return self._write_arrow(table, txn, metadata, write)
+
     def upsert_arrow(self, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
-        """As `upsert`, of rows that are already here: without the jobs that a MERGE of Spark takes for a few rows."""
+        """As `upsert`."""
         assert table.day is not None
+        days = Days.ranges(rows.column(table.day).to_pylist())
+        literal = [f"({_predicate(f'stored.`{table.day}`', days)})"] if days else []
+        key = [f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key])]
+
+        def merge(location: str, properties: CommitProperties) -> None:
+            merger = DeltaTable(location, storage_options=dict(self.storage_options)).merge(
+                rows.cast(table.contract.arrow_schema),
+                " AND ".join([*literal, *key]),
+                source_alias="incoming",
+                target_alias="stored",
+                merge_schema=self._check_stored_schema(self.path(table), table),
+                commit_properties=properties,
+            )
+            merger.when_matched_update_all().when_not_matched_insert_all().execute()
+
+        return self._write_arrow(table, txn, metadata, merge)
+
+    def _write_arrow(
+        self, table: Table, txn: Txn, metadata: Mapping[str, Any], write: Callable[[str, CommitProperties], None]
+    ) -> Commit:
         self.create(table)
         path = self.path(table)
         log = self.log(path)
         before, token = log.version(), _token()
-        days = Days.ranges(rows.column(table.day).to_pylist())
-        literal = [f"({_predicate(f'stored.`{table.day}`', days)})"] if days else []
-        key = [f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key])]
-        stored = DeltaTable(log.location, storage_options=dict(self.storage_options))
-        merger = stored.merge(
-            rows.cast(table.contract.arrow_schema),
-            " AND ".join([*literal, *key]),
-            source_alias="incoming",
-            target_alias="stored",
-            merge_schema=self._check_stored_schema(path, table),
-            commit_properties=CommitProperties({"userMetadata": _user_metadata(metadata, token, txn)}),
+        properties = CommitProperties(
+            {"userMetadata": _user_metadata(metadata, token, txn)},
+            app_transactions=[Transaction(txn.app_id, txn.version)] if "://" in path else None,
         )
         with self._write_points(path):
-            merger.when_matched_update_all().when_not_matched_insert_all().execute()
-        return _find_commit(log, before, token)
+            write(log.location, properties)
+        commit = _find_commit(log, before, token)
+        write_checksum(log, commit.version)
+        return commit
 
     def compact(self, table: Table, days: Days) -> None:
         """Join the small files of these days; changes no row."""
@@ -407,7 +440,7 @@ class DeltaStore:
             yield
         failpoint("after_commit", name)
 
-    def append_arrow(self, name: str, rows: pa.Table) -> None:
+    def append_to_lake(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock."""
         location = f"{self.tables}/lake/{name}"
         with self.lock(f"lake.{name}"):
@@ -427,7 +460,7 @@ class DeltaStore:
                 configuration=_PROPERTIES,
                 storage_options=dict(self.storage_options),
             )
-            log.write_first_checksum()
+            write_checksum(log, 0)
 
     def _no_rows(self, schema: T.StructType) -> DataFrame:
         """An empty frame; `createDataFrame` would start a Python worker for it."""

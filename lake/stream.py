@@ -179,7 +179,7 @@ def follow(
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
     followed = _followable(tables)
-    with lease(store.locks):
+    with _own_files(home), lease(store.locks):
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         with driver.queries(new_generation, accept_loss, since):
@@ -200,6 +200,15 @@ def release(frontier: FrontierTable) -> Frontier | None:
         if state is None:
             return None
         return frontier.change(lambda now: replace(now or state, claimed=frozenset()), "release")
+
+
+@contextmanager
+def _own_files(home: Path) -> Iterator[None]:
+    """What this process cannot write itself (marks, claims, status) stops the streams as what a query cannot."""
+    try:
+        yield
+    except OSError as error:
+        raise StreamBroken("all tables", _first_lines(error), str(home)) from error
 
 
 def _followable(tables: Iterable[Table]) -> list[Table]:
