@@ -20,6 +20,7 @@ from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
 from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
+from lake.store import DeltaStore
 from lake.stream import _Driver, follow, release
 from lake.table import Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
@@ -102,6 +103,23 @@ def test_the_first_micro_batch_replaces_open_days_and_later_ones_only_add(
     assert newest is not None
     assert (newest.operation, newest.days("departed_on"), newest.rows) == ("WRITE", {JAN_2}, 1)
     assert (receipts[-1].counts.rows_out, receipts[-1].counts.duplicates) == (1, 1)
+    write(departures(bronze(spark, [one, two])), 2)
+    assert lake.store.version(departures) == newest.version  # nothing was new
+    assert (receipts[-1].counts.rows_out, receipts[-1].counts.duplicates) == (0, 2)
+
+
+def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spark(
+    lake: Lake, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departures, receipts)
+    one, two, three = (flight(messages, 1, number) for number in (1, 2, 3))
+    write(departures(bronze(spark, [one])), 0)
+    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 1)
+    monkeypatch.setattr(DeltaStore, "append_arrow", lambda *_: pytest.fail("it was not written by Spark"))
+    write(departures(bronze(spark, [two, three, one])), 1)
+    assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 2, 3]
+    assert receipts[-1].counts == Counts(rows_in=3, rows_out=2, duplicates=1)
 
 
 def test_a_closing_day_is_no_longer_written_and_its_rejects_neither(

@@ -1,0 +1,108 @@
+"""The keys that a table holds: a row counts as new exactly if the table does not hold its key."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lake.days import Days
+from lake.held_keys import HeldKeys
+from lake.store import DeltaStore, Txn
+from tests.lakes import open_lake
+from tests.tiny import day_of, marks
+
+D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
+OPEN = [Days.between(D1, day_of(9))]
+Mark = tuple[str, date]
+
+
+@pytest.fixture
+def lake(tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
+    return open_lake(tmp_path_factory.mktemp("held"), None)  # type: ignore[arg-type]  # no session is needed
+
+
+def rows(*found: Mark) -> pa.Table:
+    columns = {"name": [name for name, _ in found], "day": [day for _, day in found], "points": [1] * len(found)}
+    return pa.table(columns, schema=marks.contract.arrow_schema)
+
+
+def add(store: DeltaStore, *found: Mark) -> None:
+    with store.lock(marks.full_name):
+        store.append_arrow(marks, rows(*found), Txn("marks:1", 1), {})
+
+
+def new(held: HeldKeys, store: DeltaStore, *found: Mark, days: list[Days] = OPEN) -> list[Mark]:
+    left = held.new_among(rows(*found), store.table_log(marks), days)
+    assert left is not None
+    return [(row["name"], row["day"]) for row in left.to_pylist()]
+
+
+names = st.text(st.sampled_from("ab:1"), max_size=3)
+batches = st.lists(st.lists(st.tuples(names, st.sampled_from([D1, D2, D3])), max_size=5, unique=True), max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=batches)
+def test_a_row_is_new_if_no_earlier_micro_batch_had_its_key(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[Mark]]
+) -> None:
+    store = open_lake(tmp_path_factory.mktemp("held"), None)  # type: ignore[arg-type]
+    held, seen = HeldKeys(marks), set[Mark]()
+    for batch in batches:
+        found = new(held, store, *batch)
+        assert found == [row for row in batch if row not in seen]
+        seen.update(batch)
+        if found:
+            add(store, *found)
+
+
+def test_what_others_wrote_is_held_too(lake: DeltaStore) -> None:
+    held = HeldKeys(marks)
+    assert new(held, lake, ("a", D1)) == [("a", D1)]
+
+    add(lake, ("a", D1))
+
+    assert new(held, lake, ("a", D1), ("a", D2), ("b", D1)) == [("a", D2), ("b", D1)]
+
+
+def test_keys_of_files_that_were_removed_are_not_held(lake: DeltaStore) -> None:
+    add(lake, ("a", D1), ("b", D2))
+    held = HeldKeys(marks)
+    assert new(held, lake, ("a", D1), ("b", D2)) == []
+
+    write_deltalake(lake.path(marks), rows(("c", D1)), mode="overwrite", predicate=f"day = '{D1}'")
+
+    assert new(held, lake, ("a", D1), ("b", D2), ("c", D1)) == [("a", D1)]
+
+
+def test_each_file_is_read_once(lake: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(lake, ("a", D1))
+    held = HeldKeys(marks)
+    new(held, lake, ("a", D1))
+
+    monkeypatch.setattr(pq, "ParquetFile", lambda _: pytest.fail("a file was read again"))
+
+    assert new(held, lake, ("a", D1), ("b", D1)) == [("b", D1)]
+
+
+def test_days_that_are_no_longer_open_are_forgotten(lake: DeltaStore) -> None:
+    add(lake, ("a", D1), ("a", D2))
+    held = HeldKeys(marks)
+    new(held, lake, ("a", D1))
+
+    new(held, lake, ("a", D2), days=[Days.of(D2)])
+
+    assert set(held._days) == {D2}
+
+
+def test_a_table_with_too_many_keys_is_left_to_spark(lake: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(lake, ("a", D1), ("b", D1))
+    monkeypatch.setattr("lake.held_keys._MOST_HELD", 1)
+
+    assert HeldKeys(marks).new_among(rows(("a", D1)), lake.table_log(marks), OPEN) is None
