@@ -21,25 +21,35 @@ _EMPTY: dict[str, Any] = {
 }  # fmt: skip
 _COUNTED_ANEW = ("allFiles", "histogramOpt", "fileSizeHistogram", "txnId")
 """Optional parts that would have to be carried on; Spark does without them."""
+_MOST_COUNTED_ON = 100
+"""Versions without a checksum, as a process leaves them that is killed before it writes one, or another writer."""
 
 
 def write_checksum(log: Log, version: int) -> None:
-    """Write the checksum file of a version that delta-rs committed, where the version before has one.
+    """Write the checksum file of a version that delta-rs committed, counting on from the newest before that has one.
 
     Args:
         log: of the table; nobody else may commit to it meanwhile.
         version: its newest.
     """
-    before = _EMPTY if version == 0 else _read(log, version - 1)
-    content = log.read_file(f"{version:020d}.json")
-    if before is not None and content is not None:
-        after = _after(before, [json.loads(line) for line in content.splitlines() if line.strip()])
-        log.write_file(f"{version:020d}.crc", json.dumps(after).encode())
+    actions: list[dict[str, Any]] = []
+    for number in range(version, max(-1, version - _MOST_COUNTED_ON), -1):
+        content = log.read_file(f"{number:020d}.json")
+        if content is None:
+            return
+        actions = [*(json.loads(line) for line in content.splitlines() if line.strip()), *actions]
+        before = _EMPTY if number == 0 else _read(log, number - 1)
+        if before is not None:
+            log.write_file(f"{version:020d}.crc", json.dumps(_after(before, actions)).encode())
+            return
 
 
 def _read(log: Log, version: int) -> dict[str, Any] | None:
     content = log.read_file(f"{version:020d}.crc")
-    return None if content is None else json.loads(content)
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError:  # half written by a process that was killed
+        return None
 
 
 def _after(before: dict[str, Any], actions: list[dict[str, Any]]) -> dict[str, Any]:

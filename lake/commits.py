@@ -108,6 +108,8 @@ _TOUCHES: dict[tuple[str, str], _Touches] = {}
 _PLACES: dict[str, Place] = {}
 _SCHEMAS: dict[str, tuple[Place, pa.Schema]] = {}
 """By location."""
+_OPENED: dict[str, tuple[Place, DeltaTable]] = {}
+"""By location."""
 _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
 """By location and identity."""
 
@@ -294,10 +296,34 @@ class Log:
         """The days that the newest version holds files for."""
         return {day for _, day, _ in self._files(column)}
 
-    def files_by_day(self, column: str, days: Iterable[Days]) -> dict[date, dict[str, int]]:
-        """The files of these days that the newest version holds, relative to the table, and their rows."""
+    def opened(self) -> DeltaTable | None:
+        """The table's newest version, for who holds its lock; None where there is no table.
+
+        A process opens it once and then reads what is new.
+        """
+        known = _OPENED.get(self.location)
+        if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
+            table = known[1]
+            table.update_incremental()
+        else:
+            if self._opened_version() is None:
+                return None
+            table = DeltaTable(self.location, storage_options=dict(self.options))
+        _OPENED[self.location] = ((table.version(), self.fingerprint(table.version()) or ""), table)
+        return table
+
+    def files_by_day(
+        self, column: str, days: Iterable[Days], opened: DeltaTable | None = None
+    ) -> dict[date, dict[str, int]]:
+        """The files of these days that the newest version holds, relative to the table, and their rows.
+
+        Args:
+            column: the day.
+            days: which.
+            opened: look them up there instead of opening the table.
+        """
         within, found = list(days), dict[date, dict[str, int]]()
-        for path, day, count in self._files(column):
+        for path, day, count in self._files(column, opened):
             if any(day in part for part in within):
                 found.setdefault(day, {})[path] = count
         return found
@@ -309,10 +335,11 @@ class Log:
         except TableNotFoundError:
             return False
 
-    def _files(self, column: str) -> list[tuple[str, date, int]]:
+    def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
         """Path, day and number of rows of each file."""
         try:
-            actions = DeltaTable(self.location, storage_options=dict(self.options)).get_add_actions(flatten=True)
+            table = opened or DeltaTable(self.location, storage_options=dict(self.options))
+            actions = table.get_add_actions(flatten=True)
         except TableNotFoundError:
             return []
         names = actions.schema.names

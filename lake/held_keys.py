@@ -45,11 +45,11 @@ class HeldKeys:
 
         Args:
             rows: in the contract's stored columns, all of these days.
-            log: of the table.
+            log: of the table, whose lock the caller holds.
             days: the days that are open now; others are forgotten.
         """
         assert self.table.day is not None
-        files = log.files_by_day(self.table.day, days)
+        files = log.files_by_day(self.table.day, days, log.opened())
         if sum(count for held in files.values() for count in held.values()) > _MOST_HELD:
             self._days.clear()
             return None

@@ -335,13 +335,12 @@ class DeltaStore:
     def append_arrow(self, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
         """As `append`."""
 
-        def write(location: str, properties: CommitProperties) -> None:
+        def write(stored: DeltaTable, properties: CommitProperties) -> None:
             write_deltalake(
-                location,
+                stored,
                 rows.cast(table.contract.arrow_schema),
                 mode="append",
                 schema_mode="merge" if self._check_stored_schema(self.path(table), table) else None,
-                storage_options=dict(self.storage_options),
                 commit_properties=properties,
             )
 
@@ -354,8 +353,8 @@ class DeltaStore:
         literal = [f"({_predicate(f'stored.`{table.day}`', days)})"] if days else []
         key = [f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key])]
 
-        def merge(location: str, properties: CommitProperties) -> None:
-            merger = DeltaTable(location, storage_options=dict(self.storage_options)).merge(
+        def merge(stored: DeltaTable, properties: CommitProperties) -> None:
+            merger = stored.merge(
                 rows.cast(table.contract.arrow_schema),
                 " AND ".join([*literal, *key]),
                 source_alias="incoming",
@@ -368,21 +367,21 @@ class DeltaStore:
         return self._write_arrow(table, txn, metadata, merge)
 
     def _write_arrow(
-        self, table: Table, txn: Txn, metadata: Mapping[str, Any], write: Callable[[str, CommitProperties], None]
+        self, table: Table, txn: Txn, metadata: Mapping[str, Any], write: Callable[[DeltaTable, CommitProperties], None]
     ) -> Commit:
         self.create(table)
         path = self.path(table)
         log = self.log(path)
+        stored = log.opened()
+        assert stored is not None, "it was just created"
         before, token = log.version(), _token()
-        properties = CommitProperties(
-            {"userMetadata": _user_metadata(metadata, token, txn)},
-            app_transactions=[Transaction(txn.app_id, txn.version)] if "://" in path else None,
-        )
-        with self._write_points(path):
-            write(log.location, properties)
-        commit = _find_commit(log, before, token)
-        write_checksum(log, commit.version)
-        return commit
+        ids = [Transaction(txn.app_id, txn.version)] if "://" in path else []  # as in `_append`
+        if not any(_has_seen(stored, one) for one in ids):
+            properties = CommitProperties({"userMetadata": _user_metadata(metadata, token, txn)}, app_transactions=ids)
+            with self._write_points(path):
+                write(stored, properties)
+            write_checksum(log, log.version() or 0)
+        return _find_commit(log, before, token)
 
     def compact(self, table: Table, days: Days) -> None:
         """Join the small files of these days; changes no row."""
@@ -503,6 +502,12 @@ class DeltaStore:
         with self._write_points(path):
             writer.save(path)
         return _find_commit(log, before, token)
+
+
+def _has_seen(stored: DeltaTable, step: Transaction) -> bool:
+    """Whether Delta's own record says that this step was committed; a later writer is refused when it commits."""
+    newest = stored.transaction_version(step.app_id)
+    return newest is not None and newest >= step.version
 
 
 def _token() -> str:

@@ -96,15 +96,29 @@ def test_it_says_what_spark_finds_out_without_it(store: DeltaStore) -> None:
     assert (said["numMetadata"], said["numProtocol"]) == (found.numOfMetadata(), found.numOfProtocol())
 
 
-def test_after_a_version_without_one_there_is_none(store: DeltaStore) -> None:
+def test_after_versions_without_one_it_is_counted_on_from_the_newest_before(store: DeltaStore) -> None:
+    for number in range(3):
+        append(store, "a", number)
+    newest = append(store, "b", 3)
+    expected = checksum(store, newest)
+    folder = Path(store.path(marks), "_delta_log")
+    (folder / f"{newest - 1:020d}.crc").write_text('{"numFiles": ')  # half written
+    (folder / f"{newest - 2:020d}.crc").unlink()
+
+    write_checksum(store.table_log(marks), newest)
+
+    assert checksum(store, newest) == expected
+
+
+def test_a_log_that_does_not_reach_back_to_one_gets_none(store: DeltaStore) -> None:
     version = append(store, "a", 1)
-    Path(store.path(marks), "_delta_log", f"{version:020d}.crc").unlink()
+    folder = Path(store.path(marks), "_delta_log")
+    for file in (*folder.glob("*.crc"), folder / f"{0:020d}.json"):
+        file.unlink()
 
-    newest = append(store, "b", 2)
+    write_checksum(store.table_log(marks), version)
 
-    assert store.table_log(marks).read_file(f"{newest:020d}.crc") is None
-    write_checksum(store.table_log(marks), newest)  # harmless
-    assert store.table_log(marks).read_file(f"{newest:020d}.crc") is None
+    assert not list(folder.glob("*.crc"))
 
 
 def test_spark_needs_no_job_to_read_the_log_of_what_was_appended(store: DeltaStore, spark: SparkSession) -> None:

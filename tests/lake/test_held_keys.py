@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 
 import pyarrow as pa
@@ -106,3 +107,15 @@ def test_a_table_with_too_many_keys_is_left_to_spark(lake: DeltaStore, monkeypat
     monkeypatch.setattr("lake.held_keys._MOST_HELD", 1)
 
     assert HeldKeys(marks).new_among(rows(("a", D1)), lake.table_log(marks), OPEN) is None
+
+
+def test_a_table_that_was_made_anew_is_opened_anew(lake: DeltaStore) -> None:
+    add(lake, ("a", D1))
+    add(lake, ("b", D1))
+    held = HeldKeys(marks)
+    new(held, lake, ("a", D1))
+
+    shutil.rmtree(lake.path(marks))
+    add(lake, ("c", D1))
+
+    assert new(held, lake, ("a", D1), ("b", D1), ("c", D1)) == [("a", D1), ("b", D1)]

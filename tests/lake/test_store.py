@@ -8,9 +8,11 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pyspark.sql.types as T
 import pytest
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
 from pandera.pyspark import Field
 
@@ -254,6 +256,24 @@ def test_a_step_knows_whether_it_or_a_later_one_was_committed(store: DeltaStore)
     assert store.is_committed(path, Txn("marks:1", 3))
     assert not store.is_committed(path, Txn("marks:1", 5))
     assert not store.is_committed(path, Txn("marks:2", 4))
+
+
+def test_where_no_lease_can_wait_for_a_writer_delta_refuses_the_second_copy(tmp_path: Path) -> None:
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # no session is needed
+    store.tables = f"file://{tmp_path}/tables"
+    rows = pa.table({"name": ["a"], "day": [D1], "points": [1]}, schema=marks.contract.arrow_schema)
+    with store.lock(marks.full_name):
+        store.append_arrow(marks, rows, Txn("marks:1", 0), {})
+    left_behind = DeltaTable(store.path(marks))
+
+    with store.lock(marks.full_name):
+        assert store.append_arrow(marks, rows, Txn("marks:1", 1), {}).rows == 1
+        assert store.append_arrow(marks, rows, Txn("marks:1", 1), {}).rows == 0
+    again = CommitProperties({}, app_transactions=[Transaction("marks:1", 1)])
+    with pytest.raises(CommitFailedError):
+        write_deltalake(left_behind, rows, mode="append", commit_properties=again)
+
+    assert len(rows_in(store)) == 2
 
 
 # Locks
