@@ -7,6 +7,7 @@ they can, so that the first micro-batch of a generation sees all open days at on
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -63,6 +64,7 @@ _SEAL_EVERY_POLLS = 5
 """Looking whether a day is over, or receipts wait, costs as much as a small micro-batch."""
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _EMPTY_BATCHES = "spark.sql.streaming.noDataMicroBatches.enabled"
 _STACK_LINE = re.compile(r"\s+at |\s*\.\.\. \d+ ")
 
@@ -204,10 +206,12 @@ def release(frontier: FrontierTable) -> Frontier | None:
 
 @contextmanager
 def _own_files(home: Path) -> Iterator[None]:
-    """What this process cannot write itself (marks, claims, status) stops the streams as what a query cannot."""
+    """A full disk is told alike whether a query or this process (marks, claims, status) finds no room."""
     try:
         yield
     except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
         raise StreamBroken("all tables", _first_lines(error), str(home)) from error
 
 

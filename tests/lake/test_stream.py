@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 import threading
 from datetime import date, datetime
@@ -106,6 +108,20 @@ def test_the_first_micro_batch_replaces_open_days_and_later_ones_only_add(
     write(departures(bronze(spark, [one, two])), 2)
     assert lake.store.version(departures) == newest.version  # nothing was new
     assert (receipts[-1].counts.rows_out, receipts[-1].counts.duplicates) == (0, 2)
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.ENOSPC, StreamBroken), (errno.EACCES, PermissionError)])
+def test_a_full_disk_is_told_as_such_by_the_driver_too(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "delivered.new")
+
+    monkeypatch.setattr("lake.generation.Checkpoints.note_delivered", fail)
+    with pytest.raises(raised) as stopped:
+        lake.follow()
+    if isinstance(stopped.value, StreamBroken):
+        assert stopped.value.diagnosis[0] == "The disk is full"
 
 
 def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spark(
