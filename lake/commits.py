@@ -136,11 +136,15 @@ class Log:
             _PLACES[self.location] = place
         return None if place is None else place[0]
 
-    def _opened_version(self) -> int | None:
+    def _open(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self.location, storage_options=dict(self.options)).version()
+            return DeltaTable(self.location, storage_options=dict(self.options))
         except TableNotFoundError:
             return None
+
+    def _opened_version(self) -> int | None:
+        table = self._open()
+        return None if table is None else table.version()
 
     def schema(self) -> pa.Schema:
         """The columns of the newest version; the table must exist. A process reads them again where they changed."""
@@ -302,13 +306,14 @@ class Log:
         A process opens it once and then reads what is new.
         """
         known = _OPENED.get(self.location)
+        table: DeltaTable | None
         if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
             table = known[1]
             table.update_incremental()
         else:
-            if self._opened_version() is None:
-                return None
-            table = DeltaTable(self.location, storage_options=dict(self.options))
+            table = self._open()
+        if table is None:
+            return None
         _OPENED[self.location] = ((table.version(), self.fingerprint(table.version()) or ""), table)
         return table
 
@@ -330,18 +335,15 @@ class Log:
 
     def has_rows(self) -> bool:
         """Whether the newest version holds any file."""
-        try:
-            return bool(DeltaTable(self.location, storage_options=dict(self.options)).file_uris())
-        except TableNotFoundError:
-            return False
+        table = self._open()
+        return table is not None and bool(table.file_uris())
 
     def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
         """Path, day and number of rows of each file."""
-        try:
-            table = opened or DeltaTable(self.location, storage_options=dict(self.options))
-            actions = table.get_add_actions(flatten=True)
-        except TableNotFoundError:
+        table = opened or self._open()
+        if table is None:
             return []
+        actions = table.get_add_actions(flatten=True)
         names = actions.schema.names
         if f"partition.{column}" not in names:
             return []

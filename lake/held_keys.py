@@ -81,7 +81,7 @@ class HeldKeys:
         return [name for name in self.table.key if name != self.table.day]
 
     def _keys(self, rows: pa.Table) -> list[str]:
-        """The key of each row as one text; no text in a key holds the separator, or the key would be quoted."""
+        """The key of each row as one text; each part has its length before it, so that no two keys give the same."""
         schema = self.table.contract.arrow_schema
         parts = [rows.column(name).cast(schema.field(name).type).cast(pa.string()) for name in self._names]
         lengths = [pc.binary_length(part).cast(pa.string()) for part in parts]

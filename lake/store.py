@@ -60,9 +60,9 @@ def _print_wait(message: str) -> None:
 class Txn:
     """The identity of one step of one micro-batch. Its commit carries it in its metadata, so that a repeat is known.
 
-    Appends to an object store carry it as a transaction id of Delta's, too. To write one, Delta first computes the
-    whole state of the table in a Spark job, half of the time of a small micro-batch, so where the lease keeps writers
-    apart, and for writes that are keyed or that replace, it is left out.
+    Appends to an object store carry it as a transaction id of Delta's, too. To write one, Spark first computes the
+    whole state of the table in a job, half of the time of a small micro-batch, so where the lease keeps writers apart,
+    and for Spark's writes that are keyed or that replace, it is left out.
 
     Attributes:
         app_id: query, table, step and generation; two steps never share one.
@@ -375,7 +375,8 @@ class DeltaStore:
         stored = log.opened()
         assert stored is not None, "it was just created"
         before, token = log.version(), _token()
-        ids = [Transaction(txn.app_id, txn.version)] if "://" in path else []  # as in `_append`
+        # The lease keeps other writers away on this machine only.
+        ids = [Transaction(txn.app_id, txn.version)] if "://" in path else []
         if not any(_has_seen(stored, one) for one in ids):
             properties = CommitProperties({"userMetadata": _user_metadata(metadata, token, txn)}, app_transactions=ids)
             with self._write_points(path):
