@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,20 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.days import Days
 from lake.table import InsertNew, Table
 
-__all__ = ["NOTHING_DROPPED", "NO_DAY", "QUARANTINE", "Counts", "Dropped", "Enforced", "day_within", "enforce"]
+__all__ = [
+    "IS_VALID",
+    "NOTHING_DROPPED",
+    "NO_DAY",
+    "PLACE_IN_KEY",
+    "QUARANTINE",
+    "Collected",
+    "Counts",
+    "Dropped",
+    "Enforced",
+    "Enforcer",
+    "day_within",
+    "enforce",
+]
 
 QUARANTINE = T.StructType(
     [
@@ -36,7 +50,8 @@ QUARANTINE = T.StructType(
 )
 """Columns of every quarantine table."""
 
-_VALID, _PLACE = "_is_valid", "_place_in_key"
+IS_VALID, PLACE_IN_KEY = "_is_valid", "_place_in_key"
+"""Columns with the verdict on a candidate row: whether it satisfies the contract, and its place among those that do."""
 NO_DAY = "a row has no day and no _event_date under which it could be filed:"
 """How the job fails that meets such a row. A rerun could not replace it in the quarantine, so nothing is written."""
 
@@ -114,38 +129,37 @@ class Enforced:
         observed = self.flagged.observe(
             self.observation,
             F.count(F.lit(1)).alias("rows_in"),
-            F.count_if(~F.col(_VALID)).alias("rejected"),
+            F.count_if(~F.col(IS_VALID)).alias("rejected"),
             F.count_if(self._is_duplicate()).alias("duplicates"),
         )
-        keep = F.col(_VALID) & (F.col(_PLACE) == 1)
+        keep = F.col(IS_VALID) & (F.col(PLACE_IN_KEY) == 1)
         if fail_on_reject:
-            keep = F.when(F.col(_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
+            keep = F.when(F.col(IS_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
         return observed.where(keep).select(*self.table.contract.stored_names)
 
-    def collect(self, at_most: int, *, fail_on_reject: bool = False) -> tuple[pa.Table, Counts] | None:
-        """The rows to write, in this process, and the counts, from one Spark job; None where there are more rows."""
-        seen = replace(self, observation=Observation())
-        rows = seen.accepted(fail_on_reject=fail_on_reject).limit(at_most + 1).toArrow()
-        return None if rows.num_rows > at_most else (rows, seen.observed())
+    def collect(self, at_most: int) -> Collected | None:
+        """Every candidate row with its verdict, from one Spark job; None where there are more rows."""
+        flagged = self.flagged.limit(at_most + 1).toArrow()
+        return None if flagged.num_rows > at_most else Collected(self, flagged)
 
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`."""
         shown = (column.alias(field.name) for field, column in zip(QUARANTINE, self._shown(), strict=True))
-        return self.flagged.where(~F.col(_VALID)).select(*shown)
+        return self.flagged.where(~F.col(IS_VALID)).select(*shown)
 
     def _shown(self) -> list[Column]:
         """A candidate row in the columns of `QUARANTINE`."""
         columns = self.flagged.columns
         raw = F.col("_raw") if "_raw" in columns else F.lit(None).cast("string")
-        row = F.struct(*(name for name in columns if name not in {"_raw", _VALID, _PLACE}))
+        row = F.struct(*(name for name in columns if name not in {"_raw", IS_VALID, PLACE_IN_KEY}))
         rules = self.table.contract.broken_rules()
         return [self._filing_day(), rules, raw, F.to_json(row, {"ignoreNullFields": "false"})]
 
     def dropped(self) -> Dropped:
         """Collect the rows that are not accepted, in a Spark job of its own; for a number that fits in memory."""
-        valid = F.col(_VALID)
+        valid = F.col(IS_VALID)
         rejected = {field.name: F.when(~valid, column) for field, column in zip(QUARANTINE, self._shown(), strict=True)}
-        rows = self.flagged.where(~valid | (F.col(_PLACE) > 1)).select(
+        rows = self.flagged.where(~valid | (F.col(PLACE_IN_KEY) > 1)).select(
             *(column.alias(name) for name, column in (rejected | {"day": self._filing_day()}).items())
         )
         return Dropped(rows.toArrow())
@@ -161,7 +175,7 @@ class Enforced:
         day = self._filing_day() if self.table.day else F.lit(None).cast("date")
         grouped = self.flagged.groupBy(day.alias("day")).agg(
             F.count(F.lit(1)).alias("rows_in"),
-            F.count_if(~F.col(_VALID)).alias("rejected"),
+            F.count_if(~F.col(IS_VALID)).alias("rejected"),
             F.count_if(self._is_duplicate()).alias("duplicates"),
         )
         return {row["day"]: _counts(row["rows_in"], row["rejected"], row["duplicates"]) for row in grouped.collect()}
@@ -172,7 +186,7 @@ class Enforced:
         return {row["rule"]: row["count"] for row in rules.orderBy(F.desc("count"), "rule").collect()}
 
     def _is_duplicate(self) -> Column:
-        return F.col(_VALID) & (F.col(_PLACE) > 1)
+        return F.col(IS_VALID) & (F.col(PLACE_IN_KEY) > 1)
 
     def _filing_day(self) -> Column:
         day = F.col(self.table.day) if self.table.day else F.lit(None).cast("date")
@@ -183,35 +197,100 @@ def _counts(rows_in: int, rejected: int, duplicates: int) -> Counts:
     return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates)
 
 
-def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
-    """Flag each candidate row; lazy.
+@dataclass(frozen=True)
+class Collected:
+    """Candidate rows with their verdicts, in this process.
 
-    Args:
-        table: whose contract and key to enforce.
-        rows: what the transform gave: the contract's columns, and lineage columns (`_...`). One without a day fails the
-            job with `NO_DAY`, unless its `_event_date` says where to file it.
-        days: keep only these days where the transform reads around them; None keeps all.
-        partitions: how many tasks write; each day is written by one of them.
-
-    Raises:
-        SchemaDrift: the columns are not those of the contract.
+    Attributes:
+        enforced: what they were collected from.
+        flagged: its columns.
     """
-    table.contract.check_schema(rows, table.full_name)
-    if table.day and "_event_date" not in rows.columns:
-        no_day = F.raise_error(F.lit(f"{NO_DAY} {table.full_name}")).cast("date")
-        rows = rows.withColumn(table.day, F.coalesce(table.day, no_day))
-    if days is not None and table.day and any(read.is_widened for read in table.reads):
-        rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
-    rows = rows.withColumn(_VALID, table.contract.is_satisfied())
-    if table.day:
-        # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A single
-        # task has all days anyway.
-        rows = rows.repartition(partitions, table.day) if partitions > 1 else rows.coalesce(1)
-    group = dict.fromkeys([*([table.day] if table.day else []), _VALID, *table.key])
-    place = F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
-    flagged = rows.withColumn(_PLACE, place)
-    # A table without days is a dimension: one file.
-    return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation())
+
+    enforced: Enforced
+    flagged: pa.Table
+
+    @cached_property
+    def accepted(self) -> pa.Table:
+        """The rows to write, with exactly the stored columns of the contract."""
+        keep = pc.field(IS_VALID) & (pc.field(PLACE_IN_KEY) == 1)
+        return self.flagged.filter(keep).select(self.enforced.table.contract.stored_names)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Totals."""
+        broken = self._broken.num_rows
+        return _counts(self.flagged.num_rows, broken, self.flagged.num_rows - broken - self.accepted.num_rows)
+
+    def rejected(self) -> DataFrame:
+        """The rows that break the contract, in the columns of `QUARANTINE`; computes no other row again."""
+        flagged = self.enforced.flagged
+        broken = flagged.sparkSession.createDataFrame(self._broken, flagged.schema)
+        return replace(self.enforced, flagged=broken).rejected()
+
+    @cached_property
+    def _broken(self) -> pa.Table:
+        return self.flagged.filter(~pc.field(IS_VALID))
+
+
+def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
+    """Flag each candidate row once, as `Enforcer` does."""
+    return Enforcer(table)(rows, days, partitions=partitions)
+
+
+@dataclass(frozen=True)
+class Enforcer:
+    """Enforces the contract and the key of one table.
+
+    What it asks of a row is built once, call by call between Python and the JVM; a stream asks it several times a
+    second.
+
+    Attributes:
+        table: whose contract and key.
+    """
+
+    table: Table
+
+    def __call__(self, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
+        """Flag each candidate row; lazy.
+
+        Args:
+            rows: what the transform gave: the contract's columns, and lineage columns (`_...`). One without a day
+                fails the job with `NO_DAY`, unless its `_event_date` says where to file it.
+            days: keep only these days where the transform reads around them; None keeps all.
+            partitions: how many tasks write; each day is written by one of them.
+
+        Raises:
+            SchemaDrift: the columns are not those of the contract.
+        """
+        table = self.table
+        table.contract.check_schema(rows, table.full_name)
+        if table.day and "_event_date" not in rows.columns:
+            rows = rows.withColumn(table.day, self._day_there)
+        if days is not None and table.day and any(read.is_widened for read in table.reads):
+            rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
+        rows = rows.withColumn(IS_VALID, self._is_valid)
+        if table.day:
+            # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A
+            # single task has all days anyway.
+            rows = rows.repartition(partitions, table.day) if partitions > 1 else rows.coalesce(1)
+        flagged = rows.withColumn(PLACE_IN_KEY, self._place)
+        # A table without days is a dimension: one file.
+        return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation())
+
+    @cached_property
+    def _is_valid(self) -> Column:
+        return self.table.contract.is_satisfied()
+
+    @cached_property
+    def _place(self) -> Column:
+        table = self.table
+        group = dict.fromkeys([*([table.day] if table.day else []), IS_VALID, *table.key])
+        return F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
+
+    @cached_property
+    def _day_there(self) -> Column:
+        day = str(self.table.day)
+        return F.coalesce(day, F.raise_error(F.lit(f"{NO_DAY} {self.table.full_name}")).cast("date"))
 
 
 def _order(table: Table) -> list[Column]:

@@ -23,7 +23,7 @@ from pyspark.sql import DataFrame, Observation
 
 from lake.commits import Commit
 from lake.days import Days
-from lake.enforce import NOTHING_DROPPED, Counts, Enforced, enforce
+from lake.enforce import NOTHING_DROPPED, Collected, Counts, Enforced, Enforcer
 from lake.errors import OtherMessage
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
@@ -111,9 +111,12 @@ class MicroBatchWriter:
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
         first_day = state.first_writable_day(self.table)
-        enforced = enforce(self.table, self._own_days(rows, first_day), None, partitions=self._partitions(rows))
-        with self._computed_once(enforced) as once:
-            counts = self._write_rows(once, rows, batch_id, first_day)
+        own_days, partitions = self._own_days(rows, first_day), self._partitions(rows)
+        if partitions == 1 and self.plan.is_stateful:
+            # A task for each partition of the state, and one that has all of their rows.
+            own_days = own_days.repartition(1)
+        enforced = self._enforce(own_days, None, partitions=partitions)
+        counts = self._write_rows(enforced, rows, batch_id, first_day)
         self.previous = counts.rows_in
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
@@ -121,17 +124,16 @@ class MicroBatchWriter:
         return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
 
     def _partitions(self, rows: DataFrame) -> int:
-        """How many tasks write: a shuffle does not pay for the few rows of a stream that keeps up.
-
-        What a query keeps in its state lies in partitions of its own, which a single task would have to go through.
-        """
-        if self._was_small and not self.plan.is_stateful:
-            return 1
-        return int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+        """How many tasks write: a shuffle by day does not pay for the few rows of a stream that keeps up."""
+        return 1 if self._was_small else int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
 
     @property
     def _was_small(self) -> bool:
         return self.previous is not None and self.previous <= _MOST_COLLECTED
+
+    @cached_property
+    def _enforce(self) -> Enforcer:
+        return Enforcer(self.table)
 
     @cached_property
     def _held(self) -> HeldKeys:
@@ -148,23 +150,27 @@ class MicroBatchWriter:
         return rows.where(F.coalesce(day >= F.lit(first_day), F.lit(True)))
 
     def _write_rows(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
-        """One job writes and counts; rejected rows cost another."""
+        """Write and count, in one job where the micro-batch is small; by Spark, rejected rows cost another."""
         txn = self._txn("write", batch_id)
-        if self.store.is_committed(self.store.path(self.table), txn):
-            counts = sum(enforced.counts_by_day().values(), Counts())
-            if self._appends(batch_id):
-                self._insert_archived(enforced.accepted(), first_day, batch_id)
-        elif (here := self._collect(enforced, batch_id)) is not None:
-            counts = self._inserted(here[1], self._commit_collected(here[0], enforced, first_day, txn))
-        else:
-            commit = self._commit(enforced.accepted(fail_on_reject=self._fails), rows, first_day, txn)
-            counts = self._inserted(enforced.observed(), commit)
-        self._quarantine(enforced, counts, batch_id, first_day)
+        is_written = self.store.is_committed(self.store.path(self.table), txn)
+        if not is_written and (here := self._collect(enforced, batch_id)) is not None:
+            commit = self._commit_collected(here, first_day, txn)
+            self._quarantine(here, here.counts, batch_id, first_day)
+            return self._inserted(here.counts, commit)
+        with self._computed_once(enforced) as once:
+            if is_written:
+                counts = sum(once.counts_by_day().values(), Counts())
+                if self._appends(batch_id):
+                    self._insert_archived(once.accepted(), first_day, batch_id)
+            else:
+                commit = self._commit(once.accepted(fail_on_reject=self._fails), rows, first_day, txn)
+                counts = self._inserted(once.observed(), commit)
+            self._quarantine(once, counts, batch_id, first_day)
         return counts
 
     @contextmanager
     def _computed_once(self, enforced: Enforced) -> Iterator[Enforced]:
-        """The same rows; where a query keeps state, each computation would update it."""
+        """The same rows; where a query keeps state, each computation goes through it."""
         if not self.plan.is_stateful:
             yield enforced
             return
@@ -174,34 +180,36 @@ class MicroBatchWriter:
         finally:
             kept.flagged.unpersist()
 
-    def _collect(self, enforced: Enforced, batch_id: int) -> tuple[pa.Table, Counts] | None:
-        """The rows of a small micro-batch and the counts; None where Spark shall write it.
+    def _collect(self, enforced: Enforced, batch_id: int) -> Collected | None:
+        """The rows of a small micro-batch with their verdicts; None where Spark shall write it.
 
         The first micro-batch of a generation replaces days. What a source may give twice is merged into bronze.
         """
         is_merged = isinstance(self.table.write, Append) and self.redelivers
-        is_small = self.plan.is_stateful or self._was_small
-        if batch_id == 0 or is_merged or not is_small:
+        if batch_id == 0 or is_merged or self._fails or not self._was_small:
             return None
-        return enforced.collect(_MOST_COLLECTED, fail_on_reject=self._fails)
+        return enforced.collect(_MOST_COLLECTED)
 
-    def _commit_collected(self, accepted: pa.Table, enforced: Enforced, first_day: date, txn: Txn) -> Commit | None:
+    def _commit_collected(self, here: Collected, first_day: date, txn: Txn) -> Commit | None:
         """Add rows that are in this process; None where none is new."""
         table, store, metadata, more = self.table, self.store, self._metadata(txn.version), None
         if isinstance(table.write, Upsert):
-            return store.upsert_arrow(table, accepted, txn, metadata) if accepted.num_rows else None
+            return store.upsert_arrow(table, here.accepted, txn, metadata) if here.accepted.num_rows else None
         if isinstance(table.write, InsertNew):
             open_days = [Days(first_day, LAST_DAY)]
-            new = self._held.new_among(accepted, store.table_log(table), open_days)
+            new = self._held.new_among(here.accepted, store.table_log(table), open_days)
             if new is None:
-                return store.add_new(table, enforced.accepted(), open_days, txn, metadata)
+                return store.add_new(table, self._frame(here.accepted), open_days, txn, metadata)
         else:
-            is_archived = pc.less(accepted.column(str(table.day)), pa.scalar(first_day))
-            new = accepted.filter(pc.invert(is_archived))
-            if new.num_rows < accepted.num_rows:
-                more = self._insert_archived(enforced.accepted(), first_day, txn.version)
+            is_archived = pc.field(str(table.day)) < pa.scalar(first_day)
+            new = here.accepted.filter(~is_archived)
+            if new.num_rows < here.accepted.num_rows:
+                more = self._insert_archived(self._frame(here.accepted.filter(is_archived)), first_day, txn.version)
         commit = store.append_arrow(table, new, txn, metadata) if new.num_rows else None
         return _both(commit, more) if more else commit
+
+    def _frame(self, rows: pa.Table) -> DataFrame:
+        return self.store.spark.createDataFrame(rows, self.table.contract.schema)
 
     def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
         """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
@@ -269,7 +277,7 @@ class MicroBatchWriter:
         days = {row[0] for row in rows.select(self.table.day or "").distinct().collect()}
         return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
 
-    def _quarantine(self, enforced: Enforced, counts: Counts, batch_id: int, first_day: date) -> None:
+    def _quarantine(self, enforced: Enforced | Collected, counts: Counts, batch_id: int, first_day: date) -> None:
         table, store = self.table, self.store
         txn = self._txn("quarantine", batch_id)
         # A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.

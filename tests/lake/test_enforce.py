@@ -133,6 +133,26 @@ def test_enforcing_runs_nothing_and_writing_is_one_job_per_stage_of_the_plan(spa
     assert jobs("with counts", accepted) == jobs("without", plain)
 
 
+def test_collected_rows_have_the_verdicts_that_spark_writes(spark: SparkSession) -> None:
+    good, bad, unfiled = ("a", D1, 3, D1, 2), ("b", D1, -1, D1, 1), ("c", None, None, D3, 1)
+    enforced = enforce(marks, candidates(spark, good, ("a", D1, 1, D1, 1), bad, unfiled), None, partitions=2)
+
+    here = enforced.collect(4)
+
+    assert here is not None
+    written = enforced.accepted().toArrow()
+    assert here.accepted.to_pylist() == written.to_pylist() == [{"name": "a", "day": D1, "points": 1}]
+    assert here.accepted.schema == written.schema
+    assert here.counts == enforced.observed() == Counts(rows_in=4, rows_out=1, rejected=2, duplicates=1)
+    assert sorted(here.rejected().collect()) == sorted(enforced.rejected().collect())
+
+
+def test_more_rows_than_shall_be_collected_are_left_to_spark(spark: SparkSession) -> None:
+    enforced = enforce(marks, candidates(spark, ("a", D1, 3, D1, 2), ("b", D1, 1, D1, 1)), None, partitions=1)
+
+    assert (enforced.collect(1), enforced.collect(2) is not None) == (None, True)
+
+
 def test_days_as_a_condition_are_half_open(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(D1,), (D2,), (D3,), (None,)], "day DATE")
 

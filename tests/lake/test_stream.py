@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
 from lake.days import Days
-from lake.enforce import Counts
+from lake.enforce import Collected, Counts, Enforced
 from lake.errors import DayIsOpen, NotAStream, OtherMessage, StreamBroken
 from lake.feed import TOPIC_FRAME
 from lake.frontier import Frontier
@@ -55,6 +56,16 @@ def flight(messages: Messages, day: int, number: int, hour: int = 9, *, sent_day
     left = at(day, hour, 10)
     sent = at(sent_day, hour, 11) if sent_day else at(day, hour, 10, 30)
     return messages.departure(date(2013, 1, day), number, scheduled=at(day, hour), left=left, sent=sent)
+
+
+def both_messages(messages: Messages, day: int, number: int, hour: int, sent: datetime | None = None) -> list[Message]:
+    """A departure ten minutes after schedule and an arrival two hours later, reported then or at `sent`."""
+    left, reached = at(day, hour, 10), at(day, hour + 2)
+    times = {"scheduled": at(day, hour), "sent": sent or reached}
+    return [
+        messages.departure(left.date(), number, left=left, **times),
+        messages.arrival(left.date(), number, reached=reached, **times),
+    ]
 
 
 def bronze(spark: SparkSession, messages: list[Message]) -> DataFrame:
@@ -136,6 +147,37 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     write(departures(bronze(spark, [two, three, one])), 1)
     assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 2, 3]
     assert receipts[-1].counts == Counts(rows_in=3, rows_out=2, duplicates=1)
+
+
+def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_than_the_one_before(
+    tmp_path: Path, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process finds that there are more rows than it takes, and Spark computes them again, from the same state."""
+    collect, found = Enforced.collect, []
+
+    def collect_and_note(enforced: Enforced, at_most: int) -> Collected | None:
+        here = collect(enforced, at_most)
+        found.append((enforced.table.full_name, here is not None))
+        return here
+
+    monkeypatch.setattr(Enforced, "collect", collect_and_note)
+    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 2)
+    counted = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
+    lake, sent = Lake(tmp_path, lambda: spark, counted), []
+    with interpreted(spark), lake.following() as running:
+        for name, numbers in {"a": [1], "b": [2], "c": [3, 4, 5, 8]}.items():
+            landing = [one for number in numbers for one in both_messages(messages, 1, number, 8 + number % 6)]
+            sent += landing
+            lake.land(landing, f"{name}.jsonl")
+            running.until(partial(has_counted, lake, len(sent)), "every departure and arrival is counted")
+    assert {(hourly_airport_performance.full_name, has_been_taken) for has_been_taken in (True, False)} <= set(found)
+    lake.check_equals_batch(sent)
+
+
+def has_counted(lake: Lake, movements: int) -> bool:
+    """Whether so many departures and arrivals are in all hours together."""
+    hours = lake.store.read(hourly_airport_performance).collect()
+    return bool(sum(row["departures"] + row["arrivals"] for row in hours) == movements)
 
 
 def test_a_closing_day_is_no_longer_written_and_its_rejects_neither(
@@ -277,12 +319,7 @@ def test_what_the_watermark_left_out_of_an_open_day_is_back_once_the_day_is_sett
     """A flight of nine o'clock that is reported at half past eight in the evening, when the watermark is past five."""
 
     def flown(day: int, number: int, hour: int, sent: datetime | None = None) -> list[Message]:
-        left, reached = at(day, hour, 10), at(day, hour + 2)
-        times = {"scheduled": at(day, hour), "sent": sent or reached}
-        return [
-            messages.departure(left.date(), number, left=left, **times),
-            messages.arrival(left.date(), number, reached=reached, **times),
-        ]
+        return both_messages(messages, day, number, hour, sent)
 
     joined = [departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance]
     lake = Lake(tmp_path, lambda: spark, joined)
