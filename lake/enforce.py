@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
@@ -137,11 +137,6 @@ class Enforced:
             keep = F.when(F.col(IS_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
         return observed.where(keep).select(*self.table.contract.stored_names)
 
-    def collect(self, at_most: int) -> Collected | None:
-        """Every candidate row with its verdict, from one Spark job; None where there are more rows."""
-        flagged = self.flagged.limit(at_most + 1).toArrow()
-        return None if flagged.num_rows > at_most else Collected(self, flagged)
-
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`."""
         shown = (column.alias(field.name) for field, column in zip(QUARANTINE, self._shown(), strict=True))
@@ -199,37 +194,50 @@ def _counts(rows_in: int, rejected: int, duplicates: int) -> Counts:
 
 @dataclass(frozen=True)
 class Collected:
-    """Candidate rows with their verdicts, in this process.
+    """Candidate rows in this process, each with its verdict.
 
     Attributes:
-        enforced: what they were collected from.
-        flagged: its columns.
+        table: whose contract and key.
+        judged: the candidate rows with `IS_VALID`.
+        frame: what they were collected from.
     """
 
-    enforced: Enforced
-    flagged: pa.Table
+    table: Table
+    judged: pa.Table
+    frame: DataFrame
 
     @cached_property
     def accepted(self) -> pa.Table:
         """The rows to write, with exactly the stored columns of the contract."""
-        keep = pc.field(IS_VALID) & (pc.field(PLACE_IN_KEY) == 1)
-        return self.flagged.filter(keep).select(self.enforced.table.contract.stored_names)
+        valid = self.judged.filter(pc.field(IS_VALID))
+        return _first_by_key(valid, self.table).select(self.table.contract.stored_names)
 
     @cached_property
     def counts(self) -> Counts:
         """Totals."""
-        broken = self._broken.num_rows
-        return _counts(self.flagged.num_rows, broken, self.flagged.num_rows - broken - self.accepted.num_rows)
+        rows, broken = self.judged.num_rows, self._broken.num_rows
+        return _counts(rows, broken, rows - broken - self.accepted.num_rows)
 
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`; computes no other row again."""
-        flagged = self.enforced.flagged
-        broken = flagged.sparkSession.createDataFrame(self._broken, flagged.schema)
-        return replace(self.enforced, flagged=broken).rejected()
+        broken = self.frame.sparkSession.createDataFrame(self._broken, self.frame.schema)
+        return Enforced(self.table, broken, Observation()).rejected()
 
     @cached_property
     def _broken(self) -> pa.Table:
-        return self.flagged.filter(~pc.field(IS_VALID))
+        return self.judged.filter(~pc.field(IS_VALID))
+
+
+def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
+    """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
+    by = list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
+    if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
+        return rows
+    order = [(name, "ascending") for name in _order(table)]
+    placed = rows.take(pc.sort_indices(rows, order)) if order else rows
+    numbered = placed.append_column(PLACE_IN_KEY, pa.array(range(placed.num_rows)))
+    first = numbered.group_by(by).aggregate([(PLACE_IN_KEY, "min")])
+    return placed.take(first.column(f"{PLACE_IN_KEY}_min"))
 
 
 def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
@@ -264,11 +272,9 @@ class Enforcer:
         """
         table = self.table
         table.contract.check_schema(rows, table.full_name)
-        if table.day and "_event_date" not in rows.columns:
-            rows = rows.withColumn(table.day, self._day_there)
         if days is not None and table.day and any(read.is_widened for read in table.reads):
             rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
-        rows = rows.withColumn(IS_VALID, self._is_valid)
+        rows = self._judged(rows)
         if table.day:
             # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A
             # single task has all days anyway.
@@ -276,6 +282,26 @@ class Enforcer:
         flagged = rows.withColumn(PLACE_IN_KEY, self._place)
         # A table without days is a dimension: one file.
         return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation())
+
+    def collect(self, rows: DataFrame, at_most: int) -> Collected | None:
+        """Take rows into this process, each with its verdict, in one Spark job; None where there are more than that.
+
+        The order of the rows of a key is found here; to plan that would cost Spark more than to check the contract.
+
+        Args:
+            rows: as for a call, on one partition, with the columns of one that was made before.
+            at_most: how many.
+        """
+        judged = self._judged(rows)
+        found = judged.limit(at_most + 1).toArrow()
+        return None if found.num_rows > at_most else Collected(self.table, found, judged)
+
+    def _judged(self, rows: DataFrame) -> DataFrame:
+        day_there = {str(self.table.day): self._day_there} if self._needs_day(rows) else {}
+        return rows.withColumns({**day_there, IS_VALID: self._is_valid})
+
+    def _needs_day(self, rows: DataFrame) -> bool:
+        return bool(self.table.day) and "_event_date" not in rows.columns
 
     @cached_property
     def _is_valid(self) -> Column:
@@ -285,7 +311,8 @@ class Enforcer:
     def _place(self) -> Column:
         table = self.table
         group = dict.fromkeys([*([table.day] if table.day else []), IS_VALID, *table.key])
-        return F.row_number().over(Window.partitionBy(*group).orderBy(*_order(table)))
+        by = [F.col(name).asc_nulls_last() for name in _order(table)] or [F.lit(1)]
+        return F.row_number().over(Window.partitionBy(*group).orderBy(*by))
 
     @cached_property
     def _day_there(self) -> Column:
@@ -293,11 +320,11 @@ class Enforcer:
         return F.coalesce(day, F.raise_error(F.lit(f"{NO_DAY} {self.table.full_name}")).cast("date"))
 
 
-def _order(table: Table) -> list[Column]:
-    """Which row of a key comes first: the declared order, then all other columns, so that input order never matters."""
+def _order(table: Table) -> list[str]:
+    """By what the rows of a key are ordered: as declared, then all other columns, so that input order never matters."""
     first = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
     rest = [name for name in table.contract.stored_names if name not in {*first, *table.key, table.day}]
-    return [F.col(name).asc_nulls_last() for name in [*first, *rest]] or [F.lit(1)]
+    return [*first, *rest]
 
 
 def day_within(column: str, days: Days) -> Column:

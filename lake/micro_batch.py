@@ -111,12 +111,7 @@ class MicroBatchWriter:
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
         first_day = state.first_writable_day(self.table)
-        own_days, partitions = self._own_days(rows, first_day), self._partitions(rows)
-        if partitions == 1 and self.plan.is_stateful:
-            # A task for each partition of the state, and one that has all of their rows.
-            own_days = own_days.repartition(1)
-        enforced = self._enforce(own_days, None, partitions=partitions)
-        counts = self._write_rows(enforced, rows, batch_id, first_day)
+        counts = self._write_rows(self._own_days(rows, first_day), rows, batch_id, first_day)
         self.previous = counts.rows_in
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
@@ -124,8 +119,13 @@ class MicroBatchWriter:
         return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
 
     def _partitions(self, rows: DataFrame) -> int:
-        """How many tasks write: a shuffle by day does not pay for the few rows of a stream that keeps up."""
-        return 1 if self._was_small else int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+        """How many tasks write, where Spark does: a shuffle does not pay for the few rows of a stream that keeps up.
+
+        What a query keeps in its state lies in partitions of its own, which a single task would have to go through.
+        """
+        if self._was_small and not self.plan.is_stateful:
+            return 1
+        return int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
 
     @property
     def _was_small(self) -> bool:
@@ -149,15 +149,15 @@ class MicroBatchWriter:
         day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
         return rows.where(F.coalesce(day >= F.lit(first_day), F.lit(True)))
 
-    def _write_rows(self, enforced: Enforced, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
+    def _write_rows(self, own_days: DataFrame, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
         """Write and count, in one job where the micro-batch is small; by Spark, rejected rows cost another."""
         txn = self._txn("write", batch_id)
         is_written = self.store.is_committed(self.store.path(self.table), txn)
-        if not is_written and (here := self._collect(enforced, batch_id)) is not None:
+        if not is_written and (here := self._collect(own_days, batch_id)) is not None:
             commit = self._commit_collected(here, first_day, txn)
             self._quarantine(here, here.counts, batch_id, first_day)
             return self._inserted(here.counts, commit)
-        with self._computed_once(enforced) as once:
+        with self._computed_once(self._enforce(own_days, None, partitions=self._partitions(rows))) as once:
             if is_written:
                 counts = sum(once.counts_by_day().values(), Counts())
                 if self._appends(batch_id):
@@ -180,7 +180,7 @@ class MicroBatchWriter:
         finally:
             kept.flagged.unpersist()
 
-    def _collect(self, enforced: Enforced, batch_id: int) -> Collected | None:
+    def _collect(self, own_days: DataFrame, batch_id: int) -> Collected | None:
         """The rows of a small micro-batch with their verdicts; None where Spark shall write it.
 
         The first micro-batch of a generation replaces days. What a source may give twice is merged into bronze.
@@ -188,7 +188,9 @@ class MicroBatchWriter:
         is_merged = isinstance(self.table.write, Append) and self.redelivers
         if batch_id == 0 or is_merged or self._fails or not self._was_small:
             return None
-        return enforced.collect(_MOST_COLLECTED)
+        # A task for each partition of the state, and one that has all of their rows.
+        together = own_days.repartition(1) if self.plan.is_stateful else own_days.coalesce(1)
+        return self._enforce.collect(together, _MOST_COLLECTED)
 
     def _commit_collected(self, here: Collected, first_day: date, txn: Txn) -> Commit | None:
         """Add rows that are in this process; None where none is new."""

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import DataFrame, Observation, SparkSession
@@ -24,7 +25,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.results import SampledRun
 from lake.days import Days, utc_day
-from lake.enforce import IS_VALID, PLACE_IN_KEY, Enforced, Enforcer
+from lake.enforce import IS_VALID, PLACE_IN_KEY, Collected, Enforced, Enforcer
 from lake.feed import TOPIC_FRAME, Landing
 from lake.frontier import FrontierTable
 from lake.generation import Checkpoints, begin_generations, plan_stream
@@ -51,8 +52,20 @@ class _Selecting(Enforcer):
     def __call__(self, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
         del days
         by_day = rows.repartition(partitions, F.col(str(self.table.day))) if partitions > 1 else rows.coalesce(1)
-        verdict = (F.lit(True).alias(IS_VALID), F.lit(1).alias(PLACE_IN_KEY))
-        return Enforced(self.table, by_day.select(*self.table.contract.stored_names, *verdict), Observation())
+        return Enforced(self.table, self._judged(by_day).withColumn(PLACE_IN_KEY, F.lit(1)), Observation())
+
+    def _judged(self, rows: DataFrame) -> DataFrame:
+        return rows.select(*self.table.contract.stored_names, F.lit(True).alias(IS_VALID))
+
+    def collect(self, rows: DataFrame, at_most: int) -> Collected | None:
+        here = super().collect(rows, at_most)
+        return None if here is None else _Unordered(here.table, here.judged, here.frame)
+
+
+class _Unordered(Collected):
+    @cached_property
+    def accepted(self) -> pa.Table:
+        return self.judged.select(self.table.contract.stored_names)
 
 
 class _WithoutContract(MicroBatchWriter):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
+from random import Random
 
 import pyspark.sql.functions as F
+import pyspark.sql.types as T
 import pytest
+from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.contract import Contract, compile_contract
 from lake.days import Days
-from lake.enforce import Counts, day_within, enforce
+from lake.enforce import Counts, Enforcer, day_within, enforce
 from lake.table import InsertNew
 from tests.tiny import day_of, marks, totals
 
@@ -135,9 +139,9 @@ def test_enforcing_runs_nothing_and_writing_is_one_job_per_stage_of_the_plan(spa
 
 def test_collected_rows_have_the_verdicts_that_spark_writes(spark: SparkSession) -> None:
     good, bad, unfiled = ("a", D1, 3, D1, 2), ("b", D1, -1, D1, 1), ("c", None, None, D3, 1)
-    enforced = enforce(marks, candidates(spark, good, ("a", D1, 1, D1, 1), bad, unfiled), None, partitions=2)
+    rows = candidates(spark, good, ("a", D1, 1, D1, 1), bad, unfiled)
 
-    here = enforced.collect(4)
+    enforced, here = enforce(marks, rows, None, partitions=2), Enforcer(marks).collect(rows.coalesce(1), 4)
 
     assert here is not None
     written = enforced.accepted().toArrow()
@@ -148,9 +152,45 @@ def test_collected_rows_have_the_verdicts_that_spark_writes(spark: SparkSession)
 
 
 def test_more_rows_than_shall_be_collected_are_left_to_spark(spark: SparkSession) -> None:
-    enforced = enforce(marks, candidates(spark, ("a", D1, 3, D1, 2), ("b", D1, 1, D1, 1)), None, partitions=1)
+    rows = candidates(spark, ("a", D1, 3, D1, 2), ("b", D1, 1, D1, 1)).coalesce(1)
 
-    assert (enforced.collect(1), enforced.collect(2) is not None) == (None, True)
+    assert (Enforcer(marks).collect(rows, 1), Enforcer(marks).collect(rows, 2) is not None) == (None, True)
+
+
+class OfEveryType(Contract):
+    """One row of each key, whatever the types of the other columns."""
+
+    key: T.IntegerType = Field(description="key")
+    on: T.DateType = Field(description="day")
+    said: T.StringType = Field(nullable=True, description="text")
+    at: T.TimestampType = Field(nullable=True, description="moment")
+    count: T.LongType = Field(nullable=True, description="whole number")
+    share: T.DoubleType = Field(nullable=True, description="fraction")
+    is_so: T.BooleanType = Field(nullable=True, description="flag")
+
+
+def test_collected_rows_of_a_key_are_ordered_as_spark_orders_them(spark: SparkSession) -> None:
+    """Nulls last, NaN above all numbers, text by its bytes, whatever order they come in."""
+    table = replace(marks, contract=compile_contract(OfEveryType), key=("key",), day="on", write=InsertNew(["said"]))
+    dice = Random(20131)
+    texts = [None, "", "a", "B", "ä", "\u20ac", "\U0001f600", "ab"]
+    moments = [None, datetime(2013, 1, 1, 9), datetime(1969, 12, 31, 23, 59, 59, 999999)]
+    values = [
+        (
+            dice.randrange(40), dice.choice([D1, D2]), dice.choice(texts), dice.choice(moments),
+            dice.choice([None, -(2**40), 0, 7]), dice.choice([None, float("nan"), -1.5, 1e300, float("-inf")]),
+            dice.choice([None, True, False]),
+        )
+        for _ in range(400)
+    ]  # fmt: skip
+    rows = spark.createDataFrame(values, table.contract.schema).coalesce(1)
+
+    here = Enforcer(table).collect(rows, len(values))
+
+    assert here is not None
+    by_spark = enforce(table, rows, None, partitions=2).accepted().toArrow()
+    assert sorted(map(repr, here.accepted.to_pylist())) == sorted(map(repr, by_spark.to_pylist()))
+    assert here.counts.rows_out == len({(row[0], row[1]) for row in values})
 
 
 def test_days_as_a_condition_are_half_open(spark: SparkSession) -> None:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
 from lake.days import Days
-from lake.enforce import Collected, Counts, Enforced
+from lake.enforce import Collected, Counts, Enforcer
 from lake.errors import DayIsOpen, NotAStream, OtherMessage, StreamBroken
 from lake.feed import TOPIC_FRAME
 from lake.frontier import Frontier
@@ -153,14 +153,14 @@ def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_th
     tmp_path: Path, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This process finds that there are more rows than it takes, and Spark computes them again, from the same state."""
-    collect, found = Enforced.collect, []
+    collect, found = Enforcer.collect, []
 
-    def collect_and_note(enforced: Enforced, at_most: int) -> Collected | None:
-        here = collect(enforced, at_most)
-        found.append((enforced.table.full_name, here is not None))
+    def collect_and_note(enforcer: Enforcer, rows: DataFrame, at_most: int) -> Collected | None:
+        here = collect(enforcer, rows, at_most)
+        found.append((enforcer.table.full_name, here is not None))
         return here
 
-    monkeypatch.setattr(Enforced, "collect", collect_and_note)
+    monkeypatch.setattr(Enforcer, "collect", collect_and_note)
     monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 2)
     counted = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
     lake, sent = Lake(tmp_path, lambda: spark, counted), []
