@@ -149,6 +149,7 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     assert receipts[-1].counts == Counts(rows_in=3, rows_out=2, duplicates=1)
 
 
+@pytest.mark.streams
 def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_than_the_one_before(
     tmp_path: Path, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
