@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation
 
 from lake.commits import Commit
 from lake.days import Days
@@ -57,11 +57,11 @@ class MicroBatchWriter:
         redelivers: whether a source may give a message twice to one checkpoint.
         stopping: set when no further micro-batch shall begin.
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
-        compact_every: micro-batches between two compactions of the open days, where each reads the keys of the table;
-            four times as many elsewhere; 0 for never.
+        compact_every: micro-batches between two compactions of the open days; 0 for never.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
         previous: rows of the micro-batch before, by which the tasks of the next are chosen.
+        own_days: the first day that the stream may write, and the condition of which rows are of such days.
     """
 
     plan: StreamPlan
@@ -71,10 +71,11 @@ class MicroBatchWriter:
     redelivers: bool
     stopping: threading.Event
     on_receipt: Callable[[MicroBatch], None]
-    compact_every: int = 50
+    compact_every: int = 200
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
+    own_days: tuple[date, Column] | None = None
 
     @property
     def table(self) -> Table:
@@ -146,8 +147,10 @@ class MicroBatchWriter:
         """
         if isinstance(self.table.write, Append) or self.table.day is None:
             return rows
-        day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
-        return rows.where(F.coalesce(day >= F.lit(first_day), F.lit(True)))
+        if self.own_days is None or self.own_days[0] != first_day:
+            day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
+            self.own_days = (first_day, F.coalesce(day >= F.lit(first_day), F.lit(True)))
+        return rows.where(self.own_days[1])
 
     def _write_rows(self, own_days: DataFrame, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
         """Write and count, in one job where the micro-batch is small; by Spark, rejected rows cost another."""
@@ -295,9 +298,7 @@ class MicroBatchWriter:
 
     def _compact(self, batch_id: int, state: Frontier) -> None:
         """Join small files of the open days between two micro-batches: nobody else may write them."""
-        reads_itself = isinstance(self.table.write, InsertNew)
-        every = self.compact_every if reads_itself else 4 * self.compact_every
-        if every and batch_id and batch_id % every == 0:
+        if self.compact_every and batch_id and batch_id % self.compact_every == 0:
             self.store.compact(self.table, Days(state.first_writable_day(self.table), LAST_DAY))
 
     def _txn(self, step: str, batch_id: int) -> Txn:

@@ -385,7 +385,10 @@ class DeltaStore:
         return _find_commit(log, before, token)
 
     def compact(self, table: Table, days: Days) -> None:
-        """Join the small files of these days; changes no row."""
+        """Join the small files of these days; changes no row.
+
+        By Spark: delta-rs does not notice that another writer joins the same files meanwhile, and would double rows.
+        """
         assert table.day is not None
         self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {_predicate(table.day, [days])}")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyspark.sql.types as T
@@ -16,6 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
 from pandera.pyspark import Field
 
+from lake.commits import Log
 from lake.contract import Contract, compile_contract
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED
@@ -274,6 +277,27 @@ def test_where_no_lease_can_wait_for_a_writer_delta_refuses_the_second_copy(tmp_
         write_deltalake(left_behind, rows, mode="append", commit_properties=again)
 
     assert len(rows_in(store)) == 2
+
+
+def test_an_upsert_never_doubles_rows_whose_files_somebody_else_joins_meanwhile(tmp_path: Path) -> None:
+    """Who compacts takes no lock: it is what a user may type into any Spark."""
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # no session is needed
+
+    def row(name: str, points: int) -> pa.Table:
+        return pa.table({"name": [name], "day": [D1], "points": [points]}, schema=marks.contract.arrow_schema)
+
+    for number in range(3):
+        store.append_arrow(marks, row(f"{number}", 1), Txn("marks:1", number), {})
+    before = store.table_log(marks).opened()
+    assert before is not None
+    DeltaTable(store.path(marks)).optimize.compact()
+
+    with patch.object(Log, "opened", lambda _: before), suppress(CommitFailedError):
+        store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})
+    if ("1", D1, 7) not in rows_in(store):  # refused: the stream does it again
+        store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})
+
+    assert sorted(rows_in(store)) == [("0", D1, 1), ("1", D1, 7), ("2", D1, 1)]
 
 
 # Locks
