@@ -241,7 +241,7 @@ def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
 
 
 def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
-    """Flag each candidate row once, as `Enforcer` does."""
+    """Flag each candidate row; arguments and errors as for a call of `Enforcer`, which keeps what it builds."""
     return Enforcer(table)(rows, days, partitions=partitions)
 
 
