@@ -230,7 +230,7 @@ class Collected:
 
 def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
     """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
-    by = list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
+    by = _day_and_key(table)
     if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
         return rows
     order = [(name, "ascending") for name in _order(table)]
@@ -309,15 +309,18 @@ class Enforcer:
 
     @cached_property
     def _place(self) -> Column:
-        table = self.table
-        group = dict.fromkeys([*([table.day] if table.day else []), IS_VALID, *table.key])
-        by = [F.col(name).asc_nulls_last() for name in _order(table)] or [F.lit(1)]
-        return F.row_number().over(Window.partitionBy(*group).orderBy(*by))
+        by = [F.col(name).asc_nulls_last() for name in _order(self.table)] or [F.lit(1)]
+        return F.row_number().over(Window.partitionBy(*_day_and_key(self.table), IS_VALID).orderBy(*by))
 
     @cached_property
     def _day_there(self) -> Column:
         day = str(self.table.day)
         return F.coalesce(day, F.raise_error(F.lit(f"{NO_DAY} {self.table.full_name}")).cast("date"))
+
+
+def _day_and_key(table: Table) -> list[str]:
+    """What no two rows of a table share, the day first: rows that are in its order need no sorting to be written."""
+    return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
 
 
 def _order(table: Table) -> list[str]:

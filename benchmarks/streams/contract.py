@@ -20,12 +20,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.results import SampledRun
-from lake.days import Days, utc_day
-from lake.enforce import IS_VALID, PLACE_IN_KEY, Collected, Enforced, Enforcer
+from lake.days import utc_day
+from lake.enforce import IS_VALID, Collected, Enforcer
 from lake.feed import TOPIC_FRAME, Landing
 from lake.frontier import FrontierTable
 from lake.generation import Checkpoints, begin_generations, plan_stream
@@ -49,10 +49,9 @@ TABLES = (departure_events.full_name, departures.full_name)
 class _Selecting(Enforcer):
     """Accepts every row, without a look at it."""
 
-    def __call__(self, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
-        del days
-        by_day = rows.repartition(partitions, F.col(str(self.table.day))) if partitions > 1 else rows.coalesce(1)
-        return Enforced(self.table, self._judged(by_day).withColumn(PLACE_IN_KEY, F.lit(1)), Observation())
+    @cached_property
+    def _place(self) -> Column:
+        return F.lit(1)
 
     def _judged(self, rows: DataFrame) -> DataFrame:
         return rows.select(*self.table.contract.stored_names, F.lit(True).alias(IS_VALID))
