@@ -21,6 +21,7 @@ from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.days import Days
+from lake.errors import RowsWithoutDay
 from lake.table import InsertNew, Table
 
 __all__ = [
@@ -274,6 +275,8 @@ class Enforcer:
         table.contract.check_schema(rows, table.full_name)
         if days is not None and table.day and any(read.is_widened for read in table.reads):
             rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
+        if table.day and "_event_date" not in rows.columns:
+            rows = rows.withColumn(table.day, self._day_there)
         rows = self._judged(rows)
         if table.day:
             # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A
@@ -291,17 +294,21 @@ class Enforcer:
         Args:
             rows: as for a call, on one partition, with the columns of one that was made before.
             at_most: how many.
+
+        Raises:
+            RowsWithoutDay: nothing says where to file a row.
         """
         judged = self._judged(rows)
         found = judged.limit(at_most + 1).toArrow()
-        return None if found.num_rows > at_most else Collected(self.table, found, judged)
+        if found.num_rows > at_most:
+            return None
+        day = self.table.day
+        if day and "_event_date" not in found.column_names and found.column(day).null_count:
+            raise RowsWithoutDay(self.table.full_name, day)
+        return Collected(self.table, found, judged)
 
     def _judged(self, rows: DataFrame) -> DataFrame:
-        day_there = {str(self.table.day): self._day_there} if self._needs_day(rows) else {}
-        return rows.withColumns({**day_there, IS_VALID: self._is_valid})
-
-    def _needs_day(self, rows: DataFrame) -> bool:
-        return bool(self.table.day) and "_event_date" not in rows.columns
+        return rows.withColumn(IS_VALID, self._is_valid)
 
     @cached_property
     def _is_valid(self) -> Column:

@@ -100,6 +100,8 @@ def test_results_are_kept_and_the_report_says_which_targets_are_met(tmp_path: Pa
         SampledRun("state", "ours", [1.0, 1.5], {"keys": 100_000, "rows": 1_000, "state_rows": 101_000}),
         SampledRun("contract", "enforced silver.departures", [1.2], {"rows": 1_000}),
         SampledRun("contract", "selected silver.departures", [1.0], {"rows": 1_000}),
+        SampledRun("contract", "enforced silver.departures", [2.1], {"rows": 5_000}),
+        SampledRun("contract", "selected silver.departures", [2.0], {"rows": 5_000}),
     ]
     results.save(tmp_path / "streams.json")
 
@@ -108,6 +110,7 @@ def test_results_are_kept_and_the_report_says_which_targets_are_met(tmp_path: Pa
     assert "| 1,000 | bronze | at most 1.0 s | **0.80 s** | met |" in said
     assert "| 1,000 | gold | not above `plain`: 3.00 s | **0.80 s** | met |" in said
     assert "| silver.departures | 1,000 | 1200 ms | 1000 ms | **+20.0%** | at most 10% | **missed** |" in said
+    assert "| silver.departures | 5,000 | 2100 ms | 2000 ms | **+5.0%** | at most 10% | met |" in said
 
 
 def messages(count: int) -> list[Message]:

@@ -1,6 +1,7 @@
-"""What the contract and the key cost a micro-batch: the write path of `follow` with them, and with a select instead.
+"""What the contract and the key cost a micro-batch: the query of `follow` with them, and with a select instead.
 
-Both write the same messages to tables of their own, in turn, micro-batch by micro-batch, in one session. Without
+Both read the same messages from tables and folders of their own, in turn, micro-batch by micro-batch, in one session. A
+micro-batch is what Spark's own report says: where the source ends, what is in it, write, checkpoint. Without
 enforcement rows are still brought together by day, since that makes the files; nothing is checked or ordered, and no
 more than the stored columns are taken.
 """
@@ -8,27 +9,28 @@ more than the stored columns are taken.
 from __future__ import annotations
 
 import json
+import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
 
+from benchmarks.errors import SidesDiffer
 from benchmarks.streams.messages import flight_messages
+from benchmarks.streams.query import followed, read_by_query
 from benchmarks.streams.results import SampledRun
 from lake.days import utc_day
 from lake.enforce import IS_VALID, Collected, Enforcer
 from lake.feed import TOPIC_FRAME, Landing
-from lake.frontier import FrontierTable
-from lake.generation import Checkpoints, begin_generations, plan_stream
 from lake.micro_batch import MicroBatchWriter
 from lake.session import build_session
 from lake.store import DeltaStore
@@ -77,6 +79,15 @@ WRITERS = {"enforced": MicroBatchWriter, "selected": _WithoutContract}
 SIDES = tuple(WRITERS)
 
 
+@dataclass(frozen=True)
+class _Side:
+    """One of the two: its query, and how the rows of a micro-batch come into what it reads."""
+
+    query: StreamingQuery
+    store: DeltaStore
+    add: Callable[[int], None]
+
+
 def measure_contract(home: Path, rows: int, batches: int, say: Callable[[str], None]) -> list[SampledRun]:
     """Seconds of each micro-batch of a bronze and of a silver table, with and without enforcement.
 
@@ -85,16 +96,18 @@ def measure_contract(home: Path, rows: int, batches: int, say: Callable[[str], N
         rows: of each micro-batch.
         batches: that are timed, after those that warm up.
         say: told of the progress.
+
+    Raises:
+        SidesDiffer: a table does not hold what was sent.
     """
     spark = build_session(app_name="contract")
     _write_messages(spark, home / "messages", rows, batches + WARM_UP)
     runs = []
-    for table, frame in {departure_events: _messages, departures: _events}.items():
-        writers = {side: _writer(kind, table, spark, home / side) for side, kind in WRITERS.items()}
-        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
-        for batch in range(batches + WARM_UP):
-            for side in SIDES if batch % 2 else reversed(SIDES):
-                seconds[side].append(_timed(writers[side], frame(spark, home / "messages", batch), batch))
+    for table in (departure_events, departures):
+        with ExitStack() as stack:
+            sides = {side: stack.enter_context(_running(table, side, spark, home)) for side in SIDES}
+            seconds = _seconds(sides, batches + WARM_UP)
+            _compare(table, sides, rows * (batches + WARM_UP))
         say(f"  {table.full_name}: {batches} micro-batches of {rows:,} rows each way")
         runs += [
             SampledRun("contract", f"{side} {table.full_name}", seconds[side][WARM_UP:], {"rows": rows})
@@ -103,10 +116,54 @@ def measure_contract(home: Path, rows: int, batches: int, say: Callable[[str], N
     return runs
 
 
-def _timed(writer: MicroBatchWriter, rows: DataFrame, batch: int) -> float:
-    started = time.perf_counter()
-    writer(rows, batch)
-    return round(time.perf_counter() - started, 4)
+def _seconds(sides: Mapping[str, _Side], batches: int) -> Mapping[str, list[float]]:
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for batch in range(batches):
+        for name in SIDES if batch % 2 else reversed(SIDES):
+            seconds[name].append(read_by_query(sides[name].query, partial(sides[name].add, batch)))
+    return seconds
+
+
+def _compare(table: Table, sides: Mapping[str, _Side], sent: int) -> None:
+    for name, side in sides.items():
+        held = side.store.read(table).count()
+        if held != sent:
+            raise SidesDiffer(table.full_name, f"{name} and what was sent", f"{held:,} rows, not {sent:,}")
+
+
+@contextmanager
+def _running(table: Table, side: str, spark: SparkSession, home: Path) -> Iterator[_Side]:
+    folder = home / side / table.layer
+    store = DeltaStore(str(folder / "tables"), Landing(folder / "landing"), folder / "locks", lambda: spark)
+    source, incoming, day = departure_events, folder / "incoming", utc_day(DAY)
+    if table is source:
+        incoming.mkdir(parents=True)
+        received = source(spark.readStream.schema(TOPIC_FRAME).parquet(str(incoming)))
+        add = partial(_land, home / "messages", incoming)
+    else:
+        store.create(source)
+        received = table(store.read_stream(source, day))
+        add = partial(_append, home / "messages", store)
+    store.create(table)
+    with followed(table, received, store, folder, since=day, writer=WRITERS[side]) as query:
+        yield _Side(query, store, add)
+
+
+def _land(messages: Path, incoming: Path, batch: int) -> None:
+    """Let the messages of a micro-batch land, whole or not at all."""
+    [file] = _batch(messages, batch).glob("*.parquet")
+    os.link(file, incoming / f"{batch}.parquet")
+
+
+def _append(messages: Path, store: DeltaStore, batch: int) -> None:
+    """Add the messages of a micro-batch to bronze, in one commit."""
+    received = departure_events(store.spark.read.parquet(str(_batch(messages, batch))))
+    stored = received.select(*departure_events.contract.stored_names)
+    stored.coalesce(1).write.format("delta").mode("append").save(store.path(departure_events))
+
+
+def _batch(messages: Path, number: int) -> Path:
+    return messages / f"batch={number}"
 
 
 def _write_messages(spark: SparkSession, path: Path, rows: int, batches: int) -> None:
@@ -124,24 +181,6 @@ def _received(message: Message, offset: int) -> tuple[object, ...]:
         "offset": offset, "timestamp": message.timestamp, "_landed_on": utc_day(message.timestamp), "_raw": None,
     }  # fmt: skip
     return tuple(columns[name] for name in TOPIC_FRAME.names)
-
-
-def _messages(spark: SparkSession, path: Path, batch: int) -> DataFrame:
-    return departure_events(spark.read.parquet(f"{path}/batch={batch}"))
-
-
-def _events(spark: SparkSession, path: Path, batch: int) -> DataFrame:
-    return departures(_messages(spark, path, batch).select(*departure_events.contract.stored_names))
-
-
-def _writer(kind: type[MicroBatchWriter], table: Table, spark: SparkSession, home: Path) -> MicroBatchWriter:
-    store = DeltaStore(str(home / "tables"), Landing(home / "landing"), home / "locks", lambda: spark)
-    frontier, plan, day = FrontierTable(store), plan_stream(table, spark), utc_day(DAY)
-    state = begin_generations(frontier, [plan], Checkpoints(home / "checkpoints"), since=day, today=day)
-    generation = state.generations[table.full_name]
-    return kind(
-        plan, store, frontier, generation, redelivers=False, stopping=threading.Event(), on_receipt=lambda _: None
-    )
 
 
 def main(home: str, rows: str, batches: str) -> None:

@@ -100,18 +100,20 @@ def _state(results: StreamResults) -> Iterator[str]:
 
 
 def _contract(results: StreamResults) -> Iterator[str]:
-    lines = []
-    for name in TABLES:
-        enforced, selected = (results.median_of("contract", f"{side} {name}") for side in ("enforced", "selected"))
-        if enforced is not None and selected is not None:
-            cost = enforced / selected - 1
-            facts = next(run.facts for run in results.sampled if run.side == f"enforced {name}")
-            is_met = met(cost <= ENFORCING_AT_MOST)
-            figures = (f"{enforced * 1000:.0f} ms", f"{selected * 1000:.0f} ms", f"**{cost:+.1%}**")
-            lines.append((name, f"{facts['rows']:,.0f}", *figures, f"at most {ENFORCING_AT_MOST:.0%}", is_met))
+    measured = sorted({run.facts["rows"] for run in results.sampled if run.what == "contract"})
+    lines = [line for name in TABLES for rows in measured for line in _cost(results, name, rows)]
     if lines:
-        yield "What contract and key cost a micro-batch (median; the same write path with a select in their place):"
+        yield "What contract and key cost a micro-batch (median; the same query with a select in their place):"
         yield grid(("table", "rows", "enforced", "a select instead", "cost", "target", ""), lines)
+
+
+def _cost(results: StreamResults, name: str, rows: float) -> Iterator[Sequence[str]]:
+    enforced, selected = (results.median_of("contract", f"{side} {name}", rows) for side in ("enforced", "selected"))
+    if enforced is not None and selected is not None:
+        cost = enforced / selected - 1
+        figures = (f"{enforced * 1000:.0f} ms", f"{selected * 1000:.0f} ms", f"**{cost:+.1%}**")
+        is_met = met(cost <= ENFORCING_AT_MOST)
+        yield (name, f"{rows:,.0f}", *figures, f"at most {ENFORCING_AT_MOST:.0%}", is_met)
 
 
 def _dagster(results: StreamResults) -> Iterator[str]:

@@ -110,9 +110,10 @@ class StreamResults:
         """The latency that 99 of 100 messages do not exceed, over the rounds."""
         return Spread.of([run.layers[layer].p99 for run in self.of(side, rate)])
 
-    def median_of(self, what: str, side: str) -> float | None:
-        """The median of what was repeated, over all runs of a side; None where it never ran."""
-        seconds = [one for run in self.sampled if (run.what, run.side) == (what, side) for one in run.seconds]
+    def median_of(self, what: str, side: str, rows: float) -> float | None:
+        """The median of what was repeated with so many rows, over all runs of a side; None where it never ran."""
+        runs = [run for run in self.sampled if (run.what, run.side, run.facts.get("rows")) == (what, side, rows)]
+        seconds = [one for run in runs for one in run.seconds]
         return median(seconds) if seconds else None
 
     def save(self, path: Path) -> None:

@@ -10,27 +10,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
 from benchmarks.errors import SidesDiffer
+from benchmarks.streams import query
 from benchmarks.streams.plain import default_session
 from lake.days import parse_day
 from lake.feed import Landing
-from lake.frontier import FrontierTable
-from lake.generation import Checkpoints, begin_generations, plan_stream
-from lake.micro_batch import MicroBatchWriter
 from lake.session import build_session
 from lake.store import DeltaStore
-from lake.stream import STREAM_CONF
 from lake.table import Table
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
@@ -45,8 +40,6 @@ REPORT = "state.json"
 DAY = parse_day("2013-06-01")
 INPUTS = (departures, arrivals, weather, aircraft, airports)
 WARM_UP = 6
-POLL_SECONDS = 0.2
-FOUND_WITHIN_SECONDS = 600.0
 
 WHO = (
     f"DATE'{DAY}' AS flight_date", "concat('A', chr(65 + id DIV 9999)) AS carrier",
@@ -86,26 +79,11 @@ class Inputs:
             rows.write.format("delta").mode("append").save(self.store.path(table))
 
 
-@contextmanager
-def followed(store: DeltaStore, home: Path) -> Iterator[None]:
-    """Side `ours`: the query of `flights` as `follow` runs it. Those of its inputs would replace what was made up."""
-    spark, frontier = store.spark, FrontierTable(store)
-    for name, value in STREAM_CONF.items():
-        spark.conf.set(name, value)
-    plan, checkpoints = plan_stream(flights, spark), Checkpoints(home / "checkpoints")
-    state = begin_generations(frontier, [plan], checkpoints, since=DAY, today=DAY)
-    generation = state.generations[flights.full_name]
-    write = MicroBatchWriter(
-        plan, store, frontier, generation, redelivers=False, stopping=threading.Event(), on_receipt=lambda _: None
-    )
+def followed(store: DeltaStore, home: Path) -> AbstractContextManager[StreamingQuery]:
+    """Side `ours`."""
     static = (store.read_current(table, DAY) for table in (weather, aircraft, airports))
     rows = flights(_watermarked(departures, store), _watermarked(arrivals, store), *static)
-    query = rows.writeStream.queryName(flights.full_name).outputMode(plan.output_mode).foreachBatch(write)
-    running = query.option("checkpointLocation", str(checkpoints.folder(plan, generation))).start()
-    try:
-        yield
-    finally:
-        running.stop()
+    return query.followed(flights, rows, store, home, since=DAY)
 
 
 def _watermarked(table: Table, store: DeltaStore) -> DataFrame:
@@ -117,7 +95,7 @@ def _lateness(table: Table) -> str:
 
 
 @contextmanager
-def scripted(store: DeltaStore, home: Path) -> Iterator[None]:
+def scripted(store: DeltaStore, home: Path) -> Iterator[StreamingQuery]:
     """Sides `plain` and `tuned`."""
     spark = store.spark
 
@@ -127,12 +105,12 @@ def scripted(store: DeltaStore, home: Path) -> Iterator[None]:
 
     static = (spark.read.format("delta").load(store.path(table)) for table in (weather, aircraft, airports))
     joined = flights(stream(departures), stream(arrivals), *static).select(*flights.contract.stored_names)
-    writer = joined.writeStream.format("delta").partitionBy("flight_date").queryName(flights.full_name)
-    query = writer.option("checkpointLocation", str(home / "checkpoints")).start(store.path(flights))
+    writer = joined.writeStream.format("delta").partitionBy("flight_date")
+    running = writer.option("checkpointLocation", str(home / "checkpoints")).start(store.path(flights))
     try:
-        yield
+        yield running
     finally:
-        query.stop()
+        running.stop()
 
 
 def measure(side: str, home: Path, keys: int, rows: int, batches: int) -> dict[str, Any]:
@@ -142,46 +120,21 @@ def measure(side: str, home: Path, keys: int, rows: int, batches: int) -> dict[s
     inputs = Inputs(store)
     inputs.depart(0, keys)
     inputs.arrive(0, rows)
-    with (followed if side == "ours" else scripted)(store, home):
-        query = _when_running(store.spark, lambda: _arrived(store) == rows)
-        seconds = [_step(inputs, query, keys, rows, number) for number in range(batches + WARM_UP)]
-        state = sum(operator["numRowsTotal"] for operator in _progress(query)[-1]["stateOperators"])
+    with (followed if side == "ours" else scripted)(store, home) as running:
+        running.processAllAvailable()
+        seconds = [_step(inputs, running, keys, rows, number) for number in range(batches + WARM_UP)]
+        state = sum(operator["numRowsTotal"] for operator in query.progress(running)[-1]["stateOperators"])
     expected, found = rows * (1 + (batches + WARM_UP) // 2), _arrived(store)
     if found != expected:
         raise SidesDiffer(flights.full_name, f"{side} and its inputs", f"{found:,} arrivals, not {expected:,}")
     return {"seconds": seconds[WARM_UP:], "state_rows": state}
 
 
-def _step(inputs: Inputs, query: StreamingQuery, keys: int, rows: int, number: int) -> float:
+def _step(inputs: Inputs, running: StreamingQuery, keys: int, rows: int, number: int) -> float:
     """Add departures or, every second time, arrivals; seconds of the micro-batch that reads them."""
     first = (number // 2 + 1) * rows
-    before = max((p["batchId"] for p in _progress(query)), default=-1)
-    if number % 2:
-        inputs.arrive(first, rows)
-    else:
-        inputs.depart(keys + first, rows)
-    query.processAllAvailable()
-    read = [p for p in _progress(query) if p["batchId"] > before and p["numInputRows"]]
-    return float(sum(p["durationMs"]["triggerExecution"] for p in read)) / 1000
-
-
-def _progress(query: StreamingQuery) -> list[Any]:
-    return list(query.recentProgress)
-
-
-def _when_running(spark: SparkSession, is_filled: Callable[[], bool]) -> StreamingQuery:
-    """The query, once it has read what the inputs held, and is not the one that only fills."""
-    deadline = time.monotonic() + FOUND_WITHIN_SECONDS
-    while time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        for query in spark.streams.active if is_filled() else ():
-            if query.name == flights.full_name and _is_idle(query):
-                return query
-    raise TimeoutError(f"{flights.full_name} did not read its inputs")
-
-
-def _is_idle(query: StreamingQuery) -> bool:
-    return bool(query.status["message"] == "Waiting for data to arrive")
+    add = (lambda: inputs.arrive(first, rows)) if number % 2 else (lambda: inputs.depart(keys + first, rows))
+    return query.read_by_query(running, add)
 
 
 def _arrived(store: DeltaStore) -> int:

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.contract import Contract, compile_contract
 from lake.days import Days
 from lake.enforce import Counts, Enforcer, day_within, enforce
+from lake.errors import RowsWithoutDay
 from lake.table import InsertNew
 from tests.tiny import day_of, marks, totals
 
@@ -155,6 +156,17 @@ def test_more_rows_than_shall_be_collected_are_left_to_spark(spark: SparkSession
     rows = candidates(spark, ("a", D1, 3, D1, 2), ("b", D1, 1, D1, 1)).coalesce(1)
 
     assert (Enforcer(marks).collect(rows, 1), Enforcer(marks).collect(rows, 2) is not None) == (None, True)
+
+
+def test_a_collected_row_that_nothing_says_where_to_file_is_refused(spark: SparkSession) -> None:
+    rows = candidates(spark, ("a", D1, 1, D1, 1), ("b", None, 1, D1, 2)).coalesce(1)
+
+    filed = Enforcer(marks).collect(rows, 9)
+
+    assert filed is not None
+    assert filed.counts == Counts(rows_in=2, rows_out=1, rejected=1, duplicates=0)
+    with pytest.raises(RowsWithoutDay, match="day"):
+        Enforcer(marks).collect(rows.drop("_event_date"), 9)
 
 
 class OfEveryType(Contract):

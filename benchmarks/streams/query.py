@@ -1,0 +1,73 @@
+"""One query as `follow` runs it, alone: those of its inputs would replace the rows that were made up for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql.streaming.query import StreamingQuery
+
+from lake.frontier import FrontierTable
+from lake.generation import Checkpoints, begin_generations, plan_stream
+from lake.micro_batch import MicroBatchWriter
+from lake.store import DeltaStore
+from lake.stream import STREAM_CONF
+from lake.table import Table
+
+__all__ = ["followed", "progress", "read_by_query"]
+
+
+@contextmanager
+def followed(
+    table: Table,
+    rows: DataFrame,
+    store: DeltaStore,
+    home: Path,
+    *,
+    since: date,
+    writer: type[MicroBatchWriter] = MicroBatchWriter,
+) -> Iterator[StreamingQuery]:
+    """The query of a table, running.
+
+    Args:
+        table: whose query.
+        rows: what its transform gives, unbounded.
+        store: where it is.
+        home: checkpoints go to `home/checkpoints`.
+        since: the first open day.
+        writer: what does something with each micro-batch.
+    """
+    for name, value in STREAM_CONF.items():
+        store.spark.conf.set(name, value)
+    frontier, checkpoints = FrontierTable(store), Checkpoints(home / "checkpoints")
+    plan = plan_stream(table, store.spark)
+    state = begin_generations(frontier, [plan], checkpoints, since=since, today=since)
+    generation = state.generations[table.full_name]
+    write = writer(
+        plan, store, frontier, generation, redelivers=False, stopping=threading.Event(), on_receipt=lambda _: None
+    )
+    query = rows.writeStream.outputMode(plan.output_mode).foreachBatch(write)
+    running = query.option("checkpointLocation", str(checkpoints.folder(plan, generation))).start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def progress(query: StreamingQuery) -> list[Any]:
+    """Spark's reports of its newest micro-batches, oldest first."""
+    return list(query.recentProgress)
+
+
+def read_by_query(query: StreamingQuery, add: Callable[[], None]) -> float:
+    """Add rows to what a query reads; seconds of the micro-batches that read them."""
+    before = max((one["batchId"] for one in progress(query)), default=-1)
+    add()
+    query.processAllAvailable()
+    read = [one for one in progress(query) if one["batchId"] > before and one["numInputRows"]]
+    return float(sum(one["durationMs"]["triggerExecution"] for one in read)) / 1000
