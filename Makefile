@@ -23,7 +23,7 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 	@$(BIN)/python -m lake.java
 	@$(BIN)/python -m lake.class_archive
 
-demo: setup ## a month of real air traffic through every table, and two days as a stream, in about two and a half minutes
+demo: setup ## a month of real air traffic through every table, and two days as a stream, in a minute or two
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes streams, year, soak and ui

@@ -91,17 +91,28 @@ def measure(
 @commands.command()
 def demo(work: WorkFolder = WORK) -> None:
     """Measure `lakehouse demo` in a fresh home, as `make demo` runs it once set up."""
-    home = _made(work) / "homes" / "demo"
+    _measure_command(work, "demo")
+
+
+@commands.command()
+def replay(work: WorkFolder = WORK) -> None:
+    """Measure `lakehouse replay` of the whole year in a fresh home."""
+    _measure_command(work, "replay")
+
+
+def _measure_command(work: Path, name: str) -> None:
+    home = _made(work) / "homes" / name
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    out.print("[bold]demo[/]")
+    out.print(f"[bold]{name}[/]")
     measured = run_measured(
-        [str(Path(sys.executable).with_name("lakehouse")), "demo"],
+        [str(Path(sys.executable).with_name("lakehouse")), name],
         env={**os.environ, "LAKEHOUSE_HOME": str(home)},
-        log=work / "demo.log",
+        log=work / f"{name}.log",
     )
     shutil.rmtree(home)
-    _note(work, "demo", measured.seconds)
+    out.print(f"  {measured.peak_bytes / 2**30:.2f} GiB at most")
+    _note(work, name, measured.seconds)
 
 
 @commands.command()

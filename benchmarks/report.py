@@ -19,7 +19,11 @@ NAMES = {
     "polars": "`polars`: Polars + delta-rs",
 }
 PLAIN_AT_MOST, PER_DAY_AT_LEAST = 1.25, 50
-OTHER_TARGETS = {"demo": ("`make demo`, after set-up", 120), "setup": ("the first `make setup`", 180)}
+OTHER_TARGETS = {
+    "demo": ("`make demo`, after set-up", 120),
+    "setup": ("the first `make setup`", 180),
+    "replay": ("`lakehouse replay` of the whole year", 60),
+}
 BUSY_ABOVE = 0.25
 
 

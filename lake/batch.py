@@ -22,6 +22,7 @@ from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import NO_DAY, NOTHING_DROPPED, Counts, Enforced, day_within, enforce
 from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsWithoutDay
+from lake.failpoints import failpoint
 from lake.feed import Feed
 from lake.frontier import FrontierTable
 from lake.ledger import Entry, Ledger, Outcome
@@ -144,6 +145,7 @@ def refresh(
                 raise RowsWithoutDay(table.full_name, table.day) from error
             raise
         _record(work, receipt)
+    failpoint("after_receipt", table.full_name)
     return receipt
 
 
@@ -256,7 +258,9 @@ def _write_around(work: _Work, failed: set[date | None]) -> Receipt:
     version = work.store.version(work.table)
     if good:
         rows = _of_days(enforced.accepted(), work.table, good)
-        version = work.store.replace(work.table, rows, good, _metadata(work)).version
+        commit = work.store.replace(work.table, rows, good, _metadata(work))
+        _check_committed(work, counts, set(work.all_days) - failed, commit)
+        version = commit.version
     outcomes: dict[date | None, Outcome] = {day: "failed" if day in failed else "written" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, version)
 
@@ -270,12 +274,10 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
         changed = _changed_days(work, fresh) - failed
         version = work.store.version(work.table)
         if work.table.day is None and changed:
-            version = work.store.replace(work.table, fresh, None, _metadata(work)).version
+            version = _replace_changed(work, fresh, None, counts, changed)
         elif changed:
             ranges = Days.ranges(day for day in changed if day is not None)
-            version = work.store.replace(
-                work.table, _of_days(fresh, work.table, ranges), ranges, _metadata(work)
-            ).version
+            version = _replace_changed(work, _of_days(fresh, work.table, ranges), ranges, counts, changed)
         rules = _quarantine(work, kept, sum(counts.values(), Counts()))
     finally:
         kept.flagged.unpersist()
@@ -283,6 +285,14 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
         day: "failed" if day in failed else "written" if day in changed else "unchanged" for day in work.all_days
     }
     return _receipt(work, counts, outcomes, rules, version)
+
+
+def _replace_changed(
+    work: _Work, rows: DataFrame, ranges: list[Days] | None, counts: Mapping[Any, Counts], changed: set[date | None]
+) -> int:
+    commit = work.store.replace(work.table, rows, ranges, _metadata(work))
+    _check_committed(work, counts, changed, commit)
+    return commit.version
 
 
 def _changed_days(work: _Work, fresh: DataFrame) -> set[date | None]:
@@ -325,6 +335,13 @@ def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
         raise RowsLost(work.table.full_name, str(total), str(by_day), written)
+
+
+def _check_committed(work: _Work, counts: Mapping[Any, Counts], days: Iterable[date | None], commit: Commit) -> None:
+    """The rows of these days, by two independent counts: by day before the write, and in the commit."""
+    expected = sum((counts[day] for day in days if day in counts), Counts())
+    if expected.rows_out != commit.rows:
+        raise RowsLost(work.table.full_name, str(expected), str(expected), commit.rows)
 
 
 def _metadata(work: _Work) -> dict[str, Any]:

@@ -193,9 +193,12 @@ def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
         CannotCompile: a check has no equivalent here.
     """
     schema = contract.to_schema()
+    _refuse_what_is_of_no_column(contract.__name__, schema)
     columns: list[ContractColumn] = []
     rules: list[Rule] = []
     for name, column in schema.columns.items():
+        if column.coerce or column.regex:
+            raise CannotCompile(contract.__name__, name, "coerce" if column.coerce else "regex", tuple(_COMPILERS))
         stored = bool((column.metadata or {}).get("stored", True))
         columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
         if not column.nullable:
@@ -204,8 +207,16 @@ def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
     return CompiledContract(contract.__name__, tuple(columns), tuple(rules))
 
 
+def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
+    """A rule about whole rows or the whole frame would not be looked at: keys and days are facts of the table."""
+    whole = {"unique": schema.unique, "coerce": schema.coerce, "dataframe_check": schema.checks}
+    for kind, asked in whole.items():
+        if asked:
+            raise CannotCompile(contract, "(the whole frame)", kind, tuple(_COMPILERS))
+
+
 def _compile_check(contract: str, column: str, check: Any) -> Rule:
     compiler = _COMPILERS.get(str(check.name))
-    if compiler is None or check.statistics is None:
+    if compiler is None or check.statistics is None or check.raise_warning:
         raise CannotCompile(contract, column, str(check.name), tuple(_COMPILERS))
     return Rule(column, str(check.name), compiler(check.statistics))

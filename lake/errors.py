@@ -16,6 +16,7 @@
     ├── StreamError             streams and the days that they own
     │   ├── DayIsOpen           batch was asked to write days that streams own
     │   ├── AlreadyFollowed     another process runs the streams of this lake
+    │   ├── LeaseLost           another driver may have the lease of the lake by now
     │   ├── NotAStream          the table cannot run as a stream
     │   ├── StreamBroken        a query stopped; what it had committed stays
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
@@ -60,6 +61,7 @@ __all__ = [
     "JavaMissing",
     "JavaWrong",
     "LakeError",
+    "LeaseLost",
     "Message",
     "MessagesGone",
     "NotAStream",
@@ -432,6 +434,26 @@ class AlreadyFollowed(StreamError):
 
 
 @dataclass(eq=False)
+class LeaseLost(StreamError):
+    """This driver did not renew the lease of its lake in time, or another has taken over. Nothing was written.
+
+    Attributes:
+        owner: this driver.
+        epoch: under which it held the lease.
+    """
+
+    owner: str
+    epoch: int
+
+    def message(self) -> Message:
+        return Message(
+            f"streams of this lake, lease {self.epoch} of {self.owner}",
+            "it was not renewed in time (a machine that slept, a store that did not answer), or another driver has it",
+            "run lakehouse follow again: it goes on where the other one is, or says who has the lease",
+        )
+
+
+@dataclass(eq=False)
 class NotAStream(StreamError):
     """A table was to be followed that cannot run as a stream.
 
@@ -496,6 +518,11 @@ _DIAGNOSES = (
         r"TimeoutException|node assignment|disconnect|failed to construct kafka|UnknownTopic",
         "The broker does not answer",
         f"lakehouse kafka status; when the broker answers, {_GOES_ON}",
+    ),
+    (
+        r"FAILED_READ_FILE|part-[\w.-]+\.parquet.{0,20} does not exist|DELTA_FILE_NOT_FOUND",
+        "A file of an input is gone",
+        "lakehouse follow --new-generation {table}: it reads what the open days hold now",
     ),
     (
         r"CANNOT_LOAD_STATE|state store|state file|incomplete log|log file was malformed|MalformedLog|json|\.changelog"

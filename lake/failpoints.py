@@ -26,13 +26,14 @@ FAILPOINTS = (
     "before_write",
     "after_files",
     "after_commit",
+    "after_receipt",
     "before_checkpoint",
     "after_closing",
     "before_sealing",
     "after_sealing",
     "after_claim",
 )
-"""Every named point: around each table write, at the end of a micro-batch, and around seals and claims."""
+"""Every named point: around each table write, after a receipt, at the end of a micro-batch, around seals and claims."""
 
 _ARMED = re.compile(r"(?P<name>\w+)(?:@(?P<table>[\w.]+))?(?::(?P<passes>\d+))?", re.ASCII)
 

@@ -33,12 +33,16 @@ from lake.progress import MicroBatch
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table, Upsert
 
-__all__ = ["MicroBatchWriter", "Stopped"]
+__all__ = ["MicroBatchWriter", "Stopped", "always"]
 
 _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
 _MOST_COLLECTED = 20_000
 """Rows of a micro-batch that this process takes and commits; above it Spark does."""
+
+
+def always() -> None:
+    """On one machine nobody else can have the lease."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
@@ -58,6 +62,7 @@ class MicroBatchWriter:
         stopping: set when no further micro-batch shall begin.
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
+        may_write: raises where another driver may have the lease of the lake by now.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
         previous: rows of the micro-batch before, by which the tasks of the next are chosen.
@@ -72,6 +77,7 @@ class MicroBatchWriter:
     stopping: threading.Event
     on_receipt: Callable[[MicroBatch], None]
     compact_every: int = 200
+    may_write: Callable[[], None] = always
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
@@ -89,6 +95,7 @@ class MicroBatchWriter:
                 if self.stopping.is_set():
                     raise Stopped
                 state = self.frontier.state()
+                self.may_write()
                 assert state is not None, "a stream runs only on days that were claimed"
                 receipt = self._write(rows, batch_id, state)
                 self._compact(batch_id, state)

@@ -222,8 +222,13 @@ def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]
 
 
 def _needed_of(read: Read, source: Table, days: set[Day], survey: Survey) -> set[Day]:
-    """The days of an input that some days of its reader need; where either has no days, what is due there."""
-    if source.day is None or None in days:
+    """The days of an input that some days of its reader need; where either has no days, what is due there.
+
+    An input without days is due, too, where something that it reads is: only then can its own log say so.
+    """
+    if source.day is None:
+        return {None} if any(_due(survey.states[one.full_name]) for one in _with_upstream([source])) else set()
+    if None in days:
         return set(_due(survey.states[source.full_name]))
     needed = (read.needed(part) for part in Days.ranges(day for day in days if day))
     return {day for part in needed for day in part.intersect(survey.calendar)}

@@ -41,8 +41,9 @@ from lake.frontier import (
 )
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
 from lake.lease import lease, record_jvm
-from lake.micro_batch import MicroBatchWriter
+from lake.micro_batch import MicroBatchWriter, always
 from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
+from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lake.topics import TopicGuard
@@ -177,13 +178,16 @@ def follow(
     Raises:
         NotAStream: a table runs in batch only.
         AlreadyFollowed: another process runs the streams.
+        LeaseLost: the lease of a lake on an object store was not renewed in time.
         TopicReplaced, MessagesGone, TopicUnreachable: a topic is not what it was; nothing was started.
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
     followed = _followable(tables)
-    with _own_files(home), lease(store.locks):
+    with _own_files(home), lease(store.locks), shared_lease(store) as shared:
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
+        if shared is not None:
+            driver.may_write = shared.check
         with driver.queries(new_generation, accept_loss, since):
             driver.drain(until_idle=until_idle)
             if not until_idle and not driver.asked_to_stop.is_set():
@@ -197,7 +201,7 @@ def release(frontier: FrontierTable) -> Frontier | None:
     Raises:
         AlreadyFollowed: a process runs the streams.
     """
-    with lease(frontier.store.locks):
+    with lease(frontier.store.locks), shared_lease(frontier.store):
         state = seal_pending(frontier)
         if state is None:
             return None
@@ -241,6 +245,7 @@ class _Driver:
     stopping: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, Counts] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
+    may_write: Callable[[], None] = always
 
     @property
     def store(self) -> DeltaStore:
@@ -291,7 +296,9 @@ class _Driver:
                 self._drain_level(level)
             if not until_idle:
                 return
-            self._seal(at_end=True)
+            if self.asked_to_stop.is_set():
+                return  # nothing says that its feeds were read to their ends
+            self._seal(self._feeds)
             before = sum((self.counts[stream.name] for stream in levels[0]), Counts())
             self._drain_level(levels[0])
             if sum((self.counts[stream.name] for stream in levels[0]), Counts()) == before:
@@ -308,10 +315,9 @@ class _Driver:
                 stream.check()
             self._note_progress()
             if poll % _SEAL_EVERY_POLLS == 0:
-                with suppress(TopicUnreachable):  # the queries wait for it, and say so when they give up
-                    self.topics.watch()
+                ends = self._feeds_at_end()
                 self._note_delivered()
-                self._seal(at_end=False)
+                self._seal(ends)
                 self.receipts.commit()
 
     def followed(self) -> Followed:
@@ -332,6 +338,7 @@ class _Driver:
             redelivers=self.source.redelivers,
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status),
+            may_write=self.may_write,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]
         return _Stream(plan, writer, status, table(*frames), checkpoints.folder(plan, generation))
@@ -385,23 +392,39 @@ class _Driver:
             and self.checkpoints.note_delivered(table, self.source.delivered(read.source))
         ]
 
-    def _seal(self, *, at_end: bool) -> None:
+    def _seal(self, ends: Collection[str]) -> None:
         """Seal what is over; where a table is locked, a later call goes on.
 
         Nothing is sealed while a claimed table is not followed: its feed cannot say how far it is.
+
+        Args:
+            ends: the feeds that were read to their ends, and whose silence therefore says something.
         """
+        self.may_write()
         state = self.frontier.state()
         if state is None or state.claimed - {table.full_name for table in self.tables}:
             return
-        feeds = [name for table in self.tables for name in _feeds(table)]
-        ends = feeds if at_end else [name for name in feeds if self._is_at_end(name)]
         before = sealable_before(self.tables, self.store, now=self.now(), at_end=ends)
         with suppress(TableLocked):
             seal(self.frontier, self.tables, before)
 
+    @property
+    def _feeds(self) -> list[str]:
+        return [name for table in self.tables for name in _feeds(table)]
+
+    def _feeds_at_end(self) -> list[str]:
+        """The feeds whose readers have read all that there is; none while a topic does not answer: that is a stall."""
+        try:
+            self.topics.watch()
+        except TopicUnreachable:  # the queries wait for it, and say so when they give up
+            return []
+        return [name for name in self._feeds if self._is_at_end(name)]
+
     def _is_at_end(self, feed: str) -> bool:
+        """Whether its readers are idle; while one asks its source for news, what it said last is still there."""
         readers = [s.query for s in self.streams if feed in _feeds(s.plan.table)]
-        return all(query is not None and not query.status["isDataAvailable"] for query in readers)
+        said = [query.status if query is not None else {} for query in readers]
+        return all(now and not (now["isDataAvailable"] or now["isTriggerActive"]) for now in said)
 
     def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
         if receipt.counts.rows_in:

@@ -30,7 +30,7 @@ from pyspark.sql import DataFrame
 from lake.contract import CompiledContract, compile_contract
 from lake.days import Days
 from lake.errors import DeclarationError
-from lake.feed import Feed
+from lake.feed import Feed, TopicFeed
 
 __all__ = [
     "LAYERS",
@@ -365,6 +365,25 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
         yield "does not say which row of a key came first", "give InsertNew(first_by=[...]) a total order"
     if isinstance(declared.write, Append) and declared.layer != "bronze":
         yield "appends outside of bronze", "use InsertNew, Upsert or Replace"
+    for source in _upserted_by_streams(declared):
+        remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
+        yield f"would read {source.full_name} while a stream upserts it, and a MERGE hides the new rows", remedy
+
+
+def _upserted_by_streams(declared: Table) -> list[Table]:
+    """The inputs that no stream can read, of a table that would run as a stream."""
+    sources = [read.source for read in declared.reads]
+    if declared.day is None or isinstance(declared.write, Replace) or not any(map(_is_streamed, sources)):
+        return []
+    upserted = [source for source in sources if isinstance(source, Table) and isinstance(source.write, Upsert)]
+    return [source for source in upserted if any(_is_streamed(read.source) for read in source.reads)]
+
+
+def _is_streamed(source: Table | Feed) -> bool:
+    if isinstance(source, Table):
+        adds = isinstance(source.write, Append | InsertNew)
+        return adds and source.day is not None and any(_is_streamed(read.source) for read in source.reads)
+    return isinstance(source, TopicFeed)
 
 
 def _pascal_case(name: str) -> str:

@@ -152,11 +152,10 @@ def refresh(tables: TableNames = None, days: DayRange = None) -> None:
     """
     chosen = Days.parse(days) if days else None
 
-    from lakehouse_assets.refreshing import refresh_from_command_line
+    from lakehouse_assets.refreshing import Ended, refresh_from_command_line
 
-    ok = refresh_from_command_line(out, err, tables or [], chosen)
-    if not ok:
-        raise typer.Exit(FAILED)
+    codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
+    raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen)])
 
 
 @commands.command()

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from lake.days import Days
+from lake.errors import LakeError, Message
 from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.live_act import LIVE_DAYS, run_live_act
 from lakehouse_assets.query import connect
@@ -35,15 +38,36 @@ OLD_DAYS = Days.parse("2013-01-11..2013-01-12")
 """The two days of which some messages come three weeks late."""
 DELIVERED_ON = date(2013, 2, 3)
 RERUN_DAY = Days.parse("2013-01-20")
+MARKER = "made-by-demo"
+"""A file in the home folder of a lake that a demonstration began with, and may empty."""
 LATE, DUPLICATES, MALFORMED, SEED = 0.002, 0.005, 0.002, 2013
+
+
+@dataclass(eq=False)
+class NoDemoMadeThisError(LakeError):
+    """The demonstration starts over in an empty lake, and this one is somebody's own.
+
+    Attributes:
+        home: the folder.
+    """
+
+    home: str
+
+    def message(self) -> Message:
+        return Message(
+            f"lakehouse demo in {self.home}",
+            "it would start over, and this folder holds a lake that no demo made; nothing was removed",
+            "choose another folder (LAKEHOUSE_HOME=demo lakehouse demo), or keep what is there (lakehouse demo --keep)",
+        )
 
 
 def run_demo(console: Console, *, keep: bool) -> int:
     """Run the demonstration in this environment; returns the exit code of the command."""
     environment = open_environment()
     if not keep:
-        _start_over(environment)
+        _start_over(environment.settings.home)
     environment.settings.make_folders()
+    (environment.settings.home / MARKER).touch()
     with Refresher(environment, lambda result: print_result(console, result)) as refresher:
         ok = _act(console, environment, refresher)
     return 0 if ok else 1
@@ -69,11 +93,21 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
     return ok
 
 
-def _start_over(environment: Environment) -> None:
-    """Empty what a demo made. Only folders that this project writes are removed, never the home folder itself."""
-    home = environment.settings.home
-    for name in ("landing", "tables", "dagster", "checkpoints", "streams"):
-        shutil.rmtree(home / name, ignore_errors=True)
+def _start_over(home: Path) -> None:
+    """Empty what a demo made. Only folders that this project writes are removed, never the home folder itself.
+
+    Raises:
+        NoDemoMadeThisError: the folder holds a lake that no demo began with; nothing was removed.
+    """
+    made = [
+        home / name for name in ("landing", "tables", "dagster", "checkpoints", "streams") if (home / name).exists()
+    ]
+    if not (home / MARKER).exists() and any(
+        folder.name in ("landing", "tables") and any(folder.iterdir()) for folder in made
+    ):
+        raise NoDemoMadeThisError(str(home))
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ where it was written, "failed" where it broke a `fail` contract, so that a retry
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
+import psutil
 
 from lake.batch import Receipt, refresh
 from lake.contract import ContractColumn
@@ -28,6 +30,7 @@ __all__ = [
     "CAUSE",
     "PID",
     "UNLESS_EQUAL",
+    "WORKER",
     "asset_key",
     "build_asset",
     "build_check_evaluation",
@@ -36,12 +39,15 @@ __all__ = [
     "checks_step",
     "compute_step",
     "step_tags",
+    "this_process",
 ]
 
 UNLESS_EQUAL = "lakehouse/unless_equal"
 """Run tag "true": commit only the days that differ from what is stored."""
 PID = "lakehouse/pid"
 """Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
+WORKER = "lakehouse/worker"
+"""Run tag: the process that executes a run which Dagster started."""
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
 
@@ -111,6 +117,7 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         pool=table.full_name,
     )
     def compute(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult[None]:
+        _note_worker(context)
         store = lakehouse.store(on_wait=lambda message: _tell(context, message))
         try:
             receipt = refresh(
@@ -129,6 +136,17 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         return _report(context, table, receipt)
 
     return compute
+
+
+def _note_worker(context: dg.AssetExecutionContext) -> None:
+    """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone."""
+    if not {PID, WORKER} & context.run.tags.keys():
+        context.instance.add_run_tags(context.run.run_id, {WORKER: this_process()})
+
+
+def this_process() -> str:
+    """Process id and start time: ids are used again."""
+    return f"{os.getpid()}@{psutil.Process().create_time():.2f}"
 
 
 def _tell(context: dg.AssetExecutionContext, message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from enum import Enum, auto
 from functools import cached_property
 from itertools import count
 from typing import Self
@@ -19,10 +20,10 @@ from lake.plan import Step, steps_for, steps_to_date
 from lake.table import Table
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.runs import TableResult, record_refresh
+from lakehouse_assets.runs import OutsideCalendar, TableResult, record_refresh
 from resources.dagster_home import open_instance
 
-__all__ = ["Refresher", "refresh_from_command_line"]
+__all__ = ["Ended", "Refresher", "refresh_from_command_line"]
 
 
 class NeverUpToDateError(LakeError):
@@ -74,8 +75,15 @@ class Refresher:
         return record_refresh(self.instance, self.definitions, steps, self.on_result)
 
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
-        """Compute these days of some tables, after the upstream days that they need."""
-        return self.run(steps_for(self.environment.survey(), tables, days))
+        """Compute these days of some tables, after the upstream days that they need.
+
+        Raises:
+            OutsideCalendar: the tables do not have all of these days; nothing was run.
+        """
+        survey = self.environment.survey()
+        if days.intersect(survey.calendar) != days:
+            raise OutsideCalendar(str(days), f"the calendar of the tables is {survey.calendar}")
+        return self.run(steps_for(survey, tables, days))
 
     def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
         """Compute whatever is missing or stale, until nothing is, or something failed."""
@@ -92,8 +100,16 @@ class Refresher:
         raise AssertionError("unreachable")
 
 
-def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], days: Days | None) -> bool:
-    """Refresh, printing a line per table; returns whether all days were written and no check found an error."""
+class Ended(Enum):
+    """How a refresh ended: all days written and no check found an error; not so; or only a lock was in the way."""
+
+    DONE = auto()
+    FAILED = auto()
+    TRY_AGAIN = auto()
+
+
+def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], days: Days | None) -> Ended:
+    """Refresh, printing a line per table."""
     environment = open_environment()
     environment.settings.make_folders()
     tables = environment.choose(names)
@@ -104,7 +120,16 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
-    return not failed and not any(_has_error(result) for result in results)
+    return _ended(results)
+
+
+def _ended(results: Sequence[TableResult]) -> Ended:
+    failed = [result for result in results if result.status == "failed"]
+    has_error = any(_has_error(result) for result in results)
+    if all(result.ok for result in results):
+        return Ended.FAILED if has_error else Ended.DONE
+    was_locked = failed and all(result.retryable for result in failed)
+    return Ended.TRY_AGAIN if was_locked and not has_error else Ended.FAILED
 
 
 def _has_error(result: TableResult) -> bool:

@@ -6,7 +6,6 @@ checks included, and every day's verdict where the UI and the sensors look for i
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from lake.days import Days
 from lake.errors import BadDay, Message
 from lake.plan import Step
 from lake.table import Table
-from lakehouse_assets.factory import PID, asset_key, checks_step, compute_step, step_tags
+from lakehouse_assets.factory import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
 
 __all__ = ["CheckResult", "OutsideCalendar", "TableResult", "fail_runs_of_dead_processes", "record_refresh"]
 
@@ -173,7 +172,7 @@ def _tables_that_failed(
             run_id=run_id,
             # Everything is in the run's log; the terminal belongs to the command.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags={**step_tags(step, cause), PID: _this_process()},
+            tags={**step_tags(step, cause), PID: this_process()},
             raise_on_error=False,
         )
     if watch.interrupted:
@@ -313,23 +312,21 @@ def _root_cause(error: SerializableErrorInfo | None) -> str:
 
 
 def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
-    """Close runs of the command line whose process is gone: they say "started" and would hold their slots for ever.
+    """Close runs whose process is gone: they say "started", and would hold their slots and queued runs for ever.
+
+    Dagster notices a killed worker, but not where what had started it was killed too.
 
     Returns:
         The ids of the runs that were closed.
     """
     under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     runs = instance.get_runs(dg.RunsFilter(statuses=under_way))
-    dead = [run for run in runs if PID in run.tags and not _is_alive(run.tags[PID])]
-    for run in dead:
-        instance.report_run_failed(run, message=f"its process ({run.tags[PID]}) is gone; run the same again")
+    executed_by = [(run, tag) for run in runs if (tag := run.tags.get(PID) or run.tags.get(WORKER))]
+    dead = [(run, tag) for run, tag in executed_by if not _is_alive(tag)]
+    for run, tag in dead:
+        instance.report_run_failed(run, message=f"its process ({tag}) is gone; run the same again")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in dead]
-
-
-def _this_process() -> str:
-    """Process id and start time: ids are used again."""
-    return f"{os.getpid()}@{psutil.Process().create_time():.2f}"
+    return [run.run_id for run, _ in dead]
 
 
 def _is_alive(tag: str) -> bool:

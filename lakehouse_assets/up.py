@@ -22,8 +22,9 @@ from lake.progress import read_statuses
 from lakehouse_assets.doctor import PROJECT
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.log_view import LogView
+from lakehouse_assets.runs import fail_runs_of_dead_processes
 from lakehouse_assets.supervisor import Child, Service, supervise
-from resources.dagster_home import prepare_dagster_home
+from resources.dagster_home import open_instance, prepare_dagster_home
 from resources.kafka_broker import LocalBroker
 from resources.ports import HOST, free_ports, is_free
 from resources.settings import Settings
@@ -81,6 +82,8 @@ def serve(
     if kafka and settings.kafka is None:
         fetch("kafka-broker", console.print)  # may take minutes, the first time
     home = prepare_dagster_home(settings)
+    with open_instance(settings) as instance:
+        fail_runs_of_dead_processes(instance)
     services: list[Service] = [_dagster(home, chosen)]
     if kafka and settings.kafka is None:
         services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), settings.kafka_folder / "broker.log"))

@@ -8,6 +8,7 @@ shows at the gate gives the moment), so that a mistake shared by both is unlikel
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from importlib.metadata import files
 from pathlib import Path
@@ -16,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow.csv import ConvertOptions, read_csv
 
-__all__ = ["PACKAGE_FLIGHTS", "build_oracle", "package_file"]
+__all__ = ["ORACLE_TABLES", "PACKAGE_FLIGHTS", "build_oracle", "package_file"]
 
 PACKAGE_FLIGHTS = 336_776
 
@@ -234,6 +235,10 @@ CREATE TABLE gold.flight_delay_features AS
     ) AS w ON (w.flight_date, w.carrier, w.flight, w.origin) = (a.flight_date, a.carrier, a.flight, a.origin)
         AND w.observed_at >= a.cutoff_at - INTERVAL 3 HOURS;
 """
+
+
+ORACLE_TABLES = frozenset(re.findall(r"CREATE TABLE ((?:silver|gold)\.\w+)", SILVER + GOLD + ALERTS + FEATURES))
+"""The tables that it computes, as `layer.name`."""
 
 
 def build_oracle(database: duckdb.DuckDBPyConnection, folder: Path | None = None) -> None:

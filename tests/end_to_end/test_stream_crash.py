@@ -10,7 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import date
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,13 +25,16 @@ from lake.days import Days
 from lake.failpoints import VARIABLE
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
 from tests.streaming import Lake, Message, Messages, at, multiset
 
 pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 TABLES = [departure_events, departures, delay_alerts]
+JAN_1 = date(2013, 1, 1)
 
 VICTIM = """
 import sys
@@ -38,6 +46,17 @@ session = lambda: build_session(app_name="victim", master="local[2]")
 Lake(Path(sys.argv[1]), session, list(TABLES)).follow()
 """
 
+RUNNING = """
+import sys
+from pathlib import Path
+from lake.session import build_session
+from lake.stream import follow
+from tests.streaming import Lake
+session = lambda: build_session(app_name="victim", master="local[2]")
+lake = Lake(Path(sys.argv[1]), session)
+follow(lake.tables, lake.store, lake.frontier, home=lake.home)
+"""
+
 WRITING = [
     "before_write@silver.departures",
     "after_files@bronze.departure_events",
@@ -47,6 +66,15 @@ WRITING = [
     "after_commit@quarantine.silver.departures",
     "before_checkpoint@gold.delay_alerts",
 ]
+BETWEEN_SMALL_ONES = [
+    "after_files@silver.departures:4",
+    "after_commit@silver.departures:4",
+    "after_files@gold.hourly_airport_performance:4",
+    "after_commit@gold.hourly_airport_performance:4",
+    "before_checkpoint@gold.hourly_airport_performance:4",
+    "before_checkpoint@silver.flights:4",
+]
+"""The first micro-batch of a process is written by Spark; the next, if small, by this process itself."""
 SEALING = ["after_claim", "after_closing", "before_sealing", "after_sealing"]
 
 
@@ -104,3 +132,82 @@ def test_killed_at_any_point_the_lake_equals_batch(
         assert lake.rows(table, first_open) == whole.rows(table, first_open), table.full_name
     rejects = multiset(whole.store.read_quarantine(departures).collect())
     assert lake.rejects(departures) == rejects
+
+
+def minutes(messages: Messages, number: int) -> list[Message]:
+    """What is reported in one of many moments: a departure, an arrival, one of the two again, something broken."""
+    now = at(1, 8) + timedelta(minutes=5 * number)
+    left, reached = now, now - timedelta(minutes=2)
+    departed = messages.departure(JAN_1, 1 + number, scheduled=left - timedelta(minutes=31), left=left, sent=now)
+    arrived = messages.arrival(
+        JAN_1, max(1, number - 30), scheduled=reached - timedelta(minutes=number % 30), reached=reached, sent=now
+    )
+    return [departed, arrived, messages.again(departed, now), messages.broken("arrivals", "{nope", now)]
+
+
+@contextmanager
+def victim(home: Path, failpoint: str | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Streams that run in a process of their own until something kills it."""
+    environment = os.environ | {"TZ": "UTC", "PYTHONPATH": str(ROOT)} | ({VARIABLE: failpoint} if failpoint else {})
+    command = [sys.executable, "-c", RUNNING, str(home)]
+    with (home / "victim.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def feed_until_killed(lake: Lake, process: subprocess.Popen[bytes], more: Iterator[list[Message]]) -> list[Message]:
+    """Let messages land, a few at a time, until the process is gone; returns them."""
+    sent: list[Message] = []
+    deadline = time.monotonic() + 240
+    while process.poll() is None:
+        assert time.monotonic() < deadline, (lake.home / "victim.log").read_text()[-3000:]
+        landed = next(more)
+        sent += landed
+        lake.land(landed, f"{landed[0]['partition']}-{landed[0]['offset']}.jsonl")
+        time.sleep(1.5)
+    return sent
+
+
+def kill_once_it_streams(lake: Lake, process: subprocess.Popen[bytes]) -> None:
+    """Kill the driver alone, so that its JVM outlives it for a moment, when gold has seen two more micro-batches."""
+    gold = lake.store.table_log(hourly_airport_performance)
+    before = gold.version() or 0
+    while process.poll() is None and (gold.version() or 0) < before + 3:
+        time.sleep(0.3)
+    process.kill()
+
+
+def test_killed_between_small_micro_batches_the_lake_equals_batch(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As above while messages keep coming: all seven tables, those with state and the upserted ones among them."""
+
+    def session() -> SparkSession:
+        found: SparkSession = request.getfixturevalue("spark")
+        return found
+
+    messages, sent = Messages(), list[Message]()
+    lake = Lake(tmp_path / "streamed", session)
+    lake.home.mkdir()
+    more = (minutes(messages, number) for number in count())
+    for point in [*BETWEEN_SMALL_ONES, None]:
+        with victim(lake.home, point) as process:
+            if point is None:
+                threading.Thread(target=kill_once_it_streams, args=(lake, process), daemon=True).start()
+            sent += feed_until_killed(lake, process, more)
+        log = (lake.home / "victim.log").read_text()
+        assert process.returncode == -signal.SIGKILL, f"{point}: not killed\n{log[-3000:]}"
+    for table in (departures, flights, hourly_airport_performance):
+        commits = (Path(lake.store.path(table)) / "_delta_log").glob("*.json")
+        assert any("delta-rs" in commit.read_text() for commit in commits), f"{table.full_name}: none was a small one"
+
+    later = messages.departure(date(2013, 1, 9), 1, scheduled=at(9, 9), left=at(9, 9), sent=at(9, 9))
+    last = messages.arrival(date(2013, 1, 9), 1, scheduled=at(9, 12), reached=at(9, 12), sent=at(9, 12))
+    lake.land([later, last], "last.jsonl")
+    lake.follow()
+    lake.check_equals_batch([*sent, later, last], early=[flights])

@@ -153,7 +153,7 @@ def test_a_broker_that_is_killed_and_one_that_stands_still_cost_no_message(lake:
         assert process is not None
         process.send_signal(signal.SIGSTOP)
         try:
-            time.sleep(40)  # the clients give up a request after 30
+            time.sleep(60)  # the clients give up a request after 30
         finally:
             process.send_signal(signal.SIGCONT)
         sent += [left(messages, 1, number) for number in range(9, 13)]

@@ -49,7 +49,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 FLIGHT_DATES = Days.parse("2013-03-09..2013-03-10")
 DAYS = Days.parse("2013-03-08..2013-03-12")
-OTHER_RANGES = [Days.parse("2013-03-10..2013-03-12"), Days.parse("2013-03-08..2013-03-09")]
+OTHER_RANGES = [Days.of(day) for day in reversed(list(DAYS))]
 AGAIN_RANGES = [Days.parse("2013-03-09")]
 BROKEN_LINES = {"weather": '{"airport": "EWR", "observed_at": "yesterday"}', "planes": "{", "schedules": "[]"}
 AGAIN = "zz-delivered-again"
@@ -64,7 +64,7 @@ class Law:
     Attributes:
         store: computed in one go.
         receipts: of that.
-        other: from files delivered twice and in another order, in other ranges, some of them twice.
+        other: from files delivered twice and in another order, day by day from the last on, one twice.
         first: version of each table in `other` before some days were computed again.
     """
 

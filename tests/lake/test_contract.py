@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyspark.sql.types as T
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pandera.pyspark import Field
+from pandera.pyspark import Field, dataframe_check
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.contract import Contract, compile_contract
@@ -163,6 +164,58 @@ def test_a_check_that_cannot_be_compiled_is_refused_and_names_those_that_can(che
     assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", "code", kind)
     assert "use one of:" in str(refused.value)
     assert "str_matches" in str(refused.value)
+
+
+def _whole_frame() -> type[Contract]:
+    class Odd(Contract):
+        """A check of whole rows."""
+
+        code: T.StringType = Field(description="a code")
+
+        @dataframe_check
+        @classmethod
+        def never(cls, frame: DataFrame) -> bool:
+            return False
+
+    return Odd
+
+
+def _unique_together() -> type[Contract]:
+    class Odd(Contract):
+        """The key is a fact of the table."""
+
+        code: T.StringType = Field(description="a code")
+
+        class Config:
+            unique: ClassVar = ["code"]
+
+    return Odd
+
+
+def _coerced(**facts: Any) -> type[Contract]:
+    class Odd(Contract):
+        """A wish that enforcement would not fulfil."""
+
+        code: T.StringType = Field(description="a code", **facts)
+
+    return Odd
+
+
+@pytest.mark.parametrize(
+    ("kind", "odd"),
+    {
+        "dataframe_check": _whole_frame,
+        "unique": _unique_together,
+        "coerce": lambda: _coerced(coerce=True),
+        "regex": lambda: _coerced(regex=True),
+        "isin": lambda: _coerced(isin=["A"], raise_warning=True),
+    }.items(),
+)
+def test_what_enforcement_would_not_look_at_is_refused(kind: str, odd: Callable[[], type[Contract]]) -> None:
+    with pytest.raises(CannotCompile) as refused:
+        compile_contract(odd())
+
+    assert refused.value.check == kind
 
 
 def test_stored_and_checked_columns_are_told_apart() -> None:

@@ -152,6 +152,11 @@ def test_set_up_errors_are_one_family() -> None:
         ("Some data may have been lost because they are not available in Kafka", "Messages are gone from the topic"),
         ("org.apache.kafka.common.errors.TimeoutException: Timed out", "The broker does not answer"),
         ("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred", "A checkpoint is damaged"),
+        (
+            "FileNotFoundException: File file:/l/part-0000-a1.c000.snappy.parquet does not exist",
+            "A file of an input is gone",
+        ),
+        ("FileNotFoundException: File file:/l/state/0/1/3.changelog does not exist", "A checkpoint is damaged"),
         ("ZeroDivisionError", "A stream stopped"),
     ],
 )

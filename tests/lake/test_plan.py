@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import DataFrame
 
 from lake.batch import refresh
 from lake.days import Days
+from lake.frontier import Frontier, FrontierTable
 from lake.plan import Step, Survey, steps_for, steps_to_date
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.store import DeltaStore, Txn
+from lake.table import Read, Table
 from tests.lakes import stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
@@ -197,6 +199,64 @@ def test_days_asked_for_bring_the_upstream_days_that_they_need(store: DeltaStore
         (["totals"], "2013-01-03"),
     ]
     assert [step.unless_equal for step in steps] == [False, False, False]
+
+
+def test_days_asked_for_bring_an_input_without_days_whose_own_input_has_only_landed(store: DeltaStore) -> None:
+    """Nothing of it is computed yet, so its log says nothing; the reader would be computed from no rows of it."""
+
+    def from_files(mark_files: DataFrame) -> DataFrame:
+        return totals.transform(marks.transform(mark_files))
+
+    whole = replace(totals, name="all_totals", day=None, read_by=None, reads=(Read(mark_files),), transform=from_files)
+    reader = replace(totals, name="reader", reads=(*totals.reads, Read(whole)))
+    tables = [mark_files, marks, whole, reader]
+    land(store, D2, "a", [("a", D2, 1)])
+
+    def planned() -> dict[str, set[str]]:
+        steps = steps_for(survey(store, tables), [reader], Days.of(D3))
+        found: dict[str, set[str]] = {one.name: set() for step in steps for one in step.tables}
+        for step in steps:
+            for one in step.tables:
+                found[one.name] |= set(map(str, step.days or ())) if one.day else {"whole"}
+        return found
+
+    assert planned()["all_totals"] == {"whole"}
+    assert "2013-01-02" in planned()["mark_files"]
+    for days, one in ((Days.of(D2), mark_files), (Days.of(D2), marks), (None, whole)):
+        refresh(one, store, days)
+    assert "all_totals" not in planned(), "it has all that landed"
+    land(store, D2, "b", [("b", D2, 1)])
+    assert planned()["all_totals"] == {"whole"}
+
+
+def test_a_day_of_streams_is_due_once_it_is_sealed_and_again_when_a_stream_has_touched_it_since(
+    store: DeltaStore,
+) -> None:
+    frontier = FrontierTable(store)
+
+    def open_from(day: date) -> None:
+        frontier.change(lambda _: Frontier(D1, day, claimed=frozenset([marks.full_name])), "test")
+
+    def due_marks() -> tuple[list[Any], list[Any]]:
+        return due(store, [mark_files, marks]).get(marks.full_name, ([], []))
+
+    for day in (D1, D2, D3):
+        land(store, day, "a", [("a", day, 1)])
+    refresh(mark_files, store, Days.between(D1, D3))
+    open_from(D3)
+    assert due_marks() == ([D1, D2], [])
+    refresh(marks, store, Days.between(D1, D2))
+    assert due_marks() == ([], [])
+
+    open_from(D4)
+    assert due_marks() == ([D3], [])
+    refresh(marks, store, Days.of(D3))
+    assert due_marks() == ([], [])
+
+    row = store.read(marks, Days.of(D1)).replace("a", "by a stream that was slow to die")
+    with store.lock(marks.full_name):
+        store.append(marks, row, Txn("follow/silver.marks/write/1", 7), {})
+    assert due_marks() == ([], [D1])
 
 
 def test_days_outside_of_the_calendar_are_not_planned(store: DeltaStore) -> None:

@@ -7,9 +7,12 @@ import itertools
 import os
 import shutil
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -17,8 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.batch import refresh
 from lake.days import Days
 from lake.enforce import Collected, Counts, Enforcer
-from lake.errors import DayIsOpen, NotAStream, OtherMessage, StreamBroken
-from lake.feed import TOPIC_FRAME
+from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, StreamBroken, TopicUnreachable
+from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
 from lake.micro_batch import MicroBatchWriter, Stopped
@@ -29,6 +32,7 @@ from lake.table import Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
@@ -239,6 +243,20 @@ def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_when
     assert [receipt.counts for receipt in receipts] == [
         Counts(1, 1), Counts(3, 2, 0, 1), Counts(3, 3), Counts(3, 3),
     ]  # fmt: skip
+
+
+def test_a_driver_whose_lease_may_be_another_s_by_now_writes_nothing(
+    lake: Lake, spark: SparkSession, messages: Messages
+) -> None:
+    def is_late() -> None:
+        raise LeaseLost("this one", 3)
+
+    receipts: list[MicroBatch] = []
+    write = writer(lake, departures, receipts)
+    write.may_write = is_late
+    with pytest.raises(LeaseLost):
+        write(bronze(spark, [flight(messages, 1, 1)]), 0)
+    assert (receipts, lake.store.version(departures)) == ([], None)
 
 
 def test_a_message_under_the_offset_of_another_is_refused(lake: Lake, spark: SparkSession, messages: Messages) -> None:
@@ -464,3 +482,135 @@ def test_a_micro_batch_that_waits_while_its_query_is_stopped_does_not_begin(
         write.stopping.set()
         assert ended.wait(10)
     assert receipts == []
+
+
+class Unreachable(Landing):
+    """A source whose cluster does not answer."""
+
+    def identity(self, feed: TopicFeed) -> str | None:
+        raise TopicUnreachable("departures", "127.0.0.1:9", "no answer")
+
+
+@dataclass
+class Reader:
+    """A query of bronze, as far as the driver asks it."""
+
+    status: dict[str, bool]
+    name: str = departure_events.full_name
+
+    @property
+    def plan(self) -> SimpleNamespace:
+        return SimpleNamespace(table=departure_events)
+
+    @property
+    def query(self) -> Reader:
+        return self
+
+
+def driver(lake: Lake, source: TopicSource, stop: threading.Event) -> _Driver:
+    return _Driver(lake.frontier, [departure_events], lake.home, source, stop, lambda: at(1), None)
+
+
+def test_the_silence_of_a_feed_counts_only_where_it_was_read_to_its_end(lake: Lake) -> None:
+    def ends(source: TopicSource, **status: bool) -> list[str]:
+        asked = driver(lake, source, threading.Event())
+        asked.streams = [Reader({"isDataAvailable": False, "isTriggerActive": False} | status)]  # type: ignore[list-item]
+        return asked._feeds_at_end()
+
+    topics = lake.home / "checkpoints" / "topics"
+    topics.mkdir(parents=True)
+    (topics / f"{departure_events.full_name}.json").write_text('{"topic": "departures", "id": "an id"}')
+
+    assert ends(lake.landing) == ["departures"]
+    assert ends(lake.landing, isDataAvailable=True) == []
+    assert ends(lake.landing, isTriggerActive=True) == [], "it asks for news, and a dead broker does not answer"
+    assert ends(Unreachable(lake.landing.root)) == []
+
+
+def test_a_drain_that_was_told_to_stop_seals_nothing(lake: Lake) -> None:
+    stop, sealed = threading.Event(), list[object]()
+
+    def seal(ends: object) -> None:
+        sealed.append(ends)
+
+    stopped = driver(lake, lake.landing, stop)
+    stopped.streams = [Reader({})]  # type: ignore[list-item]
+    stopped._drain_level = lambda _: stop.set()  # type: ignore[method-assign, assignment]
+    stopped._seal = seal  # type: ignore[method-assign]
+
+    stopped.drain(until_idle=True)
+
+    assert sealed == []
+
+
+def test_another_stateful_plan_begins_a_new_generation_and_another_first_open_day_does_not(
+    lake: Lake, messages: Messages, spark: SparkSession
+) -> None:
+    """What a checkpoint's state was made for is in its folder's name; state of another plan is never read."""
+
+    def generation(*tables: Table) -> dict[str, int]:
+        lake.tables = list(tables)
+        return dict(lake.follow().frontier.generations)
+
+    later = replace(delay_alerts, transform=_alerts_of_four(delay_alerts.transform))
+    sent = [departure(messages, 1, number) for number in range(1, 8)]
+    with interpreted(spark):
+        lake.land(sent, "1.jsonl")
+        first = generation(departure_events, departures, delay_alerts)
+        sent.append(flight(messages, 4, 9))
+        lake.land(sent[-1:], "2.jsonl")
+        moved = generation(departure_events, departures, delay_alerts)
+        state = lake.frontier.state()
+        assert state is not None
+        assert state.first_open > JAN_1, "otherwise this shows nothing"
+        changed = generation(departure_events, departures, later)
+
+        assert moved == first
+        assert changed == first | {delay_alerts.full_name: 2}
+        lake.check_equals_batch(sent)
+
+
+def _alerts_of_four(transform: Callable[..., DataFrame]) -> Callable[..., DataFrame]:
+    """The same aggregation, over the flights with an even number only."""
+    return lambda departures: transform(departures.where("flight % 2 = 0"))
+
+
+def departure(messages: Messages, day: int, number: int) -> Message:
+    """One of many that left an hour late, in one hour."""
+    left = at(day, 9, 40 + number)
+    return messages.departure(date(2013, 1, day), number, scheduled=at(day, 8, 30), left=left, sent=left)
+
+
+@pytest.mark.parametrize("table", [departures, hourly_airport_performance], ids=lambda table: str(table.name))
+def test_a_clean_small_micro_batch_is_one_spark_job(
+    tmp_path: Path, spark: SparkSession, messages: Messages, table: Table
+) -> None:
+    lake, receipts = Lake(tmp_path, lambda: spark, [table]), list[MicroBatch]()
+    write = writer(lake, table, receipts)
+    made = hours if table is hourly_airport_performance else departed_rows
+    tracker = spark.sparkContext.statusTracker()
+
+    def jobs(batch: int) -> int:
+        rows = made(spark, [flight(messages, 1, 10 * batch + number) for number in range(1, 4)])
+        group = f"{table.full_name} {batch}"
+        spark.sparkContext.setJobGroup(group, "")
+        write(rows, batch)
+        return len(tracker.getJobIdsForGroup(group))
+
+    try:
+        jobs(0)
+        assert [jobs(1), jobs(2)] == [1, 1]
+    finally:
+        spark.sparkContext.setJobGroup("", "")
+    assert receipts[-1].counts.rows_out > 0
+
+
+def departed_rows(spark: SparkSession, messages: list[Message]) -> DataFrame:
+    """Rows of silver."""
+    return departures(bronze(spark, messages))
+
+
+def hours(spark: SparkSession, messages: list[Message]) -> DataFrame:
+    """Rows of gold, of departures alone."""
+    left = departed_rows(spark, messages).select(*departures.contract.stored_names)
+    return hourly_airport_performance(left, frame(spark, arrivals, []))

@@ -21,6 +21,7 @@ from lake.feed import FileFeed
 from lake.table import LAYERS, Append, InsertNew, Replace, Table, Upsert, discover, table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
@@ -80,6 +81,14 @@ def Shouting(departures: DataFrame) -> DataFrame:  # noqa: N802
 def swapped(aircraft: DataFrame, departures: DataFrame) -> DataFrame:
     """One row per landing."""
     return departures
+
+
+def landings_beside_gold(departures: DataFrame, hourly_airport_performance: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return departures.join(hourly_airport_performance, "airport")
+
+
+landings_beside_gold.__name__ = "landings"
 
 
 class Undescribed(Contract):
@@ -163,6 +172,17 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("an event time without lateness", {"event_time": "landed_at"}, "only one of event_time and lateness", "both"),
     ("a lateness without event time", {"lateness": timedelta(1)}, "only one of event_time and lateness", "both"),
     ("an order of nothing", {"write": InsertNew(first_by=[])}, "which row of a key came first", "total order"),
+    (
+        "a stream that would read what a stream upserts",
+        {
+            "transform": landings_beside_gold,
+            "write": InsertNew(first_by=["landed_at"]),
+            "reads": [departures, hourly_airport_performance],
+            "layer": "gold",
+        },
+        "would read gold.hourly_airport_performance while a stream upserts it",
+        "write=Replace()",
+    ),
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
 ]
 

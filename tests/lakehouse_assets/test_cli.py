@@ -5,12 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from lakehouse_assets.cli import app
+from lakehouse_assets.environment import open_environment
+from lakehouse_assets.refreshing import Ended, _ended
+from lakehouse_assets.runs import CheckResult, TableResult
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
 CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"
 
@@ -106,6 +110,59 @@ def test_landed_days_are_shown_as_missing_with_the_reason(lakehouse: Lakehouse, 
     assert "bronze.departure_events: missing 2013-01-01: never computed" in done.stdout
     assert "lakehouse refresh" in done.stdout
     assert "nothing has landed yet" not in lakehouse(tmp_path, "status", "gold").stdout
+
+
+def test_days_that_the_calendar_does_not_have_end_with_2(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    for days in ("2015-01-01", "2014-01-10..2014-02-01"):
+        done = lakehouse(tmp_path, "refresh", "gold", "--days", days)
+        assert done.returncode == 2
+        assert "the calendar of the tables is" in done.stderr
+
+
+@pytest.mark.usefixtures("spark")
+@QUIET_DAGSTER
+def test_refresh_tells_a_scheduler_to_try_again_or_that_it_is_done(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lakehouse(tmp_path, "replay", "--days", "2013-01-01").returncode == 0
+    command = ("refresh", "bronze.departure_events", "--days", "2013-01-01")
+    monkeypatch.setenv("LAKEHOUSE_LOCK_TIMEOUT", "0.2")
+    with open_environment().store.lock("bronze.departure_events"):
+        held = lakehouse(tmp_path, *command)
+    done = lakehouse(tmp_path, *command)
+    again = lakehouse(tmp_path, "refresh", "bronze.departure_events")
+
+    assert held.returncode == 75, held
+    assert "FAILED" in held.stdout
+    assert "another process" in held.stderr
+    assert done.returncode == 0, done
+    assert "bronze.departure_events" in done.stdout
+    assert (again.returncode, again.stdout) == (0, "nothing to do: no day is missing or stale\n")
+
+
+def test_a_refresh_that_failed_for_more_than_a_lock_is_not_to_be_tried_again() -> None:
+    done, locked, skipped = (
+        TableResult("silver.a", None, "", status, retryable=status == "failed")
+        for status in ("done", "failed", "skipped")
+    )
+    broken = replace(locked, retryable=False)
+    alarming = replace(done, checks=(CheckResult("key_unique", passed=False, severity="ERROR", description=""),))
+
+    ends = [_ended(results) for results in ([done], [done, locked, skipped], [locked, broken], [skipped], [alarming])]
+
+    assert ends == [Ended.DONE, Ended.TRY_AGAIN, Ended.FAILED, Ended.FAILED, Ended.FAILED]
+
+
+def test_a_demo_does_not_start_over_in_a_lake_that_no_demo_made(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    assert lakehouse(tmp_path, "replay", "--days", "2013-01-01").returncode == 0
+    landed = sorted((tmp_path / "landing").rglob("*.jsonl"))
+
+    done = lakehouse(tmp_path, "demo")
+
+    assert done.returncode == 1
+    assert "no demo made" in done.stderr
+    assert "--keep" in done.stderr
+    assert sorted((tmp_path / "landing").rglob("*.jsonl")) == landed != []
 
 
 def test_wrong_sql_ends_with_2_and_explains(lakehouse: Lakehouse, tmp_path: Path) -> None:

@@ -18,11 +18,10 @@ from lake.days import Days
 from lake.plan import Step
 from lakehouse_assets import factory
 from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import CAUSE, PID
+from lakehouse_assets.factory import CAUSE, PID, WORKER, this_process
 from lakehouse_assets.runs import (
     OutsideCalendar,
     TableResult,
-    _this_process,
     fail_runs_of_dead_processes,
     record_refresh,
 )
@@ -155,11 +154,12 @@ def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.Dagst
 
     killed = started({PID: f"{ended.pid}@1.00"})
     same_id_again = started({PID: f"{os.getpid()}@1.00"})
-    alive = started({PID: _this_process()})
-    of_the_daemon = started({})
+    worker = started({WORKER: f"{ended.pid}@1.00"})
+    alive = started({PID: this_process()})
+    just_begun = started({})
 
-    assert set(fail_runs_of_dead_processes(instance)) == {killed, same_id_again}
+    assert set(fail_runs_of_dead_processes(instance)) == {killed, same_id_again, worker}
 
     states = {run.run_id: run.status for run in instance.get_runs()}
-    assert states[killed] == states[same_id_again] == dg.DagsterRunStatus.FAILURE
-    assert states[alive] == states[of_the_daemon] == dg.DagsterRunStatus.STARTED
+    assert states[killed] == states[same_id_again] == states[worker] == dg.DagsterRunStatus.FAILURE
+    assert states[alive] == states[just_begun] == dg.DagsterRunStatus.STARTED
