@@ -258,9 +258,7 @@ def _write_around(work: _Work, failed: set[date | None]) -> Receipt:
     version = work.store.version(work.table)
     if good:
         rows = _of_days(enforced.accepted(), work.table, good)
-        commit = work.store.replace(work.table, rows, good, _metadata(work))
-        _check_committed(work, counts, set(work.all_days) - failed, commit)
-        version = commit.version
+        version = _replace_days(work, rows, good, counts, set(work.all_days) - failed)
     outcomes: dict[date | None, Outcome] = {day: "failed" if day in failed else "written" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, version)
 
@@ -274,10 +272,10 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
         changed = _changed_days(work, fresh) - failed
         version = work.store.version(work.table)
         if work.table.day is None and changed:
-            version = _replace_changed(work, fresh, None, counts, changed)
+            version = _replace_days(work, fresh, None, counts, changed)
         elif changed:
             ranges = Days.ranges(day for day in changed if day is not None)
-            version = _replace_changed(work, _of_days(fresh, work.table, ranges), ranges, counts, changed)
+            version = _replace_days(work, _of_days(fresh, work.table, ranges), ranges, counts, changed)
         rules = _quarantine(work, kept, sum(counts.values(), Counts()))
     finally:
         kept.flagged.unpersist()
@@ -287,11 +285,14 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
     return _receipt(work, counts, outcomes, rules, version)
 
 
-def _replace_changed(
-    work: _Work, rows: DataFrame, ranges: list[Days] | None, counts: Mapping[Any, Counts], changed: set[date | None]
+def _replace_days(
+    work: _Work, rows: DataFrame, ranges: list[Days] | None, counts: Mapping[Any, Counts], days: set[date | None]
 ) -> int:
+    """Write some of the days; their rows by two independent counts: by day before the write, and in the commit."""
     commit = work.store.replace(work.table, rows, ranges, _metadata(work))
-    _check_committed(work, counts, changed, commit)
+    expected = sum((counts[day] for day in days if day in counts), Counts())
+    if expected.rows_out != commit.rows:
+        raise RowsLost(work.table.full_name, str(expected), str(expected), commit.rows)
     return commit.version
 
 
@@ -335,13 +336,6 @@ def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
         raise RowsLost(work.table.full_name, str(total), str(by_day), written)
-
-
-def _check_committed(work: _Work, counts: Mapping[Any, Counts], days: Iterable[date | None], commit: Commit) -> None:
-    """The rows of these days, by two independent counts: by day before the write, and in the commit."""
-    expected = sum((counts[day] for day in days if day in counts), Counts())
-    if expected.rows_out != commit.rows:
-        raise RowsLost(work.table.full_name, str(expected), str(expected), commit.rows)
 
 
 def _metadata(work: _Work) -> dict[str, Any]:

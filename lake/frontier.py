@@ -25,17 +25,15 @@ from lake.errors import DayIsOpen
 from lake.failpoints import failpoint
 from lake.feed import TopicFeed
 from lake.store import DeltaStore
-from lake.table import Append, InsertNew, Read, Replace, Table
+from lake.table import Append, Table, stream_reads
 
 __all__ = [
     "Frontier",
     "FrontierTable",
     "event_progress",
-    "is_followable",
     "seal",
     "seal_pending",
     "sealable_before",
-    "stream_reads",
     "topics_of",
     "with_streamed_upstream",
 ]
@@ -58,23 +56,6 @@ SCHEMA = pa.schema(
 
 
 # Which tables stream, and what they read as streams
-
-
-def is_followable(table: Table) -> bool:
-    """Whether a table can run as a stream: it has days, is not batch only, and a topic leads to it."""
-    return table.day is not None and not isinstance(table.write, Replace) and bool(stream_reads(table))
-
-
-def stream_reads(table: Table) -> list[Read]:
-    """The inputs that a stream of this table reads as streams; it reads the others as they are at each micro-batch.
-
-    Only tables whose commits add rows can be read as streams: an upsert hides the new rows of its commit.
-    """
-    return [read for read in table.reads if isinstance(read.source, TopicFeed) or _is_readable_stream(read.source)]
-
-
-def _is_readable_stream(source: object) -> bool:
-    return isinstance(source, Table) and isinstance(source.write, Append | InsertNew) and is_followable(source)
 
 
 def with_streamed_upstream(tables: Iterable[Table]) -> list[Table]:

@@ -22,9 +22,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed
-from lake.frontier import Frontier, FrontierTable, sealable_before, stream_reads
+from lake.frontier import Frontier, FrontierTable, sealable_before
 from lake.store import DeltaStore, Txn
-from lake.table import Append, Table
+from lake.table import Append, Table, stream_reads
 
 __all__ = ["Checkpoints", "StreamPlan", "begin_generations", "plan_stream", "step_txn"]
 

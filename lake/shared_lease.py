@@ -86,17 +86,12 @@ class SharedLease:
 
     def renew(self) -> None:
         """Say that this driver is alive; where another one has taken over, remember that."""
-        try:
-            self._commit(is_released=False)
-        except CommitFailedError:
-            self._is_lost = True
-        except (DeltaError, OSError):
-            return  # the store does not answer; `check` counts the time
+        self._tell(is_released=False)
 
     def release(self) -> None:
         """Let the next driver begin at once."""
         if not self._is_lost:
-            self._commit(is_released=True)
+            self._tell(is_released=True)
 
     def check(self) -> None:
         """Raise where this driver may not write any more: another has the lease, or could have it soon.
@@ -106,6 +101,14 @@ class SharedLease:
         """
         if self._is_lost or time.monotonic() - self._renewed > self.limit.total_seconds() / 2:
             raise LeaseLost(self.owner, self.epoch)
+
+    def _tell(self, *, is_released: bool) -> None:
+        try:
+            self._commit(is_released=is_released)
+        except CommitFailedError:
+            self._is_lost = True
+        except (DeltaError, OSError):
+            return  # the store does not answer; `check` counts the time
 
     def _open(self) -> DeltaTable | None:
         location, options = self._location, dict(self.store.storage_options)

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Literal
 
 from lake.feed import TopicFeed
-from lake.frontier import Frontier, FrontierTable, stream_reads, topics_of
+from lake.frontier import Frontier, FrontierTable, topics_of
 from lake.lease import Driver, read_driver
 from lake.progress import StreamStatus, read_statuses
 from lake.store import DeltaStore
-from lake.table import Table
+from lake.table import Table, stream_reads
 
 __all__ = ["Evidence", "Stall", "StreamWatch", "judge_stream"]
 

@@ -29,23 +29,14 @@ from lake.days import Days, utc_day
 from lake.enforce import Counts
 from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
 from lake.feed import TopicFeed, TopicSource
-from lake.frontier import (
-    Frontier,
-    FrontierTable,
-    is_followable,
-    seal,
-    seal_pending,
-    sealable_before,
-    stream_reads,
-    with_streamed_upstream,
-)
+from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter, always
 from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.table import Read, Table, is_followable, stream_reads
 from lake.topics import TopicGuard
 
 __all__ = ["STREAM_CONF", "Followed", "follow", "release"]

@@ -44,6 +44,8 @@ __all__ = [
     "Upsert",
     "Write",
     "discover",
+    "is_followable",
+    "stream_reads",
     "table",
 ]
 
@@ -372,18 +374,26 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
 
 def _upserted_by_streams(declared: Table) -> list[Table]:
     """The inputs that no stream can read, of a table that would run as a stream."""
-    sources = [read.source for read in declared.reads]
-    if declared.day is None or isinstance(declared.write, Replace) or not any(map(_is_streamed, sources)):
-        return []
+    sources = [read.source for read in declared.reads] if is_followable(declared) else []
     upserted = [source for source in sources if isinstance(source, Table) and isinstance(source.write, Upsert)]
-    return [source for source in upserted if any(_is_streamed(read.source) for read in source.reads)]
+    return [source for source in upserted if stream_reads(source)]
 
 
-def _is_streamed(source: Table | Feed) -> bool:
-    if isinstance(source, Table):
-        adds = isinstance(source.write, Append | InsertNew)
-        return adds and source.day is not None and any(_is_streamed(read.source) for read in source.reads)
-    return isinstance(source, TopicFeed)
+def is_followable(table: Table) -> bool:
+    """Whether a table can run as a stream: it has days, is not batch only, and a topic leads to it."""
+    return table.day is not None and not isinstance(table.write, Replace) and bool(stream_reads(table))
+
+
+def stream_reads(table: Table) -> list[Read]:
+    """The inputs that a stream of this table reads as streams; it reads the others as they are at each micro-batch.
+
+    Only tables whose commits add rows can be read as streams: an upsert hides the new rows of its commit.
+    """
+    return [read for read in table.reads if isinstance(read.source, TopicFeed) or _is_readable_stream(read.source)]
+
+
+def _is_readable_stream(source: object) -> bool:
+    return isinstance(source, Table) and isinstance(source.write, Append | InsertNew) and is_followable(source)
 
 
 def _pascal_case(name: str) -> str:

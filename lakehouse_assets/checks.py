@@ -25,11 +25,10 @@ from deltalake import DeltaTable, QueryBuilder
 from lake.commits import Log
 from lake.days import Days
 from lake.freshness import judge_freshness
-from lake.frontier import is_followable
 from lake.ledger import Entry, Ledger
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.table import Read, Table, is_followable
 from resources.settings import Settings
 
 __all__ = ["CHECKS", "Inspection", "Verdict", "checks_of", "judge_streaming"]

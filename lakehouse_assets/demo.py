@@ -67,7 +67,8 @@ def run_demo(console: Console, *, keep: bool) -> int:
     if not keep:
         _start_over(environment.settings.home)
     environment.settings.make_folders()
-    (environment.settings.home / MARKER).touch()
+    if not keep:  # what is kept may be somebody's own, and stays so
+        (environment.settings.home / MARKER).touch()
     with Refresher(environment, lambda result: print_result(console, result)) as refresher:
         ok = _act(console, environment, refresher)
     return 0 if ok else 1
@@ -99,15 +100,11 @@ def _start_over(home: Path) -> None:
     Raises:
         NoDemoMadeThisError: the folder holds a lake that no demo began with; nothing was removed.
     """
-    made = [
-        home / name for name in ("landing", "tables", "dagster", "checkpoints", "streams") if (home / name).exists()
-    ]
-    if not (home / MARKER).exists() and any(
-        folder.name in ("landing", "tables") and any(folder.iterdir()) for folder in made
-    ):
+    holds_a_lake = any(any((home / name).glob("*")) for name in ("landing", "tables"))
+    if holds_a_lake and not (home / MARKER).exists():
         raise NoDemoMadeThisError(str(home))
-    for folder in made:
-        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("landing", "tables", "dagster", "checkpoints", "streams"):
+        shutil.rmtree(home / name, ignore_errors=True)
 
 
 @contextmanager

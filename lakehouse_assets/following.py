@@ -12,9 +12,10 @@ from types import FrameType
 
 from rich.console import Console
 
-from lake.frontier import Frontier, FrontierTable, is_followable
+from lake.frontier import Frontier, FrontierTable
 from lake.progress import MicroBatch
 from lake.stream import follow, release
+from lake.table import is_followable
 from lakehouse_assets.brokers import topic_source
 from lakehouse_assets.environment import open_environment
 from resources.settings import Settings

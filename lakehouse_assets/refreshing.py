@@ -20,7 +20,7 @@ from lake.plan import Step, steps_for, steps_to_date
 from lake.table import Table
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.runs import OutsideCalendar, TableResult, record_refresh
+from lakehouse_assets.runs import TableResult, record_refresh, refuse_outside
 from resources.dagster_home import open_instance
 
 __all__ = ["Ended", "Refresher", "refresh_from_command_line"]
@@ -81,8 +81,7 @@ class Refresher:
             OutsideCalendar: the tables do not have all of these days; nothing was run.
         """
         survey = self.environment.survey()
-        if days.intersect(survey.calendar) != days:
-            raise OutsideCalendar(str(days), f"the calendar of the tables is {survey.calendar}")
+        refuse_outside(days, survey.calendar)
         return self.run(steps_for(survey, tables, days))
 
     def to_date(self, tables: Sequence[Table]) -> list[TableResult]:

@@ -28,7 +28,14 @@ from lake.plan import Step
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
 
-__all__ = ["CheckResult", "OutsideCalendar", "TableResult", "fail_runs_of_dead_processes", "record_refresh"]
+__all__ = [
+    "CheckResult",
+    "OutsideCalendar",
+    "TableResult",
+    "fail_runs_of_dead_processes",
+    "record_refresh",
+    "refuse_outside",
+]
 
 Status = Literal["done", "failed", "skipped"]
 OnResult = Callable[["TableResult"], None]
@@ -146,8 +153,17 @@ def _check_calendar(definitions: dg.Definitions, steps: Sequence[Step]) -> None:
         if step.days is None or not isinstance(partitions, dg.DailyPartitionsDefinition):
             continue
         calendar = Days.parse(f"{partitions.get_first_partition_key()}..{partitions.get_last_partition_key()}")
-        if step.days.intersect(calendar) != step.days:
-            raise OutsideCalendar(str(step.days), f"the calendar of the tables is {calendar}")
+        refuse_outside(step.days, calendar)
+
+
+def refuse_outside(days: Days, calendar: Days) -> None:
+    """Raise where the calendar lacks one of the days.
+
+    Raises:
+        OutsideCalendar: it does.
+    """
+    if days.intersect(calendar) != days:
+        raise OutsideCalendar(str(days), f"the calendar of the tables is {calendar}")
 
 
 def _tables_that_failed(

@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from lake.errors import LakeError, Message
-from lake.frontier import is_followable
 from lake.jars import fetch
 from lake.kafka import KafkaCluster
 from lake.progress import read_statuses
+from lake.table import is_followable
 from lakehouse_assets.doctor import PROJECT
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.log_view import LogView

@@ -16,9 +16,8 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from lake.frontier import is_followable
 from lake.stalled import StreamWatch
-from lake.table import Table
+from lake.table import Table, is_followable
 from lakehouse_assets.checks import judge_streaming
 from lakehouse_assets.factory import build_check_evaluation
 from resources.lakehouse import LakehouseResource

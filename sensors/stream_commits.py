@@ -23,9 +23,9 @@ import dagster as dg
 
 from lake.commits import Commit, Log, Place
 from lake.days import Days
-from lake.frontier import FrontierTable, is_followable
+from lake.frontier import FrontierTable
 from lake.progress import StreamStatus, read_statuses
-from lake.table import Table
+from lake.table import Table, is_followable
 from lakehouse_assets.factory import asset_key
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings

@@ -92,10 +92,13 @@ def portion(messages: Messages, day: int) -> list[Message]:
     return found
 
 
+def environment(failpoint: str | None) -> dict[str, str]:
+    return os.environ | {"TZ": "UTC", "PYTHONPATH": str(ROOT)} | ({VARIABLE: failpoint} if failpoint else {})
+
+
 def run_victim(home: Path, failpoint: str | None) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"TZ": "UTC", "PYTHONPATH": str(ROOT)} | ({VARIABLE: failpoint} if failpoint else {})
     command = [sys.executable, "-c", VICTIM, str(home)]
-    return subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command, env=environment(failpoint), cwd=home, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize("points", [WRITING, SEALING], ids=["around writes", "around claims and seals"])
@@ -148,10 +151,9 @@ def minutes(messages: Messages, number: int) -> list[Message]:
 @contextmanager
 def victim(home: Path, failpoint: str | None) -> Iterator[subprocess.Popen[bytes]]:
     """Streams that run in a process of their own until something kills it."""
-    environment = os.environ | {"TZ": "UTC", "PYTHONPATH": str(ROOT)} | ({VARIABLE: failpoint} if failpoint else {})
     command = [sys.executable, "-c", RUNNING, str(home)]
     with (home / "victim.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, cwd=home, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=environment(failpoint), cwd=home, stdout=log, stderr=log)
     try:
         yield process
     finally:

@@ -16,11 +16,10 @@ from pyspark.sql import SparkSession
 import lakehouse_assets
 from lake.batch import refresh
 from lake.days import Days
-from lake.frontier import is_followable
 from lake.generation import plan_stream
 from lake.progress import MicroBatch
 from lake.stream import follow
-from lake.table import Table, discover
+from lake.table import Table, discover, is_followable
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather

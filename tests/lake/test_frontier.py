@@ -24,17 +24,15 @@ from lake.frontier import (
     Frontier,
     FrontierTable,
     event_progress,
-    is_followable,
     seal,
     seal_pending,
     sealable_before,
-    stream_reads,
     with_streamed_upstream,
 )
 from lake.lease import is_followed, lease
 from lake.store import DeltaStore
 from lake.stream import release
-from lake.table import Table
+from lake.table import Table, is_followable, stream_reads
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.feeds import departures as departures_feed

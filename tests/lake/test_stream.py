@@ -552,7 +552,7 @@ def test_another_stateful_plan_begins_a_new_generation_and_another_first_open_da
         lake.tables = list(tables)
         return dict(lake.follow().frontier.generations)
 
-    later = replace(delay_alerts, transform=_alerts_of_four(delay_alerts.transform))
+    later = replace(delay_alerts, transform=_alerts_of_even_flights(delay_alerts.transform))
     sent = [departure(messages, 1, number) for number in range(1, 8)]
     with interpreted(spark):
         lake.land(sent, "1.jsonl")
@@ -570,7 +570,7 @@ def test_another_stateful_plan_begins_a_new_generation_and_another_first_open_da
         lake.check_equals_batch(sent)
 
 
-def _alerts_of_four(transform: Callable[..., DataFrame]) -> Callable[..., DataFrame]:
+def _alerts_of_even_flights(transform: Callable[..., DataFrame]) -> Callable[..., DataFrame]:
     """The same aggregation, over the flights with an even number only."""
     return lambda departures: transform(departures.where("flight % 2 = 0"))
 
