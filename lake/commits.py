@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
@@ -333,10 +333,23 @@ class Log:
                 found.setdefault(day, {})[path] = count
         return found
 
+    def rows(self) -> int:
+        """Rows that the newest version holds, from file statistics."""
+        table = self._open()
+        return 0 if table is None else int(table.count())
+
     def has_rows(self) -> bool:
         """Whether the newest version holds any file."""
         table = self._open()
         return table is not None and bool(table.file_uris())
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Ask SQL of the rows that the newest version holds, there called `stored`; none where there is no table."""
+        table = self._open()
+        if table is None:
+            return []
+        found = QueryBuilder().register("stored", table).execute(sql).read_all()
+        return list(pa.table(found).to_pylist())
 
     def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
         """Path, day and number of rows of each file."""

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import DataFrame, SparkSession
@@ -73,6 +74,10 @@ class Feed:
         """Read landing-day folders of this feed that lie under `folder`; lazy."""
         raise NotImplementedError
 
+    def count_rows(self, content: bytes) -> int:
+        """The rows that `read` gives for the content of one file, counted without Spark."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class TopicFeed(Feed):
@@ -92,6 +97,10 @@ class TopicFeed(Feed):
     def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
         reader = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("basePath", str(folder))
         return _as_topic_frame(reader.json(paths))
+
+    def count_rows(self, content: bytes) -> int:
+        """Lines; blank ones hold no message."""
+        return sum(not line.isspace() for line in content.splitlines() if line)
 
     def read_stream(self, spark: SparkSession, landing: Landing, first_day: date) -> DataFrame:
         """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
@@ -129,6 +138,10 @@ class FileFeed(Feed):
         return lines.where(F.col("line") != "").select(
             "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on"
         )
+
+    def count_rows(self, content: bytes) -> int:
+        """Lines that are not empty."""
+        return sum(line not in (b"", b"\r") for line in content.rstrip(b"\r\n").split(b"\n"))
 
 
 class TopicSource(Protocol):
@@ -233,6 +246,10 @@ class Landing:
         facts = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
+    def count_rows(self, feed: Feed, day: date) -> int:
+        """The rows that landed on a day, counted without Spark."""
+        return sum(feed.count_rows(_content(path)) for path in self._files(feed, day))
+
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
         """The rows that landed on these days; an empty frame of the same columns where nothing did."""
         folders = [str(self.folder(feed, day)) for day in days if self._files(feed, day)]
@@ -245,6 +262,12 @@ class Landing:
         if not folder.is_dir():
             return []
         return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; unpacked where its name says that it is compressed, as Spark does."""
+    with pa.input_stream(path, compression="detect") as file:
+        return bytes(file.read())
 
 
 def _landing_day(folder: Path) -> date | None:

@@ -34,6 +34,7 @@ from lake.feed import Feed, TopicFeed
 
 __all__ = [
     "LAYERS",
+    "ROWS",
     "Append",
     "InsertNew",
     "Policy",
@@ -51,6 +52,9 @@ __all__ = [
 
 LAYERS = ("bronze", "silver", "gold", "serving")
 """The layers in order; a table reads its own layer or an earlier one."""
+
+ROWS = "*"
+"""In `counts`: the rows themselves, instead of a column that is summed."""
 
 Transform = Callable[..., DataFrame]
 Policy = Literal["quarantine", "fail"]
@@ -141,6 +145,8 @@ class Table:
         policy: what happens to rows that break the contract.
         fresh_within: how long after its end a day must be in the table.
         owner: `team:name` or an e-mail address.
+        counts: what must agree with an input, for the check `row_count`: the sum of a column over a day with the rows
+            of that input's day; `ROWS`, the rows of a day, with the keys of this table that the input holds.
         tags: free labels for the catalog.
     """
 
@@ -159,6 +165,7 @@ class Table:
     policy: Policy
     fresh_within: timedelta
     owner: str
+    counts: Mapping[str, Table] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *frames: DataFrame) -> DataFrame:
@@ -243,6 +250,7 @@ def table(
     event_time: str | None = None,
     lateness: timedelta | None = None,
     policy: Policy = "quarantine",
+    counts: Mapping[str, Table] | None = None,
     tags: Mapping[str, str] | None = None,
     layer: str | None = None,
 ) -> Callable[[Transform], Table]:
@@ -271,6 +279,7 @@ def table(
             policy=policy,
             fresh_within=fresh_within,
             owner=owner,
+            counts=dict(counts or {}),
             tags=dict(tags or {}),
         )
         for problem, remedy in _problems(declared, contract.__name__):
@@ -287,6 +296,7 @@ def _problems(declared: Table, contract: str) -> Iterator[Problem]:
     yield from _name_problems(declared, contract)
     yield from _read_problems(declared)
     yield from _column_problems(declared)
+    yield from _count_problems(declared)
     yield from _stream_problems(declared)
 
 
@@ -355,6 +365,22 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
         found = contract.column(name)
         if name not in stored or found is None or found.nullable or not isinstance(found.dtype, T.DateType):
             yield f"the day column {name!r} is not a stored, non-null DATE of the contract", "add it to the contract"
+
+
+def _count_problems(declared: Table) -> Iterator[Problem]:
+    sources = [read.source for read in declared.reads]
+    for name, source in declared.counts.items():
+        column = declared.contract.column(name)
+        lacking = {*declared.key, declared.day} - set(source.contract.stored_names)
+        if source not in sources or source.day is None or declared.day is None:
+            yield f"counts {source.full_name}", "count a table with days among its reads"
+        elif name == ROWS and lacking:
+            yield (
+                f"would have a row for each key of {source.name}, which lacks {sorted(map(str, lacking))}",
+                ("name an input that holds the key and the day"),
+            )
+        elif name != ROWS and (column is None or not isinstance(column.dtype, T.IntegralType)):
+            yield f"counts {source.name} by {name!r}, which is no whole number of its contract", "name such a column"
 
 
 def _stream_problems(declared: Table) -> Iterator[Problem]:

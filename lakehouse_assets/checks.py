@@ -2,7 +2,7 @@
 
     key_unique  no key has two rows                    by scanning the rows
     contract    few rows broke the contract            by the ledger, reasons from the quarantine
-    row_count   nothing was lost, nothing came twice   by the ledger and the log of the table read
+    row_count   nothing was lost, nothing came twice   by the ledger, and by what landed or the rows of the inputs
     fresh       the newest day that is due is there    by the ledger and the environment's clock
     streaming   the stream that owns open days moves   by its status, what has landed and both clocks
 
@@ -17,10 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any, Literal
-
-import pyarrow as pa
-from deltalake import DeltaTable, QueryBuilder
+from typing import Literal
 
 from lake.commits import Log
 from lake.days import Days
@@ -29,6 +26,7 @@ from lake.ledger import Entry, Ledger
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable
+from lakehouse_assets.upstream import Upstream
 from resources.settings import Settings
 
 __all__ = ["CHECKS", "Inspection", "Verdict", "checks_of", "judge_streaming"]
@@ -39,7 +37,7 @@ Severity = Literal["WARN", "ERROR"]
 CHECKS: Mapping[str, str] = {
     "key_unique": "No key has two rows.",
     "contract": "At most one row or 1 % of a day broke the contract (more is a warning, above 10 % an error).",
-    "row_count": "Rows read = rows written + rejected + duplicates, and every row of the input was read.",
+    "row_count": "Rows read = rows written + rejected + duplicates, as many as landed or as the inputs hold.",
     "fresh": "The newest day that is due by now was computed; old days that are computed again do not count.",
 }
 """The checks of every table, with what they promise."""
@@ -116,10 +114,9 @@ class Inspection:
         log = self.store.table_log(self.table)
         if log.version() is None:
             return Verdict("the table was never written")
-        rows = _open(log)
-        size = rows.count()  # by file statistics: good enough to choose by, not to judge by
+        size = log.rows()  # by file statistics: good enough to choose by, not to judge by
         scanned = self.days if size > SCAN_WHOLE_UP_TO_ROWS else None
-        repeated = _repeated_keys(self.table, rows, scanned)
+        repeated = _repeated_keys(self.table, log, scanned)
         failing: dict[Day, str] = {day: f"{keys:,} keys have more than one row" for day, keys in repeated.items()}
         facts: dict[str, int | float | str] = {"rows": size, "days_scanned": str(scanned or "all")}
         return Verdict(f"{sum(repeated.values()):,} keys have more than one row", failing, facts=facts)
@@ -149,39 +146,27 @@ class Inspection:
         return Verdict(f"{rejected:,} rows are in quarantine", failing, severity, facts)
 
     def row_count(self) -> Verdict:
-        """Conservation within each refresh, and against the rows of the table read where each gives one candidate."""
-        failing: dict[Day, str] = {}
-        landed = self._rows_to_read()
-        for day, entry in sorted(self.entries.items(), key=_by_day):
-            accounted = entry.rejected + entry.duplicates + (0 if entry.outcome == "failed" else entry.rows_out)
-            if entry.outcome != "failed" and entry.rows_in != accounted:
-                failing[day] = f"{entry.rows_in:,} rows read, {accounted:,} accounted for"
-            elif landed is not None and day in landed and landed[day] != entry.rows_in:
-                failing[day] = f"{landed[day]:,} rows upstream, {entry.rows_in:,} read"
+        """Conservation within each refresh, and against the rows of what was read, wherever the two can be compared."""
+        lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
+        compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
+        differing = {one.day: str(one) for one in compared if not one.agrees}
+        failing = dict(sorted({**differing, **lost}.items(), key=_by_day))
         facts: dict[str, int | float | str] = {
             "days": len(self.entries),
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
             "rows_out": sum(entry.rows_out for entry in self.entries.values()),
             "duplicates": sum(entry.duplicates for entry in self.entries.values()),
-            **({} if landed is None else {"days_compared_with_upstream": len(landed)}),
+            "compared_with_upstream": len(compared),
         }
         return Verdict("every row is accounted for" if not failing else "rows are missing", failing, facts=facts)
 
-    def _rows_to_read(self) -> dict[Day, int] | None:
-        """Rows of bronze by event day, for tables that make one candidate row of each; None for other tables.
-
-        Days that bronze received more rows for since they were computed are stale, not wrong, and left out.
-        """
-        source = _event_source(self.table)
-        if source is None or source.read_by is None:
-            return None
-        log = self.store.table_log(source)
-        rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
-        return {
-            day: rows.get(day, 0)
-            for day, entry in self.entries.items()
-            if day and touched.get(day, -1) <= _seen(entry, source)
-        }
+    @property
+    def _scanned(self) -> Mapping[Day, Entry]:
+        """The days whose rows are looked at: of a large table, those of the run."""
+        is_large = sum(entry.rows_in for entry in self.entries.values()) > SCAN_WHOLE_UP_TO_ROWS
+        if self.days is None or not is_large:
+            return self.entries
+        return {day: entry for day, entry in self.entries.items() if day is None or day in self.days}
 
     def fresh(self) -> Verdict:
         """Whether the newest due day is there; for a table without days, whether it has read all that is due."""
@@ -227,41 +212,28 @@ def _by_day(item: tuple[Day, object]) -> str:
     return str(item[0] or "")
 
 
-def _open(log: Log) -> DeltaTable:
-    return DeltaTable(log.location, storage_options=dict(log.options))
+def _unaccounted(entry: Entry) -> str | None:
+    """What is wrong with the counts of one refresh."""
+    accounted = entry.rows_out + entry.rejected + entry.duplicates
+    if entry.outcome == "failed" or entry.rows_in == accounted:
+        return None
+    return f"{entry.rows_in:,} rows read, {accounted:,} accounted for"
 
 
-def _query(rows: DeltaTable, sql: str) -> list[dict[str, Any]]:
-    """Ask SQL of the files of one table, there called `stored`; works wherever the log does."""
-    found: list[dict[str, Any]] = pa.table(QueryBuilder().register("stored", rows).execute(sql).read_all()).to_pylist()
-    return found
-
-
-def _repeated_keys(table: Table, rows: DeltaTable, days: Days | None) -> dict[Day, int]:
+def _repeated_keys(table: Table, log: Log, days: Days | None) -> dict[Day, int]:
     """How many keys have more than one row, by (the newest) day of those rows."""
     keys = ", ".join(f'"{column}"' for column in table.key)
     day = f'max("{table.day}")' if table.day else "CAST(NULL AS DATE)"
     within = f"WHERE \"{table.day}\" BETWEEN DATE '{days.start}' AND DATE '{days.last}'" if days and table.day else ""
     repeated = f"SELECT {day} AS day FROM stored {within} GROUP BY {keys} HAVING count(*) > 1"
-    found = _query(rows, f"SELECT day, count(*) AS keys FROM ({repeated}) GROUP BY day ORDER BY day")
+    found = log.query(f"SELECT day, count(*) AS keys FROM ({repeated}) GROUP BY day ORDER BY day")
     return {row["day"]: row["keys"] for row in found}
 
 
 def _rules(table: Table, store: DeltaStore) -> dict[str, int]:
     """Quarantined rows by rule."""
-    log = store.log(store.quarantine_path(table))
-    if log.version() is None:
-        return {}
-    rejected = _query(_open(log), "SELECT rules FROM stored")
+    rejected = store.log(store.quarantine_path(table)).query("SELECT rules FROM stored")
     return dict(Counter(rule for row in rejected for rule in row["rules"]).most_common())
-
-
-def _event_source(table: Table) -> Table | None:
-    """The bronze table of which each row gives one candidate row; None for tables that join, aggregate or choose."""
-    if table.day is None or len(table.reads) != 1:
-        return None
-    source = table.reads[0].source
-    return source if isinstance(source, Table) and source.layer == "bronze" else None
 
 
 def _seen(entry: Entry, source: object) -> int:

@@ -41,6 +41,7 @@ class DailyCarrierPerformance(Contract):
     policy="fail",
     fresh_within=timedelta(hours=74),
     owner="team:analytics",
+    counts={"scheduled": schedules, "flown": flights},
 )
 def daily_carrier_performance(schedules: DataFrame, flights: DataFrame) -> DataFrame:
     """One row per flight date, carrier and origin with a scheduled or flown flight. Batch only.

@@ -41,6 +41,7 @@ class HourlyAirportPerformance(Contract):
     write=Upsert(),
     fresh_within=timedelta(hours=26),
     owner="team:analytics",
+    counts={"departures": departures, "arrivals": arrivals},
 )
 def hourly_airport_performance(departures: DataFrame, arrivals: DataFrame) -> DataFrame:
     """One row per airport and UTC hour in which something left or reached the gate.

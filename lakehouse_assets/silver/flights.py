@@ -7,7 +7,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.table import InsertNew, table
+from lake.table import ROWS, InsertNew, table
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.arrivals import arrivals
@@ -62,6 +62,7 @@ class Flights(FlightKey):
     write=InsertNew(first_by=["departed_at", "arrived_at"]),
     fresh_within=timedelta(hours=74),
     owner="team:operations",
+    counts={ROWS: departures},
 )
 def flights(
     departures: DataFrame, arrivals: DataFrame, weather: DataFrame, aircraft: DataFrame, airports: DataFrame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import date
 from pathlib import Path
@@ -141,3 +142,44 @@ def test_a_file_that_is_being_written_is_not_read(spark: SparkSession, tmp_path:
     put(tmp_path, "planes", "landed_on=2013-01-01", ".planes-2.jsonl.4711", "half")
 
     assert [row["line"] for row in rows_of(Landing(tmp_path).read(spark, PLANES, [D1]))] == ["whole"]
+
+
+HOSTILE_LINES = (
+    b"whole\n",
+    b"",
+    b"\n\n",
+    b"  \t \n",
+    b"unended",
+    b"windows\r\n\r\nends\r\n",
+    b"old\rmac\rends",
+    b"\xff\xfe\x00no text\n",
+    "line\u2028separator\u0085and next line\n".encode(),
+    b"\n\nfirst after blanks\n\n\n",
+    b"tab\x0bfeed\x0c\n",
+    b"\r",
+)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("feed", [DEPARTURES, PLANES], ids=lambda feed: feed.name)
+def test_rows_are_counted_without_spark_as_spark_reads_them(spark: SparkSession, tmp_path: Path, feed: Any) -> None:
+    landing = Landing(tmp_path)
+    for number, content in enumerate(HOSTILE_LINES):
+        put(tmp_path, feed.name, f"landed_on=2013-01-{number + 1:02}", "a.jsonl", content)
+    days = landing.days(feed)
+
+    counted = {day: landing.count_rows(feed, day) for day in days}
+
+    assert counted == {day: len(landing.read(spark, feed, [day]).collect()) for day in days}
+    assert len(days) == len(HOSTILE_LINES)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("feed", [DEPARTURES, PLANES], ids=lambda feed: feed.name)
+def test_rows_of_a_compressed_file_are_counted_as_spark_reads_them(
+    spark: SparkSession, tmp_path: Path, feed: Any
+) -> None:
+    put(tmp_path, feed.name, "landed_on=2013-01-01", "a.jsonl.gz", gzip.compress(b"one\ntwo\n"))
+    landing = Landing(tmp_path)
+
+    assert landing.count_rows(feed, D1) == len(landing.read(spark, feed, [D1]).collect()) == 2

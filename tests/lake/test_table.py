@@ -18,7 +18,7 @@ from lake.contract import Contract
 from lake.days import Days
 from lake.errors import DeclarationError
 from lake.feed import FileFeed
-from lake.table import LAYERS, Append, InsertNew, Replace, Table, Upsert, discover, table
+from lake.table import LAYERS, ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
@@ -184,6 +184,14 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
         "write=Replace()",
     ),
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
+    ("counting what it does not read", {"counts": {"landings": flights}}, "counts silver.flights", "among its reads"),
+    ("counting by a name", {"counts": {"airport": departures}}, "by 'airport', which is no whole number", "name such"),
+    (
+        "a row for each key that the input lacks",
+        {"counts": {ROWS: departures}},
+        "which lacks ['airport', 'landed_on']",
+        "holds the key",
+    ),
 ]
 
 

@@ -21,7 +21,7 @@ from lake.table import Append, InsertNew, Replace, Table, table
 from lakehouse_assets.bronze.landing import FileLine, file_rows
 from resources.settings import Settings
 
-__all__ = ["DAY", "QUIET_DAGSTER", "TABLES", "by_name", "land", "settings_for"]
+__all__ = ["DAY", "QUIET_DAGSTER", "SENSORS", "TABLES", "by_name", "land", "settings_for"]
 
 DAY = date(2020, 1, 1)
 QUIET_DAGSTER = pytest.mark.filterwarnings(
@@ -30,7 +30,7 @@ QUIET_DAGSTER = pytest.mark.filterwarnings(
 )
 FRESH = timedelta(hours=26)
 
-sensors = FileFeed("sensors", "lines of sensor, day and value")
+sensors = SENSORS = FileFeed("sensors", "lines of sensor, day and value")
 
 
 class Readings(FileLine):

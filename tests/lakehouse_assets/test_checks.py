@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets import checks
 from lakehouse_assets.checks import Inspection
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.flights import flights
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from tests.lakehouse_assets.small_lake import DAY, by_name, settings_for
+from tests.lakehouse_assets.small_lake import DAY, SENSORS, by_name, land, settings_for
 
 measurements, known_sensors, readings = by_name("measurements"), by_name("known_sensors"), by_name("readings")
 SECOND, THIRD = date(2020, 1, 2), date(2020, 1, 3)
@@ -151,7 +154,7 @@ def test_every_row_of_the_input_was_read(settings: Settings, store: DeltaStore) 
         "rows_in": 3,
         "rows_out": 2,
         "duplicates": 1,
-        "days_compared_with_upstream": 2,
+        "compared_with_upstream": 2,
     }
 
 
@@ -159,7 +162,7 @@ def test_a_row_that_was_not_read_is_missed(settings: Settings, store: DeltaStore
     write(store, readings, [line(1, DAY, DAY), line(1, SECOND, DAY)])
     record(store, measurements, DAY, rows_in=1, rows_out=1)
 
-    assert Inspection(measurements, store, settings).row_count().failing == {DAY: "2 rows upstream, 1 read"}
+    assert Inspection(measurements, store, settings).row_count().failing == {DAY: "2 rows in bronze.readings, 1 here"}
 
 
 def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Settings, store: DeltaStore) -> None:
@@ -170,7 +173,81 @@ def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Sett
     verdict = Inspection(measurements, store, settings).row_count()
 
     assert verdict.passed
-    assert verdict.facts["days_compared_with_upstream"] == 0
+    assert verdict.facts["compared_with_upstream"] == 0
+
+
+def test_every_line_that_landed_was_read(settings: Settings, store: DeltaStore) -> None:
+    land(settings, {DAY: ["a 2020-01-01 1", "", "b 2020-01-01 2"], SECOND: ["c 2020-01-02 3"]})
+    marks = {day: {"feed:sensors": store.landing.fingerprint(SENSORS, day)} for day in (DAY, SECOND)}
+    record(store, readings, DAY, rows_in=2, rows_out=2, inputs=marks[DAY])
+    record(store, readings, SECOND, inputs=marks[SECOND])
+
+    verdict = Inspection(readings, store, settings).row_count()
+
+    assert verdict.failing == {SECOND: "1 lines landed, 0 here"}
+    assert verdict.facts["compared_with_upstream"] == 2
+
+
+def test_lines_that_landed_after_the_day_was_read_are_not_missed(settings: Settings, store: DeltaStore) -> None:
+    record(store, readings, DAY, inputs={"feed:sensors": "what landed before"})
+    land(settings, {DAY: ["a 2020-01-01 1"]})
+
+    assert Inspection(readings, store, settings).row_count().facts["compared_with_upstream"] == 0
+
+
+def test_of_a_large_table_only_the_days_of_the_run_are_compared(
+    settings: Settings, store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "SCAN_WHOLE_UP_TO_ROWS", 2)
+    write(store, readings, [line(1, DAY, DAY), line(1, SECOND, SECOND)])
+    record(store, measurements, DAY, rows_in=2, rows_out=2)
+    record(store, measurements, SECOND, rows_in=1, rows_out=1)
+
+    assert not Inspection(measurements, store, settings, Days.of(DAY)).row_count().passed
+    assert Inspection(measurements, store, settings, Days.of(SECOND)).row_count().passed
+
+
+def flight(day: date, number: int) -> dict[str, Any]:
+    """A departure, or a flight: the columns that both have; the others hold what is not looked at."""
+    filler: dict[Any, Any] = {pa.string(): "AAA", pa.bool_(): True, pa.date32(): day, pa.int32(): 0, pa.int64(): 0}
+    fields = {field.name: field for table in (departures, flights) for field in table.contract.arrow_schema}
+    row = {name: filler.get(field.type) for name, field in fields.items()}
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    times = {name: noon for name, field in fields.items() if pa.types.is_timestamp(field.type)}
+    return {**row, **times, "flight": number}
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_table_with_a_row_for_each_key_of_an_input_has_them_all(
+    settings: Settings, store: DeltaStore, lost: int
+) -> None:
+    write(store, departures, [flight(DAY, 1), flight(DAY, 2), flight(DAY, 3), flight(SECOND, 1)])
+    write(store, flights, [flight(DAY, number) for number in (1, 2, 3)])
+    record(store, flights, DAY, rows_in=3 - lost, rows_out=2 - lost, rejected=1, inputs={"silver.departures": 0})
+
+    verdict = Inspection(flights, store, settings).row_count()
+
+    assert verdict.failing == ({DAY: "3 keys in silver.departures, 1 here"} if lost else {})
+    assert verdict.facts["compared_with_upstream"] == 1
+
+
+def test_what_a_table_counts_is_as_many_as_its_input_has(settings: Settings, store: DeltaStore) -> None:
+    write(store, departures, [flight(DAY, 1), flight(DAY, 2), flight(SECOND, 1)])
+    hours = [hour(DAY, 5, departures=1), hour(DAY, 6, departures=1), hour(SECOND, 5, departures=2)]
+    write(store, hourly_airport_performance, hours)
+    for day, rows in ((DAY, 2), (SECOND, 1)):
+        inputs = {"silver.departures": 0, "silver.arrivals": None}
+        record(store, hourly_airport_performance, day, rows_in=rows, rows_out=rows, inputs=inputs)
+
+    verdict = Inspection(hourly_airport_performance, store, settings).row_count()
+
+    assert verdict.failing == {SECOND: "1 rows in silver.departures for departures, 2 here"}
+
+
+def hour(day: date, number: int, **counts: int) -> dict[str, Any]:
+    names = hourly_airport_performance.contract.stored_names
+    hour_at = datetime(day.year, day.month, day.day, number, tzinfo=UTC)
+    return {**dict.fromkeys(names, 0), "airport": "JFK", "hour_at": hour_at, "hour_on": day, **counts}
 
 
 def test_rows_that_are_neither_written_nor_rejected_nor_duplicates_are_lost(

@@ -1,0 +1,150 @@
+"""The rows of a table against those of what it reads, day by day; counted without Spark.
+
+A day is compared where its input is still as it was read; where it has changed since, the day is stale, not wrong.
+
+    bronze                         rows read     = lines that landed
+    an event or entity of bronze   rows read     = rows of bronze (at least so many, where a table adds some of its own)
+    `counts` of the declaration    sum of column = rows of the input;  rows = keys that the input holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from lake.days import Days
+from lake.feed import Feed
+from lake.ledger import Entry
+from lake.store import DeltaStore
+from lake.table import ROWS, InsertNew, Read, Table
+
+__all__ = ["Comparison", "Upstream"]
+
+Day = date | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a day should have by one of its inputs, and what it has: at least `least` and at most `most`."""
+
+    day: Day
+    upstream: int
+    least: int
+    most: int
+    what: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two agree."""
+        return self.least <= self.upstream <= self.most
+
+    def __str__(self) -> str:
+        return f"{self.upstream:,} {self.what}, {self.least:,} here"
+
+
+@dataclass
+class Upstream:
+    """The inputs of one table, as they are now.
+
+    Attributes:
+        table: which.
+        store: where they are.
+        entries: the newest ledger entry of each day to compare.
+    """
+
+    table: Table
+    store: DeltaStore
+    entries: Mapping[Day, Entry]
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """One for each day and input that can be compared."""
+        first = self.table.reads[0]
+        if isinstance(first.source, Feed):
+            yield from self._with_landed(first.source)
+        elif self._gives_a_candidate_each(first.source):
+            yield from self._with_days(first.source) if self.table.day else self._with_whole(first.source)
+        for column, source in self.table.counts.items():
+            read = next(read for read in self.table.reads if read.source is source)
+            yield from self._with_keys(read, source) if column == ROWS else self._with_sums(read, source, column)
+
+    def _gives_a_candidate_each(self, source: Table) -> bool:
+        """Whether each row of it is a candidate: of tables that join, aggregate or choose, none is."""
+        chooses = self.table.day is None and not isinstance(self.table.write, InsertNew)
+        return source.layer == "bronze" and len(self.table.reads) == 1 and not chooses
+
+    def _with_landed(self, feed: Feed) -> Iterator[Comparison]:
+        landing = self.store.landing
+        for day, entry in self.entries.items():
+            if day is not None and landing.fingerprint(feed, day) == entry.inputs.get(f"feed:{feed.name}"):
+                yield _equal(day, landing.count_rows(feed, day), entry.rows_in, "lines landed")
+
+    def _with_days(self, source: Table) -> Iterator[Comparison]:
+        """By the day that readers select rows of bronze by."""
+        assert source.read_by is not None
+        log = self.store.table_log(source)
+        rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
+        for day, entry in self.entries.items():
+            if day is not None and touched.get(day, -1) <= _seen(entry, source):
+                yield _equal(day, rows.get(day, 0), entry.rows_in, f"rows in {source.full_name}")
+
+    def _with_whole(self, source: Table) -> Iterator[Comparison]:
+        """Of a table without days, which may add rows of its own."""
+        assert source.read_by is not None
+        log, entry = self.store.table_log(source), self.entries.get(None)
+        if entry is None or (log.newest_change() or -1) > _seen(entry, source):
+            return
+        rows = sum(log.rows_by_day(source.read_by).values())
+        yield Comparison(None, rows, min(rows, entry.rows_in), entry.rows_in, f"rows in {source.full_name}")
+
+    def _with_keys(self, read: Read, source: Table) -> Iterator[Comparison]:
+        """Each key that the input holds has a row, or was rejected."""
+        by = ", ".join(f'"{name}"' for name in dict.fromkeys([*self.table.key, str(self.table.day)]))
+        days = self._unchanged(read, source)
+        found = self._by_day(source, "count(*)", days, f"(SELECT DISTINCT {by} FROM stored)")
+        for day in days:
+            out, rejected = self.entries[day].rows_out, self.entries[day].rejected
+            yield Comparison(day, found.get(day, 0), out, out + rejected, f"keys in {source.full_name}")
+
+    def _with_sums(self, read: Read, source: Table, column: str) -> Iterator[Comparison]:
+        """Of a table that counts its input."""
+        days = [day for day in self._unchanged(read, source) if not self.entries[day].rejected]
+        rows = self.store.table_log(source).rows_by_day(str(source.day))
+        sums = self._by_day(self.table, f'sum("{column}")', days, "stored")
+        for day in days:
+            yield _equal(day, rows.get(day, 0), sums.get(day, 0), f"rows in {source.full_name} for {column}")
+
+    def _by_day(self, table: Table, number: str, days: Sequence[date], rows: str) -> dict[Day, int]:
+        """A number for each of these days of this table, asked of the rows of one table."""
+        if not days:
+            return {}
+        day = f'"{self.table.day}"'
+        within = f"WHERE {day} BETWEEN DATE '{min(days)}' AND DATE '{max(days)}'"
+        found = self.store.table_log(table).query(f"SELECT {day} AS day, {number} AS n FROM {rows} {within} GROUP BY 1")
+        return {row["day"]: int(row["n"]) for row in found}
+
+    def _unchanged(self, read: Read, source: Table) -> list[date]:
+        """The days that are as they were computed, and so are the days of the input that they were computed from."""
+        touched = self.store.table_log(source).newest_touch(str(source.day))
+        return [
+            day
+            for day, entry in self.entries.items()
+            if day is not None
+            and entry.outcome != "failed"
+            and self._own.get(day, -1) <= entry.version
+            and all(touched.get(near, -1) <= _seen(entry, source) for near in read.selected(Days.of(day)))
+        ]
+
+    @cached_property
+    def _own(self) -> Mapping[date, int]:
+        return self.store.table_log(self.table).newest_touch(str(self.table.day))
+
+
+def _equal(day: Day, upstream: int, here: int, what: str) -> Comparison:
+    return Comparison(day, upstream, here, here, what)
+
+
+def _seen(entry: Entry, source: Table) -> int:
+    version = entry.inputs.get(source.full_name)
+    return -1 if version is None else int(version)
