@@ -19,7 +19,7 @@ from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
 from lake.table import Read, Table
 
-__all__ = ["Step", "Survey", "TableState", "steps_for", "steps_to_date"]
+__all__ = ["Step", "Survey", "TableState", "needed_whole", "steps_for", "steps_to_date"]
 
 _MOST_RANGES = 6
 """More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
@@ -211,25 +211,31 @@ def steps_to_date(survey: Survey, wanted: Iterable[Table]) -> list[Step]:
 
 
 def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
-    """The steps that compute these days of some tables, and first the days of their upstream tables that they need."""
+    """The steps that compute these days of some tables, and first the days of their upstream tables that they need.
+
+    Inputs without days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
+    """
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
-        for read in table.reads if table in needed else ():
-            if isinstance(read.source, Feed):
-                continue
-            needed.setdefault(read.source, set()).update(_needed_of(read, read.source, needed[table], survey))
+        for read in table.reads if table in needed and table.day else ():
+            if isinstance(read.source, Table) and read.source.day:
+                needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey))
     return _steps(survey, {table: needed[table] for table in survey.tables if table in needed}, exact=True)
 
 
-def _needed_of(read: Read, source: Table, days: set[Day], survey: Survey) -> set[Day]:
-    """The days of an input that some days of its reader need; where either has no days, what is due there.
+def needed_whole(wanted: Iterable[Table]) -> set[Table]:
+    """What has to be up to date before some days of tables are computed: which days of it they need, nobody can say.
 
-    An input without days is due, too, where something that it reads is: only then can its own log say so.
+    These are the inputs without days, however far upstream, and what tables without days read.
     """
-    if source.day is None:
-        return {None} if any(_due(survey.states[one.full_name]) for one in _with_upstream([source])) else set()
-    if None in days:
-        return set(_due(survey.states[source.full_name]))
+    upstream = _with_upstream(wanted)
+    inputs = {read.source for table in upstream for read in table.reads if isinstance(read.source, Table)}
+    whole = {source for source in inputs if source.day is None}
+    return whole | {read.source for t in upstream if not t.day for read in t.reads if isinstance(read.source, Table)}
+
+
+def _needed_of(read: Read, days: set[Day], survey: Survey) -> set[Day]:
+    """The days of an input that some days of its reader need."""
     needed = (read.needed(part) for part in Days.ranges(day for day in days if day))
     return {day for part in needed for day in part.intersect(survey.calendar)}
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import DataFrame
 
 from lake.batch import refresh
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
-from lake.plan import Step, Survey, steps_for, steps_to_date
+from lake.plan import Step, Survey, needed_whole, steps_for, steps_to_date
 from lake.store import DeltaStore, Txn
 from lake.table import Read, Table
 from tests.lakes import stored_rows
@@ -201,32 +200,17 @@ def test_days_asked_for_bring_the_upstream_days_that_they_need(store: DeltaStore
     assert [step.unless_equal for step in steps] == [False, False, False]
 
 
-def test_days_asked_for_bring_an_input_without_days_whose_own_input_has_only_landed(store: DeltaStore) -> None:
-    """Nothing of it is computed yet, so its log says nothing; the reader would be computed from no rows of it."""
-
-    def from_files(mark_files: DataFrame) -> DataFrame:
-        return totals.transform(marks.transform(mark_files))
-
-    whole = replace(totals, name="all_totals", day=None, read_by=None, reads=(Read(mark_files),), transform=from_files)
+def test_what_a_table_without_days_reads_has_to_be_up_to_date_and_is_not_planned_by_days(store: DeltaStore) -> None:
+    whole = replace(totals, name="all_totals", day=None, read_by=None, reads=(Read(marks),))
     reader = replace(totals, name="reader", reads=(*totals.reads, Read(whole)))
-    tables = [mark_files, marks, whole, reader]
     land(store, D2, "a", [("a", D2, 1)])
 
-    def planned() -> dict[str, set[str]]:
-        steps = steps_for(survey(store, tables), [reader], Days.of(D3))
-        found: dict[str, set[str]] = {one.name: set() for step in steps for one in step.tables}
-        for step in steps:
-            for one in step.tables:
-                found[one.name] |= set(map(str, step.days or ())) if one.day else {"whole"}
-        return found
+    steps = steps_for(survey(store, [mark_files, marks, whole, reader]), [reader], Days.of(D3))
 
-    assert planned()["all_totals"] == {"whole"}
-    assert "2013-01-02" in planned()["mark_files"]
-    for days, one in ((Days.of(D2), mark_files), (Days.of(D2), marks), (None, whole)):
-        refresh(one, store, days)
-    assert "all_totals" not in planned(), "it has all that landed"
-    land(store, D2, "b", [("b", D2, 1)])
-    assert planned()["all_totals"] == {"whole"}
+    assert needed_whole([reader]) == {whole, marks}
+    assert needed_whole([whole]) == {marks}
+    assert needed_whole([totals]) == set()
+    assert [one.name for step in steps for one in step.tables] == ["mark_files", "marks", "reader"]
 
 
 def test_a_day_of_streams_is_due_once_it_is_sealed_and_again_when_a_stream_has_touched_it_since(

@@ -6,10 +6,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from lake.days import Days
 from lakehouse_assets.cli import app
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.refreshing import Ended, _ended
@@ -148,9 +150,19 @@ def test_a_refresh_that_failed_for_more_than_a_lock_is_not_to_be_tried_again() -
     broken = replace(locked, retryable=False)
     alarming = replace(done, checks=(CheckResult("key_unique", passed=False, severity="ERROR", description=""),))
 
-    ends = [_ended(results) for results in ([done], [done, locked, skipped], [locked, broken], [skipped], [alarming])]
+    cases = ([done], [done, locked, skipped], [locked, broken], [skipped], [alarming])
+    ends = [_ended(results, days_named=named) for named in (True, False) for results in cases]
 
-    assert ends == [Ended.DONE, Ended.TRY_AGAIN, Ended.FAILED, Ended.FAILED, Ended.FAILED]
+    assert ends == 2 * [Ended.DONE, Ended.TRY_AGAIN, Ended.FAILED, Ended.FAILED, Ended.FAILED]
+
+
+@pytest.mark.parametrize("check", ["fresh", "streaming"])
+def test_who_asks_for_days_is_not_told_of_a_failure_because_the_table_is_late(check: str) -> None:
+    late = CheckResult(check, passed=False, severity="ERROR", description="")
+    results = [TableResult("silver.a", Days.of(date(2013, 1, 1)), "", checks=(late,))]
+
+    assert _ended(results, days_named=True) == Ended.DONE
+    assert _ended(results, days_named=False) == Ended.FAILED
 
 
 def test_a_demo_does_not_start_over_in_a_lake_that_no_demo_made(lakehouse: Lakehouse, tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""What `lakehouse refresh` brings up to date before the days that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyspark.sql.functions as F
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.days import Days
+from lake.store import DeltaStore
+from lake.table import Read, Table
+from lakehouse_assets.environment import Environment
+from lakehouse_assets.refreshing import Refresher
+from lakehouse_assets.runs import TableResult
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
+from tests.lakes import interpreted, stored_rows
+from tests.tiny import day_of, land, mark_files, marks, totals
+
+pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
+
+D2, D3 = day_of(2), day_of(3)
+
+
+def _best(marks: DataFrame) -> DataFrame:
+    """One row per day."""
+    return marks.groupBy("day").agg(F.sum("points").alias("points"))
+
+
+def _compared(marks: DataFrame, best: DataFrame) -> DataFrame:
+    """One row per day."""
+    return marks.select("day").distinct().crossJoin(best.agg(F.sum("points").alias("points")))
+
+
+best = replace(totals, name="best", day=None, read_by=None, reads=(Read(marks),), transform=_best)
+compared = replace(totals, name="compared", reads=(Read(marks), Read(best)), transform=_compared)
+TABLES: list[Table] = [mark_files, marks, best, compared]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    calendar = {"LAKEHOUSE_FIRST_DAY": "2013-01-01", "LAKEHOUSE_LAST_DAY": "2013-01-31"}
+    return settings_for(tmp_path, LAKEHOUSE_NOW="2013-01-20T08:00:00Z", **calendar)
+
+
+@pytest.fixture
+def store(settings: Settings) -> DeltaStore:
+    return LakehouseResource.from_settings(settings).store()
+
+
+@pytest.fixture
+def refresher(
+    spark: SparkSession, settings: Settings, store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Refresher]:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    settings.make_folders()
+    environment = Environment(settings, {table.full_name: table for table in TABLES}, store)
+    with interpreted(spark), Refresher(environment, lambda _: None) as opened:
+        yield opened
+
+
+def outline(results: list[TableResult]) -> list[tuple[str, str]]:
+    return [(result.table, str(result.days or "whole")) for result in results]
+
+
+def test_a_table_without_days_has_read_all_that_landed_before_a_day_is_computed_from_it(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    """It is two tables away from what landed: neither its log nor that of what it reads says that anything is due."""
+    land(store, D2, "a", [("a", D2, 1)])
+    land(store, D3, "a", [("a", D3, 2)])
+    first = refresher.days([compared], Days.of(D3))
+    land(store, D2, "b", [("b", D2, 4)])
+
+    second = refresher.days([compared], Days.of(D3))
+
+    assert all(result.ok for result in [*first, *second])
+    assert outline(first)[-1] == outline(second)[-1] == ("gold.compared", "2013-01-03")
+    assert stored_rows(store, compared) == [{"day": D3, "points": 7}]
+
+
+def test_what_was_asked_for_is_not_computed_where_its_input_failed(
+    refresher: Refresher, store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(store, D2, "a", [("a", D2, 1)])
+
+    def no_rows(*_: Any) -> DataFrame:
+        raise AssertionError("broken on purpose")
+
+    broken = replace(marks, transform=no_rows)
+    tables = [mark_files, broken, replace(best, reads=(Read(broken),))]
+    environment = replace(refresher.environment, tables={table.full_name: table for table in tables})
+    monkeypatch.setattr(refresher, "environment", environment)
+
+    results = refresher.days([tables[-1]], Days.of(D3))
+
+    assert [(result.table, result.status) for result in results] == [
+        ("bronze.mark_files", "done"),
+        ("silver.marks", "failed"),
+    ]
