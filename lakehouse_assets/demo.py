@@ -20,6 +20,7 @@ from rich.table import Table as Grid
 
 from lake.days import Days
 from lake.errors import LakeError, Message
+from lake.plan import Step
 from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.live_act import LIVE_DAYS, run_live_act
 from lakehouse_assets.query import connect
@@ -80,8 +81,8 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
         session = beside.submit(_warm_up, environment)
         held_back = _replay(console)
         session.result()
-    with _scene(console, "2. Every table is filled: bronze first, then all that follows from it"):
-        results = refresher.to_date(list(environment.tables.values()))
+    with _scene(console, "2. A backfill of every table, in one run"):
+        results = refresher.run([Step(tuple(environment.tables.values()), LANDING_DAYS)])
     with _scene(console, f"3. A day is computed again ({RERUN_DAY}): the same rows, so nothing is committed"):
         results += refresher.days([environment.tables["silver.departures"]], RERUN_DAY)
     with _scene(console, f"4. {LIVE_DAYS} come as a stream, with late, double and broken messages"):

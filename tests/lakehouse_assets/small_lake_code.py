@@ -1,0 +1,13 @@
+"""The small lake as a code location, for processes that load one by name; its settings are those of the environment."""
+
+import dagster as dg
+
+from lakehouse_assets.definitions import build_definitions
+from resources.settings import Settings
+from tests.lakehouse_assets.small_lake import TABLES
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything of the small lake."""
+    return build_definitions(Settings.from_env(), TABLES)
