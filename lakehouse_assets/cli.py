@@ -48,7 +48,10 @@ def app() -> None:
     signal.signal(signal.SIGTERM, _stop)
     try:
         commands()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes an exit with this code of an interrupt, and says nothing.
+        if isinstance(end, SystemExit) and end.code != STOPPED:
+            raise
         err.print("stopped; nothing half-written was left behind")
         sys.exit(STOPPED)
     except LakeError as error:

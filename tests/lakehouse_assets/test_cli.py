@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from lake.days import Days
-from lakehouse_assets.cli import app
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.refreshing import Ended, _ended
 from lakehouse_assets.runs import CheckResult, TableResult
+from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
 CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a command ended with."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Lakehouse = Callable[..., Done]
-
-
-@pytest.fixture(name="lakehouse")
-def _lakehouse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lakehouse]:
-    """Runs `lakehouse ...` in this process, as its entry point does."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def run(home: Path, *arguments: str) -> Done:
-        monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
-        monkeypatch.setattr(sys, "argv", ["lakehouse", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            app()
-        code = end.value.code if isinstance(end.value.code, int) else 0
-        return Done(code, *capsys.readouterr())
-
-    yield run
-    signal.signal(signal.SIGTERM, before)
 
 
 def test_help_names_every_command(lakehouse: Lakehouse, tmp_path: Path) -> None:

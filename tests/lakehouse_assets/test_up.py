@@ -17,6 +17,9 @@ from lake.lease import is_followed
 from lakehouse_assets.up import DEFAULT_PORT, PortTakenError, choose_port
 from resources.kafka_broker import LocalBroker
 
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+"""No other machine reaches these, the last being how a JVM names the first."""
+
 
 def test_a_port_that_is_taken_is_refused_by_name() -> None:
     with socket.socket() as other:
@@ -45,7 +48,7 @@ def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPat
 @pytest.mark.streams
 @pytest.mark.slow
 @pytest.mark.spark
-def test_all_come_up_together_killed_streams_come_back_and_one_signal_stops_all(
+def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_signal_stops_all(
     tmp_path: Path,
 ) -> None:
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
@@ -54,6 +57,7 @@ def test_all_come_up_together_killed_streams_come_back_and_one_signal_stops_all(
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
         try:
             shown = _read_until_all_are_shown(up, ready)
+            addresses = _listened_on(psutil.Process(up.pid))
             _streams_of(up).kill()
             shown += _read_until_all_are_shown(up, ["streams ended by itself (exit code -9); attempt 1 of 5", ready[2]])
             family = psutil.Process(up.pid).children(recursive=True)
@@ -63,6 +67,7 @@ def test_all_come_up_together_killed_streams_come_back_and_one_signal_stops_all(
             up.kill()
 
     assert up.returncode == 0, shown + left
+    assert {"127.0.0.1"} <= addresses <= LOOPBACK
     (streams_end,) = (place for place, line in enumerate(left) if line.startswith("streams | open from 2013-01-01 on"))
     (dagster_ends,) = (place for place, line in enumerate(left) if "Dagster services shut down." in line)
     assert streams_end < dagster_ends
@@ -78,6 +83,13 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _listened_on(process: psutil.Process) -> set[str]:
+    """The addresses at which it and what it started take connections."""
+    family = [process, *process.children(recursive=True)]
+    found = [connection for member in family for connection in member.net_connections(kind="inet")]
+    return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
 
 
 def _streams_of(up: subprocess.Popen[str]) -> psutil.Process:

@@ -1,0 +1,278 @@
+"""What the commands print of a lake written by hand, and how they end; a JVM only where tables are computed."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from pyspark.sql.pandas.types import to_arrow_schema
+from rich.console import Console
+
+from lake.days import Days
+from lake.enforce import QUARANTINE
+from lake.frontier import Frontier, FrontierTable
+from lake.store import DeltaStore
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.environment import open_store
+from lakehouse_assets.refreshing import print_result
+from lakehouse_assets.runs import CheckResult, TableResult
+from lakehouse_assets.silver.carriers import carriers
+from lakehouse_assets.silver.departures import departures
+from resources.settings import Settings
+from tests.lakehouse_assets.conftest import Lakehouse
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+
+D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DeltaStore:
+    return open_store(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)}))
+
+
+def lines_of(text: str) -> list[str]:
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+# Quarantine
+
+
+@pytest.fixture
+def three_rejected(store: DeltaStore) -> None:
+    rows = [
+        {"day": D2, "rules": ["carrier:not_null"], "raw": None, "row": '{"flight":"[air]"}'},
+        {"day": D1, "rules": ["flight:not_null"], "raw": "second", "row": '{"flight":2}'},
+        {"day": D1, "rules": ["carrier:not_null", "flight:not_null"], "raw": "first", "row": '{"flight":1}'},
+    ]
+    write_deltalake(store.quarantine_path(departures), pa.Table.from_pylist(rows, schema=to_arrow_schema(QUARANTINE)))
+
+
+@pytest.mark.usefixtures("three_rejected")
+def test_quarantine_counts_rows_by_rule_and_shows_each_as_received(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "quarantine", "silver.departures")
+
+    assert done.returncode == 0
+    assert lines_of(done.stdout) == [
+        "silver.departures: 3 rows in quarantine",
+        "rule rows",
+        "carrier:not_null 2",
+        "flight:not_null 2",
+        "2013-01-01 carrier:not_null, flight:not_null",
+        "first",
+        "2013-01-01 flight:not_null",
+        "second",
+        "2013-01-02 carrier:not_null",
+        '{"flight":"[air]"}',
+    ]
+
+
+@pytest.mark.usefixtures("three_rejected")
+def test_quarantine_of_some_days_counts_and_shows_no_others(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    one, none = (
+        lakehouse(tmp_path, "quarantine", "silver.departures", "--days", days)
+        for days in ("2013-01-02", "2013-01-03..2013-01-04")
+    )
+
+    assert lines_of(one.stdout) == [
+        "silver.departures: 1 rows in quarantine for 2013-01-02",
+        "rule rows",
+        "carrier:not_null 1",
+        "2013-01-02 carrier:not_null",
+        '{"flight":"[air]"}',
+    ]
+    assert lines_of(none.stdout) == ["silver.departures: 0 rows in quarantine for 2013-01-03..2013-01-04"]
+
+
+@pytest.mark.usefixtures("three_rejected")
+def test_quarantine_says_how_many_rows_it_does_not_show_and_how_to_see_them(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    some, all_of_them = (
+        lines_of(lakehouse(tmp_path, "quarantine", "silver.departures", "--limit", limit).stdout)
+        for limit in ("1", "3")
+    )
+
+    assert some == [
+        "silver.departures: 3 rows in quarantine",
+        "rule rows",
+        "carrier:not_null 2",
+        "flight:not_null 2",
+        "2013-01-01 carrier:not_null, flight:not_null",
+        "first",
+        "... 2 more: --limit 3, or query quarantine.silver_departures",
+    ]
+    assert all_of_them[-1] == '{"flight":"[air]"}'
+
+
+def test_a_table_that_never_rejected_a_row_has_an_empty_quarantine(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "quarantine", "departures")
+
+    assert (done.returncode, done.stdout) == (0, "silver.departures: 0 rows in quarantine\n")
+
+
+# SQL
+
+
+@pytest.fixture
+def two_carriers(store: DeltaStore) -> None:
+    rows = [{"carrier": "AA", "name": "American, Inc."}, {"carrier": "9E", "name": "Endeavor [air]"}]
+    write_deltalake(store.path(carriers), pa.Table.from_pylist(rows, schema=carriers.contract.arrow_schema))
+
+
+@pytest.mark.usefixtures("two_carriers")
+def test_sql_shows_the_rows_of_a_table_with_their_types(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "sql", "select carrier, name from silver.carriers order by carrier")
+
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [row for row in cells if len(row) == 2] == [
+        ["carrier", "name"],
+        ["varchar", "varchar"],
+        ["9E", "Endeavor [air]"],
+        ["AA", "American, Inc."],
+    ]
+
+
+@pytest.mark.usefixtures("two_carriers")
+def test_sql_gives_the_rows_of_a_table_as_csv(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "sql", "select carrier, name from silver.carriers order by carrier", "--csv")
+
+    assert (done.returncode, done.stdout) == (0, 'carrier,name\n9E,Endeavor [air]\nAA,"American, Inc."\n')
+
+
+@pytest.mark.usefixtures("three_rejected")
+def test_sql_reads_the_quarantine_too(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    query = "select day, count(*) as rows from quarantine.silver_departures group by day order by day"
+
+    assert lakehouse(tmp_path, "sql", query, "--csv").stdout == "day,rows\n2013-01-01,2\n2013-01-02,1\n"
+
+
+@pytest.mark.usefixtures("two_carriers")
+@pytest.mark.parametrize(
+    ("query", "named"), [("select no_such from silver.carriers", "no_such"), ("selec 1", "syntax error")]
+)
+def test_sql_that_does_not_fit_the_table_ends_with_2_and_prints_no_row(
+    lakehouse: Lakehouse, tmp_path: Path, query: str, named: str
+) -> None:
+    done = lakehouse(tmp_path, "sql", query, "--csv")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert named in done.stderr
+    assert 'next: lakehouse sql "show all tables" lists what can be queried' in done.stderr
+
+
+# Refresh
+
+
+def printed(**said: Any) -> list[str]:
+    screen = io.StringIO()
+    print_result(Console(file=screen, highlight=False, width=140), TableResult("silver.departures", **said))
+    return lines_of(screen.getvalue())
+
+
+def test_a_table_that_was_written_is_one_line_with_its_counts() -> None:
+    days = Days.between(D1, D2)
+
+    assert printed(
+        days=days, run_id="", rows_in=1_250_020, rows_out=1_234_567, rejected=12_345, duplicates=3_108, seconds=4.25
+    ) == ["ok silver.departures 2013-01-01..2013-01-02 1,234,567 rows, 12,345 rejected, 3,108 duplicates 4.2 s"]
+
+
+def test_days_that_were_equal_to_what_was_stored_are_told_and_a_table_without_days_is_whole() -> None:
+    assert printed(days=Days.of(D1), run_id="", rows_out=7, unchanged_days=1, seconds=1.0) == [
+        "ok silver.departures 2013-01-01 7 rows, 0 rejected, 0 duplicates, 1 days unchanged 1.0 s"
+    ]
+    assert printed(days=None, run_id="", rows_out=7, seconds=1.0) == [
+        "ok silver.departures whole 7 rows, 0 rejected, 0 duplicates 1.0 s"
+    ]
+
+
+@pytest.mark.parametrize(("status", "mark"), [("failed", "FAILED"), ("skipped", "skipped")])
+def test_a_table_that_was_not_written_says_so_first(status: str, mark: str) -> None:
+    assert printed(days=Days.of(D1), run_id="", status=status) == [
+        f"{mark} silver.departures 2013-01-01 0 rows, 0 rejected, 0 duplicates 0.0 s"
+    ]
+
+
+def test_only_checks_that_did_not_pass_have_a_line_and_it_is_the_first_of_what_they_say() -> None:
+    checks = (
+        CheckResult("key_unique", passed=True, severity="ERROR", description="0 keys have more than one row"),
+        CheckResult("contract", passed=False, severity="ERROR", description="[two] rows are in quarantine\nby day"),
+        CheckResult("fresh", passed=False, severity="WARN", description=""),
+    )
+
+    assert printed(days=Days.of(D1), run_id="", rows_out=1, rejected=2, checks=checks) == [
+        "ok silver.departures 2013-01-01 1 rows, 2 rejected, 0 duplicates 0.0 s",
+        "contract [two] rows are in quarantine",
+        "fresh",
+    ]
+
+
+@pytest.mark.usefixtures("spark")
+@QUIET_DAGSTER
+def test_a_refresh_after_which_a_check_finds_an_error_ends_with_1_though_all_was_written(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    landed = tmp_path / "landing" / "departures" / "landed_on=2013-01-01"
+    landed.mkdir(parents=True)
+    (landed / "messages.jsonl").write_text("no json\nnor this\n")
+
+    done = lakehouse(tmp_path, "refresh", "bronze.departure_events", "--days", "2013-01-01")
+
+    written, broken, *_ = lines_of(done.stdout)
+    assert done.returncode == 1, done
+    assert written.startswith("ok bronze.departure_events 2013-01-01 0 rows, 2 rejected, 0 duplicates")
+    assert broken.split()[0] == "contract"
+
+
+# Ctrl-C
+
+
+WAITING = "waiting for pid"
+
+
+def interrupted_while_it_waits(home: Path, *arguments: str) -> tuple[int, str]:
+    """Press Ctrl-C once the command says that it waits for a lock; returns its exit code and what it said then."""
+    command = [sys.executable, "-m", "lakehouse_assets.cli", *arguments]
+    env = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_SPARK_MASTER": "local[1]"}
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stderr is not None
+            shown = next((line for line in process.stderr if WAITING in line), "it never waited")
+            process.send_signal(signal.SIGINT)
+            return process.wait(), shown + process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_ends_a_wait_for_the_frontier_with_130(tmp_path: Path, store: DeltaStore) -> None:
+    frontier = FrontierTable(store)
+    frontier.change(lambda _: Frontier(D1, D2, claimed=frozenset({"silver.departures"})), "test")
+
+    with store.lock(frontier.name):
+        ended, said = interrupted_while_it_waits(tmp_path, "follow", "--release")
+
+    assert ended == 130, said
+    assert said.splitlines()[-1] == "stopped; nothing half-written was left behind"
+    assert "Traceback" not in said
+    assert frontier.state() == Frontier(D1, D2, claimed=frozenset({"silver.departures"}))
+
+
+@pytest.mark.spark
+def test_ctrl_c_ends_a_refresh_that_waits_for_its_table_with_130(tmp_path: Path, store: DeltaStore) -> None:
+    with store.lock(departure_events.full_name):
+        ended, said = interrupted_while_it_waits(tmp_path, "refresh", "bronze.departure_events", "--days", "2013-01-01")
+
+    assert ended == 130, said
+    assert "stopped; nothing half-written was left behind" in said
+    assert "Traceback" not in said
+    assert store.version(departure_events) is None
