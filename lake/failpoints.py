@@ -53,6 +53,11 @@ class _Armed:
             self.passes -= 1
             return self.passes == 0
 
+    def meet_next(self) -> None:
+        """Let the next pass be the one that kills."""
+        with self.lock:
+            self.passes = 1
+
 
 def _arm(text: str | None) -> _Armed | None:
     if not text:
@@ -74,7 +79,10 @@ def failpoint(name: str, table: str = "") -> None:
 
 @contextmanager
 def killed_after_files(path: str, table: str) -> Iterator[None]:
-    """Where `after_files` is armed: kill this process and its JVM when data files lie there without a commit."""
+    """Where `after_files` is armed: kill this process and its JVM when data files lie there without a commit.
+
+    A small write may be committed before anybody saw its files; then the next one is met.
+    """
     if _armed is None or not _armed.is_met("after_files", table):
         yield
         return
@@ -86,6 +94,7 @@ def killed_after_files(path: str, table: str) -> Iterator[None]:
         yield
     finally:
         finished.set()
+        _armed.meet_next()
 
 
 def _kill_when_files_appear(folder: Path, before: set[Path], finished: threading.Event) -> None:

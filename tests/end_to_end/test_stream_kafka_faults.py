@@ -6,16 +6,11 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from functools import cached_property
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
@@ -25,85 +20,13 @@ from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamBroken
 from lake.kafka import KafkaCluster, KafkaSource
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
-from resources.kafka_broker import LocalBroker
+from tests.kafka import TOPIC, Kafka
 from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
-TOPIC = "departures"
 JAN_1, JAN_2 = date(2013, 1, 1), date(2013, 1, 2)
-
-
-@dataclass
-class Kafka:
-    """A broker of a test, and its topic."""
-
-    broker: LocalBroker
-
-    @property
-    def cluster(self) -> KafkaCluster:
-        running = self.broker.status()
-        assert running is not None
-        return KafkaCluster(running.address)
-
-    @property
-    def source(self) -> KafkaSource:
-        return KafkaSource(self.cluster)
-
-    @cached_property
-    def admin(self) -> AdminClient:
-        """One for all calls: the answers to its questions come only as long as it lives."""
-        return AdminClient({**self.cluster.for_librdkafka(), "log_level": 0})
-
-    def create(self, topic: str = TOPIC) -> None:
-        self.admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS)])[topic].result(30)
-
-    def recreate(self) -> None:
-        self.admin.delete_topics([TOPIC])[TOPIC].result(30)
-        while TOPIC in self.admin.list_topics(timeout=10).topics:
-            time.sleep(0.2)
-        self.create()
-
-    def send(self, messages: Sequence[Message], topic: str = TOPIC) -> None:
-        """Each to its partition, with its timestamp; in the order of their offsets, so the broker gives the same."""
-        producer = Producer({**self.cluster.for_librdkafka(), "enable.idempotence": True, "log_level": 0})
-        for message in messages:
-            sent_at = datetime.strptime(message["timestamp"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-            value = message["value"]
-            producer.produce(
-                topic,
-                value if value is None or isinstance(value, bytes) else value.encode(),
-                message["key"].encode(),
-                message["partition"],
-                timestamp=int(sent_at.timestamp() * 1000),
-            )
-        assert producer.flush(60) == 0
-
-    def remove_before(self, offset: int, partition: int) -> None:
-        """What retention does."""
-        self.admin.delete_records([TopicPartition(TOPIC, partition, offset)])[
-            TopicPartition(TOPIC, partition, offset)
-        ].result(30)
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
-    local = LocalBroker(tmp_path_factory.mktemp("kafka"))
-    local.up()
-    yield local
-    local.down()
-
-
-@pytest.fixture
-def kafka(broker: LocalBroker) -> Iterator[Kafka]:
-    found = Kafka(broker)
-    found.create()
-    yield found
-    for topic in found.admin.list_topics(timeout=10).topics:
-        found.admin.delete_topics([topic])[topic].result(30)
-    while found.admin.list_topics(timeout=10).topics:
-        time.sleep(0.2)
 
 
 @pytest.fixture

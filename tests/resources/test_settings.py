@@ -6,6 +6,11 @@ import pytest
 
 from resources.settings import BadSettingError, Settings
 
+CONNECTION = (
+    'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;EntityPath=$a;SharedAccessKey=q"u\\o+/t3d='
+)
+"""What Azure Event Hubs gives as the secret of its Kafka endpoint, with more to escape than it has."""
+
 
 def test_a_feed_may_have_a_topic_of_another_name() -> None:
     assert Settings.from_env({}).kafka_topics == {}
@@ -17,3 +22,32 @@ def test_a_feed_may_have_a_topic_of_another_name() -> None:
 def test_topics_that_cannot_be_read_are_refused(text: str) -> None:
     with pytest.raises(BadSettingError, match="LAKEHOUSE_KAFKA_TOPICS"):
         Settings.from_env({"LAKEHOUSE_KAFKA_TOPICS": text})
+
+
+def test_a_connection_string_of_event_hubs_reaches_both_clients_whole() -> None:
+    settings = Settings.from_env({
+        "LAKEHOUSE_KAFKA": "ns.servicebus.windows.net:9093",
+        "LAKEHOUSE_KAFKA_USERNAME": "$ConnectionString",
+        "LAKEHOUSE_KAFKA_PASSWORD": CONNECTION,
+    })  # fmt: skip
+    cluster = settings.kafka
+    assert cluster is not None
+
+    assert cluster.for_librdkafka() == {
+        "bootstrap.servers": "ns.servicebus.windows.net:9093",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "$ConnectionString",
+        "sasl.password": CONNECTION,
+    }
+    assert cluster.for_spark() == {
+        "kafka.bootstrap.servers": "ns.servicebus.windows.net:9093",
+        "kafka.security.protocol": "SASL_SSL",
+        "kafka.sasl.mechanism": "PLAIN",
+        "kafka.sasl.jaas.config": (
+            'org.apache.kafka.common.security.plain.PlainLoginModule required username="$ConnectionString" password="'
+            "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;EntityPath=$a;"
+            r'SharedAccessKey=q\"u\\o+/t3d=";'
+        ),
+    }
+    assert "SharedAccessKey" not in repr(settings)

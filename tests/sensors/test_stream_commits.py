@@ -15,7 +15,6 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.frontier import Frontier, FrontierTable
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.definitions import build_definitions
@@ -26,16 +25,12 @@ from resources.settings import Settings
 from sensors import stream_commits
 from sensors.stream_commits import build_stream_commits
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 from tests.streaming import FOLLOWED, Lake, Messages, at
 
 pytestmark = QUIET_DAGSTER
 
-EVENTS, DEPARTURES, FLIGHTS = (
-    next(t for t in FOLLOWED if t.name == n) for n in ("departure_events", "departures", "flights")
-)
-D1, D2, D3 = (date(2013, 1, day) for day in (1, 2, 3))
-COMMITTED_AT = 1_356_998_700_000
-"""2013-01-01T00:05:00Z."""
+FLIGHTS = next(table for table in FOLLOWED if table.name == "flights")
 
 
 @pytest.fixture
@@ -90,36 +85,6 @@ def daemon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daem
     monkeypatch.setenv("LAKEHOUSE_HOME", "")
     with open_instance(settings) as instance:
         yield Daemon(instance, settings)
-
-
-def follow(store: DeltaStore, *tables: Table) -> None:
-    """The frontier as it is while streams own these tables' days from the second one on."""
-    names = [table.full_name for table in tables]
-    state = Frontier(D1, D2, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
-    FrontierTable(store).change(lambda _: state, "test")
-    for table in tables:
-        store.create(table)
-
-
-def commit(store: DeltaStore, table: Table, rows: dict[date, int], *, streamed: bool = True, **facts: Any) -> int:
-    """Add a commit to a table's log by hand, with this many rows by day; returns its version."""
-    version = (store.version(table) or 0) + 1
-    metadata = {"follow": table.full_name, "generation": 1, "batch": version} if streamed else {"refresh": "x"}
-    info = {
-        "timestamp": COMMITTED_AT,
-        "operation": "WRITE",
-        "userMetadata": json.dumps(metadata),
-        **facts.pop("info", {}),
-    }
-    actions: list[dict[str, Any]] = [{"commitInfo": info}]
-    for day, count in rows.items():
-        partition = dict.fromkeys(table.partition_columns, str(day))
-        statistics = json.dumps({"numRecords": count, "maxValues": facts.get("maxima", {})})
-        add = {"path": f"{version}-{day}.parquet", "size": 1, "modificationTime": COMMITTED_AT, "stats": statistics}
-        actions.append({"add": {**add, "partitionValues": partition, "dataChange": facts.get("data_change", True)}})
-    log = Path(store.path(table)) / "_delta_log" / f"{version:020d}.json"
-    log.write_text("".join(json.dumps(action) + "\n" for action in actions))
-    return version
 
 
 def forget(store: DeltaStore, table: Table, below: int) -> None:
