@@ -19,7 +19,8 @@ from pyspark.sql import SparkSession
 from lake.batch import refresh
 from lake.days import Days
 from lake.feed import Landing
-from lake.frontier import FrontierTable
+from lake.frontier import LAST_DAY, FrontierTable
+from lake.plan import Survey, steps_to_date
 from lake.progress import MicroBatch, micro_batches
 from lake.store import DeltaStore
 from lake.stream import Followed, follow
@@ -42,6 +43,7 @@ FOLLOWED = [
 Message = dict[str, Any]
 PARTITIONS = 4
 _PATIENCE_SECONDS = 400.0
+_MOST_ROUNDS = 10
 
 
 def text(at: datetime) -> str:
@@ -136,13 +138,16 @@ class Lake:
             refresh(table, self.store, days)
 
     def settle(self, since: date) -> None:
-        """Recompute every sealed day from `since` on, upstream first: what the reconciling sensor asks for."""
-        state = self.frontier.state()
-        assert state is not None
-        for table in self.tables:
-            first_open = state.first_open_day(table)
-            if first_open is not None and first_open > since:
-                refresh(table, self.store, Days(since, first_open), unless_equal=True)
+        """Run what the sensor `reconcile` would ask for about days from `since` on, until it asks for nothing."""
+        calendar = Days(since, LAST_DAY)
+        for _ in range(_MOST_ROUNDS):
+            steps = steps_to_date(Survey(self.tables, self.store, calendar), self.tables)
+            if not steps:
+                return
+            for step in steps:
+                for table in step.tables:
+                    refresh(table, self.store, step.days, unless_equal=step.unless_equal)
+        raise AssertionError(f"after {_MOST_ROUNDS} rounds there is still something to do: {steps}")
 
     def rows(self, table: Table, before: date | None = None) -> Counter[str]:
         """The table's rows as a multiset; only of days before `before`, if given."""
