@@ -79,6 +79,7 @@ class Survey:
     _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
     _marks: dict[str, dict[date, str | None]] = field(default_factory=dict, repr=False)
+    _early: dict[str, date | None] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -99,10 +100,9 @@ class Survey:
         entries = self.ledger.get(table.full_name, {})
         missing: dict[Day, str] = {}
         stale: dict[Day, str] = {}
-        early = self.frontier.first_early_day(table) if self.frontier else None
         for day in sorted(self._expected(table) | set(entries), key=str):
-            if early is not None and day is not None and day >= early:
-                continue  # streams own it, or a day that it depends on
+            if self.is_early(table, day):
+                continue
             entry = entries.get(day)
             if entry is None:
                 missing[day] = "never computed"
@@ -111,6 +111,15 @@ class Survey:
             elif reason := self._stale_reason(table, day, entry):
                 stale[day] = reason
         return TableState(table, entries, missing, stale)
+
+    def is_early(self, table: Table, day: Day) -> bool:
+        """Whether streams own a day, or one that it is computed from."""
+        if self.frontier is None or day is None:
+            return False
+        if table.full_name not in self._early:
+            self._early[table.full_name] = self.frontier.first_early_day(table)
+        first = self._early[table.full_name]
+        return first is not None and day >= first
 
     def _expected(self, table: Table) -> set[Day]:
         """The days that some input holds rows for, and those that only a later day of the first input gives rows to."""
@@ -252,9 +261,8 @@ def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
     """The days of `table` that become stale once `day` of one of its inputs is computed."""
     if table.day is None:
         return {None}
-    if day is None:
-        return set(survey.states[table.full_name].entries)
-    return {affected for affected in read.affected(day) if affected in survey.calendar}
+    affected = read.affected(day) if day is not None else survey.states[table.full_name].entries
+    return {one for one in affected if (one is None or one in survey.calendar) and not survey.is_early(table, one)}
 
 
 def _with_upstream(tables: Iterable[Table]) -> set[Table]:
@@ -278,7 +286,7 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False
         first = max(
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
-        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey.states[table.full_name], days, exact))
+        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey, table, days, exact))
         index = next(suits, len(groups))
         if index == len(groups):
             groups.append(_Group(_ranges(days)))
@@ -294,14 +302,18 @@ class _Group:
     ranges: tuple[Days | None, ...]
     tables: list[Table] = field(default_factory=list)
 
-    def suits(self, state: TableState, days: set[Day], exact: bool) -> bool:
-        """Whether a table can be computed with the others at no cost: its other days have no rows and never had."""
+    def suits(self, survey: Survey, table: Table, days: set[Day], exact: bool) -> bool:
+        """Whether a table can be computed with the others at no cost: its other days are batch's and never had rows."""
         if _ranges(days) == self.ranges:
             return True
         if len(self.ranges) > 1 or self.ranges[0] is None:
             return False
+        if days == {None}:
+            return True
         others = set(self.ranges[0]) - days
-        return days == {None} or (not exact and days <= set(self.ranges[0]) and not others & set(state.entries))
+        have_rows = others & set(survey.states[table.full_name].entries)
+        is_early = any(survey.is_early(table, day) for day in others)
+        return not exact and days <= set(self.ranges[0]) and not have_rows and not is_early
 
     def steps(self, survey: Survey) -> list[Step]:
         """One run; or, as a table may need days of another that lie in a later range, one run per table and range."""

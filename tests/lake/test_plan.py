@@ -243,6 +243,26 @@ def test_a_day_of_streams_is_due_once_it_is_sealed_and_again_when_a_stream_has_t
     assert due_marks() == ([], [D1])
 
 
+def test_no_day_of_streams_is_planned_because_its_input_or_another_table_of_the_run_has_it(store: DeltaStore) -> None:
+    """A run that meets an open day is refused as a whole, and so would be the sealed days in it."""
+    free = replace(marks, name="free")
+    tables = [mark_files, free, marks, totals]
+    for day in (D1, D2, D3, D4):
+        land(store, day, "a", [("a", day, 1)])
+    refresh(mark_files, store, Days.between(D1, D4))
+    claimed = frozenset([marks.full_name])
+    FrontierTable(store).change(lambda _: Frontier(D1, D3, claimed=claimed), "test")
+
+    steps = steps_to_date(survey(store, tables), tables)
+
+    planned = {one.name: set[date]() for one in tables}
+    for step in steps:
+        for one in step.tables:
+            planned[one.name] |= set(step.days or ())
+    assert planned == {"mark_files": set(), "free": {D1, D2, D3, D4}, "marks": {D1, D2}, "totals": {D1, D2}}
+    run(store, steps)
+
+
 def test_days_outside_of_the_calendar_are_not_planned(store: DeltaStore) -> None:
     assert steps_for(survey(store), [mark_files], Days.parse("2014-01-01..2014-01-05")) == []
     (step,) = steps_for(survey(store), [mark_files], Days.parse("2012-12-25..2013-01-01"))
