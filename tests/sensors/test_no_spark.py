@@ -1,0 +1,124 @@
+"""No tick of a sensor or schedule wants Spark: they come every few seconds, on machines that may have no Java."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lake.days import Days
+from lake.ledger import Entry, Ledger
+from lakehouse_assets.replay import replay
+from resources.lakehouse import LakehouseResource
+from resources.settings import Settings
+from tests.lakes import cut_source
+from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+
+TICKS = """
+import json, sys
+from pathlib import Path
+import dagster as dg
+import psutil
+import pyspark.java_gateway
+import resources.lakehouse
+from pyspark.sql import SparkSession
+from lakehouse_assets.definitions import build_definitions
+from lakehouse_assets.environment import open_environment
+from resources.dagster_home import open_instance
+from resources.lakehouse import LakehouseResource
+
+wanted, ticked = [], {}
+
+def refuse(*_, **__):
+    wanted.append(ticking)
+    raise RuntimeError(f"{ticking} wants Spark")
+
+resources.lakehouse.build_session = refuse
+SparkSession.Builder.getOrCreate = refuse
+pyspark.java_gateway.launch_gateway = refuse
+
+@dg.sensor(name="control")
+def control(lakehouse: LakehouseResource):
+    lakehouse.store().spark
+
+environment = open_environment()
+definitions = build_definitions(environment.settings, environment.tables.values())
+repository = definitions.get_repository_def()
+given = {"lakehouse": LakehouseResource.from_settings(environment.settings)}
+with open_instance(environment.settings) as instance:
+    for sensor in [*repository.sensor_defs, *([control] if "control" in sys.argv else [])]:
+        ticking, cursor = sensor.name, None
+        for _ in range(2):
+            with dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources=given, definitions=definitions
+            ) as context:
+                try:
+                    done = sensor.evaluate_tick(context)
+                except Exception as error:
+                    ticked.setdefault(ticking, []).append(f"{type(error).__name__}: {error}")
+                else:
+                    cursor = done.cursor
+                    said = f"{len(done.run_requests)} runs" if done.run_requests else done.skip_message
+                    ticked.setdefault(ticking, []).append(said)
+    for schedule in repository.schedule_defs:
+        ticking = schedule.name
+        with dg.build_schedule_context(instance=instance, resources=given) as context:
+            ticked[ticking] = [f"{len(schedule.evaluate_tick(context).run_requests)} runs"]
+jvms = [child.name() for child in psutil.Process().children(recursive=True) if "java" in child.name()]
+Path("ticked.json").write_text(json.dumps([ticked, wanted, jvms]))
+"""
+
+
+def tick_without_java(home: Path, *arguments: str) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """What each sensor and schedule said where no Java is found, which of them wanted Spark, and the JVMs there are."""
+    env = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_ALERT_URLS": "", "DAGSTER_HOME": ""}
+    env |= {"PYTHONPATH": str(PROJECT), "PATH": "", "JAVA_HOME": "", "HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", TICKS, *arguments], env=os.environ | env, cwd=home, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ticked, wanted, jvms = json.loads((home / "ticked.json").read_text())
+    return ticked, wanted, jvms
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A lake in which every sensor has something to look at, made without Spark."""
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "home")})
+    settings.make_folders()
+    replay(settings.landing.root, Days.of(D1), cut_source(tmp_path / "source", Days.of(D1), one_of=50))
+    store = LakehouseResource.from_settings(settings).store()
+    follow(store, EVENTS, DEPARTURES)
+    commit(store, EVENTS, {D2: 5, D3: 1})
+    commit(store, DEPARTURES, {D2: 4})
+    Ledger(store).record([Entry("silver.schedules", D1, "written", 1, 1, 0, 0, {}, 1, "code", 1.0)])
+    return settings.home
+
+
+def test_every_sensor_and_schedule_works_where_there_is_no_java(home: Path) -> None:
+    ticked, wanted, jvms = tick_without_java(home)
+
+    assert (wanted, jvms) == ([], [])
+    assert ticked == {
+        "daily": ["1 runs"],
+        "failure_alerts": ["starts from now", "0 runs finished, 0 incidents"],
+        "freshness_alerts": ["5 tables late"] * 2,
+        "reconcile": ["1 runs"] * 2,
+        "stalled_streams": ["2 streams stalled"] * 2,
+        "stream_commits": ["2 days of stream commits reported", "1 days of stream commits reported"],
+    }, "another sensor is to be looked at here too"
+
+
+def test_a_sensor_that_wants_spark_would_be_found(home: Path) -> None:
+    ticked, wanted, _ = tick_without_java(home, "control")
+
+    assert set(wanted) == {"control"}
+    assert "control wants Spark" in ticked["control"][0]
