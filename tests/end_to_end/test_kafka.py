@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from lake.java import find_java
 from lake.kafka import KafkaCluster, KafkaSource
 from lakehouse_assets.producing import NotDeliveredError, create_topics, paced, produce, produce_with_progress
 from lakehouse_assets.replay import messages, replay
-from resources.kafka_broker import Listener, LocalBroker, RunningBroker
+from resources.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
+from resources.ports import free_ports
 from resources.settings import Settings
 from tests.lakes import cut_source, interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
@@ -137,6 +140,46 @@ def test_a_broker_is_up_once_and_found_again_on_its_ports(tmp_path: Path) -> Non
         create_topics(KafkaCluster(again.address))
     finally:
         local.down()
+
+
+def test_a_broker_takes_other_ports_where_somebody_has_taken_its_own(tmp_path: Path) -> None:
+    local = LocalBroker(tmp_path / "kafka")
+    before = local.up()
+    local.down()
+    with socket.create_server(("127.0.0.1", before.port)):
+        again = local.up()
+        try:
+            assert again.port != before.port
+            assert again.cluster_id == before.cluster_id
+            create_topics(KafkaCluster(again.address))
+        finally:
+            local.down()
+
+
+def test_another_broker_that_answers_on_the_port_does_not_make_ours_ready(
+    broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One took the port between the look and the start: ours ends, though the port answers as Kafka."""
+    monkeypatch.setattr("resources.kafka_broker.free_ports", lambda _: [broker.port, *free_ports(2)])
+    local = LocalBroker(tmp_path / "kafka")
+
+    with pytest.raises(BrokerNotReadyError, match="it ended with exit code"):
+        local.up()
+    assert local.status() is None
+
+
+def test_a_broker_of_another_cluster_is_never_ours(
+    broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.kafka_broker._READY_WITHIN_SECONDS", 3.0)
+    claimed = replace(broker, cluster_id="another")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            with pytest.raises(BrokerNotReadyError, match="does not answer"):
+                LocalBroker(tmp_path)._await_ready(process, claimed)
+            LocalBroker(tmp_path)._await_ready(process, broker)
+        finally:
+            process.kill()
 
 
 def test_a_broker_that_is_not_there_is_an_error_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
