@@ -150,18 +150,23 @@ def test_streams_that_run_notice_that_a_topic_was_made_anew(lake: Lake, kafka: K
     lake.check(sent)
 
 
+def until_in_partition(messages: Messages, partition: int, count: int) -> list[Message]:
+    """Departures from the second on, as many as it takes until so many of them go to one partition."""
+    found: list[Message] = []
+    while sum(message["partition"] == partition for message in found) < count:
+        found.append(left(messages, 1, len(found) + 2))
+    return found
+
+
 def test_messages_that_retention_removed_unread_are_never_passed_over(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     sent = [left(messages, 1, 1)]
     kafka.send(sent)
     lake.follow(source=kafka.source, since=JAN_1)
     partition = sent[0]["partition"]
-    same: list[Message] = []
-    while len(same) < 4:  # unread, and in the same partition
-        message = left(messages, 1, len(sent) + 1)
-        sent.append(message)
-        same += [message] if message["partition"] == partition else []
-    kafka.send(sent[1:])
+    sent += (more := until_in_partition(messages, partition, 4))
+    kafka.send(more)
+    same = [message for message in more if message["partition"] == partition]
     gone = same[:2]
     kafka.remove_before(same[2]["offset"], partition)
 
@@ -175,6 +180,42 @@ def test_messages_that_retention_removed_unread_are_never_passed_over(lake: Lake
     lake.follow(source=kafka.source, accept_loss=["bronze.departure_events"])
     lake.follow(source=kafka.source)  # what was accepted is not asked again
     lake.check([message for message in sent if message not in gone])
+
+
+def test_messages_that_retention_removes_under_streams_that_run_end_them(lake: Lake, kafka: Kafka) -> None:
+    """Retention passes a reader that waits: somebody else holds bronze while a micro-batch was planned, not read."""
+    messages = Messages()
+    sent = [left(messages, 1, 1)]
+    partition = sent[0]["partition"]
+    kafka.send(sent)
+
+    def follow_while_retention_passes() -> None:
+        with lake.following(source=kafka.source, since=JAN_1) as running:
+            running.until_read(lake, departures, 1)
+            planned = len(micro_batches_planned(lake))
+            with lake.store.lock(departure_events.full_name):
+                sent.extend(until_in_partition(messages, partition, 4))
+                kafka.send(sent[1:])
+                running.until(lambda: len(micro_batches_planned(lake)) > planned, "a micro-batch waits for bronze")
+                same = [message for message in sent if message["partition"] == partition]
+                kafka.remove_before(same[3]["offset"], partition)
+            running.until_ended()
+
+    with pytest.raises(StreamBroken) as stopped:
+        follow_while_retention_passes()
+    assert stopped.value.table == departure_events.full_name
+    assert f"({STREAM_RUNBOOK}, 'Messages are gone from the topic')" in str(stopped.value)
+    lake.check(sent[:1])
+
+    with pytest.raises(MessagesGone) as refused:
+        lake.follow(source=kafka.source)
+    assert refused.value.gaps == {partition: (1, 2)}
+    lake.check(sent[:1])
+
+
+def micro_batches_planned(lake: Lake) -> list[Path]:
+    """The offsets that the query of bronze means to read, or has read, by micro-batch."""
+    return list((lake.home / "checkpoints/bronze/departure_events").glob("*/offsets/[0-9]*"))
 
 
 def test_messages_that_retention_removed_and_the_archive_delivered_are_there(lake: Lake, kafka: Kafka) -> None:
