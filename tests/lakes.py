@@ -12,6 +12,7 @@ from datetime import date
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 from deltalake import DeltaTable
@@ -31,6 +32,8 @@ __all__ = [
     "cut_source",
     "duckdb_over",
     "interpreted",
+    "job_ids_of",
+    "jobs_of",
     "landed_lines",
     "manifest",
     "open_lake",
@@ -82,6 +85,23 @@ def refresh_all(
     return {
         table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
     }
+
+
+def jobs_of(spark: SparkSession, action: Callable[[], object]) -> int:
+    """How many Spark jobs an action starts."""
+    return len(job_ids_of(spark, action))
+
+
+def job_ids_of(spark: SparkSession, action: Callable[[], object]) -> list[int]:
+    """The Spark jobs that an action starts."""
+    context = spark.sparkContext
+    group = f"jobs of {uuid4()}"
+    context.setJobGroup(group, group)
+    try:
+        action()
+        return sorted(context.statusTracker().getJobIdsForGroup(group))
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]  # None unsets it
 
 
 def stored_rows(store: DeltaStore, table: Table, *, version: int | None = None) -> list[Row]:

@@ -9,7 +9,7 @@ broken messages.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from tests.lakes import (
     cut_source,
     duckdb_over,
     interpreted,
+    jobs_of,
     landed_lines,
     open_lake,
     quarantined,
@@ -252,18 +253,6 @@ def inputs(store: DeltaStore, table: Table) -> list[DataFrame]:
         else store.landing.read(store.spark, read.source, DAYS)
         for read in table.reads
     ]
-
-
-def jobs_of(spark: SparkSession, action: Callable[[], object]) -> int:
-    """How many Spark jobs an action starts."""
-    context = spark.sparkContext
-    group = f"jobs of {id(action)}"
-    context.setJobGroup(group, group)
-    try:
-        action()
-        return len(context.statusTracker().getJobIdsForGroup(group))
-    finally:
-        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]  # None unsets it
 
 
 # Controls: tables that break a law are seen to break it.

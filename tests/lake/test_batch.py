@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
+from typing import Any
 
 import pyspark.sql.functions as F
 import pytest
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import Receipt, refresh
+from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import Counts
-from lake.errors import ContractBroken, DeclarationError, RowsOutsideDays, RowsWithoutDay, SchemaDrift
+from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsOutsideDays, RowsWithoutDay, SchemaDrift
 from lake.ledger import Ledger
+from lake.plan import Survey, TableState
 from lake.store import DeltaStore
 from lake.table import Table
-from tests.lakes import quarantined, stored_rows
+from tests.lakes import job_ids_of, quarantined, stored_rows
 from tests.tiny import day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark
@@ -338,3 +344,82 @@ def test_a_row_without_a_day_is_refused_before_anything_is_written(store: DeltaS
     assert stored_rows(store, totals) == [{"day": D1, "points": 1}]
     assert quarantined(store, totals) == []
     assert set(Ledger(store).latest("gold.totals")) == {D1}
+
+
+def lose_a_row_of_each_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every commit that replaces days holds a row fewer than was handed to it, by its own account."""
+    write = DeltaStore.replace
+
+    def lossy(*given: Any, **options: Any) -> Commit:
+        commit = write(*given, **options)
+        (partition, rows), *others = commit.added.items()
+        return replace(commit, added={partition: rows - 1, **dict(others)})
+
+    monkeypatch.setattr(DeltaStore, "replace", lossy)
+
+
+def state_of_marks(store: DeltaStore) -> TableState:
+    return Survey([mark_files, marks], store, ALL).states["silver.marks"]
+
+
+def test_a_day_of_which_a_row_was_lost_has_no_receipt_and_stays_missing(
+    store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, 2)])
+    refresh(mark_files, store, ALL)
+    lose_a_row_of_each_commit(monkeypatch)
+
+    with pytest.raises(RowsLost) as lost:
+        refresh(marks, store, Days.of(D1))
+
+    assert (lost.value.table, lost.value.committed) == ("silver.marks", 1)
+    assert Ledger(store).latest("silver.marks") == {}
+    assert state_of_marks(store).missing == {D1: "never computed"}
+
+
+def test_a_repair_that_lost_a_row_leaves_the_receipt_of_before_and_the_day_stays_stale(
+    store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    land(store, D2, "a", [("b", D2, 2)])
+    through_bronze(store)
+    before = Ledger(store).latest("silver.marks")
+    land(store, D2, "a", [("b", D2, 20), ("c", D2, 30)])
+    refresh(mark_files, store, Days.of(D2))
+    lose_a_row_of_each_commit(monkeypatch)
+
+    with pytest.raises(RowsLost) as lost:
+        refresh(marks, store, ALL, unless_equal=True)
+
+    assert (lost.value.table, lost.value.committed) == ("silver.marks", 1)
+    assert Ledger(store).latest("silver.marks") == before
+    assert D2 in state_of_marks(store).stale
+
+
+def names_of_jobs(spark: SparkSession, action: Callable[[], object]) -> list[str]:
+    """What started each Spark job of an action, apart from those by which Delta reads the logs of tables."""
+    jobs = spark.sparkContext._jsc.sc().statusStore()
+    found = [jobs.job(number) for number in job_ids_of(spark, action)]
+    return [
+        job.name()
+        for job in found
+        if not re.search("Delta: |recordDeltaOperation", f"{job.name()} {job.description()}")
+    ]
+
+
+def test_a_clean_refresh_of_bronze_or_of_silver_is_one_spark_job(store: DeltaStore, spark: SparkSession) -> None:
+    ran = []
+    for number in (1, 2):
+        land(store, D1, "a", [("a", D1, number), ("b", D1, number)])
+        ran += [names_of_jobs(spark, partial(refresh, table, store, ALL)) for table in (mark_files, marks)]
+
+    assert [[name.partition(" ")[0] for name in names] for names in ran] == [["save"]] * 4
+    assert points(store) == [("a", D1, 2), ("b", D1, 2)]
+
+
+def test_a_duplicate_costs_a_second_job(store: DeltaStore, spark: SparkSession) -> None:
+    """The control: jobs over rows other than the write are seen."""
+    land(store, D1, "a", [("a", D1, 1), ("a", D1, 2)])
+    refresh(mark_files, store, ALL)
+
+    assert len(names_of_jobs(spark, partial(refresh, marks, store, ALL))) == 2
