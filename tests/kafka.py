@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,14 +15,13 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from lake.failpoints import VARIABLE
 from lake.kafka import KafkaCluster, KafkaSource
 from resources.kafka_broker import LocalBroker
+from tests.following import follower
 from tests.streaming import PARTITIONS, Message
 
 __all__ = ["TOPIC", "Kafka"]
 
-ROOT = Path(__file__).parents[1]
 TOPIC = "departures"
 
 
@@ -79,22 +76,9 @@ class Kafka:
             TopicPartition(TOPIC, partition, offset)
         ].result(30)
 
-    @contextmanager
-    def follower(self, home: Path, *arguments: str, failpoint: str | None = None) -> Iterator[subprocess.Popen[bytes]]:
-        """`lakehouse follow --feed kafka` in a process of its own; what it prints goes to `follow.log` in its home.
-
-        The clock stands still on the day of the messages, so that a silent topic seals nothing.
-        """
-        env = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_KAFKA": self.cluster.bootstrap_servers, "TZ": "UTC"}
-        env |= {"LAKEHOUSE_SPARK_MASTER": "local[2]", "LAKEHOUSE_NOW": "2013-01-02T12:00:00Z", "PYTHONPATH": str(ROOT)}
-        env |= {VARIABLE: failpoint} if failpoint else {}
-        command = [sys.executable, "-m", "lakehouse_assets.cli", "follow", "--feed", "kafka", *arguments]
-        home.mkdir(exist_ok=True)
-        with (home / "follow.log").open("wb") as log:
-            process = subprocess.Popen(command, env=os.environ | env, cwd=home, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+    def follower(
+        self, home: Path, *arguments: str, failpoint: str | None = None
+    ) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """`lakehouse follow --feed kafka` in a process of its own."""
+        address = self.cluster.bootstrap_servers
+        return follower(home, "--feed", "kafka", *arguments, failpoint=failpoint, KAFKA=address)

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
+from tests.following import LOG
 from tests.kafka import Kafka
 from tests.streaming import Lake, Message, Messages, at
 
@@ -73,7 +74,7 @@ def feed_until_killed(
     sent: list[Message] = []
     deadline = time.monotonic() + 240
     while process.poll() is None:
-        assert time.monotonic() < deadline, (lake.home / "follow.log").read_text()[-3000:]
+        assert time.monotonic() < deadline, (lake.home / LOG).read_text()[-3000:]
         landed = next(more)
         kafka.send(landed)
         sent += landed
@@ -89,7 +90,7 @@ def kill_at_each(lake: Lake, kafka: Kafka, points: list[str], more: Iterator[lis
         armed = f"{name}@{departure_events.full_name}:{passes or 1}"
         with kafka.follower(lake.home, SILVER, "--since", "2013-01-02", failpoint=armed) as process:
             sent += feed_until_killed(lake, kafka, process, more)
-        log = (lake.home / "follow.log").read_text()
+        log = (lake.home / LOG).read_text()
         assert process.returncode == -signal.SIGKILL, f"{point}: not killed\n{log[-3000:]}"
     return sent
 

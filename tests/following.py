@@ -1,0 +1,41 @@
+"""`lakehouse follow` in a process of its own, for tests that kill or stop it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lake.failpoints import VARIABLE
+
+__all__ = ["LOG", "follower"]
+
+ROOT = Path(__file__).parents[1]
+LOG = "follow.log"
+"""What the process prints, in its home."""
+
+
+@contextmanager
+def follower(
+    home: Path, *arguments: str, failpoint: str | None = None, **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The command with these arguments and `LAKEHOUSE_...` settings; killed at the end, if it still runs then.
+
+    The clock stands still on the day of the messages, so that a silent topic seals nothing.
+    """
+    env = {f"LAKEHOUSE_{name}": value for name, value in settings.items()}
+    env |= {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-02T12:00:00Z", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
+    env |= {"LAKEHOUSE_SPARK_MASTER": "local[2]"} | ({VARIABLE: failpoint} if failpoint else {})
+    command = [sys.executable, "-m", "lakehouse_assets.cli", "follow", *arguments]
+    home.mkdir(exist_ok=True)
+    with (home / LOG).open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | env, cwd=home, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
