@@ -20,7 +20,13 @@ from benchmarks.measure import run_measured
 from benchmarks.report import render, write_report
 from benchmarks.results import Results
 from benchmarks.rounds import SIDES, measure_sides
-from benchmarks.streams.alone import measure_contract_alone, measure_dagster, measure_state, measure_year
+from benchmarks.streams.alone import (
+    measure_contract_alone,
+    measure_dagster,
+    measure_state,
+    measure_ticks_alone,
+    measure_year,
+)
 from benchmarks.streams.report import render_streams, write_stream_report
 from benchmarks.streams.results import StreamResults
 from benchmarks.streams.rounds import SIDES as STREAM_SIDES
@@ -33,7 +39,7 @@ DOCUMENT = PROJECT / "docs" / "benchmarks.md"
 WORK = PROJECT / ".lakehouse" / "benchmarks"
 MEASURED, TRIED_OUT = "results.json", "results-try-out.json"
 STREAMS, STREAMS_TRIED_OUT = "streams.json", "streams-try-out.json"
-PARTS = ("latency", "state", "contract", "dagster", "year")
+PARTS = ("latency", "state", "contract", "dagster", "tick", "year")
 STREAM_RATES = (1_000, 5_000)
 STREAM_SECONDS = 60.0
 STATE_KEYS = 100_000
@@ -147,7 +153,7 @@ def stream(
     work: WorkFolder = WORK,
     keep: Annotated[bool, typer.Option("--keep", help="Keep what the sides wrote.")] = False,
 ) -> None:
-    """Measure streams: Kafka to bronze, silver, gold; much state; the cost of contracts; Dagster; the year."""
+    """Measure streams: Kafka to bronze, silver, gold; much state; the cost of contracts; Dagster; ticks; the year."""
     chosen, measured = _chosen(sides, STREAM_SIDES, "--sides"), _chosen(parts, PARTS, "--parts")
     rates = rate or STREAM_RATES
     is_full = set(rates) == set(STREAM_RATES) and seconds >= STREAM_SECONDS and keys == STATE_KEYS
@@ -173,6 +179,8 @@ def stream(
             measure_contract_alone(work, results, out, rows=rows, batches=40)
     if "dagster" in measured:
         measure_dagster(work, results, out, commits=5)
+    if "tick" in measured:
+        measure_ticks_alone(work, results, out, times=50)
     if "year" in measured:
         measure_year(work, results, out, first_day=YEAR.start)
     results.save(kept)

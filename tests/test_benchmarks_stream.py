@@ -98,6 +98,7 @@ def test_results_are_kept_and_the_report_says_which_targets_are_met(tmp_path: Pa
         results.latency.append(LatencyRun(side, 1000, 1, 60_000, layers, dict.fromkeys(layers, 1.0), 1.5, 2.0))
     results.sampled = [
         SampledRun("state", "ours", [1.0, 1.5], {"keys": 100_000, "rows": 1_000, "state_rows": 101_000}),
+        SampledRun("tick", "reconcile, nothing new", [0.02, 0.5, 0.03], {"tables": 19, "days": 32}),
         SampledRun("contract", "enforced silver.departures", [1.2], {"rows": 1_000}),
         SampledRun("contract", "selected silver.departures", [1.0], {"rows": 1_000}),
         SampledRun("contract", "enforced silver.departures", [2.1], {"rows": 5_000}),
@@ -110,6 +111,7 @@ def test_results_are_kept_and_the_report_says_which_targets_are_met(tmp_path: Pa
     assert "| 1,000 | bronze | at most 1.0 s | **0.80 s** | met |" in said
     assert "| 1,000 | gold | not above `plain`: 3.00 s | **0.80 s** | met |" in said
     assert "| silver.departures | 1,000 | 1200 ms | 1000 ms | **+20.0%** | at most 10% | **missed** |" in said
+    assert "| reconcile, nothing new | 3 | **30 ms** | 500 ms |" in said
     assert "| silver.departures | 5,000 | 2100 ms | 2000 ms | **+5.0%** | at most 10% | met |" in said
 
 

@@ -1,4 +1,4 @@
-"""What is measured by itself: micro-batches with much state, with and without the contract; Dagster; the year."""
+"""What is measured by itself: micro-batches with much state, with and without the contract; Dagster; ticks; a year."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -14,13 +15,13 @@ from rich.console import Console
 from benchmarks.machine import load
 from benchmarks.measure import python, run_measured
 from benchmarks.plain_spark import TUNED
-from benchmarks.streams import contract, state
+from benchmarks.streams import contract, state, ticks
 from benchmarks.streams.reaction import measure_reaction
 from benchmarks.streams.replayed import replay_through_kafka
 from benchmarks.streams.results import SampledRun, StreamResults
 from benchmarks.streams.rounds import clean_env
 
-__all__ = ["measure_contract_alone", "measure_dagster", "measure_state", "measure_year"]
+__all__ = ["measure_contract_alone", "measure_dagster", "measure_state", "measure_ticks_alone", "measure_year"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +59,19 @@ def measure_dagster(work: Path, results: StreamResults, out: Console, *, commits
     shutil.rmtree(home)
 
 
+def measure_ticks_alone(work: Path, results: StreamResults, out: Console, *, times: int) -> None:
+    """Add the ticks of the sensors that look at every table."""
+    out.print(f"[bold]tick[/], {times} of each sensor")
+    results.busy = max(results.busy, load())
+    home = _fresh(work, "tick")
+    ticks.fill(home)
+    found = [SampledRun(**run) for run in _run("benchmarks.streams.ticks", [times], home, "ours", work)["runs"]]
+    for run in found:
+        out.print(f"  {run.side}: median {median(run.seconds) * 1000:.0f} ms, at most {max(run.seconds) * 1000:.0f} ms")
+    results.sampled += found
+    shutil.rmtree(home)
+
+
 def measure_year(work: Path, results: StreamResults, out: Console, *, first_day: date) -> None:
     """Add the messages of the whole source through Kafka, late, doubled and broken; the tables equal the source."""
     out.print("[bold]year[/], the real messages through Kafka")
@@ -80,6 +94,6 @@ def _run(module: str, arguments: Sequence[object], home: Path, side: str, work: 
     extra = {"LAKEHOUSE_HOME": str(home)} | ({TUNED: "1"} if side == "tuned" else {})
     command = [*python(module), *map(str, arguments)]
     run_measured(command, env=clean_env(extra), log=work / f"{home.name}.log", folder=PROJECT)
-    report = state.REPORT if module == state.__name__ else contract.REPORT
-    found: dict[str, Any] = json.loads((home / report).read_text())
+    reports = {part.__name__: part.REPORT for part in (state, contract, ticks)}
+    found: dict[str, Any] = json.loads((home / reports[module]).read_text())
     return found

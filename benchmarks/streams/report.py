@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 
 from benchmarks.report import BUSY_ABOVE, grid, met, replace_between, spread_text
 from benchmarks.results import Spread
@@ -25,7 +26,7 @@ def write_stream_report(results: StreamResults, document: Path) -> None:
 def render_streams(results: StreamResults) -> str:
     """The measured part of the section, as Markdown."""
     parts = [_busy(results), *_latency(results), *_state(results), *_contract(results), *_dagster(results)]
-    parts += _year(results)
+    parts += [*_ticks(results), *_year(results)]
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     return "\n\n".join(part for part in [*parts, f"Measured on: {machine}."] if part)
 
@@ -123,6 +124,20 @@ def _dagster(results: StreamResults) -> Iterator[str]:
             "From a commit to the start of the Dagster run that `reconcile` asks for (a tick every 5 s), "
             f"{len(seconds)} commits: {_seconds(seconds, 1)}."
         )
+
+
+def _ticks(results: StreamResults) -> Iterator[str]:
+    runs = [run for run in results.sampled if run.what == "tick"]
+    if not runs:
+        return
+    facts = runs[-1].facts
+    yield f"A tick of the sensors that look at all {facts['tables']:.0f} tables, each of {facts['days']:.0f} days:"
+    lines = []
+    for side in dict.fromkeys(run.side for run in runs):
+        seconds = [one for run in runs if run.side == side for one in run.seconds]
+        median_ms, most_ms = (f"{part * 1000:.0f} ms" for part in (median(seconds), max(seconds)))
+        lines.append((side, f"{len(seconds)}", f"**{median_ms}**", most_ms))
+    yield grid(("sensor, and what it meets", "ticks", "median", "most"), lines)
 
 
 def _year(results: StreamResults) -> Iterator[str]:

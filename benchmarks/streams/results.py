@@ -59,7 +59,7 @@ class SampledRun:
     """Seconds of the micro-batches (or of whatever else was repeated) of one run of one side.
 
     Attributes:
-        what: state, contract, dagster or year.
+        what: state, contract, dagster, tick or year.
         side: whose.
         seconds: of each.
         facts: what to know about it: rows, keys in state.
