@@ -139,9 +139,13 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
 
 
 def _note_worker(context: dg.AssetExecutionContext) -> None:
-    """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone."""
-    if not {PID, WORKER} & context.run.tags.keys():
-        context.instance.add_run_tags(context.run.run_id, {WORKER: this_process()})
+    """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone.
+
+    A run that is started again has the tags of the one before it, so what they say may be the process of that one.
+    """
+    tag = PID if PID in context.run.tags else WORKER
+    if context.run.tags.get(tag) != this_process():
+        context.instance.add_run_tags(context.run.run_id, {tag: this_process()})
 
 
 def this_process() -> str:

@@ -16,7 +16,8 @@ from pyspark.sql import SparkSession
 from lake.days import Days
 from lake.errors import RowsOutsideDays, TableLocked
 from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import PID, UNLESS_EQUAL, _failure, asset_key
+from lakehouse_assets.environment import open_store
+from lakehouse_assets.factory import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
 from lakehouse_assets.partitions import range_tags
 from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
@@ -187,6 +188,19 @@ def test_waiting_for_a_table_is_said_in_the_log_of_the_run(
     assert not result.success
     said = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert any("bronze.readings: waiting for pid" in message for message in said)
+
+
+def test_a_run_that_has_the_tags_of_an_earlier_one_names_its_own_process(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = settings_for(tmp_path, LAKEHOUSE_LOCK_TIMEOUT="0.2")
+    with open_store(settings).lock("bronze.readings"):
+        result = run(instance, settings, ["readings"], {**range_tags(FIVE_DAYS), PID: "1@1.00"})
+
+    again = instance.get_run_by_id(result.run_id)
+    assert again is not None
+    assert again.tags[PID] == this_process()
+    assert WORKER not in again.tags
 
 
 def test_dagster_shows_the_contract_as_columns(settings: Settings) -> None:
