@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from lake.errors import LakeError
-from lake.jars import jars, maven_cache
+from lake.jars import LOCK, jars, jars_of, maven_cache
 from lake.java import find_java
 
 __all__ = ["PROJECT", "Check", "run_checks"]
@@ -34,6 +34,8 @@ UI_PORT = 3000
 NEEDED_DATA = frozenset({"airlines.csv", "airports.csv", "flights.csv.zip", "planes.csv", "weather.csv"})
 
 _PACKAGES_THAT_MUST_AGREE = re.compile(r"(pyspark|delta-spark|deltalake|pandas|pandera|duckdb.*|dagster.*)")
+_JARS_OF_PACKAGES = {"delta-spark": ("delta", "delta-spark_"), "pyspark": ("spark-kafka", "spark-sql-kafka-0-10_")}
+"""The jar that has the version of a package: its set, and its name up to the versions of Spark and Scala."""
 _GIB = 2**30
 
 
@@ -109,12 +111,15 @@ def _unlike_the_lock(lock: Path) -> Iterator[str]:
     for name, pinned in pins.items():
         if not _PACKAGES_THAT_MUST_AGREE.fullmatch(name):
             continue
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            installed = "missing"
-        if installed != pinned:
+        if (installed := _installed(name)) != pinned:
             yield f"{name} expected {pinned}, found {installed}"
+
+
+def _installed(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
 
 
 def check_java() -> Check:
@@ -126,10 +131,20 @@ def check_java() -> Check:
     return Check("Java", ok=True, found=f"{java.version} in {java.home}{note}")
 
 
-def check_jars(repository: Path | None = None) -> Check:
-    """The Delta jars are there, byte for byte as pinned."""
-    verified = jars("delta", repository=repository)
+def check_jars(repository: Path | None = None, lock: Path = LOCK) -> Check:
+    """The Delta jars are there, byte for byte as pinned, and the pinned ones are those of the installed packages."""
+    if wrong := list(_unlike_their_packages(lock)):
+        remedy = "make setup; if it does not help, write the version of the package into jars.lock and run it again"
+        return Check("jars", ok=False, found="; ".join(wrong), remedy=remedy)
+    verified = jars("delta", repository=repository, lock=lock)
     return Check("jars", ok=True, found=f"{len(verified)} verified in {repository or maven_cache()}")
+
+
+def _unlike_their_packages(lock: Path) -> Iterator[str]:
+    for package, (set_name, artifact) in _JARS_OF_PACKAGES.items():
+        pinned = [jar.version for jar in jars_of(set_name, lock=lock) if jar.artifact.startswith(artifact)]
+        if pinned != [installed := _installed(package)]:
+            yield f"{package} is {installed}, its jar in jars.lock {', '.join(pinned) or 'missing'}"
 
 
 def check_spark_home() -> Check:

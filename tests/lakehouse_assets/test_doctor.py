@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lake.errors import JavaMissing
+from lake.jars import LOCK
 from lake.java import find_java
 from lakehouse_assets import doctor
 from lakehouse_assets.doctor import (
@@ -92,6 +93,26 @@ def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_jars_are_counted() -> None:
     assert check_jars().found.startswith("3 verified in ")
+
+
+@pytest.mark.parametrize(
+    ("pinned", "other", "found"),
+    [
+        ("_2.13:4.4.0", "_2.13:4.3.1", "delta-spark is 4.4.0, its jar in jars.lock 4.3.1"),
+        ("_2.13:4.2.0", "_2.13:4.1.0", "pyspark is 4.2.0, its jar in jars.lock 4.1.0"),
+        ("spark-sql-kafka", "spark-sql-rabbit", "pyspark is 4.2.0, its jar in jars.lock missing"),
+    ],
+)
+def test_a_jar_of_another_version_than_its_package_is_named_with_both(
+    tmp_path: Path, pinned: str, other: str, found: str
+) -> None:
+    lock = tmp_path / "jars.lock"
+    lock.write_text(LOCK.read_text().replace(pinned, other))
+
+    check = check_jars(lock=lock)
+
+    assert (check.ok, check.found) == (False, found)
+    assert check.remedy.startswith("make setup; if it does not help, write the version of the package into jars.lock")
 
 
 def test_a_package_that_takes_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
