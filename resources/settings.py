@@ -74,9 +74,9 @@ class Settings:
     last_day: date | None = date(2014, 1, 31)
     spark_master: str = "local[*]"
     spark_remote: str | None = None
-    alert_urls: tuple[str, ...] = ()
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
     lock_timeout_seconds: float = 1800.0
-    storage_options: Mapping[str, str] = field(default_factory=dict)
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
     kafka_topics: Mapping[str, str] = field(default_factory=dict)
@@ -211,4 +211,5 @@ def _options(text: str) -> dict[str, str]:
     try:
         return {str(key): str(value) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
-        raise BadSettingError("LAKEHOUSE_STORAGE_OPTIONS", text, "a JSON object of strings") from error
+        shown = f"({len(text)} characters, not shown: it may hold a key)"
+        raise BadSettingError("LAKEHOUSE_STORAGE_OPTIONS", shown, f"a JSON object of strings ({error})") from None

@@ -87,6 +87,22 @@ def test_the_test_below_knows_every_kind_of_check_that_a_contract_uses() -> None
 )
 @given(values=one_row)
 def test_verdicts_equal_those_of_pandera(spark: SparkSession, values: tuple[Any, ...]) -> None:
+    check_verdicts_equal_those_of_pandera(spark, values)
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.soak
+@settings(
+    max_examples=30, deadline=None, print_blob=True, phases=[Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(values=one_row)
+def test_verdicts_equal_those_of_pandera_for_other_rows_each_time(spark: SparkSession, values: tuple[Any, ...]) -> None:
+    check_verdicts_equal_those_of_pandera(spark, values)
+
+
+def check_verdicts_equal_those_of_pandera(spark: SparkSession, values: tuple[Any, ...]) -> None:
     """A hundred verdicts an example: pandera comes to each by a Spark job, the compiled rules to all in one pass."""
     schema = T.StructType([T.StructField(column.name, column.dtype) for column in COMPILED.columns])
     frame = spark.createDataFrame([values], schema)  # uncached: Spark's cache loses rows with NaN

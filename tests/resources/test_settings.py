@@ -51,3 +51,13 @@ def test_a_connection_string_of_event_hubs_reaches_both_clients_whole() -> None:
         ),
     }
     assert "SharedAccessKey" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ['{"azure_storage_account_key": "topsecret=="', '["topsecret=="]', "topsecret=="])
+def test_a_key_of_the_storage_is_shown_neither_in_an_error_nor_in_the_settings(text: str) -> None:
+    with pytest.raises(BadSettingError, match="LAKEHOUSE_STORAGE_OPTIONS") as refused:
+        Settings.from_env({"LAKEHOUSE_STORAGE_OPTIONS": text})
+    assert "topsecret" not in str(refused.value) + repr(refused.value)
+
+    good = {"LAKEHOUSE_STORAGE_OPTIONS": '{"key": "topsecret=="}', "LAKEHOUSE_ALERT_URLS": "json://host/topsecret"}
+    assert "topsecret" not in repr(Settings.from_env(good))
