@@ -337,12 +337,19 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
     """
     under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     runs = instance.get_runs(dg.RunsFilter(statuses=under_way))
-    executed_by = [(run, tag) for run in runs if (tag := run.tags.get(PID) or run.tags.get(WORKER))]
+    executed_by = [(run, tag) for run in runs if (tag := _process_of(instance, run))]
     dead = [(run, tag) for run, tag in executed_by if not _is_alive(tag)]
     for run, tag in dead:
         instance.report_run_failed(run, message=f"its process ({tag}) is gone; run the same again")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
     return [run.run_id for run, _ in dead]
+
+
+def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """The process that executes a run, as far as it has said; one that is started again begins with the tags before."""
+    tag = run.tags.get(PID) or run.tags.get(WORKER)
+    before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return None if before is not None and tag in before.tags.values() else tag
 
 
 def _is_alive(tag: str) -> bool:

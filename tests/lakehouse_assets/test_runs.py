@@ -148,13 +148,16 @@ def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.Dagst
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 
-    def started(tags: dict[str, str]) -> str:
-        run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    def started(tags: dict[str, str], before: str | None = None) -> str:
+        run = instance.create_run_for_job(
+            job, tags=tags, status=dg.DagsterRunStatus.STARTED, parent_run_id=before, root_run_id=before
+        )
         return run.run_id
 
     killed = started({PID: f"{ended.pid}@1.00"})
     same_id_again = started({PID: f"{os.getpid()}@1.00"})
     worker = started({WORKER: f"{ended.pid}@1.00"})
+    started_again = started({WORKER: f"{ended.pid}@1.00"}, before=worker)
     alive = started({PID: this_process()})
     just_begun = started({})
 
@@ -162,4 +165,4 @@ def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.Dagst
 
     states = {run.run_id: run.status for run in instance.get_runs()}
     assert states[killed] == states[same_id_again] == states[worker] == dg.DagsterRunStatus.FAILURE
-    assert states[alive] == states[just_begun] == dg.DagsterRunStatus.STARTED
+    assert states[alive] == states[just_begun] == states[started_again] == dg.DagsterRunStatus.STARTED
