@@ -74,6 +74,11 @@ class Entry:
     run_id: str = ""
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def version_read(self, table: str) -> int:
+        """The version of a table (`layer.name`) that it was computed from; -1 where that did not exist yet."""
+        version = self.inputs.get(table)
+        return -1 if version is None else int(version)
+
 
 _READ = Remembered[Mapping[str, Mapping[date | None, Entry]]]()
 

@@ -237,10 +237,8 @@ def needed_whole(wanted: Iterable[Table]) -> set[Table]:
 
     These are the inputs without days, however far upstream, and what tables without days read.
     """
-    upstream = _with_upstream(wanted)
-    inputs = {read.source for table in upstream for read in table.reads if isinstance(read.source, Table)}
-    whole = {source for source in inputs if source.day is None}
-    return whole | {read.source for t in upstream if not t.day for read in t.reads if isinstance(read.source, Table)}
+    inputs = ((table, read.source) for table in _with_upstream(wanted) for read in table.reads)
+    return {source for table, source in inputs if isinstance(source, Table) and not (table.day and source.day)}
 
 
 def _needed_of(read: Read, days: set[Day], survey: Survey) -> set[Day]:

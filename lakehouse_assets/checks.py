@@ -25,7 +25,7 @@ from lake.freshness import judge_freshness
 from lake.ledger import Entry, Ledger
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
-from lake.table import Read, Table, is_followable
+from lake.table import Table, is_followable
 from lakehouse_assets.upstream import Upstream
 from resources.settings import Settings
 
@@ -183,10 +183,10 @@ class Inspection:
         """Inputs that changed for a day up to the due one after the table was computed."""
         entry = self.entries.get(None)
         reasons = []
-        for read in self.table.reads:
-            newest = _newest_change(self.store, read, due)
-            if newest is not None and (entry is None or newest > _seen(entry, read.source)):
-                reasons.append(f"late: {read.name} changed in version {newest}, which was not read")
+        for source in (read.source for read in self.table.reads if isinstance(read.source, Table)):
+            newest = _newest_change(self.store, source, due)
+            if newest is not None and (entry is None or newest > entry.version_read(source.full_name)):
+                reasons.append(f"late: {source.name} changed in version {newest}, which was not read")
         return reasons
 
     def streaming(self) -> Verdict:
@@ -236,16 +236,9 @@ def _rules(table: Table, store: DeltaStore) -> dict[str, int]:
     return dict(Counter(rule for row in rejected for rule in row["rules"]).most_common())
 
 
-def _seen(entry: Entry, source: object) -> int:
-    version = entry.inputs.get(source.full_name) if isinstance(source, Table) else None
-    return -1 if version is None else int(version)
-
-
-def _newest_change(store: DeltaStore, read: Read, due: date | None) -> int | None:
-    if not isinstance(read.source, Table):
-        return None
-    log = store.table_log(read.source)
-    if read.source.read_by is None:
+def _newest_change(store: DeltaStore, source: Table, due: date | None) -> int | None:
+    log = store.table_log(source)
+    if source.read_by is None:
         return log.newest_change()
-    touched = log.newest_touch(read.source.read_by)
+    touched = log.newest_touch(source.read_by)
     return max((version for day, version in touched.items() if due and day <= due), default=None)

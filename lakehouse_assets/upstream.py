@@ -86,14 +86,15 @@ class Upstream:
         log = self.store.table_log(source)
         rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
         for day, entry in self.entries.items():
-            if day is not None and touched.get(day, -1) <= _seen(entry, source):
+            if day is not None and touched.get(day, -1) <= entry.version_read(source.full_name):
                 yield _equal(day, rows.get(day, 0), entry.rows_in, f"rows in {source.full_name}")
 
     def _with_whole(self, source: Table) -> Iterator[Comparison]:
         """Of a table without days, which may add rows of its own."""
         assert source.read_by is not None
         log, entry = self.store.table_log(source), self.entries.get(None)
-        if entry is None or (log.newest_change() or -1) > _seen(entry, source):
+        newest = log.newest_change()
+        if entry is None or (newest is not None and newest > entry.version_read(source.full_name)):
             return
         rows = sum(log.rows_by_day(source.read_by).values())
         yield Comparison(None, rows, min(rows, entry.rows_in), entry.rows_in, f"rows in {source.full_name}")
@@ -133,7 +134,9 @@ class Upstream:
             if day is not None
             and entry.outcome != "failed"
             and self._own.get(day, -1) <= entry.version
-            and all(touched.get(near, -1) <= _seen(entry, source) for near in read.selected(Days.of(day)))
+            and all(
+                touched.get(near, -1) <= entry.version_read(source.full_name) for near in read.selected(Days.of(day))
+            )
         ]
 
     @cached_property
@@ -143,8 +146,3 @@ class Upstream:
 
 def _equal(day: Day, upstream: int, here: int, what: str) -> Comparison:
     return Comparison(day, upstream, here, here, what)
-
-
-def _seen(entry: Entry, source: Table) -> int:
-    version = entry.inputs.get(source.full_name)
-    return -1 if version is None else int(version)

@@ -1,17 +1,17 @@
-"""`lakehouse follow` in a process of its own, for tests that kill or stop it."""
+"""Streams in a process of their own, for tests that kill or stop them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lake.failpoints import VARIABLE
 
-__all__ = ["LOG", "follower"]
+__all__ = ["LOG", "follower", "logged"]
 
 ROOT = Path(__file__).parents[1]
 LOG = "follow.log"
@@ -29,10 +29,16 @@ def follower(
     env = {f"LAKEHOUSE_{name}": value for name, value in settings.items()}
     env |= {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-02T12:00:00Z", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
     env |= {"LAKEHOUSE_SPARK_MASTER": "local[2]"} | ({VARIABLE: failpoint} if failpoint else {})
-    command = [sys.executable, "-m", "lakehouse_assets.cli", "follow", *arguments]
     home.mkdir(exist_ok=True)
-    with (home / LOG).open("wb") as log:
-        process = subprocess.Popen(command, env=os.environ | env, cwd=home, stdout=log, stderr=log)
+    with logged(["-m", "lakehouse_assets.cli", "follow", *arguments], os.environ | env, home / LOG) as process:
+        yield process
+
+
+@contextmanager
+def logged(arguments: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Python with these arguments, in the folder of the log of what it prints; killed at the end, if it still runs."""
+    with log.open("wb") as said:
+        process = subprocess.Popen([sys.executable, *arguments], env=env, cwd=log.parent, stdout=said, stderr=said)
     try:
         yield process
     finally:

@@ -1,14 +1,26 @@
-"""A broker for the tests of a file, and its topic, which each test has for itself."""
+"""What the tests of whole lakes share: a session that starts late; a broker for a file, and a topic for each test."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from pyspark.sql import SparkSession
 
 from resources.kafka_broker import LocalBroker
 from tests.kafka import Kafka
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest) -> Callable[[], SparkSession]:
+    """Only when the processes of a test are dead: two JVMs at once are one too many for a small machine."""
+
+    def start() -> SparkSession:
+        found: SparkSession = request.getfixturevalue("spark")
+        return found
+
+    return start
 
 
 @pytest.fixture(scope="module")

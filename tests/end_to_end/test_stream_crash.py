@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -28,6 +28,7 @@ from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
+from tests.following import logged
 from tests.streaming import Lake, Message, Messages, at, multiset
 
 pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
@@ -103,13 +104,8 @@ def run_victim(home: Path, failpoint: str | None) -> subprocess.CompletedProcess
 
 @pytest.mark.parametrize("points", [WRITING, SEALING], ids=["around writes", "around claims and seals"])
 def test_killed_at_any_point_the_lake_equals_batch(
-    tmp_path: Path, request: pytest.FixtureRequest, points: list[str]
+    tmp_path: Path, session: Callable[[], SparkSession], points: list[str]
 ) -> None:
-    def session() -> SparkSession:
-        """Only when the victims are dead: two JVMs at once are one too many for a small machine."""
-        found: SparkSession = request.getfixturevalue("spark")
-        return found
-
     messages, sent = Messages(), list[Message]()
     lake = Lake(tmp_path / "streamed", session, list(TABLES))
     lake.home.mkdir()
@@ -148,18 +144,9 @@ def minutes(messages: Messages, number: int) -> list[Message]:
     return [departed, arrived, messages.again(departed, now), messages.broken("arrivals", "{nope", now)]
 
 
-@contextmanager
-def victim(home: Path, failpoint: str | None) -> Iterator[subprocess.Popen[bytes]]:
+def victim(home: Path, failpoint: str | None) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Streams that run in a process of their own until something kills it."""
-    command = [sys.executable, "-c", RUNNING, str(home)]
-    with (home / "victim.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment(failpoint), cwd=home, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
+    return logged(["-c", RUNNING, str(home)], environment(failpoint), home / "victim.log")
 
 
 def feed_until_killed(lake: Lake, process: subprocess.Popen[bytes], more: Iterator[list[Message]]) -> list[Message]:
@@ -185,14 +172,9 @@ def kill_once_it_streams(lake: Lake, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_killed_between_small_micro_batches_the_lake_equals_batch(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, session: Callable[[], SparkSession]
 ) -> None:
     """As above while messages keep coming: all seven tables, those with state and the upserted ones among them."""
-
-    def session() -> SparkSession:
-        found: SparkSession = request.getfixturevalue("spark")
-        return found
-
     messages, sent = Messages(), list[Message]()
     lake = Lake(tmp_path / "streamed", session)
     lake.home.mkdir()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import count
 from pathlib import Path
@@ -43,12 +43,7 @@ BETWEEN_TWO_COMMITS = ["after_commit:5", "after_commit:6", "before_checkpoint:3"
 
 
 @pytest.fixture
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    def session() -> SparkSession:
-        """Only when the victims are dead: two JVMs at once are one too many for a small machine."""
-        found: SparkSession = request.getfixturevalue("spark")
-        return found
-
+def lake(session: Callable[[], SparkSession], tmp_path: Path) -> Lake:
     return Lake(tmp_path / "home", session, [departure_events, departures])
 
 
@@ -95,6 +90,15 @@ def kill_at_each(lake: Lake, kafka: Kafka, points: list[str], more: Iterator[lis
     return sent
 
 
+def go_on_to_the_end(lake: Lake, kafka: Kafka, sent: list[Message], more: Iterator[list[Message]]) -> None:
+    """Send once more and follow until all is read; the lake equals one of batch."""
+    last = next(more)
+    kafka.send(last)
+    lake.follow(source=kafka.source)
+
+    lake.check_equals_batch([*sent, *last])
+
+
 def small_appends(lake: Lake) -> int:
     """How many commits of bronze were made without Spark."""
     log = lake.store.table_log(departure_events)
@@ -110,11 +114,7 @@ def test_killed_behind_the_commit_of_a_small_append_no_message_is_there_twice(la
     sent = kill_at_each(lake, kafka, ["after_commit:3"], more)
     assert small_appends(lake) == 2
 
-    sent += (last := next(more))
-    kafka.send(last)
-    lake.follow(source=kafka.source)
-
-    lake.check_equals_batch(sent)
+    go_on_to_the_end(lake, kafka, sent, more)
 
 
 @pytest.mark.soak
@@ -123,11 +123,7 @@ def test_killed_at_any_point_around_appends_the_lake_equals_batch(lake: Lake, ka
     sent = kill_at_each(lake, kafka, KILLED_AT, more)
     assert small_appends(lake) >= 7
 
-    sent += (last := next(more))
-    kafka.send(last)
-    lake.follow(source=kafka.source)
-
-    lake.check_equals_batch(sent)
+    go_on_to_the_end(lake, kafka, sent, more)
 
 
 @pytest.mark.soak
@@ -138,8 +134,4 @@ def test_killed_between_the_two_commits_of_a_micro_batch_the_lake_equals_batch(l
     more = moments(messages, slow=True)
     sent += kill_at_each(lake, kafka, BETWEEN_TWO_COMMITS, more)
 
-    sent += (last := next(more))
-    kafka.send(last)
-    lake.follow(source=kafka.source)
-
-    lake.check_equals_batch(sent)
+    go_on_to_the_end(lake, kafka, sent, more)

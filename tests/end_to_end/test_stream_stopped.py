@@ -26,12 +26,7 @@ MANY = 5_000
 
 
 @pytest.fixture
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    def session() -> SparkSession:
-        """Only when the command has ended: two JVMs at once are one too many for a small machine."""
-        found: SparkSession = request.getfixturevalue("spark")
-        return found
-
+def lake(session: Callable[[], SparkSession], tmp_path: Path) -> Lake:
     return Lake(tmp_path / "home", session, [departure_events, departures])
 
 

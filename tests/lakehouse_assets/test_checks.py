@@ -17,8 +17,10 @@ from lake.ledger import Entry, Ledger, Outcome
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets import checks
+from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.checks import Inspection
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from resources.lakehouse import LakehouseResource
@@ -193,6 +195,16 @@ def test_lines_that_landed_after_the_day_was_read_are_not_missed(settings: Setti
     land(settings, {DAY: ["a 2020-01-01 1"]})
 
     assert Inspection(readings, store, settings).row_count().facts["compared_with_upstream"] == 0
+
+
+@pytest.mark.parametrize(("read", "failing"), [(None, {}), (0, {None: "2 rows in bronze.reference_planes, 1 here"})])
+def test_a_table_without_days_has_read_every_row_unless_it_was_computed_before(
+    settings: Settings, store: DeltaStore, read: int | None, failing: dict[None, str]
+) -> None:
+    write(store, reference_planes, [line(1, DAY, DAY), line(2, DAY, DAY)])
+    record(store, aircraft, None, rows_in=1, rows_out=1, inputs={"bronze.reference_planes": read})
+
+    assert Inspection(aircraft, store, settings).row_count().failing == failing
 
 
 def test_of_a_large_table_only_the_days_of_the_run_are_compared(

@@ -80,9 +80,6 @@ def backfill(settings: Settings, instance: dg.DagsterInstance, day: str) -> None
     instance.add_backfill(asked)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Function `AssetSelection.sources` is deprecated:DeprecationWarning"
-)  # Dagster's own
 def workers(instance: dg.DagsterInstance) -> set[str]:
     """The processes that the runs name."""
     return {run.tags[WORKER] for run in instance.get_runs() if WORKER in run.tags}
