@@ -389,6 +389,7 @@ def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
             rows_out=counts.rows_out,
             rejected=counts.rejected,
             duplicates=counts.duplicates,
+            disagreeing=counts.disagreeing,
             inputs={name: _of_day(value, day) for name, value in receipt.inputs.items()},
             version=-1 if receipt.version is None else receipt.version,
             code_version=receipt.code_version,

@@ -2,6 +2,7 @@
 
 Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row):
 rows in = rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job.
+Duplicates that say something else than the row which is kept are counted where the dropped rows are looked at.
 Batch and stream both go through here; a micro-batch is an ordinary frame.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
@@ -19,12 +20,14 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.window import WindowSpec
 
 from lake.days import Days
 from lake.errors import RowsWithoutDay
 from lake.table import InsertNew, Table
 
 __all__ = [
+    "DISAGREES",
     "IS_VALID",
     "NOTHING_DROPPED",
     "NO_DAY",
@@ -53,18 +56,26 @@ QUARANTINE = T.StructType(
 
 IS_VALID, PLACE_IN_KEY = "_is_valid", "_place_in_key"
 """Columns with the verdict on a candidate row: whether it satisfies the contract, and its place among those that do."""
+DISAGREES = "_disagrees"
+"""Column that says of a duplicate whether it differs from the row that is kept, in a column that is stored."""
 NO_DAY = "a row has no day and no _event_date under which it could be filed:"
 """How the job fails that meets such a row. A rerun could not replace it in the quarantine, so nothing is written."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What happened to candidate rows: rows_in = rows_out + rejected + duplicates."""
+    """What happened to candidate rows: rows_in = rows_out + rejected + duplicates.
+
+    Attributes:
+        disagreeing: how many of the duplicates differ from the row of their key that is kept; counted by day, in batch,
+            and no part of the account: two counts that differ in it alone are equal.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
     rejected: int = 0
     duplicates: int = 0
+    disagreeing: int = field(default=0, compare=False)
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -72,6 +83,7 @@ class Counts:
             self.rows_out + other.rows_out,
             self.rejected + other.rejected,
             self.duplicates + other.duplicates,
+            self.disagreeing + other.disagreeing,
         )
 
 
@@ -80,21 +92,26 @@ class Dropped:
     """The rows of one enforcement that were not accepted, in this process.
 
     Attributes:
-        rows: the columns of `QUARANTINE`; all but `day` are null for duplicates.
+        rows: the columns of `QUARANTINE`, all but `day` null for duplicates, and `DISAGREES`.
     """
 
     rows: pa.Table
 
     @property
     def rejected(self) -> pa.Table:
-        """The rejected rows."""
-        return self.rows.filter(pc.field("rules").is_valid())
+        """The rejected rows, in the columns of `QUARANTINE`."""
+        return self.rows.filter(pc.field("rules").is_valid()).select(QUARANTINE.names)
 
     def counts(self, written: Mapping[date | None, int]) -> dict[date | None, Counts]:
         """Counts by day, given the rows that were written by day."""
-        rejected, dropped = (Counter(rows.column("day").to_pylist()) for rows in (self.rejected, self.rows))
+        differing = self.rows.filter(pc.field(DISAGREES))
+        rejected, disagreeing, dropped = (
+            Counter(rows.column("day").to_pylist()) for rows in (self.rejected, differing, self.rows)
+        )
         return {
-            day: _counts(written.get(day, 0) + dropped[day], rejected[day], dropped[day] - rejected[day])
+            day: _counts(
+                written.get(day, 0) + dropped[day], rejected[day], dropped[day] - rejected[day], disagreeing[day]
+            )
             for day in {*written, *dropped}
         }
 
@@ -104,7 +121,7 @@ class Dropped:
         return dict(sorted(broken.items(), key=lambda item: (-item[1], item[0])))
 
 
-NOTHING_DROPPED = Dropped(to_arrow_schema(QUARANTINE).empty_table())
+NOTHING_DROPPED = Dropped(to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES, pa.bool_())).empty_table())
 
 
 @dataclass(frozen=True)
@@ -155,10 +172,9 @@ class Enforced:
         """Collect the rows that are not accepted, in a Spark job of its own; for a number that fits in memory."""
         valid = F.col(IS_VALID)
         rejected = {field.name: F.when(~valid, column) for field, column in zip(QUARANTINE, self._shown(), strict=True)}
-        rows = self.flagged.where(~valid | (F.col(PLACE_IN_KEY) > 1)).select(
-            *(column.alias(name) for name, column in (rejected | {"day": self._filing_day()}).items())
-        )
-        return Dropped(rows.toArrow())
+        shown = rejected | {"day": self._filing_day(), DISAGREES: F.col(DISAGREES)}
+        rows = self._compared().where(~valid | (F.col(PLACE_IN_KEY) > 1))
+        return Dropped(rows.select(*(column.alias(name) for name, column in shown.items())).toArrow())
 
     def observed(self) -> Counts:
         """Totals, once `accepted` has been written."""
@@ -169,17 +185,28 @@ class Enforced:
     def counts_by_day(self) -> dict[date | None, Counts]:
         """Counts by day, from a Spark job of their own; needed only where rows were dropped."""
         day = self._filing_day() if self.table.day else F.lit(None).cast("date")
-        grouped = self.flagged.groupBy(day.alias("day")).agg(
-            F.count(F.lit(1)).alias("rows_in"),
-            F.count_if(~F.col(IS_VALID)).alias("rejected"),
-            F.count_if(self._is_duplicate()).alias("duplicates"),
+        grouped = (
+            self._compared()
+            .groupBy(day.alias("day"))
+            .agg(
+                F.count(F.lit(1)).alias("rows_in"),
+                F.count_if(~F.col(IS_VALID)).alias("rejected"),
+                F.count_if(self._is_duplicate()).alias("duplicates"),
+                F.count_if(DISAGREES).alias("disagreeing"),
+            )
         )
-        return {row["day"]: _counts(row["rows_in"], row["rejected"], row["duplicates"]) for row in grouped.collect()}
+        return {row["day"]: _counts(*row[1:]) for row in grouped.collect()}
 
     def rules(self) -> dict[str, int]:
         """How many rejected rows broke each rule, most first; a Spark job of its own."""
         rules = self.rejected().select(F.explode("rules").alias("rule")).groupBy("rule").count()
         return {row["rule"]: row["count"] for row in rules.orderBy(F.desc("count"), "rule").collect()}
+
+    def _compared(self) -> DataFrame:
+        """The candidate rows with `DISAGREES`; one more column of the window that finds their places."""
+        says = F.struct(*(F.col(name) for name in _said(self.table)))
+        kept = F.first(says).over(_places(self.table))
+        return self.flagged.withColumn(DISAGREES, self._is_duplicate() & ~says.eqNullSafe(kept))
 
     def _is_duplicate(self) -> Column:
         return F.col(IS_VALID) & (F.col(PLACE_IN_KEY) > 1)
@@ -189,8 +216,8 @@ class Enforced:
         return F.coalesce(F.col("_event_date"), day) if "_event_date" in self.flagged.columns else day
 
 
-def _counts(rows_in: int, rejected: int, duplicates: int) -> Counts:
-    return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates)
+def _counts(rows_in: int, rejected: int, duplicates: int, disagreeing: int = 0) -> Counts:
+    return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates, disagreeing)
 
 
 @dataclass(frozen=True)
@@ -316,8 +343,7 @@ class Enforcer:
 
     @cached_property
     def _place(self) -> Column:
-        by = [F.col(name).asc_nulls_last() for name in _order(self.table)] or [F.lit(1)]
-        return F.row_number().over(Window.partitionBy(*_day_and_key(self.table), IS_VALID).orderBy(*by))
+        return F.row_number().over(_places(self.table))
 
     @cached_property
     def _day_there(self) -> Column:
@@ -335,6 +361,17 @@ def _order(table: Table) -> list[str]:
     first = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
     rest = [name for name in table.contract.stored_names if name not in {*first, *table.key, table.day}]
     return [*first, *rest]
+
+
+def _places(table: Table) -> WindowSpec:
+    """The rows of a key, valid ones apart, first to last."""
+    by = [F.col(name).asc_nulls_last() for name in _order(table)] or [F.lit(1)]
+    return Window.partitionBy(*_day_and_key(table), IS_VALID).orderBy(*by)
+
+
+def _said(table: Table) -> list[str]:
+    """The stored columns in which rows of one key can disagree: not the key, nor where a row came from."""
+    return [name for name in table.contract.stored_names if name not in _day_and_key(table) and name[0] != "_"]
 
 
 def day_within(column: str, days: Days) -> Column:

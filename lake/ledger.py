@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         pa.field("rows_out", pa.int64(), nullable=False),
         pa.field("rejected", pa.int64(), nullable=False),
         pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("disagreeing", pa.int64()),
         pa.field("inputs", pa.string(), nullable=False),
         pa.field("version", pa.int64(), nullable=False),
         pa.field("code_version", pa.string(), nullable=False),
@@ -40,7 +41,10 @@ SCHEMA = pa.schema(
         pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-"""Columns of the ledger. `inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> hash of its files."""
+"""Columns of the ledger; `disagreeing` is null where an older release wrote the row.
+
+`inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> hash of its files.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Entry:
         day: the day; None for a table without days.
         outcome: written; unchanged (computed, equal to what was stored); failed (broke a `fail` contract, not written).
         rows_in: candidate rows = rows_out + rejected + duplicates.
+        disagreeing: how many of the duplicates differ from the row of their key that was kept.
         inputs: what was read: `layer.table` -> version, `feed:name` -> hash of the day's landing files.
         version: version of the table that holds the day as computed.
         code_version: hash of the declaring file.
@@ -71,6 +76,7 @@ class Entry:
     version: int
     code_version: str
     seconds: float
+    disagreeing: int = 0
     run_id: str = ""
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -124,4 +130,4 @@ class Ledger:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(**{**row, "inputs": json.loads(row["inputs"])})
+    return Entry(**{**row, "inputs": json.loads(row["inputs"]), "disagreeing": row.get("disagreeing") or 0})

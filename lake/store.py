@@ -444,11 +444,18 @@ class DeltaStore:
         failpoint("after_commit", name)
 
     def append_to_lake(self, name: str, rows: pa.Table) -> None:
-        """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock."""
+        """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
+
+        Nullable columns that a release adds are added to a table that an older one wrote.
+        """
         location = f"{self.tables}/lake/{name}"
         with self.lock(f"lake.{name}"):
             write_deltalake(
-                self.log(location).location, rows, mode="append", storage_options=dict(self.storage_options)
+                self.log(location).location,
+                rows,
+                mode="append",
+                schema_mode="merge",
+                storage_options=dict(self.storage_options),
             )
 
     def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table | None) -> None:

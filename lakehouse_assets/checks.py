@@ -156,6 +156,7 @@ class Inspection:
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
             "rows_out": sum(entry.rows_out for entry in self.entries.values()),
             "duplicates": sum(entry.duplicates for entry in self.entries.values()),
+            "disagreeing": sum(entry.disagreeing for entry in self.entries.values()),
             "compared_with_upstream": len(compared),
         }
         return Verdict("every row is accounted for" if not failing else "rows are missing", failing, facts=facts)

@@ -212,6 +212,7 @@ def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
         "rows_out": counts.rows_out,
         "rejected": counts.rejected,
         "duplicates": counts.duplicates,
+        "disagreeing": counts.disagreeing,
         "outcome": receipt.outcomes[day],
         "version": receipt.version,
         "seconds": round(receipt.seconds, 2),

@@ -147,6 +147,8 @@ def print_result(out: Console, result: TableResult) -> None:
     """One line: table, days, rows, rejects, duplicates, seconds; then the checks that did not pass."""
     mark = {"done": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
     parts = [f"{result.rows_out:>9,} rows", f"{result.rejected:>5,} rejected", f"{result.duplicates:>6,} duplicates"]
+    if result.disagreeing:
+        parts.append(f"{result.disagreeing:,} of them disagree with the row that is kept")
     if result.unchanged_days:
         parts.append(f"{result.unchanged_days} days unchanged")
     days = str(result.days) if result.days is not None else "whole"

@@ -69,7 +69,7 @@ class TableResult:
         days: the days asked for; None for a table without days.
         run_id: the Dagster run.
         status: done; failed (some days were not written); skipped (a table that it reads failed).
-        rows_in, rows_out, rejected, duplicates: over the days that were written.
+        rows_in, rows_out, rejected, duplicates, disagreeing: over the days that were written.
         unchanged_days: computed and equal to what was stored, so not committed again.
         seconds: how long the refresh took.
         failed_days: the days that were not written.
@@ -86,6 +86,7 @@ class TableResult:
     rows_out: int = 0
     rejected: int = 0
     duplicates: int = 0
+    disagreeing: int = 0
     unchanged_days: int = 0
     seconds: float = 0.0
     failed_days: tuple[date | None, ...] = ()
@@ -293,6 +294,7 @@ class _Watch:
             rows_out=sum(day["rows_out"] for day in seen.days),
             rejected=sum(day["rejected"] for day in seen.days),
             duplicates=sum(day["duplicates"] for day in seen.days),
+            disagreeing=sum(day["disagreeing"] for day in seen.days),
             unchanged_days=sum(day["outcome"] == "unchanged" for day in seen.days),
             seconds=max((day["seconds"] for day in seen.days), default=0.0),
             failed_days=() if computed else self._failed_days(table, str(facts.get("failed_days", ""))),

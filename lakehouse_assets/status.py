@@ -45,6 +45,8 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
     console.print(f"{settings.tables}, as of {now:%Y-%m-%d %H:%M} UTC")
     console.print(grid)
+    for table in chosen:
+        _print_disagreeing(console, survey.states[table.full_name])
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
@@ -188,6 +190,15 @@ def _print_reasons(console: Console, state: TableState, *, is_followed: bool) ->
             console.print(f"{state.table.full_name}: {kind} {_spell(days)}: {reason}")
     if state.older_code:
         console.print(f"{state.table.full_name}: computed by older code {_spell(state.older_code)}")
+
+
+def _print_disagreeing(console: Console, state: TableState) -> None:
+    """Duplicates that say something else than the row that is kept: a source that contradicts itself."""
+    found = {day: entry.disagreeing for day, entry in state.entries.items() if entry.disagreeing}
+    if found:
+        total, days = sum(found.values()), _spell(sorted(found, key=str))
+        said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
+        console.print(f"{state.table.full_name}: {said}", soft_wrap=True)
 
 
 def _by_reason(reasons: Mapping[Day, str]) -> dict[str, list[Day]]:

@@ -29,7 +29,8 @@ from tests.streaming import Following, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
-JAN_1, JAN_2, JAN_3, JAN_4 = (date(2013, 1, day) for day in (1, 2, 3, 4))
+JAN_1, JAN_2, JAN_3, FEB_1 = (at(day).date() for day in (1, 2, 3, 32))
+JANUARY = Days(JAN_1, FEB_1)
 TABLES = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
 
 
@@ -42,12 +43,12 @@ def lake(tmp_path: Path, spark: SparkSession) -> Iterator[Lake]:
 def left(messages: Messages, day: int, number: int, *, sent_day: int | None = None) -> Message:
     moment = at(day, 9, number)
     sent = at(sent_day, 9, number, 30) if sent_day else at(day, 9, number, 30)
-    return messages.departure(date(2013, 1, day), number, scheduled=at(day, 9), left=moment, sent=sent)
+    return messages.departure(at(day).date(), number, scheduled=at(day, 9), left=moment, sent=sent)
 
 
 def reached(messages: Messages, day: int, number: int) -> Message:
     moment = at(day, 12, number)
-    return messages.arrival(date(2013, 1, day), number, scheduled=at(day, 12), reached=moment, sent=moment)
+    return messages.arrival(at(day).date(), number, scheduled=at(day, 12), reached=moment, sent=moment)
 
 
 @pytest.fixture
@@ -78,24 +79,30 @@ def left_by_day(lake: Lake) -> dict[date, int]:
     return {day: count for day, count in counts.items() if count}
 
 
-def test_a_backfill_of_silver_neither_stops_nor_doubles_nor_starves_gold(
-    lake: Lake, messages: Messages, sent: list[Message]
+def test_rewriting_a_sealed_month_of_silver_neither_stops_nor_doubles_nor_starves_gold(
+    lake: Lake, messages: Messages
 ) -> None:
+    """January is sealed, every second day of it without a row; then a late row comes for each day that may have one."""
+    sent = [left(messages, day, number) for day in range(1, 33, 2) for number in (1, 2, 3)]
+    sent += [left(messages, 32, number) for number in (1, 2, 3)] + [reached(messages, day, 1) for day in (1, 32)]
+    lake.land(sent, "early.jsonl")
+    assert lake.follow(since=JAN_1).frontier.first_open == FEB_1
     with lake.following() as running:
-        sent += late(messages)
-        lake.land(sent[-2:], "late.jsonl")
-        running.until_read(lake, departure_events, 8)
-        refresh(departures, lake.store, Days.of(JAN_1))  # rewrites a day that gold has read
-        refresh(departures, lake.store, Days.of(JAN_2))  # fills one that was empty, so its commit only adds
-        refresh(hourly_airport_performance, lake.store, Days.between(JAN_1, JAN_2))
-        sent.append(left(messages, 3, 6))
+        sent += [left(messages, day, 4, sent_day=32) for day in range(3, 32)]
+        lake.land(sent[-29:], "late.jsonl")
+        running.until_read(lake, departure_events, len(sent) - 2)
+        refresh(departures, lake.store, Days.of(at(4).date()))  # fills a day that was empty, so its commit only adds
+        refresh(departures, lake.store, JANUARY)
+        refresh(hourly_airport_performance, lake.store, JANUARY)
+        sent.append(left(messages, 32, 6))
         lake.land(sent[-1:], "more.jsonl")
-        running.until(lambda: left_by_day(lake).get(JAN_3) == 4, "gold counts what came after the backfill")
-        refresh(departures, lake.store, Days.of(JAN_1))  # the same rows once more, as a change commit
-        sent.append(left(messages, 3, 7))
+        running.until(lambda: left_by_day(lake).get(FEB_1) == 4, "gold counts what came after the backfill")
+        refresh(departures, lake.store, JANUARY)  # the same rows once more, as a change commit
+        sent.append(left(messages, 32, 7))
         lake.land(sent[-1:], "last.jsonl")
-        running.until(lambda: left_by_day(lake).get(JAN_3) == 5, "gold counts what came after the second backfill")
-        assert left_by_day(lake) == {JAN_1: 4, JAN_2: 1, JAN_3: 5}
+        running.until(lambda: left_by_day(lake).get(FEB_1) == 5, "gold counts what came after the second backfill")
+        expected = {at(day).date(): 3 * (day % 2) + (day > 2) for day in range(1, 32)} | {FEB_1: 5}
+        assert left_by_day(lake) == {day: flights for day, flights in expected.items() if flights}
     lake.check_equals_batch(sent)
 
 

@@ -14,6 +14,7 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from lake import batch
 from lake.batch import Receipt, refresh
 from lake.commits import Commit
 from lake.days import Days
@@ -78,6 +79,7 @@ def test_every_row_is_out_rejected_or_a_duplicate(store: DeltaStore) -> None:
 
     assert receipt.counts[D1] == Counts(rows_in=6, rows_out=2, rejected=3, duplicates=1)
     assert receipt.total == receipt.counts[D1]
+    assert receipt.counts[D1].disagreeing == 1
     assert receipt.rules == {
         "name:not_null": 1,
         "name:str_length": 1,
@@ -90,6 +92,27 @@ def test_every_row_is_out_rejected_or_a_duplicate(store: DeltaStore) -> None:
         ('{"name": "b", "day": "2013-01-01", "points": -1}', D1, ["points:greater_than_or_equal_to"]),
         ('{"name": "long name", "day": "2013-01-01", "points": null}', D1, ["name:str_length", "points:not_null"]),
     ]
+
+
+@pytest.mark.parametrize("how", ["collected", "by Spark", "compared"])
+def test_the_receipt_counts_the_duplicates_that_disagree_by_day(
+    store: DeltaStore, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(batch, "_MOST_COLLECTED", 0 if how == "by Spark" else 100)
+    land(store, D1, "a", [("a", D1, 1), ("a", D1, 1), ("a", D1, 5), ("b", D1, 3)])
+    land(store, D2, "a", [("a", D2, 1), ("a", D2, 1)])
+    land(store, D3, "a", [("a", D3, 2), ("a", D3, 1), ("a", D3, 3)])
+    through_bronze(store)
+
+    receipt = refresh(marks, store, ALL, unless_equal=how == "compared")
+
+    assert {day: (count.duplicates, count.disagreeing) for day, count in receipt.counts.items()} == {
+        D1: (2, 1),
+        D2: (1, 0),
+        D3: (2, 2),
+        D4: (0, 0),
+    }
+    assert [Ledger(store).latest("silver.marks")[day].disagreeing for day in (D1, D2, D3)] == [1, 0, 2]
 
 
 def test_a_mended_day_leaves_the_quarantine(store: DeltaStore) -> None:

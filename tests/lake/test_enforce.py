@@ -10,11 +10,11 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
 from pandera.pyspark import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 
 from lake.contract import Contract, compile_contract
 from lake.days import Days
-from lake.enforce import Counts, Enforcer, day_within, enforce
+from lake.enforce import Counts, Enforced, Enforcer, day_within, enforce
 from lake.errors import RowsWithoutDay
 from lake.table import InsertNew
 from tests.tiny import day_of, marks, totals
@@ -92,6 +92,29 @@ def test_counts_by_day_file_a_row_under_its_event_day(spark: SparkSession) -> No
     counts = enforce(marks, rows, None, partitions=2).counts_by_day()
 
     assert counts == {D1: Counts(2, 1, 0, 1), D2: Counts(1, 1, 0, 0), D3: Counts(1, 0, 1, 0)}
+
+
+def test_duplicates_that_say_something_else_than_the_row_that_is_kept_are_counted(spark: SparkSession) -> None:
+    """A copy differs from the first in its place alone; a row that breaks the contract disagrees with nothing."""
+    kept, copy, other, again = (("a", D1, points, D1, place) for place, points in enumerate((1, 1, 2, 2)))
+    broken, alone = ("a", D1, -1, D1, 9), ("a", D2, 7, D2, 1)
+
+    enforced = enforce(marks, candidates(spark, again, broken, other, alone, copy, kept), None, partitions=2)
+
+    by_day = enforced.counts_by_day()
+    assert by_day == enforced.dropped().counts({D1: 1, D2: 1}) == {D1: Counts(5, 1, 1, 3), D2: Counts(1, 1)}
+    for counts in (by_day, enforced.dropped().counts({D1: 1, D2: 1})):
+        assert {day: count.disagreeing for day, count in counts.items()} == {D1: 2, D2: 0}
+
+
+def test_two_rows_of_a_key_that_miss_the_same_value_agree(spark: SparkSession) -> None:
+    rows = spark.createDataFrame([(D1, None, 1), (D1, None, 2), (D1, 5, 3)], "day DATE, points BIGINT, _n INT")
+    flagged = rows.withColumns({"_is_valid": F.lit(True), "_place_in_key": F.col("_n")})
+    first_by = replace(totals, write=InsertNew(first_by=["_n"]))
+
+    counts = Enforced(first_by, flagged, Observation()).counts_by_day()
+
+    assert (counts[D1].duplicates, counts[D1].disagreeing) == (2, 1)
 
 
 def test_rules_are_counted_most_broken_first(spark: SparkSession) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lake.ledger import SCHEMA, Entry, Ledger
@@ -14,7 +16,7 @@ from tests.lakes import open_lake
 
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
-ENTRY = Entry("silver.marks", D1, "written", 3, 1, 1, 1, {"bronze.mark_files": 4}, 7, "abc", 0.5, "run-1", NOW)
+ENTRY = Entry("silver.marks", D1, "written", 3, 1, 1, 1, {"bronze.mark_files": 4}, 7, "abc", 0.5, 1, "run-1", NOW)
 
 
 @pytest.fixture
@@ -59,6 +61,17 @@ def test_recording_nothing_commits_nothing(ledger: Ledger) -> None:
     ledger.record([])
 
     assert ledger.store.log(f"{ledger.store.tables}/lake/ledger").version() is None
+
+
+def test_a_ledger_of_an_older_release_is_read_and_goes_on(ledger: Ledger) -> None:
+    row = {**asdict(ENTRY), "inputs": json.dumps(dict(ENTRY.inputs))}
+    older = pa.Table.from_pylist([row], schema=SCHEMA).drop_columns(["disagreeing"])
+    ledger.store.append_to_lake("ledger", older)
+    assert ledger.latest("silver.marks") == {D1: replace(ENTRY, disagreeing=0)}
+
+    ledger.record([replace(ENTRY, day=D2)])
+
+    assert ledger.latest("silver.marks") == {D1: replace(ENTRY, disagreeing=0), D2: replace(ENTRY, day=D2)}
 
 
 def test_many_writers_lose_no_entry(ledger: Ledger) -> None:

@@ -145,7 +145,7 @@ def test_a_refused_day_is_an_error_however_few_its_rows(settings: Settings, stor
 
 def test_every_row_of_the_input_was_read(settings: Settings, store: DeltaStore) -> None:
     write(store, readings, [line(1, DAY, DAY), line(1, SECOND, DAY), line(2, SECOND, SECOND)])
-    record(store, measurements, DAY, rows_in=2, rows_out=1, duplicates=1)
+    record(store, measurements, DAY, rows_in=2, rows_out=1, duplicates=1, disagreeing=1)
     record(store, measurements, SECOND, rows_in=1, rows_out=1)
 
     verdict = Inspection(measurements, store, settings).row_count()
@@ -156,6 +156,7 @@ def test_every_row_of_the_input_was_read(settings: Settings, store: DeltaStore) 
         "rows_in": 3,
         "rows_out": 2,
         "duplicates": 1,
+        "disagreeing": 1,
         "compared_with_upstream": 2,
     }
 

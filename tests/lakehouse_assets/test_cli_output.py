@@ -187,6 +187,12 @@ def test_a_table_that_was_written_is_one_line_with_its_counts() -> None:
     ) == ["ok silver.departures 2013-01-01..2013-01-02 1,234,567 rows, 12,345 rejected, 3,108 duplicates 4.2 s"]
 
 
+def test_duplicates_that_disagree_are_told() -> None:
+    (line,) = printed(days=Days.of(D1), run_id="", rows_out=7, duplicates=3, disagreeing=2, seconds=1.0)
+
+    assert line.endswith("7 rows, 0 rejected, 3 duplicates, 2 of them disagree with the row that is kept 1.0 s")
+
+
 def test_days_that_were_equal_to_what_was_stored_are_told_and_a_table_without_days_is_whole() -> None:
     assert printed(days=Days.of(D1), run_id="", rows_out=7, unchanged_days=1, seconds=1.0) == [
         "ok silver.departures 2013-01-01 7 rows, 0 rejected, 0 duplicates, 1 days unchanged 1.0 s"

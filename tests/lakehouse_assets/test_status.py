@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,17 @@ def test_a_stream_whose_process_has_gone_is_not_shown_as_running(environment: En
 
     assert "silver.departures dead 2013-01-05 - - - 0.0" in lines
     assert "silver.departures is stalled: dead: its process 7 has gone without ending it" in lines
+
+
+def test_days_on_which_duplicates_disagree_are_named(environment: Environment, shown: Shown) -> None:
+    Ledger(environment.store).record([replace(entry(D1), disagreeing=2), entry(D2), replace(entry(D4), disagreeing=1)])
+
+    said = [line for line in shown() if "disagree" in line]
+
+    days = "2013-01-01, 2013-01-04"
+    assert said == [
+        f"silver.departures: 3 duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
+    ]
 
 
 def test_verbose_says_why_a_sealed_day_is_not_settled_and_when_an_open_one_ends(
