@@ -225,8 +225,11 @@ def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
     """
     assert work.table.day is not None
     commit = work.store.insert_new(work.table, enforced.accepted(), work.ranges or [], None, _metadata(work))
-    counts = enforced.counts_by_day()
-    rules = _quarantine(work, enforced, enforced.observed())
+    counts, total = enforced.counts_by_day(), enforced.observed()
+    held = work.store.table_log(work.table).rows_by_day(work.table.day)
+    found = sum(min(count.rows_out, held.get(day, 0)) for day, count in counts.items() if day)
+    _check_conservation(work, counts, total, found)
+    rules = _quarantine(work, enforced, total)
     added = commit.days(work.table.day)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, commit.version)
@@ -332,7 +335,7 @@ def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int
 
 
 def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:
-    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and in the commit."""
+    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and in the files."""
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
         raise RowsLost(work.table.full_name, str(total), str(by_day), written)

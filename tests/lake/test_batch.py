@@ -20,6 +20,7 @@ from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import Counts
 from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsOutsideDays, RowsWithoutDay, SchemaDrift
+from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Ledger
 from lake.plan import Survey, TableState
 from lake.store import DeltaStore
@@ -417,6 +418,30 @@ def test_a_repair_that_lost_a_row_leaves_the_receipt_of_before_and_the_day_stays
     assert (lost.value.table, lost.value.committed) == ("silver.marks", 1)
     assert Ledger(store).latest("silver.marks") == before
     assert D2 in state_of_marks(store).stale
+
+
+def test_archived_messages_that_bronze_should_hold_beside_those_of_a_stream_and_does_not_are_lost(
+    store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, 2)])
+    refresh(mark_files, store, Days.of(D1))
+    followed = Frontier(D1, D1, generations={mark_files.full_name: 1})
+    FrontierTable(store).change(lambda _: followed, "a stream wrote the table once")
+    land(store, D1, "b", [("c", D1, 3), ("d", D1, 4)])
+    insert = DeltaStore.insert_new
+
+    def lossy(held: DeltaStore, table: Table, rows: DataFrame, *others: Any) -> Commit:
+        return insert(held, table, rows.where("line not like '%\"d\"%'"), *others)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(DeltaStore, "insert_new", lossy)
+        with pytest.raises(RowsLost) as lost:
+            refresh(mark_files, store, Days.of(D1))
+    assert lost.value.committed == 3
+
+    receipt = refresh(mark_files, store, Days.of(D1))
+
+    assert (receipt.outcomes, receipt.total) == ({D1: "written"}, Counts(4, 4))
 
 
 def names_of_jobs(spark: SparkSession, action: Callable[[], object]) -> list[str]:

@@ -244,18 +244,24 @@ def test_a_refresh_after_which_a_check_finds_an_error_ends_with_1_though_all_was
 
 
 WAITING = "waiting for pid"
+HEARS_CTRL_C = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("lakehouse_assets.cli", run_name="__main__")
+"""
+"""Runs the command; one that is started by a background job of a shell is else as deaf to Ctrl-C as that is."""
 
 
 def interrupted_while_it_waits(home: Path, *arguments: str) -> tuple[int, str]:
     """Press Ctrl-C once the command says that it waits for a lock; returns its exit code and what it said then."""
-    command = [sys.executable, "-m", "lakehouse_assets.cli", *arguments]
+    command = [sys.executable, "-c", HEARS_CTRL_C, *arguments]
     env = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_SPARK_MASTER": "local[1]"}
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             assert process.stderr is not None
             shown = next((line for line in process.stderr if WAITING in line), "it never waited")
             process.send_signal(signal.SIGINT)
-            return process.wait(), shown + process.stderr.read()
+            return process.wait(timeout=60), shown + process.stderr.read()
         finally:
             process.kill()
 
