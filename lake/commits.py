@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -180,8 +181,13 @@ class Log:
         return self.read_file(f"{version:020d}.json")
 
     def read_file(self, name: str) -> bytes | None:
-        """A file of the log; None where there is none."""
+        """A file of the log; None where there is none.
+
+        A sensor reads a few of each table every few seconds: in a local folder, without a storage layer between.
+        """
         try:
+            if "://" not in self.location:
+                return Path(self.location, "_delta_log", name).read_bytes()
             return bytes(self._storage.open_input_file(f"_delta_log/{name}").read())
         except (FileNotFoundError, TableNotFoundError):
             return None

@@ -8,6 +8,7 @@ as U+FFFD: a table that held them could be written, and then read by Spark alone
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -223,8 +224,8 @@ class Landing:
             first_day: only landing days from here on.
             after: aware.
         """
-        days = [_landing_day(folder) for folder in (self.root / feed.name).glob("landed_on=*")]
-        stats = [path.stat() for day in days if day and day >= first_day for path in self._files(feed, day)]
+        days = (day for day in self._folders(feed) if day >= first_day)
+        stats = [path.stat() for day in days for path in self._files(feed, day)]
         landed = [datetime.fromtimestamp(stat.st_mtime, UTC) for stat in stats if stat.st_size]
         return min((at for at in landed if after is None or at > after), default=None)
 
@@ -234,8 +235,16 @@ class Landing:
 
     def days(self, feed: Feed) -> list[date]:
         """The landing days that hold at least one file, in order; folders that are no day are passed over."""
-        found = (_landing_day(path) for path in (self.root / feed.name).glob("landed_on=*"))
-        return sorted(day for day in found if day is not None and self._files(feed, day))
+        return sorted(day for day in self._folders(feed) if self._files(feed, day))
+
+    def fingerprints(self, feed: Feed) -> dict[date, str]:
+        """The hash that `fingerprint` gives, for each landing day that holds at least one file."""
+        marks = {day: self.fingerprint(feed, day) for day in self._folders(feed)}
+        return {day: mark for day, mark in marks.items() if mark is not None}
+
+    def changed_at(self, feed: Feed) -> list[tuple[date, int]]:
+        """When a file was added to or removed from the folder of each landing day, in nanoseconds since 1970."""
+        return sorted((day, entry.stat().st_mtime_ns) for day, entry in self._folders(feed).items())
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
         """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
@@ -259,9 +268,20 @@ class Landing:
 
     def _files(self, feed: Feed, day: date) -> list[Path]:
         folder = self.folder(feed, day)
-        if not folder.is_dir():
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "_")))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
+        return [folder / name for name in names]
+
+    def _folders(self, feed: Feed) -> dict[date, os.DirEntry[str]]:
+        """The folders of landing days; those that are no day are passed over."""
+        try:
+            with os.scandir(self.root / feed.name) as entries:
+                return {day: entry for entry in entries if (day := _landing_day(entry.name)) is not None}
+        except FileNotFoundError:
+            return {}
 
 
 def _content(path: Path) -> bytes:
@@ -270,8 +290,9 @@ def _content(path: Path) -> bytes:
         return bytes(file.read())
 
 
-def _landing_day(folder: Path) -> date | None:
+def _landing_day(folder: str) -> date | None:
+    name, _, day = folder.partition("=")
     try:
-        return parse_day(folder.name.removeprefix("landed_on="))
+        return parse_day(day) if name == "landed_on" else None
     except BadDay:
         return None

@@ -78,7 +78,7 @@ class Survey:
     _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
     _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
-    _marks: dict[str, dict[date, str | None]] = field(default_factory=dict, repr=False)
+    _marks: dict[str, dict[date, str]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -167,11 +167,10 @@ class Survey:
         now: object = {str(d): mark for d, mark in landed.items()} if day is None else landed.get(day)
         return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
 
-    def _landed(self, feed: Feed) -> dict[date, str | None]:
+    def _landed(self, feed: Feed) -> dict[date, str]:
         """What has landed in a feed, by landing day."""
         if feed.name not in self._marks:
-            landing = self.store.landing
-            self._marks[feed.name] = {day: landing.fingerprint(feed, day) for day in landing.days(feed)}
+            self._marks[feed.name] = self.store.landing.fingerprints(feed)
         return self._marks[feed.name]
 
     def _version(self, table: Table) -> int | None:

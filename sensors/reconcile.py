@@ -85,11 +85,8 @@ def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -
     logs = {table.full_name: store.table_log(table) for table in tables}
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
     places = {name: log.place(before.get(name)) for name, log in logs.items()}
-    landed: list[object] = []
     feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
-    for feed in sorted(feeds, key=lambda feed: feed.name):
-        days = sorted((store.landing.root / feed.name).glob("landed_on=*"))
-        landed.append((feed.name, [(folder.name, folder.stat().st_mtime_ns) for folder in days]))
+    landed = sorted((feed.name, store.landing.changed_at(feed)) for feed in feeds)
     return json.dumps({"tables": places, "landed": _digest(repr(landed))})
 
 
