@@ -242,9 +242,15 @@ class Landing:
         marks = {day: self.fingerprint(feed, day) for day in self._folders(feed)}
         return {day: mark for day, mark in marks.items() if mark is not None}
 
-    def changed_at(self, feed: Feed) -> list[tuple[date, int]]:
-        """When a file was added to or removed from the folder of each landing day, in nanoseconds since 1970."""
-        return sorted((day, entry.stat().st_mtime_ns) for day, entry in self._folders(feed).items())
+    def glance(self, feed: Feed) -> tuple[object, ...]:
+        """Something that is equal as long as no file came, went or, on the newest landing day, grew.
+
+        One look at each folder, where `fingerprints` looks at each file. A file of an older day that is written in
+        place shows once anything else lands.
+        """
+        folders = self._folders(feed)
+        times = sorted((day, entry.stat().st_mtime_ns) for day, entry in folders.items())
+        return (*times, self.fingerprint(feed, max(folders)) if folders else None)
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
         """A hash of the names, sizes and times of the day's files; None where nothing has landed."""

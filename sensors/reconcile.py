@@ -86,7 +86,7 @@ def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
     places = {name: log.place(before.get(name)) for name, log in logs.items()}
     feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
-    landed = sorted((feed.name, store.landing.changed_at(feed)) for feed in feeds)
+    landed = sorted((feed.name, store.landing.glance(feed)) for feed in feeds)
     return json.dumps({"tables": places, "landed": _digest(repr(landed))})
 
 

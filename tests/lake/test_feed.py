@@ -65,6 +65,33 @@ def test_a_fingerprint_follows_names_sizes_and_times(tmp_path: Path) -> None:
     assert len({first, second, third}) == 3
 
 
+def test_the_fingerprints_of_a_feed_are_those_of_its_days(tmp_path: Path) -> None:
+    landing = Landing(tmp_path)
+    for day, size in ((D2, 1), (D1, 2)):
+        put(tmp_path, "planes", f"landed_on={day}", "planes.jsonl", "x" * size)
+    (tmp_path / "planes" / "landed_on=2013-01-05").mkdir()
+
+    assert landing.fingerprints(PLANES) == {day: landing.fingerprint(PLANES, day) for day in (D1, D2)}
+    assert Landing(tmp_path / "nowhere").fingerprints(PLANES) == {}
+
+
+def test_a_glance_sees_files_that_come_and_go_and_the_newest_one_grow(tmp_path: Path) -> None:
+    landing = Landing(tmp_path)
+    seen = [landing.glance(PLANES)]
+
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", "x\n")
+    seen.append(landing.glance(PLANES))
+    newest = put(tmp_path, "planes", "landed_on=2013-01-02", "planes.jsonl", "x\n")
+    seen.append(landing.glance(PLANES))
+    newest.write_text("x\ny\n")
+    seen.append(landing.glance(PLANES))
+    newest.unlink()
+    seen.append(landing.glance(PLANES))
+
+    assert len(set(seen)) == len(seen)
+    assert landing.glance(PLANES) == seen[-1]
+
+
 @pytest.mark.spark
 def test_a_message_keeps_every_column(spark: SparkSession, tmp_path: Path) -> None:
     put(tmp_path, "departures", "landed_on=2013-01-01", "a.jsonl", json.dumps(MESSAGE) + "\n")
