@@ -8,6 +8,7 @@ PARALLEL := -n 2 --dist loadfile
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
 SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
+SUITE := not browser and not streams and not year and not soak
 TYPED := lake lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
@@ -27,11 +28,11 @@ demo: setup ## a month of real air traffic through every table, and two days as 
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes streams, year, soak and ui
-	@$(SPARK_PYTEST) -m "not browser and not streams and not year and not soak"
+	@$(SPARK_PYTEST) -m "$(SUITE)"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) $(PARALLEL) -m "not slow and not spark and not browser and not faults and not streams and not year and not soak"
+	@$(PYTEST) $(PARALLEL) -m "$(SUITE) and not slow and not spark and not faults"
 
 test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`
 	@$(SPARK_PYTEST) -m "streams and not soak"

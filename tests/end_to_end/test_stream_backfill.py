@@ -27,7 +27,7 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
 from tests.streaming import Following, Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]
 
 JAN_1, JAN_2, JAN_3, FEB_1 = (at(day).date() for day in (1, 2, 3, 32))
 JANUARY = Days(JAN_1, FEB_1)
@@ -79,6 +79,7 @@ def left_by_day(lake: Lake) -> dict[date, int]:
     return {day: count for day, count in counts.items() if count}
 
 
+@pytest.mark.streams
 def test_rewriting_a_sealed_month_of_silver_neither_stops_nor_doubles_nor_starves_gold(
     lake: Lake, messages: Messages
 ) -> None:
@@ -128,6 +129,7 @@ class PlainReader:
         writer.trigger(availableNow=True).start().awaitTermination()
 
 
+@pytest.mark.soak
 def test_plain_reads_of_the_same_table_stop_double_or_starve(
     lake: Lake, messages: Messages, sent: list[Message], tmp_path: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_plain_reads_of_the_same_table_stop_double_or_starve(
     assert given[JAN_2, 5] == 1, "gold has this row from batch, and would count it a second time"
 
 
+@pytest.mark.soak
 def test_a_sealed_day_is_the_same_whether_batch_or_the_stream_meets_its_late_row_first(
     lake: Lake, messages: Messages, sent: list[Message]
 ) -> None:
@@ -186,6 +189,7 @@ def test_a_sealed_day_is_the_same_whether_batch_or_the_stream_meets_its_late_row
     lake.check_equals_batch(sent)
 
 
+@pytest.mark.soak
 def test_streams_go_on_while_somebody_else_compacts_the_tables_that_they_merge_into(
     lake: Lake, messages: Messages, sent: list[Message]
 ) -> None:
@@ -222,6 +226,7 @@ def test_streams_go_on_while_somebody_else_compacts_the_tables_that_they_merge_i
     lake.check_equals_batch(sent)
 
 
+@pytest.mark.soak
 def test_a_second_driver_is_refused_and_harms_nothing(lake: Lake, messages: Messages, sent: list[Message]) -> None:
     other = Lake(lake.home, lake.session, list(TABLES))
     with lake.following() as running:

@@ -31,7 +31,7 @@ from lakehouse_assets.silver.flights import flights
 from tests.following import logged
 from tests.streaming import Lake, Message, Messages, at, multiset
 
-pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 TABLES = [departure_events, departures, delay_alerts]
@@ -77,6 +77,7 @@ BETWEEN_SMALL_ONES = [
 ]
 """The first micro-batch of a process is written by Spark; the next, if small, by this process itself."""
 SEALING = ["after_claim", "after_closing", "before_sealing", "after_sealing"]
+FEW = ["after_files@silver.departures", "after_commit@quarantine.silver.departures", "before_sealing"]
 
 
 def portion(messages: Messages, day: int) -> list[Message]:
@@ -102,7 +103,14 @@ def run_victim(home: Path, failpoint: str | None) -> subprocess.CompletedProcess
     return subprocess.run(command, env=environment(failpoint), cwd=home, capture_output=True, text=True, timeout=900)
 
 
-@pytest.mark.parametrize("points", [WRITING, SEALING], ids=["around writes", "around claims and seals"])
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param(FEW, id="at a few points", marks=pytest.mark.streams),
+        pytest.param(WRITING, id="around writes", marks=pytest.mark.soak),
+        pytest.param(SEALING, id="around claims and seals", marks=pytest.mark.soak),
+    ],
+)
 def test_killed_at_any_point_the_lake_equals_batch(
     tmp_path: Path, session: Callable[[], SparkSession], points: list[str]
 ) -> None:
@@ -171,6 +179,7 @@ def kill_once_it_streams(lake: Lake, process: subprocess.Popen[bytes]) -> None:
     process.kill()
 
 
+@pytest.mark.soak
 def test_killed_between_small_micro_batches_the_lake_equals_batch(
     tmp_path: Path, session: Callable[[], SparkSession]
 ) -> None:

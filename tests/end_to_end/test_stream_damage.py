@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -21,7 +22,7 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 JAN_1 = date(2013, 1, 1)
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,13 @@ def go_on(lake: Lake, messages: Messages, sent: list[Message]) -> None:
     lake.land(sent[-2:], "more.jsonl")
 
 
+def in_lanes(cases: Mapping[str, object], often: str) -> list[Any]:
+    """One of the cases in the lane `streams`, which goes with each change, and the others in the long one."""
+    lanes = {name: pytest.mark.streams if name == often else pytest.mark.soak for name in cases}
+    assert often in cases
+    return [pytest.param(case, id=name, marks=lanes[name]) for name, case in cases.items()]
+
+
 # Checkpoints
 
 
@@ -102,7 +110,7 @@ TORN: dict[str, Callable[[Lake], None]] = {
 }
 
 
-@pytest.mark.parametrize("damage", TORN.values(), ids=TORN.keys())
+@pytest.mark.parametrize("damage", in_lanes(TORN, "state cut in half"))
 def test_a_torn_checkpoint_is_refused_with_the_command_that_mends_it(
     lake: Lake, messages: Messages, sent: list[Message], damage: Callable[[Lake], None]
 ) -> None:
@@ -138,7 +146,7 @@ LOST: dict[str, Callable[[Lake], None]] = {
 }
 
 
-@pytest.mark.parametrize("loss", LOST.values(), ids=LOST.keys())
+@pytest.mark.parametrize("loss", in_lanes(LOST, "of all"))
 def test_a_lost_checkpoint_begins_a_generation_by_itself_that_ends_equal(
     lake: Lake, messages: Messages, sent: list[Message], loss: Callable[[Lake], None]
 ) -> None:
@@ -186,6 +194,7 @@ DISKS: dict[str, Callable[[Lake], Path]] = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS.keys())
 def test_on_a_full_disk_streams_stop_and_say_so_and_with_room_they_go_on(
     lake: Lake, messages: Messages, sent: list[Message], disk: Callable[[Lake], Path]

@@ -24,7 +24,7 @@ from tests.kafka import TOPIC, Kafka
 from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at
 
-pytestmark = [pytest.mark.soak, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 JAN_1, JAN_2 = date(2013, 1, 1), date(2013, 1, 2)
 
@@ -85,6 +85,7 @@ def test_a_broker_that_is_killed_and_one_that_stands_still_cost_no_message(lake:
     lake.check_equals_batch(sent)
 
 
+@pytest.mark.streams
 def test_a_broker_that_does_not_answer_is_named_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lake.kafka._ANSWERS_WITHIN_SECONDS", 2.0)
     with pytest.raises(TopicUnreachable, match="lakehouse kafka status") as refused:
@@ -96,6 +97,7 @@ def test_a_broker_that_does_not_answer_is_named_at_once(lake: Lake, monkeypatch:
 # The topic
 
 
+@pytest.mark.streams
 def test_a_topic_that_was_made_anew_is_refused_though_it_has_grown_past_the_reader(lake: Lake, kafka: Kafka) -> None:
     """Kafka's clients see nothing: there are more messages than they have read, so they would go on in the middle."""
     messages = Messages()
@@ -119,6 +121,7 @@ def test_a_topic_that_was_made_anew_is_refused_though_it_has_grown_past_the_read
     assert flights(lake) == [*range(1, 5), *range(101, 121)]
 
 
+@pytest.mark.soak
 def test_a_topic_that_was_made_anew_is_refused_when_its_id_was_lost_too(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     sent = [left(messages, 1, number) for number in range(1, 5)]
@@ -134,6 +137,7 @@ def test_a_topic_that_was_made_anew_is_refused_when_its_id_was_lost_too(lake: La
     lake.check(sent)
 
 
+@pytest.mark.soak
 def test_streams_that_run_notice_that_a_topic_was_made_anew(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     sent = [left(messages, 1, number) for number in range(1, 5)]
@@ -158,6 +162,7 @@ def until_in_partition(messages: Messages, partition: int, count: int) -> list[M
     return found
 
 
+@pytest.mark.soak
 def test_messages_that_retention_removed_unread_are_never_passed_over(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     sent = [left(messages, 1, 1)]
@@ -182,6 +187,7 @@ def test_messages_that_retention_removed_unread_are_never_passed_over(lake: Lake
     lake.check([message for message in sent if message not in gone])
 
 
+@pytest.mark.soak
 def test_messages_that_retention_removes_under_streams_that_run_end_them(lake: Lake, kafka: Kafka) -> None:
     """Retention passes a reader that waits: somebody else holds bronze while a micro-batch was planned, not read."""
     messages = Messages()
@@ -218,6 +224,7 @@ def micro_batches_planned(lake: Lake) -> list[Path]:
     return list((lake.home / "checkpoints/bronze/departure_events").glob("*/offsets/[0-9]*"))
 
 
+@pytest.mark.soak
 def test_messages_that_retention_removed_and_the_archive_delivered_are_there(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     sent = [left(messages, 1, 1)]
@@ -236,6 +243,7 @@ def test_messages_that_retention_removed_and_the_archive_delivered_are_there(lak
     lake.check_equals_batch(sent)
 
 
+@pytest.mark.soak
 def test_the_topic_and_its_archive_give_each_message_once_in_both_orders(lake: Lake, kafka: Kafka) -> None:
     """Messages of a landing day that batch owns, met by the stream long after its first micro-batch."""
     messages = Messages()
@@ -260,6 +268,7 @@ def test_the_topic_and_its_archive_give_each_message_once_in_both_orders(lake: L
     lake.check_equals_batch([*old, *new, *slow])
 
 
+@pytest.mark.soak
 def test_an_archive_that_numbers_messages_otherwise_is_refused_before_one_is_lost(lake: Lake, kafka: Kafka) -> None:
     archived, sent = Messages(), Messages()
     lake.land([left(archived, 1, number) for number in range(1, 9)], "archive.jsonl")
@@ -275,6 +284,7 @@ def test_an_archive_that_numbers_messages_otherwise_is_refused_before_one_is_los
 # Messages
 
 
+@pytest.mark.soak
 def test_bytes_that_are_no_text_are_kept_readable_and_end_in_quarantine(lake: Lake, kafka: Kafka) -> None:
     messages = Messages()
     poison = [b"\xff\xfe\x00\x80", b"\xc3\x28", b"\x00" * 64, b"", None, b'{"carrier":"\xed\xa0\x80"}', b"x" * 900_000]
