@@ -13,7 +13,7 @@ from confluent_kafka import Message as Delivered
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lake.days import Days, utc_day
 from lake.errors import LakeError
@@ -30,6 +30,7 @@ OnDelivery = Callable[[KafkaError | None, Delivered], None]
 
 _ANSWERS_WITHIN_SECONDS = 15.0
 _DELIVERED_WITHIN_SECONDS = 120.0
+_SHOWN_EVERY = 20
 
 
 @dataclass(eq=False)
@@ -149,20 +150,21 @@ def produce_with_progress(
     cluster = replace(settings.kafka or KafkaCluster(address), bootstrap_servers=address)
     create_topics(cluster)
     sent = messages(None, days, source, late, duplicates, malformed, seed)
-    columns = (TextColumn("to Kafka {task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("to Kafka {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     settings.make_folders()
     landing = LandingFolder(settings.landing.root)
     count = 0
     day: date | None = None
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("", total=len(days) if days else None)
         for count, message in enumerate(produce(paced(sent, speed), cluster), start=1):
             today = utc_day(message.timestamp)
             if day is not None and day != today:
                 landing.advance_clock(day)
+                bar.advance(task)
             day = today
-            if count % 500 == 0:
-                bar.update(task, completed=count, description=str(day))
+            if count % _SHOWN_EVERY == 0:
+                bar.update(task, description=f"{message.timestamp:%Y-%m-%d %H:%M}, {count:,} messages")
     if day is not None:
         landing.advance_clock(day)
     return count
