@@ -16,7 +16,7 @@ from typing import Any
 import pyspark.sql.functions as F
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 
 from lake.commits import Commit
 from lake.days import Days
@@ -222,17 +222,24 @@ def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
     """Write the accepted rows that bronze does not hold; what it holds stays.
 
     Once a stream has filled a table, its rows of a day need not be in that day's archive: replacing would lose them.
+    Which duplicates disagree is known of the archive's own copies alone.
     """
     assert work.table.day is not None
     commit = work.store.insert_new(work.table, enforced.accepted(), work.ranges or [], None, _metadata(work))
     counts, total = enforced.counts_by_day(), enforced.observed()
-    held = work.store.table_log(work.table).rows_by_day(work.table.day)
-    found = sum(min(count.rows_out, held.get(day, 0)) for day, count in counts.items() if day)
-    _check_conservation(work, counts, total, found)
+    _check_conservation(work, counts, total, total.rows_out - _count_missing(work, enforced))
     rules = _quarantine(work, enforced, total)
     added = commit.days(work.table.day)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, commit.version)
+
+
+def _count_missing(work: _Work, enforced: Enforced) -> int:
+    """How many of the accepted rows the table does not hold, by their keys; a Spark job of its own."""
+    accepted = dataclasses.replace(enforced, observation=Observation()).accepted()  # an observation belongs to one job
+    names = list(dict.fromkeys([*work.table.key, str(work.table.day)]))
+    held = _of_days(work.store.read(work.table), work.table, work.ranges or []).select(*names)
+    return accepted.join(held, on=names, how="left_anti").count()
 
 
 def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
@@ -335,7 +342,7 @@ def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int
 
 
 def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:
-    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and in the files."""
+    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and stored."""
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
         raise RowsLost(work.table.full_name, str(total), str(by_day), written)

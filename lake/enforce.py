@@ -67,15 +67,16 @@ class Counts:
     """What happened to candidate rows: rows_in = rows_out + rejected + duplicates.
 
     Attributes:
-        disagreeing: how many of the duplicates differ from the row of their key that is kept; counted by day, in batch,
-            and no part of the account: two counts that differ in it alone are equal.
+        disagreeing: how many of the duplicates differ from the first row of their key; counted by day, in batch, and no
+            part of the account: two counts that differ in it alone are equal. 0 for tables without days, which choose
+            among lines of many days.
     """
 
     rows_in: int = 0
     rows_out: int = 0
     rejected: int = 0
     duplicates: int = 0
-    disagreeing: int = field(default=0, compare=False)
+    disagreeing: int = field(default=0, compare=False, repr=False)
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -204,6 +205,8 @@ class Enforced:
 
     def _compared(self) -> DataFrame:
         """The candidate rows with `DISAGREES`; one more column of the window that finds their places."""
+        if self.table.day is None:
+            return self.flagged.withColumn(DISAGREES, F.lit(False))
         says = F.struct(*(F.col(name) for name in _said(self.table)))
         kept = F.first(says).over(_places(self.table))
         return self.flagged.withColumn(DISAGREES, self._is_duplicate() & ~says.eqNullSafe(kept))
@@ -370,8 +373,8 @@ def _places(table: Table) -> WindowSpec:
 
 
 def _said(table: Table) -> list[str]:
-    """The stored columns in which rows of one key can disagree: not the key, nor where a row came from."""
-    return [name for name in table.contract.stored_names if name not in _day_and_key(table) and name[0] != "_"]
+    """The stored columns in which rows of one day and key can disagree."""
+    return [name for name in table.contract.stored_names if name not in _day_and_key(table)]
 
 
 def day_within(column: str, days: Days) -> Column:

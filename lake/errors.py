@@ -309,24 +309,24 @@ class RowsWithoutDay(LakeError):
 
 @dataclass(eq=False)
 class RowsLost(LakeError):
-    """Three independent counts of one refresh disagree: rows in are not rows out + rejected + duplicates.
+    """Independent counts of a refresh or micro-batch disagree: rows in are not rows out + rejected + duplicates.
 
     Attributes:
         table: name of the table.
         observed: what passed through the job that wrote.
         by_day: the sum over the days.
-        committed: rows in the commit.
+        stored: rows that the table took.
     """
 
     table: str
     observed: str
     by_day: str
-    committed: int
+    stored: int
 
     def message(self) -> Message:
         return Message(
             self.table,
-            f"observed {self.observed}, by day {self.by_day}, committed {self.committed:,} rows; there is no receipt",
+            f"observed {self.observed}, by day {self.by_day}, stored {self.stored:,} rows; there is no receipt",
             "its transform gives other rows each time it runs (a clock, a random number?): make it depend on its rows "
             "alone and refresh the same days again; otherwise report this as a bug",
         )

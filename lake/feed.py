@@ -250,7 +250,8 @@ class Landing:
         """
         folders = self._folders(feed)
         times = sorted((day, entry.stat().st_mtime_ns) for day, entry in folders.items())
-        return (*times, self.fingerprint(feed, max(folders)) if folders else None)
+        newest = (self.fingerprint(feed, day) for day in sorted(folders, reverse=True))
+        return (*times, next((mark for mark in newest if mark is not None), None))
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
         """A hash of the names, sizes and times of the day's files; None where nothing has landed."""

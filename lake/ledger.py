@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
@@ -130,4 +130,6 @@ class Ledger:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    return Entry(**{**row, "inputs": json.loads(row["inputs"]), "disagreeing": row.get("disagreeing") or 0})
+    """An entry as this release knows it: an older one wrote fewer columns, a newer one may write more."""
+    known = {one.name: row[one.name] for one in fields(Entry) if one.name in row}
+    return Entry(**{**known, "inputs": json.loads(row["inputs"]), "disagreeing": row.get("disagreeing") or 0})

@@ -24,7 +24,7 @@ from pyspark.sql import Column, DataFrame, Observation
 from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED, Collected, Counts, Enforced, Enforcer
-from lake.errors import OtherMessage
+from lake.errors import OtherMessage, RowsLost
 from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
@@ -174,6 +174,8 @@ class MicroBatchWriter:
                     self._insert_archived(once.accepted(), first_day, batch_id)
             else:
                 commit = self._commit(once.accepted(fail_on_reject=self._fails), rows, first_day, txn)
+                if batch_id == 0 and not isinstance(self.table.write, Append):  # it has replaced the open days
+                    self._refuse_loss(once.observed().rows_out, commit)
                 counts = self._inserted(once.observed(), commit)
             self._quarantine(once, counts, batch_id, first_day)
         return counts
@@ -218,6 +220,7 @@ class MicroBatchWriter:
             if new.num_rows < here.accepted.num_rows:
                 more = self._insert_archived(self._frame(here.accepted.filter(is_archived)), first_day, txn.version)
         commit = store.append_arrow(table, new, txn, metadata) if new.num_rows else None
+        self._refuse_loss(new.num_rows, commit)
         return _both(commit, more) if more else commit
 
     def _frame(self, rows: pa.Table) -> DataFrame:
@@ -255,8 +258,10 @@ class MicroBatchWriter:
     def _append(self, accepted: DataFrame, first_day: date, txn: Txn) -> Commit:
         """Append; how many messages batch may have loaded is counted on the way, at no cost where there are none."""
         is_archived, seen = F.col(self.table.day or "") < F.lit(first_day), Observation()
-        observed = accepted.observe(seen, F.count_if(is_archived).alias("archived"))
+        counted = (F.count_if(is_archived).alias("archived"), F.count_if(~is_archived).alias("new"))
+        observed = accepted.observe(seen, *counted)
         commit = self.store.append(self.table, observed.where(~is_archived), txn, self._metadata(txn.version))
+        self._refuse_loss(seen.get["new"], commit)
         if not seen.get["archived"]:
             return commit
         return _both(commit, self._insert_archived(accepted, first_day, txn.version))
@@ -318,6 +323,16 @@ class MicroBatchWriter:
             "batch": batch_id,
             "code_version": self.table.code_version,
         }
+
+    def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
+        """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.
+
+        Raises:
+            RowsLost: a commit that only adds or replaces has other rows. Of a MERGE nobody can say what it found there.
+        """
+        stored = commit.rows if commit else 0
+        if stored != handed:
+            raise RowsLost(self.table.full_name, f"{handed:,} rows", "the same", stored)
 
     def _inserted(self, counts: Counts, commit: Commit | None) -> Counts:
         """A row whose key the table held already is a duplicate too."""

@@ -155,17 +155,34 @@ class Survey:
         seen = entry.inputs.get(read.source.full_name)
         if seen is not None and (self._version(read.source) or 0) < seen:
             return f"{read.source.full_name} was made anew"
-        days = [None] if day is None or read.source.day is None else list(read.selected(Days.of(day)))
-        newer = [self._newest_touch(read.source, source_day, read.source.read_by) for source_day in days]
-        newest = max((version for version in newer if version is not None), default=-1)
+        newest = self._newest_input(read.source, read, day)
         return (
             f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
         )
 
+    def inputs_of(self, table: Table, day: Day) -> list[object]:
+        """What a day is computed from, as it is now: of each table the newest version that changed it, or its files."""
+        return [
+            self._newest_input(read.source, read, day)
+            if isinstance(read.source, Table)
+            else self._files_now(read.source, day)
+            for read in table.reads
+        ]
+
+    def _newest_input(self, source: Table, read: Read, day: Day) -> int:
+        """The newest version of an input that changed any of the days that a day reads; -1 where none did."""
+        days = [None] if day is None or source.day is None else list(read.selected(Days.of(day)))
+        newer = (self._newest_touch(source, source_day, source.read_by) for source_day in days)
+        return max((version for version in newer if version is not None), default=-1)
+
     def _landing_changed(self, feed: Feed, day: Day, entry: Entry) -> str | None:
+        is_same = entry.inputs.get(f"feed:{feed.name}") == self._files_now(feed, day)
+        return None if is_same else f"other files landed in {feed.name}"
+
+    def _files_now(self, feed: Feed, day: Day) -> object:
+        """The hash of the files that landed on a day; by day for a table without days."""
         landed = self._landed(feed)
-        now: object = {str(d): mark for d, mark in landed.items()} if day is None else landed.get(day)
-        return None if entry.inputs.get(f"feed:{feed.name}") == now else f"other files landed in {feed.name}"
+        return {str(d): mark for d, mark in landed.items()} if day is None else landed.get(day)
 
     def _landed(self, feed: Feed) -> dict[date, str]:
         """What has landed in a feed, by landing day."""

@@ -141,18 +141,24 @@ class StreamWatch:
         return Evidence(self.statuses.get(table.full_name), self.driver, oldest, knows_waiting=self.from_files)
 
     def _waiting_since(self, bronze: Table, feed: TopicFeed) -> datetime | None:
-        """When the oldest file landed that the newest commit of a bronze table cannot have read; None where none did.
+        """When the oldest file landed that the stream of a bronze table cannot have read; None where none did.
 
-        Files of landing days before `stream_from` are left to batch. One that changed after it was read waits too: a
-        stream reads a file once, and the next `follow` reads it again.
+        Its newest commit says how far it was, or what it said last: a file that is delivered twice is read and gives no
+        commit. Files of landing days before `stream_from` are left to batch. One that changed after it was read waits
+        too: a stream reads a file once, and the next `follow` reads it again.
         """
         if self.frontier is None or not self.from_files:
             return None
         if feed.name not in self._waiting:
-            read_until = _newest_commit(bronze, self.store)
+            read_until = max(filter(None, (_newest_commit(bronze, self.store), self._last_batch(bronze))), default=None)
             since = self.store.landing.waiting_since(feed, self.frontier.stream_from, read_until)
             self._waiting[feed.name] = since
         return self._waiting[feed.name]
+
+    def _last_batch(self, table: Table) -> datetime | None:
+        """When the newest micro-batch of a table's stream ended, by its own account."""
+        status = self.statuses.get(table.full_name)
+        return _moment(status.last_batch_at) if status else None
 
 
 def _newest_commit(table: Table, store: DeltaStore) -> datetime | None:
@@ -225,11 +231,17 @@ def _is_idle(table: Table, status: StreamStatus, found: Evidence) -> bool:
 
 def _since(text: str | None, now: datetime) -> timedelta | None:
     """How long ago a status says something was; None where it does not say, or nonsense."""
+    at = _moment(text)
+    return None if at is None else now - at
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A moment that a status names; None where it does not, or nonsense."""
     try:
         at = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return now - (at if at.tzinfo else at.replace(tzinfo=UTC))
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _spell(length: timedelta) -> str:

@@ -396,6 +396,9 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
     for source in _upserted_by_streams(declared):
         remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
         yield f"would read {source.full_name} while a stream upserts it, and a MERGE hides the new rows", remedy
+    for source in _reached_over(declared):
+        remedy = "read the day itself, or use InsertNew with the group as key, or Replace, which is for batch only"
+        yield f"would upsert groups of several days of {source.full_name}, of which some may be sealed", remedy
 
 
 def _upserted_by_streams(declared: Table) -> list[Table]:
@@ -403,6 +406,15 @@ def _upserted_by_streams(declared: Table) -> list[Table]:
     sources = [read.source for read in declared.reads] if is_followable(declared) else []
     upserted = [source for source in sources if isinstance(source, Table) and isinstance(source.write, Upsert)]
     return [source for source in upserted if stream_reads(source)]
+
+
+def _reached_over(declared: Table) -> list[Table]:
+    """The streamed inputs of which one group of an upserted table would have rows of several days.
+
+    A sealed day is dropped from what a stream reads, so that such a group would be computed from a part of its rows.
+    """
+    widened = [read.source for read in stream_reads(declared) if read.is_widened and isinstance(declared.write, Upsert)]
+    return [source for source in widened if isinstance(source, Table) and isinstance(source.write, InsertNew)]
 
 
 def is_followable(table: Table) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -161,10 +161,20 @@ def produce_with_progress(
             today = utc_day(message.timestamp)
             if day is not None and day != today:
                 landing.advance_clock(day)
-                bar.advance(task)
             day = today
             if count % _SHOWN_EVERY == 0:
-                bar.update(task, description=f"{message.timestamp:%Y-%m-%d %H:%M}, {count:,} messages")
+                bar.update(task, completed=_days_since(days, message), description=_told(message, count))
     if day is not None:
         landing.advance_clock(day)
     return count
+
+
+def _days_since(days: Days | None, message: Message) -> float | None:
+    """How far a message is into the days asked for, as days and parts of days."""
+    if days is None:
+        return None
+    return (message.timestamp - datetime.combine(days.start, datetime.min.time(), UTC)) / timedelta(days=1)
+
+
+def _told(message: Message, count: int) -> str:
+    return f"{message.timestamp:%Y-%m-%d %H:%M}, {count:,} messages"

@@ -2,11 +2,13 @@
 
 The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
 tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
-one runs nothing more is asked for, since it may make other days stale; the next tick goes on down to gold. Compactions
-and refreshes that change nothing leave no evidence and start nothing.
+any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. So
+late messages that come meanwhile share the next run; that goes on down to gold. Compactions and refreshes that change
+nothing leave no evidence and start nothing.
 
-A run that failed is asked for again, after 1, 2, 4, ... minutes (at most an hour), and after five failures only when
-its cause has changed. Asked twice for the same cause, Dagster launches it once.
+A run that failed is asked for again after 1, 2, 4, ... minutes, from then on every hour, and at once where its cause
+has changed: what its days are computed from, not other days of the same tables. Asked twice for the same cause, Dagster
+launches it once.
 
 The cursor says how everything looked when there was nothing to do: the newest version of each table, with the hash of
 its commit file, and a hash of the landing folders: {"tables": {"silver.flights": [41, "5f3a"]}, "landed": "09cd"}.
@@ -29,6 +31,7 @@ from lake.plan import Step, Survey, steps_to_date
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.factory import asset_key, step_tags
+from lakehouse_assets.runs import fail_runs_of_dead_processes
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
@@ -45,7 +48,6 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _OWN_TABLES = ("lake.ledger", "lake.frontier")
-_MOST_ATTEMPTS = 5
 _LONGEST_PAUSE_SECONDS = 3600.0
 
 
@@ -80,7 +82,7 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
 
 
 def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
-    """A cursor that is another one whenever a table, a landing day, the ledger or the frontier is."""
+    """A cursor that is another one whenever a table, the ledger, the frontier or a `glance` at what landed is."""
     before = _places(cursor)
     logs = {table.full_name: store.table_log(table) for table in tables}
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
@@ -102,8 +104,12 @@ def _digest(text: str) -> str:
 
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:
-    found = dg.RunsFilter(job_name="reconcile", statuses=_UNDER_WAY)
-    return bool(instance.get_run_records(found, limit=1))
+    """Whether any run is; one whose process was killed says so for ever, and is closed."""
+    under_way = dg.RunsFilter(statuses=_UNDER_WAY)
+    if not instance.get_run_records(under_way, limit=1):
+        return False
+    fail_runs_of_dead_processes(instance)
+    return bool(instance.get_run_records(under_way, limit=1))
 
 
 def _first(steps: Sequence[Step]) -> Iterator[Step]:
@@ -116,13 +122,13 @@ def _first(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
-    """The run of a step; None while it pauses after a failure, or where it has failed too often for this cause."""
+    """The run of a step; None while it pauses after a failure for this cause."""
     evidence = _evidence(survey, step)
     failed = instance.get_run_records(dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE]))
     if failed:
         pause = min(60.0 * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
         since = time.time() - max(record.end_time or record.create_timestamp.timestamp() for record in failed)
-        if len(failed) >= _MOST_ATTEMPTS or since < pause:
+        if since < pause:
             return None
     tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
@@ -137,9 +143,8 @@ def _evidence(survey: Survey, step: Step) -> str:
         state = survey.states[table.full_name]
         reasons = {**state.missing, **state.stale}
         due = [day for day in reasons if day is None or wanted is None or day in wanted]
-        versions = [survey.store.version(read.source) for read in table.reads if isinstance(read.source, Table)]
-        why = [(str(day), reasons[day], _computed_from(state.entries.get(day))) for day in due]
-        facts.append((table.full_name, versions, why))
+        why = [(str(d), reasons[d], survey.inputs_of(table, d), _computed_from(state.entries.get(d))) for d in due]
+        facts.append((table.full_name, why))
     return _digest(repr(facts))
 
 

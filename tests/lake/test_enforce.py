@@ -107,6 +107,16 @@ def test_duplicates_that_say_something_else_than_the_row_that_is_kept_are_counte
         assert {day: count.disagreeing for day, count in counts.items()} == {D1: 2, D2: 0}
 
 
+def test_older_lines_of_a_table_without_days_do_not_disagree(spark: SparkSession) -> None:
+    """They differ as a matter of course: such a table keeps the newest line."""
+    dimension = replace(marks, day=None, key=("name",))
+    rows = candidates(spark, ("a", D1, 1, D1, 1), ("a", D2, 2, D2, 2))
+
+    counts = enforce(dimension, rows, None, partitions=1).counts_by_day()
+
+    assert (counts[None].duplicates, counts[None].disagreeing) == (1, 0)
+
+
 def test_two_rows_of_a_key_that_miss_the_same_value_agree(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(D1, None, 1), (D1, None, 2), (D1, 5, 3)], "day DATE, points BIGINT, _n INT")
     flagged = rows.withColumns({"_is_valid": F.lit(True), "_place_in_key": F.col("_n")})

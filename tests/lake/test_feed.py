@@ -85,6 +85,10 @@ def test_a_glance_sees_files_that_come_and_go_and_the_newest_one_grow(tmp_path: 
     seen.append(landing.glance(PLANES))
     newest.write_text("x\ny\n")
     seen.append(landing.glance(PLANES))
+    (tmp_path / "planes" / "landed_on=2013-01-05").mkdir()  # made ahead of time, and empty
+    seen.append(landing.glance(PLANES))
+    newest.write_text("x\ny\nz\n")
+    seen.append(landing.glance(PLANES))
     newest.unlink()
     seen.append(landing.glance(PLANES))
 

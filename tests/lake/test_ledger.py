@@ -74,6 +74,15 @@ def test_a_ledger_of_an_older_release_is_read_and_goes_on(ledger: Ledger) -> Non
     assert ledger.latest("silver.marks") == {D1: replace(ENTRY, disagreeing=0), D2: replace(ENTRY, day=D2)}
 
 
+def test_a_column_that_a_newer_release_adds_is_passed_over(ledger: Ledger) -> None:
+    row = {**asdict(ENTRY), "inputs": json.dumps(dict(ENTRY.inputs)), "cost": 1.5}
+    ledger.store.append_to_lake(
+        "ledger", pa.Table.from_pylist([row], schema=SCHEMA.append(pa.field("cost", pa.float64())))
+    )
+
+    assert ledger.latest("silver.marks") == {D1: ENTRY}
+
+
 def test_many_writers_lose_no_entry(ledger: Ledger) -> None:
     def record(number: int) -> None:
         ledger.record([replace(ENTRY, table=f"silver.t{number}")])

@@ -228,6 +228,23 @@ def test_what_landed_after_the_newest_bronze_commit_waits_for_every_table_that_t
     assert waiting(from_files=False) == [None, None, None]
 
 
+def test_a_file_that_was_read_and_gave_no_commit_does_not_wait(store: DeltaStore, tmp_path: Path) -> None:
+    """It was delivered twice, or holds nothing but broken lines."""
+    FrontierTable(store).change(lambda _: OPEN, "test")
+    committed(store, departure_events, NOW - timedelta(hours=2))
+    land(store, date(2013, 1, 3), "again", NOW - timedelta(minutes=50))
+    read_at = (NOW - timedelta(minutes=49)).isoformat()
+    write_status(tmp_path / "streams", StreamStatus(departure_events.full_name, last_batch_at=read_at))
+
+    def waiting() -> datetime | None:
+        return StreamWatch(store, tmp_path, from_files=True).evidence(flights).waiting_since
+
+    assert waiting() is None
+
+    land(store, date(2013, 1, 3), "new", NOW - timedelta(minutes=10))
+    assert waiting() == NOW - timedelta(minutes=10)
+
+
 def test_a_table_that_was_only_created_has_read_nothing(store: DeltaStore, tmp_path: Path) -> None:
     FrontierTable(store).change(lambda _: OPEN, "test")
     land(store, date(2013, 1, 3), "first", NOW - timedelta(days=9))

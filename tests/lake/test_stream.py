@@ -18,9 +18,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
+from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import Collected, Counts, Enforcer
-from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, StreamBroken, TopicUnreachable
+from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, RowsLost, StreamBroken, TopicUnreachable
 from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
@@ -243,6 +244,39 @@ def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_when
     assert [receipt.counts for receipt in receipts] == [
         Counts(1, 1), Counts(3, 2, 0, 1), Counts(3, 3), Counts(3, 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "batch_id", "step"),
+    [(departures, 0, "replace"), (departures, 1, "append_arrow"), (departure_events, 1, "append")],
+    ids=["replaced", "appended by this process", "appended by Spark"],
+)
+def test_a_micro_batch_of_which_a_row_was_lost_has_no_receipt_and_stops_its_query(
+    lake: Lake, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, table: Table, batch_id: int, step: str
+) -> None:
+    messages, receipts = Messages(), list[MicroBatch]()
+    write = writer(lake, table, receipts)
+
+    def rows(*numbers: int) -> DataFrame:
+        sent = [flight(messages, 1, number) for number in numbers]
+        return from_broker(spark, sent) if table is departure_events else departures(bronze(spark, sent))
+
+    for number in range(batch_id):
+        write(rows(number), number)
+    written = getattr(DeltaStore, step)
+
+    def lossy(*given: object, **options: object) -> Commit:
+        commit: Commit = written(*given, **options)
+        return replace(commit, added={day: held - 1 for day, held in commit.added.items()})
+
+    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 0 if step == "append" else 10)
+    monkeypatch.setattr(DeltaStore, step, lossy)
+
+    with pytest.raises(RowsLost) as lost:
+        write(rows(11, 12), batch_id)
+
+    assert (lost.value.table, lost.value.stored) == (table.full_name, 1)
+    assert len(receipts) == batch_id
 
 
 def test_a_driver_whose_lease_may_be_another_s_by_now_writes_nothing(

@@ -183,6 +183,12 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
         "would read gold.hourly_airport_performance while a stream upserts it",
         "write=Replace()",
     ),
+    (
+        "a stream that would upsert groups of several days",
+        {"reads": [departures.days(before=1)], "layer": "gold", "write": Upsert()},
+        "would upsert groups of several days of silver.departures",
+        "InsertNew with the group as key",
+    ),
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
     ("counting what it does not read", {"counts": {"landings": flights}}, "counts silver.flights", "among its reads"),
     ("counting by a name", {"counts": {"airport": departures}}, "by 'airport', which is no whole number", "name such"),

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
+import pyspark.sql.functions as F
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.batch import refresh
 from lake.days import Days
+from lake.frontier import Frontier, FrontierTable
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.partitions import days_of_run
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from sensors.reconcile import EVIDENCE, build_reconcile
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
+from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
 
@@ -200,8 +202,8 @@ def test_a_lost_cursor_compares_everything_and_asks_for_nothing(daemon: Daemon) 
 
 def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
     land(daemon.settings, {DAY: [f"a {DAY} 1"]})
-    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
-    run = daemon.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    somebody_else = build_definitions(daemon.settings, TABLES).resolve_job_def("daily")
+    run = daemon.instance.create_run_for_job(somebody_else, status=dg.DagsterRunStatus.STARTED)
 
     assert daemon.tick() == []
 
@@ -209,30 +211,89 @@ def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
     assert [outline(request) for request in daemon.tick()] == [(["readings"], str(DAY))]
 
 
-def test_a_failed_run_is_asked_for_again_after_a_pause_and_not_for_ever(
+def fail(daemon: Daemon, request: dg.RunRequest) -> float:
+    """A run of a request that fails; returns when it ended, in seconds since 1970."""
+    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+    run = daemon.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    daemon.instance.report_run_failed(run)
+    (record,) = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    return record.end_time or record.create_timestamp.timestamp()
+
+
+def test_a_failed_run_is_asked_for_again_after_a_pause_that_doubles_up_to_an_hour(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(daemon.settings, {DAY: [f"a {DAY} 1"]})
-    (first,) = daemon.tick()
+    (request,) = daemon.tick()
     now = [1_600_000_000.0]
     monkeypatch.setattr("sensors.reconcile.time.time", lambda: now[0])
-    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
 
-    def fail() -> None:
-        run = daemon.instance.create_run_for_job(job, tags=dict(first.tags), status=dg.DagsterRunStatus.STARTED)
-        daemon.instance.report_run_failed(run)
-        records = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
-        now[0] = (records[0].end_time or records[0].create_timestamp.timestamp()) + 1
+    evidence = request.tags[EVIDENCE]
+    for attempt, pause in enumerate((60, 120, 240, 480, 960, 1920, 3600, 3600), start=1):
+        ended = fail(daemon, request)
+        now[0] = ended + pause - 1
+        assert daemon.tick() == [], f"it waits {pause} s"
+        now[0] = ended + pause
+        (request,) = daemon.tick()
+        assert request.run_key == f"{evidence}#{attempt}"
 
-    asked: list[Any] = []
-    for pause in (60, 120, 240, 480, 100_000):
-        fail()
-        assert daemon.tick() == [], "it waits"
-        now[0] += pause
-        asked.append([request.run_key for request in daemon.tick()])
 
-    evidence = first.tags[EVIDENCE]
-    assert asked == [[f"{evidence}#{attempt}"] for attempt in (1, 2, 3, 4)] + [[]]
+def test_what_happens_to_other_days_does_not_shorten_the_pause(daemon: Daemon) -> None:
+    """Else a failing repair would be started at every tick while streams write the same tables."""
+    store, other = store_of(daemon.settings), date(2020, 1, 5)
+    land(daemon.settings, {DAY: [f"a {DAY} 1"], other: [f"a {other} 1"]})
+    refresh(by_name("readings"), store, Days.between(DAY, other))
+    asked = {outline(request)[1]: request for request in daemon.tick()}
+    fail(daemon, asked[str(DAY)])
+    assert daemon.tick() == [], "it waits, and the other was asked for"
+
+    land(daemon.settings, {other: [f"a {other} 1", f"b {other} 2"]})
+    refresh(by_name("readings"), store, Days.of(other))
+
+    assert {outline(request)[1] for request in daemon.tick()} == {str(other)}
+
+
+def test_a_file_of_the_newest_landing_day_that_grows_in_place_is_noticed(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    (file,) = daemon.settings.landing.folder(SENSORS, DAYS.last).iterdir()
+
+    with file.open("a") as growing:
+        growing.write(f"b {DAYS.last} 2\n")
+
+    assert [outline(request) for request in daemon.tick()] == [(["readings"], str(DAYS.last))]
+
+
+def test_a_day_is_asked_for_once_it_is_sealed_and_not_while_streams_own_it(daemon: Daemon) -> None:
+    store, names = store_of(daemon.settings), {"bronze.readings", "silver.measurements"}
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    first, second, third = DAYS
+    followed = Frontier(first, second, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
+    FrontierTable(store).change(lambda _: followed, "streams begin")
+    assert daemon.until_quiet() == []
+    # What a stream would write: the days of its table change, and no ledger says so.
+    rows = store.read(by_name("measurements")).where("measured_on >= '2020-01-02'").withColumn("value", F.lit(7))
+    store.replace(by_name("measurements"), rows, [Days.between(second, third)], {"follow": "silver.measurements"})
+    assert daemon.until_quiet() == []
+
+    FrontierTable(store).change(lambda _: replace(followed, first_open=third), "sealed")
+
+    asked = [(name, days) for tables, days in daemon.until_quiet() for name in tables]
+    assert asked[0] == ("measurements", str(second))
+    assert len(asked) == len(set(asked)), "each range once"
+    held = {row["measured_on"]: row["value"] for row in store.read(by_name("measurements")).collect()}
+    assert held == {first: 1, second: 1, third: 7}
+
+
+def test_a_backfill_upstream_asks_for_the_days_that_read_it(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+
+    refresh(by_name("exact_measurements"), store_of(daemon.settings), Days.of(DAYS.last))
+
+    (asked,) = daemon.until_quiet()
+    assert asked[0] == ["daily_totals"]
 
 
 def test_it_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
