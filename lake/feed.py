@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -224,10 +224,19 @@ class Landing:
             first_day: only landing days from here on.
             after: aware.
         """
+        return min((at for at, _ in self._landed_after(feed, first_day, after)), default=None)
+
+    def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int:
+        """How many rows the files hold that `waiting_since` speaks of."""
+        return sum(feed.count_rows(_content(path)) for _, path in self._landed_after(feed, first_day, after))
+
+    def _landed_after(self, feed: Feed, first_day: date, after: datetime | None) -> Iterator[tuple[datetime, Path]]:
         days = (day for day in self._folders(feed) if day >= first_day)
-        stats = [path.stat() for day in days for path in self._files(feed, day)]
-        landed = [datetime.fromtimestamp(stat.st_mtime, UTC) for stat in stats if stat.st_size]
-        return min((at for at in landed if after is None or at > after), default=None)
+        for path in (path for day in days for path in self._files(feed, day)):
+            stat = path.stat()
+            landed = datetime.fromtimestamp(stat.st_mtime, UTC)
+            if stat.st_size and (after is None or landed > after):
+                yield landed, path
 
     def folder(self, feed: Feed, day: date) -> Path:
         """The folder of one landing day."""

@@ -19,10 +19,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from lake.commits import Commit
 from lake.enforce import Counts
 from lake.store import DeltaStore
+from lake.table import Table
 
-__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "read_statuses", "write_status"]
+__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "newest_event", "read_statuses", "write_status"]
 
 _NAME = "micro_batches"
 
@@ -65,6 +67,11 @@ class MicroBatch:
     version: int
     seconds: float
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+def newest_event(table: Table, commit: Commit) -> datetime | None:
+    """The newest event, of bronze the newest message, that a commit added; None where its files do not say it."""
+    return commit.newest(table.event_time or "timestamp")
 
 
 class Receipts:

@@ -150,10 +150,20 @@ class StreamWatch:
         if self.frontier is None or not self.from_files:
             return None
         if feed.name not in self._waiting:
-            read_until = max(filter(None, (_newest_commit(bronze, self.store), self._last_batch(bronze))), default=None)
-            since = self.store.landing.waiting_since(feed, self.frontier.stream_from, read_until)
+            since = self.store.landing.waiting_since(feed, self.frontier.stream_from, self._read_until(bronze))
             self._waiting[feed.name] = since
         return self._waiting[feed.name]
+
+    def count_waiting(self, table: Table) -> int | None:
+        """Messages that a table which reads topics has not read; None where nobody can say without asking a broker."""
+        feeds = [read.source for read in table.reads if isinstance(read.source, TopicFeed)]
+        if self.frontier is None or not self.from_files or not feeds:
+            return None
+        landing, since, after = self.store.landing, self.frontier.stream_from, self._read_until(table)
+        return sum(landing.count_waiting(feed, since, after) for feed in feeds)
+
+    def _read_until(self, bronze: Table) -> datetime | None:
+        return max(filter(None, (_newest_commit(bronze, self.store), self._last_batch(bronze))), default=None)
 
     def _last_batch(self, table: Table) -> datetime | None:
         """When the newest micro-batch of a table's stream ended, by its own account."""

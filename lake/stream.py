@@ -33,7 +33,7 @@ from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter, always
-from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
+from lake.progress import MicroBatch, Receipts, StreamStatus, newest_event, write_status
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable, stream_reads
@@ -328,7 +328,7 @@ class _Driver:
             generation,
             redelivers=self.source.redelivers,
             stopping=self.stopping,
-            on_receipt=lambda receipt: self._count(receipt, status),
+            on_receipt=lambda receipt: self._count(receipt, status, table),
             may_write=self.may_write,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]
@@ -417,11 +417,13 @@ class _Driver:
         said = [query.status if query is not None else {} for query in readers]
         return all(now and not (now["isDataAvailable"] or now["isTriggerActive"]) for now in said)
 
-    def _count(self, receipt: MicroBatch, status: StreamStatus) -> None:
+    def _count(self, receipt: MicroBatch, status: StreamStatus, table: Table) -> None:
         if receipt.counts.rows_in:
             self.receipts.add(receipt)
+        commit = self.store.table_log(table).commit(receipt.version)
         with self.statuses:
             status.add(receipt)
+            self._note_newest(status, newest_event(table, commit) if commit else None)
             self.counts[receipt.table] += receipt.counts
             write_status(self.home / "streams", status)
         if self.on_receipt is not None:
@@ -441,12 +443,16 @@ class _Driver:
         event_time = progress["eventTime"] or {}
         stream.status.watermark = event_time.get("watermark", stream.status.watermark)
         newest = event_time.get("max")
-        if newest:
-            stream.status.newest_event_at = newest
-            stream.status.lag_seconds = round((self.now() - datetime.fromisoformat(newest)).total_seconds(), 1)
+        self._note_newest(stream.status, datetime.fromisoformat(newest) if newest else None)
         for read, part in zip(stream_reads(stream.plan.table), progress["sources"], strict=False):
             if isinstance(read.source, TopicFeed):
                 stream.status.lag_messages = self.source.lag(read.source, part)
+
+    def _note_newest(self, status: StreamStatus, newest: datetime | None) -> None:
+        """How old its newest event was when it was written: by its commit, or of what it groups by Spark's account."""
+        if newest is not None:
+            status.newest_event_at = newest.isoformat()
+            status.lag_seconds = round((self.now() - newest).total_seconds(), 1)
 
     def _stop(self) -> None:
         self.stopping.set()

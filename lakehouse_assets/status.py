@@ -126,7 +126,8 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
         stream = watch.statuses.get(table.full_name)
         stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
         if stream is not None:
-            grid.add_row(table.full_name, *_stream_cells(stream, frontier.first_open_day(table), stall))
+            waiting = stream.lag_messages if stream.lag_messages is not None else watch.count_waiting(table)
+            grid.add_row(table.full_name, *_stream_cells(stream, frontier.first_open_day(table), stall, waiting))
         if stall is not None:
             notes.append(f"[red]{table.full_name} is stalled: {escape(str(stall))}[/]")
         elif stream is not None and stream.last_error:
@@ -138,9 +139,9 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
         console.print(line)
 
 
-def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | None) -> list[str]:
+def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | None, waiting: int | None) -> list[str]:
     watermark = None if (stream.watermark or "1970").startswith("1970") else stream.watermark
-    cells = (first_open, watermark, stream.lag_messages, stream.lag_seconds, stream.rows_per_second)
+    cells = (first_open, watermark, waiting, stream.lag_seconds, stream.rows_per_second)
     state = stream.state if stall is None else f"[red]{stall.kind}[/]"
     return [state, *("-" if cell is None else str(cell) for cell in cells)]
 

@@ -24,7 +24,7 @@ import dagster as dg
 from lake.commits import Commit, Log, Place
 from lake.days import Days
 from lake.frontier import FrontierTable
-from lake.progress import StreamStatus, read_statuses
+from lake.progress import StreamStatus, newest_event, read_statuses
 from lake.table import Table, is_followable
 from lakehouse_assets.factory import asset_key
 from resources.lakehouse import LakehouseResource
@@ -174,7 +174,7 @@ class _Reports:
         The commit's own files say it of tables that declare an event time, the stream's status of others as long as it
         speaks of this micro-batch. In a replay of the past a commit is no later than the replay's clock.
         """
-        newest = commit.newest(self.table.event_time or "timestamp") or self._newest_by_status(commit)
+        newest = newest_event(self.table, commit) or self._newest_by_status(commit)
         if newest is None:
             return None
         return round((min(commit.committed_at, self.settings.now()) - newest).total_seconds(), 1)

@@ -225,6 +225,8 @@ def test_what_landed_after_the_newest_bronze_commit_waits_for_every_table_that_t
     land(store, date(2013, 1, 3), "first", NOW - timedelta(minutes=50))
     land(store, date(2013, 1, 3), "second", NOW - timedelta(minutes=10))
     assert waiting() == [NOW - timedelta(minutes=50)] * 3
+    watch = StreamWatch(store, tmp_path, from_files=True)
+    assert [watch.count_waiting(table) for table in (departure_events, departures)] == [2, None]
     assert waiting(from_files=False) == [None, None, None]
 
 
@@ -240,6 +242,7 @@ def test_a_file_that_was_read_and_gave_no_commit_does_not_wait(store: DeltaStore
         return StreamWatch(store, tmp_path, from_files=True).evidence(flights).waiting_since
 
     assert waiting() is None
+    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(departure_events) == 0
 
     land(store, date(2013, 1, 3), "new", NOW - timedelta(minutes=10))
     assert waiting() == NOW - timedelta(minutes=10)

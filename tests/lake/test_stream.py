@@ -349,8 +349,14 @@ def test_a_followed_lake_is_sealed_refused_to_batch_late_safe_and_released(lake:
 
     receipts = [receipt.counts for receipt in micro_batches(lake.store) if receipt.table == "bronze.departure_events"]
     assert (sum(c.rows_in for c in receipts), sum(c.rows_out for c in receipts)) == (6, 4)
-    status = read_statuses(lake.home / "streams")["silver.departures"]
+    said = read_statuses(lake.home / "streams")
+    status = said["silver.departures"]
     assert (status.state, status.generation, status.last_error) == ("stopped", 1, None)
+    newest = {name: status.newest_event_at for name, status in said.items()}
+    assert newest == {
+        "bronze.departure_events": at(3, 9, 10, 30).isoformat(), "silver.departures": at(3, 9, 10).isoformat(),
+    }  # fmt: skip
+    assert all((status.lag_seconds or 0) > 0 for status in said.values())
 
     assert release(lake.frontier) is not None
     refresh(departure_events, lake.store, Days.between(JAN_1, JAN_3))
