@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
@@ -79,6 +82,20 @@ def rows_of_every_version(lake: Lake) -> set[int]:
     return counts
 
 
+@contextmanager
+def polled(lake: Lake) -> Iterator[Reader]:
+    """Somebody reads gold as long as the block lasts, and in the end has seen nothing strange."""
+    reader = Reader(lake)
+    reading = threading.Thread(target=reader.run)
+    reading.start()
+    try:
+        yield reader
+    finally:
+        reader.stop.set()
+        reading.join()
+    assert not reader.problems
+
+
 def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lake) -> None:
     messages, sent = Messages(), list[Message]()
 
@@ -94,21 +111,48 @@ def test_whoever_polls_gold_sees_only_what_some_version_of_silver_says(lake: Lak
 
     leave(0)
     lake.follow(since=JAN_1)
-    reader = Reader(lake)
-    reading = threading.Thread(target=reader.run)
-    reading.start()
-    try:
-        with lake.following() as running:
-            for minute in range(1, MINUTES):
-                leave(minute)
-                running.until_read(lake, departures, len(AIRPORTS) * (minute + 1))
-            everything = MINUTES * len(AIRPORTS)
-            running.until(lambda: reader.sums[-1:] == [everything], "the reader has seen everything")
-    finally:
-        reader.stop.set()
-        reading.join()
-    assert not reader.problems
+    with polled(lake) as reader, lake.following() as running:
+        for minute in range(1, MINUTES):
+            leave(minute)
+            running.until_read(lake, departures, len(AIRPORTS) * (minute + 1))
+        everything = MINUTES * len(AIRPORTS)
+        running.until(lambda: reader.sums[-1:] == [everything], "the reader has seen everything")
     assert set(reader.sums) <= rows_of_every_version(lake), "half of a commit was seen"
     assert len(set(reader.sums)) > 2, "the reader saw gold grow"
     lake.follow()  # the reader waited for departures only
+    lake.check_equals_batch(sent)
+
+
+def test_whoever_polls_gold_sees_a_new_generation_and_a_repair_whole(lake: Lake) -> None:
+    """Each of them replaces days: of their rows there are all or none."""
+    messages, sent = Messages(), list[Message]()
+
+    def leave(day: int, flight: int, sent_day: int) -> None:
+        """One flight of each airport, which arrives at once, reported on some day."""
+        moment, told = at(day, 9), at(sent_day, 9, flight)
+        shared: dict[str, Any] = {"scheduled": moment, "sent": told}
+        sent.extend(messages.departure(moment.date(), flight, left=moment, origin=one, **shared) for one in AIRPORTS)
+        sent.append(messages.arrival(moment.date(), flight, reached=moment, **shared))
+        lake.land(sent[-len(AIRPORTS) - 1 :], f"{flight}.jsonl")
+
+    def until_seen(times: int) -> None:
+        deadline = time.monotonic() + 60
+        while reader.sums[-1:] != [times * len(AIRPORTS)]:
+            assert time.monotonic() < deadline, reader.sums[-1:]
+            time.sleep(0.05)
+
+    leave(1, 1, sent_day=1)
+    lake.follow(since=JAN_1)
+    with polled(lake) as reader:
+        until_seen(1)
+        lake.follow(new_generation=[hourly_airport_performance.full_name])
+        leave(2, 2, sent_day=2)
+        lake.follow()  # seals the first day
+        until_seen(2)
+        leave(1, 3, sent_day=2)
+        lake.follow()
+        until_seen(2)
+        lake.settle(JAN_1)
+        until_seen(3)
+    assert set(reader.sums) == {times * len(AIRPORTS) for times in (1, 2, 3)}
     lake.check_equals_batch(sent)
