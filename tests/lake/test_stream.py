@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,9 +29,10 @@ from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
 from lake.store import DeltaStore
 from lake.stream import _Driver, follow, release
-from lake.table import Table
+from lake.table import Read, Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.feeds.departures import departures as departure_feed
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
@@ -565,6 +566,24 @@ def test_the_silence_of_a_feed_counts_only_where_it_was_read_to_its_end(lake: La
     assert ends(lake.landing, isDataAvailable=True) == []
     assert ends(lake.landing, isTriggerActive=True) == [], "it asks for news, and a dead broker does not answer"
     assert ends(Unreachable(lake.landing.root)) == []
+
+
+@pytest.mark.parametrize(
+    ("idle_after", "first_open"), [(timedelta(hours=6), date(2013, 1, 4)), (timedelta(days=30), JAN_1), (None, JAN_1)]
+)
+def test_days_of_a_topic_that_is_silent_for_longer_than_it_declares_are_sealed_by_the_clock(
+    tmp_path: Path, spark: SparkSession, messages: Messages, idle_after: timedelta | None, first_open: date
+) -> None:
+    """At midnight before the 5th: six hours for the topic and three for late messages ago, it was still the 4th."""
+    topic = replace(departure_feed, idle_after=idle_after)
+    events = replace(departure_events, reads=(Read(topic),))
+    silver = replace(departures, reads=tuple(replace(read, source=events) for read in departures.reads))
+    lake = Lake(tmp_path, lambda: spark, [events, silver])
+    lake.land([flight(messages, 1, 1)], "a.jsonl")
+
+    followed = lake.follow(now=lambda: at(5))
+
+    assert followed.frontier.first_open == first_open
 
 
 def test_a_drain_that_was_told_to_stop_seals_nothing(lake: Lake) -> None:
