@@ -105,11 +105,16 @@ def _digest(text: str) -> str:
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:
     """Whether any run is; one whose process was killed says so for ever, and is closed."""
-    under_way = dg.RunsFilter(statuses=_UNDER_WAY)
-    if not instance.get_run_records(under_way, limit=1):
+    if not _under_way(instance):
         return False
     fail_runs_of_dead_processes(instance)
-    return bool(instance.get_run_records(under_way, limit=1))
+    return bool(_under_way(instance))
+
+
+def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs of anybody that wait or run; of those only created, the sensor's own: Dagster will launch them."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+    return [run for run in runs if run.job_name == "reconcile" or run.status != dg.DagsterRunStatus.NOT_STARTED]
 
 
 def _first(steps: Sequence[Step]) -> Iterator[Step]:

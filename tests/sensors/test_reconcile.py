@@ -205,6 +205,8 @@ def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
     somebody_else = build_definitions(daemon.settings, TABLES).resolve_job_def("daily")
     run = daemon.instance.create_run_for_job(somebody_else, status=dg.DagsterRunStatus.STARTED)
 
+    daemon.instance.create_run_for_job(somebody_else, status=dg.DagsterRunStatus.NOT_STARTED)  # and never will be
+
     assert daemon.tick() == []
 
     daemon.instance.report_run_failed(run)
