@@ -16,7 +16,7 @@ from typing import Any
 import pyspark.sql.functions as F
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 
 from lake.commits import Commit
 from lake.days import Days
@@ -227,19 +227,12 @@ def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
     assert work.table.day is not None
     commit = work.store.insert_new(work.table, enforced.accepted(), work.ranges or [], None, _metadata(work))
     counts, total = enforced.counts_by_day(), enforced.observed()
-    _check_conservation(work, counts, total, total.rows_out - _count_missing(work, enforced))
+    missing = work.store.count_missing(work.table, enforced.again().accepted(), work.ranges or [])
+    _check_conservation(work, counts, total, total.rows_out - missing)
     rules = _quarantine(work, enforced, total)
     added = commit.days(work.table.day)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, commit.version)
-
-
-def _count_missing(work: _Work, enforced: Enforced) -> int:
-    """How many of the accepted rows the table does not hold, by their keys; a Spark job of its own."""
-    accepted = dataclasses.replace(enforced, observation=Observation()).accepted()  # an observation belongs to one job
-    names = list(dict.fromkeys([*work.table.key, str(work.table.day)]))
-    held = _of_days(work.store.read(work.table), work.table, work.ranges or []).select(*names)
-    return accepted.join(held, on=names, how="left_anti").count()
 
 
 def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
@@ -155,6 +155,10 @@ class Enforced:
         if fail_on_reject:
             keep = F.when(F.col(IS_VALID), keep).otherwise(F.raise_error(F.lit("a row breaks the contract")))
         return observed.where(keep).select(*self.table.contract.stored_names)
+
+    def again(self) -> Enforced:
+        """The same rows for another job: an observation belongs to one."""
+        return replace(self, observation=Observation())
 
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`."""

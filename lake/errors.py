@@ -328,7 +328,8 @@ class RowsLost(LakeError):
             self.table,
             f"observed {self.observed}, by day {self.by_day}, stored {self.stored:,} rows; there is no receipt",
             "its transform gives other rows each time it runs (a clock, a random number?): make it depend on its rows "
-            "alone and refresh the same days again; otherwise report this as a bug",
+            "alone and refresh the same days again (a stream's: lakehouse follow --new-generation TABLE); otherwise "
+            "report this as a bug",
         )
 
 

@@ -51,6 +51,7 @@ FILE_FRAME = T.StructType(
 
 
 _ARCHIVED = T.StructType([*TOPIC_FRAME.fields[:-1], T.StructField("landed_on", T.DateType())])
+_MOST_COUNTED_BYTES = 64 * 2**20
 _ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
 
 
@@ -226,9 +227,15 @@ class Landing:
         """
         return min((at for at, _ in self._landed_after(feed, first_day, after)), default=None)
 
-    def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int:
-        """How many rows the files hold that `waiting_since` speaks of."""
-        return sum(feed.count_rows(_content(path)) for _, path in self._landed_after(feed, first_day, after))
+    def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int | None:
+        """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
+        paths = [path for _, path in self._landed_after(feed, first_day, after)]
+        try:
+            if sum(path.stat().st_size for path in paths) > _MOST_COUNTED_BYTES:
+                return None
+            return sum(feed.count_rows(_content(path)) for path in paths)
+        except (OSError, ValueError):
+            return None
 
     def _landed_after(self, feed: Feed, first_day: date, after: datetime | None) -> Iterator[tuple[datetime, Path]]:
         days = (day for day in self._folders(feed) if day >= first_day)

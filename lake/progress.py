@@ -68,6 +68,11 @@ class MicroBatch:
     seconds: float
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    def is_of(self, commit: Commit) -> bool:
+        """Whether this micro-batch made a commit; one without news makes none, and the newest may be anybody's."""
+        said = commit.metadata
+        return (said.get("generation"), said.get("batch")) == (self.generation, self.batch_id)
+
 
 def newest_event(table: Table, commit: Commit) -> datetime | None:
     """The newest event, of bronze the newest message, that a commit added; None where its files do not say it."""
@@ -189,9 +194,9 @@ class StreamStatus:
         self.rows_out += counts.rows_out
         self.rejected += counts.rejected
         self.duplicates += counts.duplicates
+        self.last_batch_at = receipt.recorded_at.isoformat()
         if counts.rows_in:
             self.rows_per_second = round(counts.rows_in / max(receipt.seconds, 0.001), 1)
-            self.last_batch_at = receipt.recorded_at.isoformat()
 
     def note_busy(self, *, is_busy: bool) -> None:
         """Remember since when a micro-batch is under way."""

@@ -160,7 +160,8 @@ class StreamWatch:
         if self.frontier is None or not self.from_files or not feeds:
             return None
         landing, since, after = self.store.landing, self.frontier.stream_from, self._read_until(table)
-        return sum(landing.count_waiting(feed, since, after) for feed in feeds)
+        counts = [landing.count_waiting(feed, since, after) for feed in feeds]
+        return None if None in counts else sum(count or 0 for count in counts)
 
     def _read_until(self, bronze: Table) -> datetime | None:
         return max(filter(None, (_newest_commit(bronze, self.store), self._last_batch(bronze))), default=None)

@@ -296,6 +296,12 @@ class DeltaStore:
         """
         return self._merge(table, rows, days, txn, metadata, "WHEN NOT MATCHED THEN INSERT *")
 
+    def count_missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> int:
+        """How many of these rows, all of these days, have a key that the table does not hold; a job of its own."""
+        names = list(dict.fromkeys([*table.key, str(table.day)]))
+        held = self.read(table).where(_predicate(f"`{table.day}`", days)).select(*names) if days else None
+        return rows.count() if held is None else rows.join(held, on=names, how="left_anti").count()
+
     def add_new(
         self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn, metadata: Mapping[str, Any]
     ) -> Commit:

@@ -33,7 +33,7 @@ from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter, always
-from lake.progress import MicroBatch, Receipts, StreamStatus, newest_event, write_status
+from lake.progress import MicroBatch, Receipts, StreamStatus, newest_event, read_statuses, write_status
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable, stream_reads
@@ -320,6 +320,8 @@ class _Driver:
         table, generation = plan.table, state.generations[plan.table.full_name]
         first_day = state.first_writable_day(table)
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
+        if (before := read_statuses(self.home / "streams").get(status.table)) and before.generation == generation:
+            status.last_batch_at = before.last_batch_at  # what it has read stays read
         self.counts[table.full_name] = Counts()
         writer = MicroBatchWriter(
             plan,
@@ -423,7 +425,8 @@ class _Driver:
         commit = self.store.table_log(table).commit(receipt.version)
         with self.statuses:
             status.add(receipt)
-            self._note_newest(status, newest_event(table, commit) if commit else None)
+            if commit is not None and receipt.is_of(commit):
+                self._note_newest(status, newest_event(table, commit))
             self.counts[receipt.table] += receipt.counts
             write_status(self.home / "streams", status)
         if self.on_receipt is not None:

@@ -138,7 +138,7 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
     return compute
 
 
-def _note_worker(context: dg.AssetExecutionContext) -> None:
+def _note_worker(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
     """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone.
 
     A run that is started again has the tags of the one before it, so what they say may be the process of that one.
@@ -243,6 +243,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
     @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
     def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+        _note_worker(context)
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
         for name in checks_of(table):
             if dg.AssetCheckKey(key, name) in context.selected_asset_check_keys:

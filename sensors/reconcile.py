@@ -21,6 +21,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -30,7 +31,7 @@ from lake.ledger import Entry
 from lake.plan import Step, Survey, steps_to_date
 from lake.store import DeltaStore
 from lake.table import Table
-from lakehouse_assets.factory import asset_key, step_tags
+from lakehouse_assets.factory import PID, WORKER, asset_key, step_tags
 from lakehouse_assets.runs import fail_runs_of_dead_processes
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
@@ -48,7 +49,10 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _OWN_TABLES = ("lake.ledger", "lake.frontier")
-_LONGEST_PAUSE_SECONDS = 3600.0
+_PAUSES_SECONDS = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0)
+"""After the first, second, ... failure for one cause; after all others the last."""
+_TAGGED_WITHIN = timedelta(minutes=10)
+"""A run that has not said by then which process executes it was killed before its first step."""
 
 
 def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
@@ -113,8 +117,15 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
 
 def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Runs of anybody that wait or run; of those only created, the sensor's own: Dagster will launch them."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY))
+    records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
+    runs = [record.dagster_run for record in records if not _was_killed_at_once(record)]
     return [run for run in runs if run.job_name == "reconcile" or run.status != dg.DagsterRunStatus.NOT_STARTED]
+
+
+def _was_killed_at_once(record: dg.RunRecord) -> bool:
+    """Whether a run began a while ago and never said which process executes it, so that nobody can close it."""
+    run, since = record.dagster_run, datetime.now(UTC) - record.update_timestamp.astimezone(UTC)
+    return run.status == dg.DagsterRunStatus.STARTED and not {PID, WORKER} & run.tags.keys() and since > _TAGGED_WITHIN
 
 
 def _first(steps: Sequence[Step]) -> Iterator[Step]:
@@ -129,15 +140,16 @@ def _first(steps: Sequence[Step]) -> Iterator[Step]:
 def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
     """The run of a step; None while it pauses after a failure for this cause."""
     evidence = _evidence(survey, step)
-    failed = instance.get_run_records(dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE]))
-    if failed:
-        pause = min(60.0 * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
-        since = time.time() - max(record.end_time or record.create_timestamp.timestamp() for record in failed)
-        if since < pause:
+    before = dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE])
+    failures = instance.get_runs_count(before)
+    if failures:
+        (last,) = instance.get_run_records(before, limit=1)
+        since = time.time() - (last.end_time or last.create_timestamp.timestamp())
+        if since < _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1]:
             return None
     tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
-    return dg.RunRequest(run_key=f"{evidence}#{len(failed)}", asset_selection=keys, tags=tags)
+    return dg.RunRequest(run_key=f"{evidence}#{failures}", asset_selection=keys, tags=tags)
 
 
 def _evidence(survey: Survey, step: Step) -> str:
@@ -148,11 +160,16 @@ def _evidence(survey: Survey, step: Step) -> str:
         state = survey.states[table.full_name]
         reasons = {**state.missing, **state.stale}
         due = [day for day in reasons if day is None or wanted is None or day in wanted]
-        why = [(str(d), reasons[d], survey.inputs_of(table, d), _computed_from(state.entries.get(d))) for d in due]
-        facts.append((table.full_name, why))
+        why = [(str(d), survey.inputs_of(table, d), _computed(state.entries.get(d), reasons[d])) for d in due]
+        facts.append((table.full_name, table.code_version, why))
     return _digest(repr(facts))
 
 
-def _computed_from(entry: Entry | None) -> object:
-    """What a day was computed from, without when and by whom: a second failure for the same cause is no news."""
-    return entry and (entry.outcome, sorted(entry.inputs.items()), entry.version)
+def _computed(entry: Entry | None, reason: str) -> object:
+    """What is wrong with a day that was computed, and from what that was; nothing of one that was not, or failed.
+
+    A failed attempt leaves an entry too, with the versions of that moment: it is no news.
+    """
+    if entry is None or entry.outcome == "failed":
+        return None
+    return reason, sorted(entry.inputs.items()), entry.version

@@ -248,6 +248,14 @@ def test_a_file_that_was_read_and_gave_no_commit_does_not_wait(store: DeltaStore
     assert waiting() == NOW - timedelta(minutes=10)
 
 
+def test_what_cannot_be_unpacked_is_not_counted(store: DeltaStore, tmp_path: Path) -> None:
+    """The stream fails at it and says so; who asks how it is doing shall not."""
+    FrontierTable(store).change(lambda _: OPEN, "test")
+    land(store, date(2013, 1, 3), "broken.jsonl.gz", NOW, "no gzip")
+
+    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(departure_events) is None
+
+
 def test_a_table_that_was_only_created_has_read_nothing(store: DeltaStore, tmp_path: Path) -> None:
     FrontierTable(store).change(lambda _: OPEN, "test")
     land(store, date(2013, 1, 3), "first", NOW - timedelta(days=9))

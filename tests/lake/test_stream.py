@@ -280,6 +280,26 @@ def test_a_micro_batch_of_which_a_row_was_lost_has_no_receipt_and_stops_its_quer
     assert len(receipts) == batch_id
 
 
+def test_a_row_that_was_lost_is_missed_after_a_restart_too(
+    lake: Lake, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit is there, so the micro-batch is not written again: the rows themselves are looked for."""
+    receipts: list[MicroBatch] = []
+    write, written = writer(lake, departures, receipts), DeltaStore.append_arrow
+    write(departures(bronze(spark, [flight(messages, 1, 1)])), 0)
+    rows = departures(bronze(spark, [flight(messages, 1, number) for number in (2, 3)]))
+    monkeypatch.setattr(
+        DeltaStore, "append_arrow", lambda store, table, new, *more: written(store, table, new[1:], *more)
+    )
+
+    for _ in range(2):
+        with pytest.raises(RowsLost) as lost:
+            write(rows, 1)
+        assert lost.value.stored == 1
+
+    assert [receipt.batch_id for receipt in receipts] == [0]
+
+
 def test_a_driver_whose_lease_may_be_another_s_by_now_writes_nothing(
     lake: Lake, spark: SparkSession, messages: Messages
 ) -> None:

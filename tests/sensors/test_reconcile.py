@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 from lake.batch import refresh
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
+from lake.ledger import Ledger
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.partitions import days_of_run
@@ -253,6 +254,31 @@ def test_what_happens_to_other_days_does_not_shorten_the_pause(daemon: Daemon) -
     refresh(by_name("readings"), store, Days.of(other))
 
     assert {outline(request)[1] for request in daemon.tick()} == {str(other), "whole"}  # the sensors, of all days
+
+
+def test_a_day_that_breaks_its_contract_waits_however_often_its_input_has_new_versions(daemon: Daemon) -> None:
+    """Each attempt leaves a receipt with the versions of that moment, which are no reason for the next."""
+    store, other = store_of(daemon.settings), date(2020, 1, 5)
+    land(daemon.settings, {DAY: [f"a {DAY} -1"], other: [f"a {other} 1"]})
+    refresh(by_name("readings"), store, Days.between(DAY, other))
+    refresh(by_name("exact_measurements"), store, Days.of(DAY))
+    assert Ledger(store).latest("silver.exact_measurements")[DAY].outcome == "failed"
+    (request,) = (one for one in daemon.tick() if "exact_measurements" in outline(one)[0] and days_of(one) == DAY)
+
+    fail(daemon, request)
+    land(daemon.settings, {other: [f"a {other} 1", f"b {other} 2"]})
+    refresh(by_name("readings"), store, Days.of(other))
+    refresh(by_name("exact_measurements"), store, Days.of(DAY))
+
+    assert not [
+        outline(one) for one in daemon.tick() if "exact_measurements" in outline(one)[0] and days_of(one) == DAY
+    ]
+
+
+def days_of(request: dg.RunRequest) -> date | None:
+    """The first day that a request is for."""
+    days = days_of_run(request.tags)
+    return days.start if days else None
 
 
 def test_a_file_of_the_newest_landing_day_that_grows_in_place_is_noticed(daemon: Daemon) -> None:
