@@ -152,13 +152,11 @@ class Survey:
     def _input_changed(self, read: Read, day: Day, entry: Entry) -> str | None:
         if isinstance(read.source, Feed):
             return self._landing_changed(read.source, day, entry)
-        seen = entry.inputs.get(read.source.full_name)
-        if seen is not None and (self._version(read.source) or 0) < seen:
+        seen = entry.version_read(read.source.full_name)
+        if (self._version(read.source) or 0) < seen:
             return f"{read.source.full_name} was made anew"
         newest = self._newest_input(read.source, read, day)
-        return (
-            f"{read.source.full_name} changed in version {newest}" if newest > (-1 if seen is None else seen) else None
-        )
+        return f"{read.source.full_name} changed in version {newest}" if newest > seen else None
 
     def inputs_of(self, table: Table, day: Day) -> list[object]:
         """What a day is computed from, as it is now: of each table the newest version that changed it, or its files."""

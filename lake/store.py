@@ -298,9 +298,7 @@ class DeltaStore:
 
     def count_missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> int:
         """How many of these rows, all of these days, have a key that the table does not hold; a job of its own."""
-        names = list(dict.fromkeys([*table.key, str(table.day)]))
-        held = self.read(table).where(_predicate(f"`{table.day}`", days)).select(*names) if days else None
-        return rows.count() if held is None else rows.join(held, on=names, how="left_anti").count()
+        return self._missing(table, rows, days).count()
 
     def add_new(
         self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn, metadata: Mapping[str, Any]
@@ -313,9 +311,12 @@ class DeltaStore:
         self.create(table)
         path = self.path(table)
         grows = self._check_stored_schema(path, table)
+        return self._append(path, self._missing(table, rows, days), metadata, txn, merge_schema=grows)
+
+    def _missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> DataFrame:
+        """Those of these rows, all of these days, whose key the table does not hold."""
         held = self._held_keys(table, days)
-        new = rows if held is None else rows.join(held, on=held.columns, how="left_anti")
-        return self._append(path, new, metadata, txn, merge_schema=grows)
+        return rows if held is None else rows.join(held, on=held.columns, how="left_anti")
 
     def _held_keys(self, table: Table, days: Sequence[Days]) -> DataFrame | None:
         """Day and key of the rows that a table holds of these days, read from its files; None where it has no file."""
@@ -327,7 +328,8 @@ class DeltaStore:
         names = list(dict.fromkeys([*table.key, table.day]))
         columns = T.StructType([table.contract.schema[name] for name in names])
         path = self.path(table)
-        return self.spark.read.schema(columns).option("basePath", path).parquet(*(f"{path}/{name}" for name in files))
+        stored = self.spark.read.schema(columns).option("basePath", path).parquet(*(f"{path}/{name}" for name in files))
+        return stored.select(*names)  # bronze is partitioned by one more column, which Spark adds
 
     def upsert(
         self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn | None, metadata: Mapping[str, Any]
