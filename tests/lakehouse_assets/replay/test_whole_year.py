@@ -47,7 +47,9 @@ def flights() -> pd.DataFrame:
     frame["flight_date"] = pd.to_datetime(frame[["year", "month", "day"]]).dt.strftime("%Y-%m-%d")
     minutes = pd.to_timedelta(frame["sched_dep_time"] % 100, unit="min")
     frame["scheduled_departure_at"] = pd.to_datetime(frame["time_hour"]) + minutes
-    frame["departed_at"] = frame["scheduled_departure_at"] + pd.to_timedelta(frame["dep_delay"], unit="min")
+    # As whole minutes: of a missing float, pandas rounds whatever its memory holds, which may overflow.
+    late = pd.to_timedelta(frame["dep_delay"].fillna(0).astype("int64"), unit="min")
+    frame["departed_at"] = (frame["scheduled_departure_at"] + late).where(frame["dep_delay"].notna())
     zones = dict(read_package("airports.csv")[["faa", "tzone"]].itertuples(index=False)) | NO_ZONE_IN_THE_SOURCE
     frame["zone"] = frame["dest"].map(zones)
     return frame.set_index(KEY).sort_index()
