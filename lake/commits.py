@@ -61,11 +61,11 @@ class Commit:
 
     def newest(self, column: str) -> datetime | None:
         """The newest value of a TIMESTAMP column that it added, to the millisecond; None where statistics lack it."""
-        try:
-            found = datetime.fromisoformat(self.maxima[column])
-        except (KeyError, ValueError):
-            return None
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        return _moment(self.maxima.get(column))
+
+    def moment(self, name: str) -> datetime | None:
+        """A point in time that the writer left in the metadata, UTC; None where it left none."""
+        return _moment(self.metadata.get(name))
 
     def days(self, column: str) -> set[date]:
         """The values of a DATE partition column whose rows this commit changed."""
@@ -83,6 +83,14 @@ class Commit:
     def rows(self) -> int:
         """Rows added in all."""
         return sum(self.added.values())
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _days(texts: Iterable[str | None]) -> set[date]:
@@ -146,6 +154,11 @@ class Log:
     def _opened_version(self) -> int | None:
         table = self._open()
         return None if table is None else table.version()
+
+    def table_id(self) -> str | None:
+        """What the table was named when it was made, as its readers note it; None where there is no table."""
+        table = self._open()
+        return None if table is None else str(table.metadata().id)
 
     def schema(self) -> pa.Schema:
         """The columns of the newest version; the table must exist. A process reads them again where they changed."""

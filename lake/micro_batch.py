@@ -29,6 +29,7 @@ from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
 from lake.held_keys import HeldKeys
+from lake.input_events import NEWEST_EVENT, InputEvents
 from lake.progress import MicroBatch
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table, Upsert
@@ -62,6 +63,7 @@ class MicroBatchWriter:
         stopping: set when no further micro-batch shall begin.
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
+        events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
         may_write: raises where another driver may have the lease of the lake by now.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
@@ -77,6 +79,7 @@ class MicroBatchWriter:
     stopping: threading.Event
     on_receipt: Callable[[MicroBatch], None]
     compact_every: int = 200
+    events: InputEvents | None = None
     may_write: Callable[[], None] = always
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
@@ -318,11 +321,13 @@ class MicroBatchWriter:
         return step_txn(self.table, step, self.generation, batch_id)
 
     def _metadata(self, batch_id: int) -> dict[str, Any]:
+        newest = self.events.newest(batch_id) if self.events else None
         return {
             "follow": self.table.full_name,
             "generation": self.generation,
             "batch": batch_id,
             "code_version": self.table.code_version,
+            **({NEWEST_EVENT: newest.isoformat()} if newest else {}),
         }
 
     def _refuse_loss(self, handed: int, commit: Commit | None) -> None:

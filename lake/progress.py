@@ -22,9 +22,8 @@ from deltalake.exceptions import TableNotFoundError
 from lake.commits import Commit
 from lake.enforce import Counts
 from lake.store import DeltaStore
-from lake.table import Table
 
-__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "newest_event", "read_statuses", "write_status"]
+__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "read_statuses", "write_status"]
 
 _NAME = "micro_batches"
 
@@ -72,11 +71,6 @@ class MicroBatch:
         """Whether this micro-batch made a commit; one without news makes none, and the newest may be anybody's."""
         said = commit.metadata
         return (said.get("generation"), said.get("batch")) == (self.generation, self.batch_id)
-
-
-def newest_event(table: Table, commit: Commit) -> datetime | None:
-    """The newest event, of bronze the newest message, that a commit added; None where its files do not say it."""
-    return commit.newest(table.event_time or "timestamp")
 
 
 class Receipts:

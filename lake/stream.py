@@ -31,9 +31,10 @@ from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked, TopicU
 from lake.feed import TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
+from lake.input_events import InputEvents, newest_event
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter, always
-from lake.progress import MicroBatch, Receipts, StreamStatus, newest_event, read_statuses, write_status
+from lake.progress import MicroBatch, Receipts, StreamStatus, read_statuses, write_status
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable, stream_reads
@@ -331,10 +332,18 @@ class _Driver:
             redelivers=self.source.redelivers,
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status, table),
+            events=self._events(table, checkpoints.folder(plan, generation)),
             may_write=self.may_write,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]
         return _Stream(plan, writer, status, table(*frames), checkpoints.folder(plan, generation))
+
+    def _events(self, table: Table, checkpoint: Path) -> InputEvents | None:
+        """What tells how new the events behind a table's rows are, where the rows do not."""
+        inputs = [read.source for read in stream_reads(table) if isinstance(read.source, Table)]
+        if not inputs or table.event_time is not None:
+            return None
+        return InputEvents([(source, self.store.table_log(source)) for source in inputs], checkpoint)
 
     def _frame(self, read: Read, table: Table, first_day: date) -> DataFrame:
         source = read.source

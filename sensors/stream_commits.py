@@ -24,7 +24,7 @@ import dagster as dg
 from lake.commits import Commit, Log, Place
 from lake.days import Days
 from lake.frontier import FrontierTable
-from lake.progress import StreamStatus, newest_event, read_statuses
+from lake.input_events import newest_event
 from lake.table import Table, is_followable
 from lakehouse_assets.factory import asset_key
 from resources.lakehouse import LakehouseResource
@@ -53,9 +53,9 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
         frontier = FrontierTable(store).state()
         if frontier is None:
             return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
-        places, statuses, said, compared = _parse(context.cursor), read_statuses(settings.home / "streams"), 0, False
+        places, said, compared = _parse(context.cursor), 0, False
         for table in (table for table in watched if frontier.was_followed(table)):
-            reports = _Reports(table, store.table_log(table), statuses.get(table.full_name), settings)
+            reports = _Reports(table, store.table_log(table), settings)
             commits = reports.after(places.get(table.full_name))
             if commits is None and compared:
                 continue  # its turn comes with a later tick
@@ -80,15 +80,10 @@ def _parse(cursor: str | None) -> dict[str, Place]:
 
 @dataclass(frozen=True)
 class _Reports:
-    """Makes the events of one table.
-
-    Attributes:
-        status: what its stream says of itself.
-    """
+    """Makes the events of one table."""
 
     table: Table
     log: Log
-    status: StreamStatus | None
     settings: Settings
 
     def after(self, place: Place | None) -> list[Commit] | None:
@@ -169,21 +164,14 @@ class _Reports:
         }
 
     def _lag_seconds(self, commit: Commit) -> float | None:
-        """From the newest event (bronze: message) of a commit to the commit; None where nobody knows that event.
+        """From the newest event (bronze: message) that was read for a commit to the commit; None where nobody knows it.
 
-        The commit's own files say it of tables that declare an event time, the stream's status of others as long as it
-        speaks of this micro-batch. In a replay of the past a commit is no later than the replay's clock.
+        In a replay of the past a commit is no later than the replay's clock.
         """
-        newest = newest_event(self.table, commit) or self._newest_by_status(commit)
+        newest = newest_event(self.table, commit)
         if newest is None:
             return None
         return round((min(commit.committed_at, self.settings.now()) - newest).total_seconds(), 1)
-
-    def _newest_by_status(self, commit: Commit) -> datetime | None:
-        status, said = self.status, commit.metadata
-        if status is None or (status.generation, status.batch_id) != (said.get("generation"), said.get("batch")):
-            return None
-        return datetime.fromisoformat(status.newest_event_at) if status.newest_event_at else None
 
 
 def _is_streamed(commit: Commit) -> bool:

@@ -34,6 +34,7 @@ def commit(store: DeltaStore, table: Table, rows: dict[date, int], *, streamed: 
     """Add a commit to a table's log by hand, with this many rows by day; returns its version."""
     version = (store.version(table) or 0) + 1
     metadata = {"follow": table.full_name, "generation": 1, "batch": version} if streamed else {"refresh": "x"}
+    metadata |= facts.pop("metadata", {})
     info = {
         "timestamp": COMMITTED_AT,
         "operation": "WRITE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -132,15 +131,11 @@ def test_of_a_replay_of_the_past_the_lag_is_measured_by_its_clock(daemon: Daemon
     assert facts["lag_seconds"] == 30.0
 
 
-def test_a_table_without_event_time_takes_the_newest_event_from_the_status_of_that_micro_batch(daemon: Daemon) -> None:
+def test_a_table_without_event_time_takes_the_newest_event_from_the_metadata_of_the_commit(daemon: Daemon) -> None:
     follow(daemon.store, FLIGHTS)
     daemon.tick()
-    folder = daemon.settings.home / "streams"
-    folder.mkdir()
-    said = {"table": FLIGHTS.full_name, "generation": 1, "batch_id": 2, "newest_event_at": "2013-01-01T00:03:00.000Z"}
-    (folder / "silver.flights.json").write_text(json.dumps(said))
     commit(daemon.store, FLIGHTS, {D2: 1})
-    commit(daemon.store, FLIGHTS, {D2: 1})
+    commit(daemon.store, FLIGHTS, {D2: 1}, metadata={"newest_event_at": "2013-01-01T00:03:00+00:00"})
 
     assert [facts.get("lag_seconds") for _, _, facts in daemon.tick_in_full()] == [None, 120.0]
 
@@ -283,12 +278,17 @@ def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: S
         "2013-01-02": 2,
         "2013-01-03": 1,
     }
-    assert all(
-        facts["lag_seconds"] == 12 * 3600 for name, _, facts in found if name in ("departures", "departure_events")
-    )
+    streamed = {"departures", "departure_events", "hourly_airport_performance"}
+    assert streamed <= {name for name, _, _ in found}
+    assert all(facts["lag_seconds"] == 12 * 3600 for name, _, facts in found if name in streamed)
     assert len(found) == len(shown), "each day once"
 
-    lake.land([said.departure(D3, 99, scheduled=at(3, 13), left=at(3, 13), sent=at(3, 13))], "b")
+    one, three = at(3, 13), at(3, 15)
+    left = said.departure(D3, 99, scheduled=one, left=one, sent=one)
+    reached = said.arrival(D3, 99, scheduled=three, reached=three, sent=three)
+    lake.land([left, reached], "b")
     lake.follow()
     news = daemon.tick_in_full()
     assert [(day, facts["rows_written"]) for name, day, facts in news if name == "departures"] == [("2013-01-03", 1)]
+    joined = [facts["lag_seconds"] for name, day, facts in news if (name, day) == ("flights", "2013-01-03")]
+    assert joined == [9 * 3600], "the newest event of a joined row is its arrival"

@@ -1,0 +1,77 @@
+"""How new is what a micro-batch has read? Said by its checkpoint and by the commits of its inputs. Needs no JVM.
+
+A row that groups or joins events does not say when the newest of them happened. Spark knows only when the micro-batch
+is over, which is after its commit. But before it begins, Spark writes down up to which version of each input it reads,
+and the commits of an input say what events they brought.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from lake.commits import Commit, Log
+from lake.table import Table
+
+__all__ = ["NEWEST_EVENT", "InputEvents", "newest_event"]
+
+NEWEST_EVENT = "newest_event_at"
+"""Under this name a commit's metadata say it."""
+_MOST_COMMITS = 20
+"""Commits of an input that are looked at, the newest; a stream that keeps up reads one or two at a time."""
+
+
+def newest_event(table: Table, commit: Commit) -> datetime | None:
+    """The newest event, of bronze the newest message, that was read for a commit; None where nobody says it.
+
+    The commit's files say it of tables that declare an event time, its metadata of those that group or join events.
+    """
+    return commit.newest(table.event_time or "timestamp") or commit.moment(NEWEST_EVENT)
+
+
+@dataclass(frozen=True)
+class InputEvents:
+    """The events that the micro-batches of one query read from other tables.
+
+    Attributes:
+        inputs: each table that the query reads as a stream, with its log.
+        checkpoint: folder of the query.
+    """
+
+    inputs: Sequence[tuple[Table, Log]]
+    checkpoint: Path
+
+    def newest(self, batch_id: int) -> datetime | None:
+        """The newest event that was read for a micro-batch; where it read nothing new, for the one before."""
+        ends, starts = self._ends(batch_id), self._ends(batch_id - 1)
+        found = [event for name, end in ends.items() for event in self._events(name, starts.get(name), end)]
+        return max(found, default=None)
+
+    def _events(self, name: str, start: int | None, end: int) -> Iterator[datetime]:
+        """Of the commits behind `start` up to `end`, and of `end` at the least."""
+        table, log = self._by_id[name]
+        first = max(end - _MOST_COMMITS if start is None else start, end - _MOST_COMMITS) + 1
+        for version in range(min(first, end), end + 1):
+            commit = log.commit(version)
+            event = newest_event(table, commit) if commit is not None else None
+            if event is not None:
+                yield event
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, tuple[Table, Log]]:
+        return {name: (table, log) for table, log in self.inputs if (name := log.table_id()) is not None}
+
+    def _ends(self, batch_id: int) -> dict[str, int]:
+        """The newest version that was read of each input, by its id, when a micro-batch had been; Delta's format."""
+        try:
+            lines = (self.checkpoint / "offsets" / str(batch_id)).read_text().splitlines()
+            offsets = [json.loads(line) for line in lines if line.startswith("{")]
+            # An index below 0: none of this version's files, which may not even be there.
+            ends = {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in offsets if "reservoirId" in o}
+        except (OSError, ValueError, LookupError, TypeError):
+            return {}  # nothing depends on it but what is shown
+        return {name: end for name, end in ends.items() if name in self._by_id}
