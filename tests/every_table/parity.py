@@ -42,6 +42,7 @@ Rows = Mapping[tuple[str, str], Counter[str]]
 TORN = ["{torn", '"a text"', '{"topic": "departures", "partition": "none"}']
 """Lines of an archive that are no message at all."""
 _SHOWN = 3
+_LAST_PORTION = 0.05
 
 
 @dataclass(frozen=True)
@@ -209,9 +210,15 @@ class Deliveries(threading.Event):
 
 
 def portions(sent: Sequence[Message], number: int, choices: random.Random) -> list[list[Message]]:
-    """The messages in the order in which a feed delivers them, cut at random places."""
+    """The messages in the order in which a feed delivers them, cut at random places.
+
+    The last portion holds a twentieth of them at least: it finds most days sealed, and what is late in it is what the
+    repair is for.
+    """
     ordered = sorted(sent, key=lambda message: (message["timestamp"], message["partition"], message["offset"]))
-    cuts = sorted(choices.sample(range(1, len(ordered)), number - 1))
+    cuts = [len(ordered)]
+    while cuts[-1] > len(ordered) * (1 - _LAST_PORTION):
+        cuts = sorted(choices.sample(range(1, len(ordered)), number - 1))
     return [ordered[start:end] for start, end in zip([0, *cuts], [*cuts, len(ordered)], strict=True)]
 
 
