@@ -2,9 +2,9 @@
 
 The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
 tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
-any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. So
-late messages that come meanwhile share the next run; that goes on down to gold. Compactions and refreshes that change
-nothing leave no evidence and start nothing.
+any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A
+day that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that
+goes on down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
 
 A run that failed is asked for again after 1, 2, 4, ... minutes, from then on every hour, and at once where its cause
 has changed: what its days are computed from, not other days of the same tables. Asked twice for the same cause, Dagster
@@ -51,6 +51,8 @@ _UNDER_WAY = [
 _OWN_TABLES = ("lake.ledger", "lake.frontier")
 _PAUSES_SECONDS = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0)
 """After the first, second, ... failure for one cause; after all others the last."""
+RESTS = timedelta(seconds=10)
+"""A day that was computed is not asked for again before: a burst of late messages costs two runs, not one each."""
 _TAGGED_WITHIN = timedelta(minutes=10)
 """A run that has not said by then which process executes it was killed before its first step."""
 
@@ -79,7 +81,7 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
         return dg.SensorResult(
             run_requests=requests,
             cursor=context.cursor if steps else seen,
-            skip_reason=None if requests else f"{len(steps)} runs have failed and wait" if steps else "up to date",
+            skip_reason=None if requests else f"{len(steps)} runs wait after others" if steps else "up to date",
         )
 
     return reconcile
@@ -138,7 +140,9 @@ def _first(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
-    """The run of a step; None while it pauses after a failure for this cause."""
+    """The run of a step; None while it pauses after a failure for this cause, or one of its days rests."""
+    if _rests(survey, step):
+        return None
     evidence = _evidence(survey, step)
     before = dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE])
     failures = instance.get_runs_count(before)
@@ -150,6 +154,14 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
     tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
     return dg.RunRequest(run_key=f"{evidence}#{failures}", asset_selection=keys, tags=tags)
+
+
+def _rests(survey: Survey, step: Step) -> bool:
+    """Whether a day that is stale was computed just now."""
+    wanted, states = None if step.days is None else set(step.days), [survey.states[t.full_name] for t in step.tables]
+    due = [(s.entries[day], day) for s in states for day in s.stale]
+    computed_at = [entry.recorded_at for entry, day in due if day is None or wanted is None or day in wanted]
+    return bool(computed_at) and datetime.now(UTC) - max(computed_at) < RESTS
 
 
 def _evidence(survey: Survey, step: Step) -> str:

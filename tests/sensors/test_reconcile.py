@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -79,7 +79,11 @@ def outline(request: dg.RunRequest) -> tuple[list[str], str]:
 
 
 @pytest.fixture
-def daemon(spark: SparkSession, instance: dg.DagsterInstance, settings: Settings) -> Daemon:
+def daemon(
+    spark: SparkSession, instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Daemon:
+    """Its days do not rest."""
+    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(0))
     return Daemon(instance, settings)
 
 
@@ -111,6 +115,23 @@ def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(daemon: D
 
     store_of(daemon.settings).compact(by_name("measurements"), DAYS)
     assert daemon.tick() == []
+
+
+def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_its_next_run(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    daemon.until_quiet()
+    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(hours=1))
+    for number, line in enumerate(["b 2020-01-01 5", "c 2020-01-01 6"]):
+        land(daemon.settings, {date(2020, 1, 5 + number): [line]})
+        daemon.run(daemon.tick())  # what has landed was never computed: it does not wait
+        assert daemon.tick() == [], "measurements of the day were computed just now"
+
+    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(0))
+
+    asked = [outline(request) for request in daemon.tick()]
+    assert [days for tables, days in asked if "measurements" in tables] == [str(DAY)], "one run for both lines"
 
 
 @pytest.fixture
