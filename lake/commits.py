@@ -21,7 +21,7 @@ from deltalake.exceptions import TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
-from lake.days import Days, parse_day
+from lake.days import Days, parse_day, parse_moment
 from lake.errors import BadDay
 
 __all__ = ["Commit", "Log", "Place", "Remembered"]
@@ -61,11 +61,11 @@ class Commit:
 
     def newest(self, column: str) -> datetime | None:
         """The newest value of a TIMESTAMP column that it added, to the millisecond; None where statistics lack it."""
-        return _moment(self.maxima.get(column))
+        return parse_moment(self.maxima.get(column))
 
     def moment(self, name: str) -> datetime | None:
         """A point in time that the writer left in the metadata, UTC; None where it left none."""
-        return _moment(self.metadata.get(name))
+        return parse_moment(self.metadata.get(name))
 
     def days(self, column: str) -> set[date]:
         """The values of a DATE partition column whose rows this commit changed."""
@@ -83,14 +83,6 @@ class Commit:
     def rows(self) -> int:
         """Rows added in all."""
         return sum(self.added.values())
-
-
-def _moment(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _days(texts: Iterable[str | None]) -> set[date]:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from lake.errors import BadDay
 
-__all__ = ["Days", "parse_day", "utc_day"]
+__all__ = ["Days", "parse_day", "parse_moment", "utc_day"]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ONE_DAY = timedelta(days=1)
@@ -35,6 +36,15 @@ def parse_day(text: str) -> date:
     if not _FIRST <= day <= _LAST:
         raise BadDay(text)
     return day
+
+
+def parse_moment(text: Any) -> datetime | None:
+    """A point in time that a file of this lakehouse names, UTC where it says no zone; None for anything else."""
+    try:
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def utc_day(at: datetime) -> date:

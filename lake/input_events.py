@@ -48,13 +48,13 @@ class InputEvents:
     def newest(self, batch_id: int) -> datetime | None:
         """The newest event that was read for a micro-batch; where it read nothing new, for the one before."""
         ends, starts = self._ends(batch_id), self._ends(batch_id - 1)
-        found = [event for name, end in ends.items() for event in self._events(name, starts.get(name), end)]
+        found = [event for name, end in ends.items() for event in self._events(name, starts.get(name, -1), end)]
         return max(found, default=None)
 
-    def _events(self, name: str, start: int | None, end: int) -> Iterator[datetime]:
+    def _events(self, name: str, start: int, end: int) -> Iterator[datetime]:
         """Of the commits behind `start` up to `end`, and of `end` at the least."""
         table, log = self._by_id[name]
-        first = max(end - _MOST_COMMITS if start is None else start, end - _MOST_COMMITS) + 1
+        first = max(start, end - _MOST_COMMITS) + 1
         for version in range(min(first, end), end + 1):
             commit = log.commit(version)
             event = newest_event(table, commit) if commit is not None else None

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from lake.days import parse_moment
 from lake.feed import TopicFeed
 from lake.frontier import Frontier, FrontierTable, topics_of
 from lake.lease import Driver, read_driver
@@ -169,7 +170,7 @@ class StreamWatch:
     def _last_batch(self, table: Table) -> datetime | None:
         """When the newest micro-batch of a table's stream ended, by its own account."""
         status = self.statuses.get(table.full_name)
-        return _moment(status.last_batch_at) if status else None
+        return parse_moment(status.last_batch_at) if status else None
 
 
 def _newest_commit(table: Table, store: DeltaStore) -> datetime | None:
@@ -242,17 +243,8 @@ def _is_idle(table: Table, status: StreamStatus, found: Evidence) -> bool:
 
 def _since(text: str | None, now: datetime) -> timedelta | None:
     """How long ago a status says something was; None where it does not say, or nonsense."""
-    at = _moment(text)
+    at = parse_moment(text)
     return None if at is None else now - at
-
-
-def _moment(text: str | None) -> datetime | None:
-    """A moment that a status names; None where it does not, or nonsense."""
-    try:
-        at = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _spell(length: timedelta) -> str:

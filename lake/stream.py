@@ -319,7 +319,7 @@ class _Driver:
 
     def _stream(self, plan: StreamPlan, checkpoints: Checkpoints, state: Frontier) -> _Stream:
         table, generation = plan.table, state.generations[plan.table.full_name]
-        first_day = state.first_writable_day(table)
+        first_day, checkpoint = state.first_writable_day(table), checkpoints.folder(plan, generation)
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         if (before := read_statuses(self.home / "streams").get(status.table)) and before.generation == generation:
             status.last_batch_at = before.last_batch_at  # what it has read stays read
@@ -332,11 +332,11 @@ class _Driver:
             redelivers=self.source.redelivers,
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status, table),
-            events=self._events(table, checkpoints.folder(plan, generation)),
+            events=self._events(table, checkpoint),
             may_write=self.may_write,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]
-        return _Stream(plan, writer, status, table(*frames), checkpoints.folder(plan, generation))
+        return _Stream(plan, writer, status, table(*frames), checkpoint)
 
     def _events(self, table: Table, checkpoint: Path) -> InputEvents | None:
         """What tells how new the events behind a table's rows are, where the rows do not."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -28,7 +28,7 @@ import dagster as dg
 from lake.commits import Place
 from lake.feed import Feed
 from lake.ledger import Entry
-from lake.plan import Step, Survey, steps_to_date
+from lake.plan import Day, Step, Survey, steps_to_date
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, step_tags
@@ -158,20 +158,24 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
 
 def _rests(survey: Survey, step: Step) -> bool:
     """Whether a day that is stale was computed just now."""
-    wanted, states = None if step.days is None else set(step.days), [survey.states[t.full_name] for t in step.tables]
-    due = [(s.entries[day], day) for s in states for day in s.stale]
-    computed_at = [entry.recorded_at for entry, day in due if day is None or wanted is None or day in wanted]
+    states = [survey.states[table.full_name] for table in step.tables]
+    computed_at = [state.entries[day].recorded_at for state in states for day in _due(step, state.stale)]
     return bool(computed_at) and datetime.now(UTC) - max(computed_at) < RESTS
+
+
+def _due(step: Step, reasons: Mapping[Day, str]) -> list[Day]:
+    """Of the days of a table that have a reason, those that a step is for."""
+    wanted = None if step.days is None else set(step.days)
+    return [day for day in reasons if day is None or wanted is None or day in wanted]
 
 
 def _evidence(survey: Survey, step: Step) -> str:
     """Why this step is due: another hash once a run has changed the ledger, or once there is another reason."""
-    wanted = None if step.days is None else set(step.days)
     facts: list[object] = [str(step.days)]
     for table in step.tables:
         state = survey.states[table.full_name]
         reasons = {**state.missing, **state.stale}
-        due = [day for day in reasons if day is None or wanted is None or day in wanted]
+        due = _due(step, reasons)
         why = [(str(d), survey.inputs_of(table, d), _computed(state.entries.get(d), reasons[d])) for d in due]
         facts.append((table.full_name, table.code_version, why))
     return _digest(repr(facts))
