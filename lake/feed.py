@@ -1,8 +1,9 @@
 """Feeds: where bronze reads from.
 
-A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`. A topic's archive holds JSON lines with the columns
-of Spark's Kafka source; a file feed holds text files that bronze keeps line by line. Bytes that are not UTF-8 are read
-as U+FFFD: a table that held them could be written, and then read by Spark alone.
+A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`; `lake.landed` says which of them are read. A topic's
+archive holds JSON lines with the columns of Spark's Kafka source; a file feed holds text files that bronze keeps line
+by line. Bytes that are not UTF-8 are read as U+FFFD: a table that held them could be written, and then read by Spark
+alone.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.days import parse_day
-from lake.errors import BadDay
+from lake.landed import is_data, landing_day, path_pattern
 
 __all__ = ["FILE_FRAME", "TOPIC_FRAME", "Feed", "FileFeed", "Landing", "TopicFeed", "TopicSource"]
 
@@ -50,9 +50,11 @@ FILE_FRAME = T.StructType(
 """Columns of a file feed's frame: the line as received, the file's base name, its 1-based line, its landing day."""
 
 
-_ARCHIVED = T.StructType([*TOPIC_FRAME.fields[:-1], T.StructField("landed_on", T.DateType())])
+_ARCHIVED = T.StructType(TOPIC_FRAME.fields[:-1])
 _MOST_COUNTED_BYTES = 64 * 2**20
 _ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
+# Without them Spark makes columns of the folders' names, and a pattern of a file's name.
+_AS_NAMED = {"recursiveFileLookup": "true", "__globPaths__": "false"}
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class Feed:
         """The columns that bronze receives."""
         raise NotImplementedError
 
-    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
-        """Read landing-day folders of this feed that lie under `folder`; lazy."""
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        """Read files of this feed's landing days; lazy."""
         raise NotImplementedError
 
     def count_rows(self, content: bytes) -> int:
@@ -96,9 +98,9 @@ class TopicFeed(Feed):
     def schema(self) -> T.StructType:
         return TOPIC_FRAME
 
-    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
-        reader = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("basePath", str(folder))
-        return _as_topic_frame(reader.json(paths))
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        files = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED).json(paths)
+        return _as_topic_frame(files)
 
     def count_rows(self, content: bytes) -> int:
         """Lines; blank ones hold no message."""
@@ -107,17 +109,28 @@ class TopicFeed(Feed):
     def read_stream(self, spark: SparkSession, landing: Landing, first_day: date) -> DataFrame:
         """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
 
-        A file is read once, by its name; one that changes later is not read again.
+        A file is read once, by its name; one that changes later is not read again. One that is not read is not opened:
+        Spark applies the condition to the names of files.
         """
         folder = landing.root / self.name
         folder.mkdir(parents=True, exist_ok=True)
         # Spark would pass over files that are a week older than the newest: an archive is.
-        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS).option("maxFileAge", "36500d")
-        return _as_topic_frame(reader.json(str(folder)).where(F.col("landed_on") >= F.lit(first_day)))
+        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED)
+        files = reader.option("maxFileAge", "36500d").json(str(folder))
+        is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
+        return _as_topic_frame(files.where(is_read & (_landed_on() >= F.lit(first_day))))
 
 
 def _as_topic_frame(archived: DataFrame) -> DataFrame:
-    return archived.withColumn("_raw", F.make_valid_utf8("_raw")).withColumnRenamed("landed_on", "_landed_on")
+    raw = F.make_valid_utf8("_raw").alias("_raw")
+    names = (raw if name == "_raw" else F.col(name) for name in _ARCHIVED.names)
+    return archived.select(*names, _landed_on().alias("_landed_on"))
+
+
+def _landed_on() -> Column:
+    """The landing day of a row, by the folder of its file; null where that names none."""
+    folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
+    return F.substring_index(folder, "=", -1).try_cast("date")
 
 
 @dataclass(frozen=True)
@@ -128,12 +141,11 @@ class FileFeed(Feed):
     def schema(self) -> T.StructType:
         return FILE_FRAME
 
-    def read(self, spark: SparkSession, folder: Path, paths: list[str]) -> DataFrame:
-        text = T.StructType([T.StructField("text", T.StringType()), T.StructField("landed_on", T.DateType())])
-        files = spark.read.schema(text).option("basePath", str(folder)).text(paths, wholetext=True)
-        text_of = F.make_valid_utf8("text")
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        files = spark.read.options(**_AS_NAMED).text(paths, wholetext=True)
+        text_of = F.make_valid_utf8("value")
         lines = files.select(
-            "landed_on",
+            _landed_on().alias("landed_on"),
             F.col("_metadata.file_name").alias("file"),
             F.posexplode(F.split(F.regexp_replace(text_of, r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
         )
@@ -195,7 +207,7 @@ class Landing:
         marks: dict[str, str] = {}
         for day in self.days(feed):
             for path in self._files(feed, day):
-                stat = path.stat()
+                stat = _stat(path)
                 marks[f"{path.parent.name}/{path.name}"] = f"{stat.st_size} {stat.st_mtime_ns}"
         return marks
 
@@ -231,7 +243,7 @@ class Landing:
         """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
         paths = [path for _, path in self._landed_after(feed, first_day, after)]
         try:
-            if sum(path.stat().st_size for path in paths) > _MOST_COUNTED_BYTES:
+            if sum(_stat(path).st_size for path in paths) > _MOST_COUNTED_BYTES:
                 return None
             return sum(feed.count_rows(_content(path)) for path in paths)
         except (OSError, ValueError):
@@ -240,7 +252,7 @@ class Landing:
     def _landed_after(self, feed: Feed, first_day: date, after: datetime | None) -> Iterator[tuple[datetime, Path]]:
         days = (day for day in self._folders(feed) if day >= first_day)
         for path in (path for day in days for path in self._files(feed, day)):
-            stat = path.stat()
+            stat = _stat(path)
             landed = datetime.fromtimestamp(stat.st_mtime, UTC)
             if stat.st_size and (after is None or landed > after):
                 yield landed, path
@@ -274,7 +286,7 @@ class Landing:
         files = self._files(feed, day)
         if not files:
             return None
-        stats = [(path.name, path.stat()) for path in files]
+        stats = [(path.name, _stat(path)) for path in files]
         facts = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
@@ -284,25 +296,22 @@ class Landing:
 
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
         """The rows that landed on these days; an empty frame of the same columns where nothing did."""
-        folders = [str(self.folder(feed, day)) for day in days if self._files(feed, day)]
-        if not folders:
-            return spark.createDataFrame([], feed.schema)
-        return feed.read(spark, self.root / feed.name, folders)
+        paths = [str(path) for day in days for path in self._files(feed, day)]
+        return feed.read(spark, paths) if paths else spark.createDataFrame([], feed.schema)
 
     def _files(self, feed: Feed, day: date) -> list[Path]:
         folder = self.folder(feed, day)
         try:
             with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if not entry.name.startswith((".", "_")))
+                return [folder / name for name in sorted(entry.name for entry in entries if is_data(entry))]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [folder / name for name in names]
 
     def _folders(self, feed: Feed) -> dict[date, os.DirEntry[str]]:
         """The folders of landing days; those that are no day are passed over."""
         try:
             with os.scandir(self.root / feed.name) as entries:
-                return {day: entry for entry in entries if (day := _landing_day(entry.name)) is not None}
+                return {day: entry for entry in entries if (day := landing_day(entry.name)) is not None}
         except FileNotFoundError:
             return {}
 
@@ -313,9 +322,9 @@ def _content(path: Path) -> bytes:
         return bytes(file.read())
 
 
-def _landing_day(folder: str) -> date | None:
-    name, _, day = folder.partition("=")
+def _stat(path: Path) -> os.stat_result:
+    """Size and times of a file; of the link where it leads nowhere."""
     try:
-        return parse_day(day) if name == "landed_on" else None
-    except BadDay:
-        return None
+        return path.stat()
+    except FileNotFoundError:
+        return path.lstat()

@@ -1,0 +1,150 @@
+"""One rule says which files of the landing folder are read; batch, streams and who asks what is left obey it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lake.days import Days
+from lake.feed import FileFeed, Landing, TopicFeed
+from lake.landed import Unread, find_unread
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+DEPARTURES = TopicFeed("departures", "messages")
+PLANES = FileFeed("planes", "a file")
+FEEDS = ("departures", "planes")
+D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
+YEAR = Days.between(D1, date(2013, 12, 31))
+
+READ = (
+    "landed_on=2013-01-01/a.jsonl",
+    "landed_on=2013-01-01/a b%20[1]{2}*.jsonl",
+    "landed_on=2013-01-01/tmp",
+    "landed_on=2013-01-01/a.tmp.jsonl",
+    "landed_on=2013-01-02/~a.jsonl",
+)
+HIDDEN = (
+    "landed_on=2013-01-01/.a.jsonl.4711",
+    "landed_on=2013-01-01/_SUCCESS",
+    ".staging/landed_on=2013-01-01/a.jsonl",
+)
+NOT_READ = {
+    "loose.jsonl": "lies beside the folders of days",
+    "20130103/a.jsonl": "is no landing day (landed_on=YYYY-MM-DD)",
+    "landed_on=2013-1-2/a.jsonl": "is no landing day (landed_on=YYYY-MM-DD)",
+    "landed_on=20130103/a.jsonl": "is no landing day (landed_on=YYYY-MM-DD)",
+    "landed_on=2013-02-30/a.jsonl": "is no landing day (landed_on=YYYY-MM-DD)",
+    "20130104/landed_on=2013-01-04/a.jsonl": "is no landing day (landed_on=YYYY-MM-DD)",
+    "landed_on=2013-01-01/a.jsonl.tmp": "has the name of a temporary file",
+    "landed_on=2013-01-01/A.PART": "has the name of a temporary file",
+    "landed_on=2013-01-01/a.jsonl~": "has the name of a temporary file",
+    "landed_on=2013-01-01/a.jsonl._COPYING_": "has the name of a temporary file",
+    "landed_on=2013-01-01/hour=1/a.jsonl": "lies in a sub-folder",
+    "landed_on=2013-01-05/landed_on=2013-01-06/a.jsonl": "lies in a sub-folder",
+}
+"""What is not read; the reason names the first thing that is wrong on the way to the file."""
+
+
+def fill(root: Path, feed: str) -> None:
+    """Every file holds one message whose key, or line, is its own path."""
+    for name in (*READ, *HIDDEN, *NOT_READ):
+        file = root / feed / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"key": name}) + "\n")
+
+
+def test_a_day_has_the_plain_files_of_its_folder_and_no_others(tmp_path: Path) -> None:
+    fill(tmp_path, "planes")
+    landing = Landing(tmp_path)
+
+    assert landing.days(PLANES) == [D1, D2]
+    assert [landing.count_rows(PLANES, day) for day in (D1, D2)] == [4, 1]
+
+
+def test_what_is_not_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    fill(tmp_path, "planes")
+
+    found = {unread.path: (unread.reason, unread.files) for unread in find_unread(tmp_path, FEEDS, YEAR)}
+
+    expected = {}
+    for name, reason in NOT_READ.items():
+        parts = name.split("/")
+        shown = name if "temporary" in reason else "/".join(parts[:-1]) if "sub-folder" in reason else parts[0]
+        expected[f"planes/{shown}"] = (reason, 1)
+    assert found == expected
+
+
+def test_days_outside_the_calendar_and_folders_of_no_feed_are_named(tmp_path: Path) -> None:
+    for name in ("planes/landed_on=2012-12-31/a", "wether/landed_on=2013-01-01/a", "wether/b", "lost.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("planes/landed_on=2014-01-01", "planes/20130101", "_manifest"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "_clock.json").touch()
+
+    assert list(find_unread(tmp_path, FEEDS, YEAR)) == [
+        Unread("lost.csv", "lies in no feed's folder"),
+        Unread("planes/landed_on=2012-12-31", "outside the calendar 2013-01-01..2013-12-31"),
+        Unread("wether", "no feed has this name", 2),
+    ]
+    assert list(find_unread(tmp_path / "nowhere", FEEDS, YEAR)) == []
+
+
+def test_a_pipe_is_not_read_and_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:
+    day = tmp_path / "planes" / "landed_on=2013-01-01"
+    day.mkdir(parents=True)
+    os.mkfifo(day / "pipe")
+    (day / "gone.jsonl").symlink_to(day / "nothing.jsonl")
+
+    assert [unread.path for unread in find_unread(tmp_path, FEEDS, YEAR)] == ["planes/landed_on=2013-01-01/pipe"]
+    assert Landing(tmp_path).days(PLANES) == [D1]
+    assert Landing(tmp_path).fingerprint(PLANES, D1) is not None
+
+
+def batch(spark: SparkSession, landing: Landing, feed: Any) -> list[tuple[str, date]]:
+    rows = landing.read(spark, feed, YEAR)
+    return [(row["key"], row["_landed_on"]) for row in rows.collect()]
+
+
+def stream(spark: SparkSession, landing: Landing, feed: Any) -> list[tuple[str, date]]:
+    found: list[tuple[str, date]] = []
+
+    def keep(rows: DataFrame, _number: int) -> None:
+        found.extend((row["key"], row["_landed_on"]) for row in rows.collect())
+
+    rows = landing.read_topic(spark, feed, YEAR.start)
+    checkpoint = str(landing.root.parent / "checkpoint")
+    rows.writeStream.foreachBatch(keep).option("checkpointLocation", checkpoint).trigger(
+        availableNow=True
+    ).start().awaitTermination()
+    return found
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("read", [batch, stream])
+def test_batch_and_streams_read_the_same_files(spark: SparkSession, tmp_path: Path, read: Callable[..., Any]) -> None:
+    landing = Landing(tmp_path / "a home with = and %" / "landing")
+    fill(landing.root, "departures")
+    (landing.root / "departures" / "landed_on=2013-01-01" / "torn.gz.tmp").write_bytes(b"\x1f\x8b torn")
+
+    assert sorted(read(spark, landing, DEPARTURES)) == sorted(
+        (name, date.fromisoformat(name[len("landed_on=") :][:10])) for name in READ
+    )
+
+
+@pytest.mark.spark
+def test_lines_of_a_file_feed_come_from_the_same_files(spark: SparkSession, tmp_path: Path) -> None:
+    fill(tmp_path, "planes")
+
+    rows = Landing(tmp_path).read(spark, PLANES, YEAR).collect()
+
+    assert sorted(json.loads(row["line"])["key"] for row in rows) == sorted(READ)
+    assert {row["landed_on"] for row in rows} == {D1, D2}
