@@ -40,6 +40,32 @@ _COMPILER_FLAGS = (
 
 Conf = dict[str, bool | float | int | str | None]
 
+_PINNED = MappingProxyType(
+    {
+        # It decides the days of timestamps, so it must not depend on the machine.
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        # Rows of a file that cannot be read, or is gone, must not be missing in silence.
+        "spark.sql.files.ignoreCorruptFiles": "false",
+        "spark.sql.files.ignoreMissingFiles": "false",
+        # An empty result must empty what it replaces.
+        "spark.sql.sources.partitionOverwriteMode": "static",
+        # Transforms rely on them: what cannot be cast is an error, and names are compared as SQL does.
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.storeAssignmentPolicy": "ANSI",
+        "spark.sql.caseSensitive": "false",
+        "spark.sql.jsonGenerator.ignoreNullFields": "true",
+        # Columns change with the contract alone, and a read sees the newest commit.
+        "spark.databricks.delta.schema.autoMerge.enabled": "false",
+        "spark.databricks.delta.stalenessLimit": "0",
+        "spark.databricks.delta.autoCompact.enabled": "false",
+        # A join of streams waits for the slower one, and the last rows of a day for no more rows.
+        "spark.sql.streaming.multipleWatermarkPolicy": "min",
+        "spark.sql.streaming.noDataMicroBatches.enabled": "true",
+    }
+)
+"""Settings that change rows; an operator's `spark-defaults.conf` may carry them for other programs."""
+
 
 def build_session(
     *,
@@ -89,8 +115,7 @@ def _cores(master: str) -> int | None:
 def _query_conf(cores: int | None) -> Conf:
     """Settings of queries, which a Spark Connect server takes as well."""
     conf: Conf = {
-        # It decides the days of timestamps, so it must not depend on the machine.
-        "spark.sql.session.timeZone": "UTC",
+        **_PINNED,
         # The state of a Delta table is computed in this many tasks; its 50 cost seconds on small machines.
         "spark.databricks.delta.snapshotPartitions": "2",
         # Listing the files of a read starts a Spark job from this many paths on; ours know their paths.
@@ -131,6 +156,8 @@ def _driver_conf() -> Conf:
         "spark.driver.extraJavaOptions": " ".join(flags),
         "spark.driver.memory": _driver_memory(),
         "spark.ui.enabled": "false",
+        # Its folder need not exist here, and without it the session would not start.
+        "spark.eventLog.enabled": "false",
         # Noting the line of Python behind each column expression doubles the time of a small refresh.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.dataFrameQueryContext.enabled": "false",
@@ -152,12 +179,15 @@ def _loopback_conf() -> Conf:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.pyspark.python": sys.executable,
+        "spark.submit.deployMode": "client",
     }
 
 
 def _local_files_conf() -> Conf:
     """Set permissions of local files within the JVM: Hadoop starts a process, `chmod`, for each file that it makes."""
     return {
+        # Tables and landing folders are named by paths alone.
+        "spark.hadoop.fs.defaultFS": "file:///",
         "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
         # The default goes around that setting; renaming a local file is atomic either way.
         "spark.sql.streaming.checkpointFileManagerClass": (

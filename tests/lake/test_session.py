@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -95,3 +96,98 @@ def test_a_foreign_spark_zone_and_folder_change_nothing_and_stay_clean(tmp_path:
     assert list(tmp_path.iterdir()) == []
     of_java = ("incubator", "Picked up JDK_JAVA_OPTIONS")
     assert [line for line in done.stderr.splitlines() if not any(note in line for note in of_java)] == []
+
+
+DEFAULTS_OF_OTHERS = """
+spark.sql.session.timeZone                       Asia/Tokyo
+spark.sql.timestampType                          TIMESTAMP_NTZ
+spark.sql.files.ignoreCorruptFiles               true
+spark.sql.files.ignoreMissingFiles               true
+spark.sql.sources.partitionOverwriteMode         dynamic
+spark.sql.ansi.enabled                           false
+spark.sql.storeAssignmentPolicy                  LEGACY
+spark.sql.caseSensitive                          true
+spark.sql.jsonGenerator.ignoreNullFields         false
+spark.databricks.delta.schema.autoMerge.enabled  true
+spark.databricks.delta.stalenessLimit            1h
+spark.databricks.delta.autoCompact.enabled       true
+spark.sql.streaming.multipleWatermarkPolicy      max
+spark.sql.streaming.noDataMicroBatches.enabled   false
+spark.eventLog.enabled                           true
+spark.eventLog.dir                               file:/nowhere/at/all
+spark.submit.deployMode                          cluster
+spark.hadoop.fs.defaultFS                        hdfs://nowhere.invalid:8020
+"""
+"""What an operator may have written for other programs; each line changes rows or keeps a session from starting."""
+
+AMONG_OTHERS = """
+import gzip, json, sys
+from pathlib import Path
+from lake.session import build_session
+spark = build_session(app_name="pinned", master="local[1]")
+here = Path.cwd()
+
+def fails(action):
+    try:
+        action()
+    except Exception:
+        return True
+    return False
+
+(here / "torn.gz").write_bytes(gzip.compress(b"line\\n" * 100_000)[:-20])
+(here / "gone").mkdir()
+(here / "gone" / "one.txt").write_text("one\\n")
+gone = spark.read.text(str(here / "gone"))
+(here / "gone" / "one.txt").unlink()
+days = spark.sql("select 1 as id, date'2013-01-01' as day union all select 2, date'2013-01-02'")
+stored = str(here / "stored")
+days.write.format("delta").partitionBy("day").save(stored)
+days.where("id = 1").write.format("delta").mode("overwrite").save(stored)
+wider = days.selectExpr("id", "day", "id as more")
+print(json.dumps({
+    "a torn file is an error": fails(spark.read.text(str(here / "torn.gz")).collect),
+    "a file that is gone is an error": fails(gone.collect),
+    "a bad cast is an error": fails(spark.sql("select cast('x' as int)").collect),
+    "a column more is an error": fails(lambda: wider.write.format("delta").mode("append").save(stored)),
+    "an overwrite replaces all": [row.id for row in spark.read.format("delta").load(stored).collect()],
+    "a day is a day in UTC": str(spark.sql("select to_date(timestamp_seconds(1359676799))").first()[0]),
+    "a timestamp is a moment": spark.sql("select typeof(timestamp'2013-01-01 00:00:00')").first()[0],
+    "json leaves nulls out": spark.sql("select to_json(struct(1 as a, null as b))").first()[0],
+    "names are SQL's": fails(lambda: days.select("ID").collect()),
+    "watermarks": spark.conf.get("spark.sql.streaming.multipleWatermarkPolicy"),
+    "the last rows": spark.conf.get("spark.sql.streaming.noDataMicroBatches.enabled"),
+    "snapshots": spark.conf.get("spark.databricks.delta.stalenessLimit"),
+}))
+"""
+
+
+def test_an_operators_defaults_change_no_row_and_keep_no_session_from_starting(tmp_path: Path) -> None:
+    conf, work = tmp_path / "conf", tmp_path / "work"
+    for folder in (conf, work):
+        folder.mkdir()
+    (conf / "spark-defaults.conf").write_text(DEFAULTS_OF_OTHERS)
+
+    done = subprocess.run(
+        [sys.executable, "-c", AMONG_OTHERS],
+        cwd=work,
+        env={**os.environ, "SPARK_CONF_DIR": str(conf), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "a torn file is an error": True,
+        "a file that is gone is an error": True,
+        "a bad cast is an error": True,
+        "a column more is an error": True,
+        "an overwrite replaces all": [1],
+        "a day is a day in UTC": "2013-01-31",
+        "a timestamp is a moment": "timestamp",
+        "json leaves nulls out": '{"a":1}',
+        "names are SQL's": False,
+        "watermarks": "min",
+        "the last rows": "true",
+        "snapshots": "0",
+    }
