@@ -1,18 +1,21 @@
 """A contract: the one place where a table's columns, types, units, nullability and checks are stated.
 
 A contract is a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream, so the
-model is compiled here to plain column expressions: one pass over the rows gives every verdict. A check that cannot be
-compiled is refused when the table is declared, never skipped. As in pandera, a null passes every check except
-`nullable=False`.
+model is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is that of
+pandera for pandas on the same value, because for Spark pandera takes over what Java and SQL think of NaN, of nulls in a
+list and of patterns. A check that cannot be compiled so is refused when the table is declared, never skipped. A null
+passes every check except `nullable=False`.
 """
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cached_property, reduce
+from math import isnan
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +26,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.errors import CannotCompile, SchemaDrift
+from lake.patterns import UnfitCheckError, java_pattern
 
 __all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_contract"]
 
@@ -37,22 +41,118 @@ class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it mak
 
 
 Verdict = Callable[[Column], Column]
+Facts = Mapping[str, Any]
+"""What a check states, by pandera's names."""
 
 
-def _in_range(stats: Mapping[str, Any]) -> Verdict:
-    low, high = stats["min_value"], stats["max_value"]
-
-    def inside(value: Column) -> Column:
-        above: Column = value >= low if stats.get("include_min", True) else value > low
-        below: Column = value <= high if stats.get("include_max", True) else value < high
-        return above & below
-
-    return inside
+_LARGEST_EXACT = 2**53
+"""Whole numbers beyond it are rounded where they meet a DOUBLE."""
+_LARGEST = 2**63 - 1
 
 
-def _str_length(stats: Mapping[str, Any]) -> Verdict:
-    low, high, exact = stats.get("min_value"), stats.get("max_value"), stats.get("exact_value")
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return not isnan(value)
+    return isinstance(value, int) and _is_whole(value) and abs(value) <= _LARGEST_EXACT
+
+
+def _is_decimal(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, Decimal) and value.is_finite())
+
+
+_FITTING: dict[type[T.DataType], Callable[[object], bool]] = {
+    T.IntegralType: _is_whole,
+    T.FractionalType: _is_number,
+    T.DecimalType: _is_decimal,
+    T.StringType: lambda value: isinstance(value, str),
+    T.BooleanType: lambda value: isinstance(value, bool),
+    T.DateType: lambda value: isinstance(value, date) and not isinstance(value, datetime),
+    T.TimestampType: lambda value: isinstance(value, datetime),
+    T.BinaryType: lambda value: isinstance(value, bytes),
+}
+"""Which values a column of a type can be compared with so that Spark and Python agree."""
+_ORDERED = (T.IntegralType, T.FractionalType, T.DecimalType, T.DateType, T.TimestampType)
+
+
+def _literal(value: object, dtype: T.DataType) -> Any:
+    """Return what Spark compares a column with; a time without a zone is UTC, whatever zone this process has."""
+    kinds = (fits for kind, fits in reversed(_FITTING.items()) if isinstance(dtype, kind))
+    fits = next(kinds, None)
+    if fits is None or not fits(value):
+        raise UnfitCheckError(f"{value!r} is no value of {dtype.simpleString()}", "state values of the column's type")
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _ordered(value: object, dtype: T.DataType) -> Any:
+    if not isinstance(dtype, _ORDERED):
+        raise UnfitCheckError(f"{dtype.simpleString()} has no order", "use isin, notin, eq or ne")
+    return _literal(value, dtype)
+
+
+def _known(value: Column, dtype: T.DataType) -> Column:
+    """True of a number; Spark takes NaN for greater than all, Python for none."""
+    return ~F.isnan(value) if isinstance(dtype, T.DoubleType | T.FloatType) else F.lit(True)
+
+
+def _compared(compare: Callable[[Any, Any], Any], fact: str) -> Callable[[Facts, T.DataType], Verdict]:
+    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
+        bound = _ordered(facts[fact], dtype)
+        return lambda value: _known(value, dtype) & compare(value, bound)
+
+    return compile_
+
+
+def _equal(facts: Facts, dtype: T.DataType) -> Verdict:
+    wanted = _literal(facts["value"], dtype)
+    return lambda value: value == wanted
+
+
+def _in_range(facts: Facts, dtype: T.DataType) -> Verdict:
+    low, high = (_ordered(facts[name], dtype) for name in ("min_value", "max_value"))
+    above = operator.ge if facts.get("include_min", True) else operator.gt
+    below = operator.le if facts.get("include_max", True) else operator.lt
+    if low > high:
+        raise UnfitCheckError(f"nothing lies between {low!r} and {high!r}", "state the smaller bound first")
+    return lambda value: _known(value, dtype) & above(value, low) & below(value, high)
+
+
+def _is_in(fact: str) -> Callable[[Facts, T.DataType], Verdict]:
+    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
+        # A null in the list would make every verdict null, which passes. Of a null value `nullable` decides alone.
+        listed = [_literal(one, dtype) for one in facts[fact] if one is not None]
+        if not listed:
+            raise UnfitCheckError("it lists no value", "list the values")
+        return lambda value: value.isin(listed)
+
+    return compile_
+
+
+def _not(compiler: Callable[[Facts, T.DataType], Verdict]) -> Callable[[Facts, T.DataType], Verdict]:
+    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
+        passes = compiler(facts, dtype)
+        return lambda value: ~passes(value)
+
+    return compile_
+
+
+def _of_text(dtype: T.DataType) -> None:
+    if not isinstance(dtype, T.StringType):
+        raise UnfitCheckError(f"{dtype.simpleString()} is no text", "use it on a STRING")
+
+
+def _str_length(facts: Facts, dtype: T.DataType) -> Verdict:
+    _of_text(dtype)
+    low, high, exact = (facts.get(name) for name in ("min_value", "max_value", "exact_value"))
     low, high = (exact, exact) if exact is not None else (low, high)
+    bounds = [bound for bound in (low, high) if bound is not None]
+    if not bounds or not all(map(_is_whole, bounds)) or bounds != sorted(bounds):
+        raise UnfitCheckError(
+            f"no length lies between {low!r} and {high!r}", "state min_value, max_value or exact_value"
+        )
 
     def fits(value: Column) -> Column:
         long_enough = F.lit(True) if low is None else F.length(value) >= low
@@ -61,23 +161,22 @@ def _str_length(stats: Mapping[str, Any]) -> Verdict:
     return fits
 
 
-def _str_matches(stats: Mapping[str, Any]) -> Verdict:
-    pattern = stats["pattern"]
-    text = pattern.pattern if isinstance(pattern, re.Pattern) else str(pattern)
-    anchored = text if text.startswith("^") else f"^{text}"
-    return lambda value: value.rlike(anchored)
+def _str_matches(facts: Facts, dtype: T.DataType) -> Verdict:
+    _of_text(dtype)
+    pattern = java_pattern(facts["pattern"])
+    return lambda value: value.rlike(pattern)
 
 
-_COMPILERS: dict[str, Callable[[Mapping[str, Any]], Verdict]] = {
-    "equal_to": lambda stats: lambda value: value == stats["value"],
-    "not_equal_to": lambda stats: lambda value: value != stats["value"],
-    "greater_than": lambda stats: lambda value: value > stats["min_value"],
-    "greater_than_or_equal_to": lambda stats: lambda value: value >= stats["min_value"],
-    "less_than": lambda stats: lambda value: value < stats["max_value"],
-    "less_than_or_equal_to": lambda stats: lambda value: value <= stats["max_value"],
+_COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
+    "equal_to": _equal,
+    "not_equal_to": _not(_equal),
+    "greater_than": _compared(operator.gt, "min_value"),
+    "greater_than_or_equal_to": _compared(operator.ge, "min_value"),
+    "less_than": _compared(operator.lt, "max_value"),
+    "less_than_or_equal_to": _compared(operator.le, "max_value"),
     "in_range": _in_range,
-    "isin": lambda stats: lambda value: value.isin(list(stats["allowed_values"])),
-    "notin": lambda stats: lambda value: ~value.isin(list(stats["forbidden_values"])),
+    "isin": _is_in("allowed_values"),
+    "notin": _not(_is_in("forbidden_values")),
     "str_length": _str_length,
     "str_matches": _str_matches,
 }
@@ -203,7 +302,7 @@ def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
         columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
         if not column.nullable:
             rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
-        rules.extend(_compile_check(contract.__name__, name, check) for check in column.checks)
+        rules.extend(_compile_check(contract.__name__, name, column.dtype.type, check) for check in column.checks)
     return CompiledContract(contract.__name__, tuple(columns), tuple(rules))
 
 
@@ -215,8 +314,12 @@ def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
             raise CannotCompile(contract, "(the whole frame)", kind, tuple(_COMPILERS))
 
 
-def _compile_check(contract: str, column: str, check: Any) -> Rule:
-    compiler = _COMPILERS.get(str(check.name))
+def _compile_check(contract: str, column: str, dtype: T.DataType, check: Any) -> Rule:
+    name = str(check.name)
+    compiler = _COMPILERS.get(name)
     if compiler is None or check.statistics is None or check.raise_warning:
-        raise CannotCompile(contract, column, str(check.name), tuple(_COMPILERS))
-    return Rule(column, str(check.name), compiler(check.statistics))
+        raise CannotCompile(contract, column, name, tuple(_COMPILERS))
+    try:
+        return Rule(column, name, compiler(check.statistics, dtype))
+    except UnfitCheckError as error:
+        raise CannotCompile(contract, column, name, problem=error.problem, remedy=error.remedy) from error

@@ -156,18 +156,23 @@ class CannotCompile(ContractError):
         column: the column that carries the check.
         check: the check as pandera names it.
         supported: names of the checks that can be compiled.
+        problem: what is wrong with this use of a check that is among them; empty where the check is not.
+        remedy: what to write instead.
     """
 
     contract: str
     column: str
     check: str
-    supported: Sequence[str]
+    supported: Sequence[str] = ()
+    problem: str = ""
+    remedy: str = ""
 
     def message(self) -> Message:
         return Message(
             f"contract {self.contract}, column {self.column}",
-            f"the check {self.check!r} cannot be compiled to a Spark expression",
-            f"use one of: {', '.join(sorted(self.supported))}",
+            f"the check {self.check!r} cannot be compiled to a Spark expression"
+            + (f", because {self.problem}" if self.problem else ""),
+            self.remedy or f"use one of: {', '.join(sorted(self.supported))}",
         )
 
 

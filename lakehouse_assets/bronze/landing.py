@@ -29,8 +29,8 @@ PLAUSIBLE_DAYS = 30
 """A claimed day further than this from the landing day is not believed."""
 
 # Strict, because the parser alone is not: it reads "10:15:00" as a time of the day on which the query runs.
-_UTC_TIMESTAMP = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$(?!\n)"
-_CALENDAR_DATE = r"^[12]\d{3}-\d{2}-\d{2}$(?!\n)"
+_UTC_TIMESTAMP = r"^[12]\d{3}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z\z"
+_CALENDAR_DATE = r"^[12]\d{3}-\d{2}-\d{2}\z"
 
 
 class TopicMessage(Contract):

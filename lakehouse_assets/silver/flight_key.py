@@ -9,13 +9,13 @@ __all__ = ["AIRPORT", "CARRIER", "FLIGHT_KEY", "TAIL_NUMBER", "FlightKey"]
 
 # A pattern's $ alone would also accept a line break at the end. The codes contain a letter, as the registers demand;
 # so a JSON number in place of the text is refused as well.
-AIRPORT = r"^[A-Z]{3}$(?!\n)"
+AIRPORT = r"^[A-Z]{3}\Z"
 """IATA airport code."""
 
-CARRIER = r"^(?=.*[A-Z])[A-Z0-9]{2}$(?!\n)"
+CARRIER = r"^(?=.*[A-Z])[A-Z0-9]{2}\Z"
 """IATA carrier code."""
 
-TAIL_NUMBER = r"^(?=.*[A-Z])[A-Z0-9-]{2,10}$(?!\n)"
+TAIL_NUMBER = r"^(?=.*[A-Z])[A-Z0-9-]{2,10}\Z"
 """Registration mark of an aircraft."""
 
 FLIGHT_KEY = ["flight_date", "carrier", "flight", "origin"]

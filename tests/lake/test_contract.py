@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, ClassVar
 
+import pandas as pd
+import pandera.pandas as pandas_checks
 import pyarrow as pa
 import pyspark.sql.types as T
 import pytest
@@ -15,114 +18,233 @@ from hypothesis import strategies as st
 from pandera.pyspark import Field, dataframe_check
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.contract import Contract, compile_contract
+from lake.contract import Contract, Rule, compile_contract
 from lake.errors import CannotCompile, SchemaDrift
 from lakehouse_assets.silver.flight_key import AIRPORT, CARRIER, TAIL_NUMBER
-from tests.lakes import TABLES, interpreted
+from tests.lakes import TABLES
 
 FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
-    "required": (T.IntegerType, {"nullable": False}),
     "least": (T.IntegerType, {"ge": 3}),
     "more": (T.IntegerType, {"gt": 3}),
     "most": (T.IntegerType, {"le": 3}),
     "less": (T.IntegerType, {"lt": 3}),
     "same": (T.IntegerType, {"eq": 3}),
     "other": (T.IntegerType, {"ne": 3}),
-    "ranged": (T.DoubleType, {"in_range": {"min_value": -1, "max_value": 1}}),
     "inside": (
         T.LongType,
         {"in_range": {"min_value": -1, "max_value": 1, "include_min": False, "include_max": False}},
     ),
+    "large": (T.LongType, {"le": 2**62 + 1}),
+    "ranged": (T.DoubleType, {"in_range": {"min_value": -1, "max_value": 1}}),
+    "positive": (T.DoubleType, {"ge": 0}),
+    "above": (T.DoubleType, {"gt": 0}),
+    "finite": (T.DoubleType, {"lt": float("inf")}),
+    "any number": (T.DoubleType, {"le": float("inf")}),
+    "half": (T.DoubleType, {"isin": [0.5, None]}),
     "listed": (T.StringType, {"isin": ["A", "B", ""]}),
+    "listed with nothing": (T.StringType, {"isin": ["A", None]}),
     "unlisted": (T.StringType, {"notin": ["A", "B", ""]}),
+    "unlisted with nothing": (T.StringType, {"notin": ["A", None]}),
     "sized": (T.StringType, {"str_length": {"min_value": 1, "max_value": 2}}),
     "airport": (T.StringType, {"str_matches": AIRPORT}),
     "carrier": (T.StringType, {"str_matches": CARRIER}),
     "tail": (T.StringType, {"str_matches": TAIL_NUMBER}),
+    "either": (T.StringType, {"str_matches": "AA|UA"}),
+    "named": (T.StringType, {"str_matches": "(?P<x>A)B"}),
+    "anything": (T.StringType, {"str_matches": r"A.B$"}),
     "dated": (T.DateType, {"ge": date(2013, 1, 1)}),
     "timed": (T.TimestampType, {"ge": datetime(2013, 1, 1)}),
+    "true": (T.BooleanType, {"eq": True}),
 }
 """Every kind of check that a contract of the project uses, and those that one may."""
 
-WIDTH = 6
-"""Columns of each kind. In a frame of one row each column gives its own verdict: pandera's tells no rows apart."""
+
+def one_check(kind: type[T.DataType], facts: dict[str, Any]) -> type[Contract]:
+    """A contract of one nullable column, `value`."""
+    field = Field(**{"nullable": True, "description": "any", **facts})
+    return type("Odd", (Contract,), {"value": field, "__annotations__": {"value": kind}, "__module__": __name__})
 
 
-def every_check() -> type[Contract]:
-    """A contract with each check of `FACTS` on columns `<name>_0`, `<name>_1` and so on."""
-    names = [(f"{name}_{number}", name) for name in FACTS for number in range(WIDTH)]
-    fields = {column: Field(**{"nullable": True, "description": "any", **FACTS[name][1]}) for column, name in names}
-    annotations = {column: FACTS[name][0] for column, name in names}
-    return type("EveryCheck", (Contract,), {**fields, "__annotations__": annotations, "__module__": __name__})
-
-
-EVERY_CHECK = every_check()
-COMPILED = compile_contract(EVERY_CHECK)
-
-numbers = st.none() | st.integers(0, 6)
-letters = st.sampled_from(
-    ["", " ", "A", "B", "AB", "ABC", "JFK", "jfk", "J?K", "JFK\n", "9E", "99", "N-1", "N12345", "é", "ÄÖÜ"]
+ENDS = ["", "\n", "\r", "\r\n", "\n\n", "\x85", "\u2028", "\x0b", " ", "\0"]
+texts = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(
+            ["", "A", "B", "AA", "UA", "XUA", "AB", "A\rB", "JFK", "J?K", "9E", "99", "N-1", "é", "Ä", "😀"]
+        ),
+        st.sampled_from(ENDS),
+    )
+    | st.tuples(st.text("AB1-\n\r\x85ß٣", max_size=5)),
 )
 VALUES: dict[type[T.DataType], st.SearchStrategy[Any]] = {
-    T.IntegerType: numbers,
-    T.LongType: st.none() | st.integers(-2, 2),
-    T.DoubleType: st.none() | st.sampled_from([-1.5, -1.0, -0.0, 0.0, 1.0, 1.0000001, float("inf"), float("nan")]),
-    T.StringType: st.none() | letters | st.text("AB1-\nß", max_size=4),
-    T.DateType: st.none() | st.dates(date(2012, 12, 30), date(2013, 1, 2)),
-    T.TimestampType: st.none() | st.datetimes(datetime(2012, 12, 31, 23, 59, 59), datetime(2013, 1, 1, 0, 0, 1)),
+    T.IntegerType: st.integers(0, 6),
+    T.LongType: st.integers(-2, 2) | st.integers(2**62, 2**62 + 2),
+    T.DoubleType: st.sampled_from(
+        [-1.5, -1.0, -0.0, 0.0, 0.5, 1.0, 1.0000001, float("inf"), -float("inf"), float("nan")]
+    ),
+    T.StringType: texts,
+    T.DateType: st.dates(date(2012, 12, 30), date(2013, 1, 2)),
+    T.TimestampType: st.datetimes(datetime(2012, 12, 31, 23, 59, 59), datetime(2013, 1, 1, 0, 0, 1)),
+    T.BooleanType: st.booleans(),
 }
-one_row = st.tuples(*(VALUES[type(column.dtype)] for column in COMPILED.columns))
+KINDS = list(VALUES)
+rows = st.lists(st.tuples(*(st.none() | values for values in VALUES.values())), min_size=10, max_size=40)
+
+
+def _is_pattern(text: str) -> bool:
+    """Whether Python takes it for one; pandera refuses any other."""
+    try:
+        return bool(re.compile(text))
+    except (re.error, FutureWarning):
+        return False
+
+
+atoms = st.sampled_from(
+    ["A", "B", "1", "-", ".", "\\.", "ß", "٣", "[A-Z]", "[^A]", "[^\\n]", "[\\r\\n]", "[-A]", "[]A]", "[A&]", "[A[]",
+     "\\n", "\\r", "\\x85", "^", "$", "\\A", "\\Z", "(?!\\n)", "(?=A)", "(?<=A)", "(?<!A)", "(?P<x>A)", "(A|B)",
+     "(?:AB)", "#", " ", "\\d", "\\s", "\\w", "\\b", "(?i:a)", "A++", "(?>A)", "{", "}", "&&", "\\\\", "|"]
+)  # fmt: skip
+patterns = st.lists(
+    st.builds("".join, st.tuples(atoms, st.sampled_from(["", "", "", "*", "+", "?", "{2}", "{0,1}", "*?", "{,2}"]))),
+    min_size=1, max_size=5,
+).map("".join).filter(_is_pattern)  # fmt: skip
 
 
 def test_the_test_below_knows_every_kind_of_check_that_a_contract_uses() -> None:
     used = {rule.check for table in TABLES.values() for rule in table.contract.rules}
+    known = {rule.check for facts in FACTS.values() for rule in compile_contract(one_check(*facts)).rules}
 
-    assert used <= {rule.check for rule in COMPILED.rules}
+    assert used <= known | {"not_null"}
+
+
+FEW = settings(
+    max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+MANY = settings(
+    max_examples=60, deadline=None, print_blob=True, phases=[Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 
 
 @pytest.mark.spark
-@pytest.mark.slow
-@settings(
-    max_examples=3, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
-@given(values=one_row)
-def test_verdicts_equal_those_of_pandera(spark: SparkSession, values: tuple[Any, ...]) -> None:
-    check_verdicts_equal_those_of_pandera(spark, values)
+@FEW
+@given(values=rows)
+def test_verdicts_equal_those_of_pandera(spark: SparkSession, values: list[tuple[Any, ...]]) -> None:
+    check_verdicts(spark, values)
 
 
 @pytest.mark.spark
 @pytest.mark.slow
 @pytest.mark.soak
-@settings(
-    max_examples=30, deadline=None, print_blob=True, phases=[Phase.reuse, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-@given(values=one_row)
-def test_verdicts_equal_those_of_pandera_for_other_rows_each_time(spark: SparkSession, values: tuple[Any, ...]) -> None:
-    check_verdicts_equal_those_of_pandera(spark, values)
+@MANY
+@given(values=rows)
+def test_verdicts_equal_those_of_pandera_for_other_rows_each_time(
+    spark: SparkSession, values: list[tuple[Any, ...]]
+) -> None:
+    check_verdicts(spark, values)
 
 
-def check_verdicts_equal_those_of_pandera(spark: SparkSession, values: tuple[Any, ...]) -> None:
-    """A hundred verdicts an example: pandera comes to each by a Spark job, the compiled rules to all in one pass."""
-    schema = T.StructType([T.StructField(column.name, column.dtype) for column in COMPILED.columns])
-    frame = spark.createDataFrame([values], schema)  # uncached: Spark's cache loses rows with NaN
-
-    found = frame.select(COMPILED.broken_rules()).first()
-
-    assert found is not None
-    with interpreted(spark):  # a small job for each check
-        assert set(found[0]) == _broken_by_pandera(frame)
+@pytest.mark.spark
+@FEW
+@given(tried=st.lists(patterns, min_size=60, max_size=60), values=st.lists(texts, min_size=30, max_size=30))
+def test_a_pattern_finds_what_python_finds_or_is_refused(
+    spark: SparkSession, tried: list[str], values: list[str]
+) -> None:
+    check_patterns(spark, tried, values)
 
 
-def _broken_by_pandera(frame: DataFrame) -> set[str]:
-    validated: Any = EVERY_CHECK.validate(frame)  # type: ignore[arg-type]  # pandera types its own frames only
-    errors: dict[str, dict[str, list[dict[str, str]]]] = validated.pandera.errors
-    return {
-        f"{entry['column']}:{'not_null' if entry['check'] == 'not_nullable' else entry['check'].partition('(')[0]}"
-        for kinds in errors.values()
-        for entries in kinds.values()
-        for entry in entries
-    }
+@pytest.mark.spark
+@pytest.mark.slow
+@pytest.mark.soak
+@MANY
+@given(tried=st.lists(patterns, min_size=60, max_size=60), values=st.lists(texts, min_size=30, max_size=30))
+def test_other_patterns_each_time_find_what_python_finds_or_are_refused(
+    spark: SparkSession, tried: list[str], values: list[str]
+) -> None:
+    check_patterns(spark, tried, values)
+
+
+def check_verdicts(spark: SparkSession, values: list[tuple[Any, ...]]) -> None:
+    """Each check of `FACTS` on each value, in one pass; uncached, since Spark's cache loses rows with NaN."""
+    frame = spark.createDataFrame(values, T.StructType([T.StructField(kind.__name__, kind()) for kind in KINDS]))
+    rules = {name: _rule(kind, facts) for name, (kind, facts) in FACTS.items()}
+    verdicts = [replace(rule, column=FACTS[name][0].__name__).broken() for name, rule in rules.items()]
+
+    found = frame.select(*verdicts).collect()
+
+    expected = [tuple(_breaks(kind, facts, row[KINDS.index(kind)]) for kind, facts in FACTS.values()) for row in values]
+    for row, seen, wanted in zip(values, found, expected, strict=True):
+        differing = [name for name, one, other in zip(FACTS, seen, wanted, strict=True) if one != other]
+        assert not differing, (row, differing)
+
+
+def check_patterns(spark: SparkSession, tried: list[str], values: list[str]) -> None:
+    compiled = {pattern: rule for pattern in tried if (rule := _rule_or_none({"str_matches": pattern})) is not None}
+    frame = spark.createDataFrame([(value,) for value in values], "value STRING")
+
+    found = frame.select(*(rule.broken() for rule in compiled.values())).collect()
+
+    for value, seen in zip(values, found, strict=True):
+        for pattern, is_broken in zip(compiled, seen, strict=True):
+            assert is_broken == (re.match(pattern, value) is None), (pattern, value)
+
+
+def _rule(kind: type[T.DataType], facts: dict[str, Any]) -> Rule:
+    (rule,) = compile_contract(one_check(kind, facts)).rules
+    return rule
+
+
+def _rule_or_none(facts: dict[str, Any]) -> Rule | None:
+    try:
+        return _rule(T.StringType, facts)
+    except CannotCompile:
+        return None
+
+
+def _breaks(kind: type[T.DataType], facts: dict[str, Any], value: Any) -> bool:
+    """What pandera for pandas says of one value; a null passes."""
+    ((name, stated),) = facts.items()
+    checks = {"eq": "equal_to", "ne": "not_equal_to", "in_range": "in_range"}
+    check = getattr(pandas_checks.Check, checks.get(name, name))
+    built = check(**stated, ignore_na=False) if isinstance(stated, dict) else check(stated, ignore_na=False)
+    return value is not None and not built(pd.Series([value], dtype=object)).check_passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "said"),
+    [
+        (T.StringType, {"isin": [1]}, "1 is no value of string"),
+        (T.StringType, {"isin": [None]}, "it lists no value"),
+        (T.StringType, {"isin": []}, "it lists no value"),
+        (T.StringType, {"eq": b"A"}, "no value of string"),
+        (T.StringType, {"ge": "A"}, "string has no order"),
+        (T.IntegerType, {"eq": "3"}, "no value of int"),
+        (T.IntegerType, {"ge": 0.5}, "no value of int"),
+        (T.IntegerType, {"ge": True}, "no value of int"),
+        (T.LongType, {"le": 2**63}, "no value of bigint"),
+        (T.DoubleType, {"ge": float("nan")}, "nan is no value of double"),
+        (T.DoubleType, {"le": 2**53 + 1}, "no value of double"),
+        (T.DateType, {"ge": datetime(2013, 1, 1)}, "no value of date"),
+        (T.TimestampType, {"ge": date(2013, 1, 1)}, "no value of timestamp"),
+        (T.IntegerType, {"str_matches": "A"}, "int is no text"),
+        (T.IntegerType, {"str_length": {"min_value": 1}}, "int is no text"),
+        (T.StringType, {"str_matches": r"\d"}, "list them, as [0-9]"),
+        (T.StringType, {"str_matches": r"(?i)a"}, "it has flags"),
+        (T.StringType, {"str_matches": re.compile("a", re.IGNORECASE)}, "it has flags"),
+        (T.StringType, {"str_matches": r"(A)\1"}, "it uses groupref"),
+        (T.StringType, {"str_matches": r"\bA"}, "state the neighbours"),
+        (T.StringType, {"str_matches": "A{20000}"}, "it repeats more than 10,000 times"),
+    ],
+    ids=str,
+)
+def test_a_check_that_spark_would_read_otherwise_is_refused_with_what_to_write(
+    kind: type[T.DataType], facts: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CannotCompile) as refused:
+        compile_contract(one_check(kind, facts))
+
+    assert said in str(refused.value)
+    assert "contract Odd, column value" in str(refused.value)
 
 
 @pytest.mark.spark
