@@ -209,12 +209,10 @@ def _account(
     """Replace the quarantine of these days; returns the counts by day and the rejected rows by rule."""
     if not _fits(total):
         return enforced.counts_by_day(), _quarantine(work, enforced, total)
-    # Without days the totals say it all, and who was dropped matters only where a rule was broken.
-    is_known = not total.rejected and (work.days is None or not total.duplicates)
-    dropped = NOTHING_DROPPED if is_known else enforced.dropped()
+    dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
     work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
     if work.days is None:
-        return {None: total}, dropped.rules()
+        return {None: dataclasses.replace(total, disagreeing=dropped.disagreeing)}, dropped.rules()
     return dropped.counts(written), dropped.rules()
 
 

@@ -58,6 +58,8 @@ IS_VALID, PLACE_IN_KEY = "_is_valid", "_place_in_key"
 """Columns with the verdict on a candidate row: whether it satisfies the contract, and its place among those that do."""
 DISAGREES = "_disagrees"
 """Column that says of a duplicate whether it differs from the row that is kept, in a column that is stored."""
+LANDED_ON = "_landed_on"
+"""Lineage column with the day on which the line landed that a row was read from."""
 NO_DAY = "a row has no day and no _event_date under which it could be filed:"
 """How the job fails that meets such a row. A rerun could not replace it in the quarantine, so nothing is written."""
 
@@ -68,8 +70,8 @@ class Counts:
 
     Attributes:
         disagreeing: how many of the duplicates differ from the first row of their key; counted by day, in batch, and no
-            part of the account: two counts that differ in it alone are equal. 0 for tables without days, which choose
-            among lines of many days.
+            part of the account: two counts that differ in it alone are equal. Of tables without days only lines that
+            landed on the day of the one that is kept.
     """
 
     rows_in: int = 0
@@ -102,6 +104,11 @@ class Dropped:
     def rejected(self) -> pa.Table:
         """The rejected rows, in the columns of `QUARANTINE`."""
         return self.rows.filter(pc.field("rules").is_valid()).select(QUARANTINE.names)
+
+    @property
+    def disagreeing(self) -> int:
+        """How many of the duplicates differ from the row that is kept."""
+        return int(self.rows.filter(pc.field(DISAGREES)).num_rows)
 
     def counts(self, written: Mapping[date | None, int]) -> dict[date | None, Counts]:
         """Counts by day, given the rows that were written by day."""
@@ -208,12 +215,20 @@ class Enforced:
         return {row["rule"]: row["count"] for row in rules.orderBy(F.desc("count"), "rule").collect()}
 
     def _compared(self) -> DataFrame:
-        """The candidate rows with `DISAGREES`; one more column of the window that finds their places."""
-        if self.table.day is None:
-            return self.flagged.withColumn(DISAGREES, F.lit(False))
+        """The candidate rows with `DISAGREES`; one more column of the window that finds their places.
+
+        A table without days keeps the newest line, so that older ones differ as a matter of course. There a duplicate
+        disagrees where it landed on the same day as the row that is kept.
+        """
         says = F.struct(*(F.col(name) for name in _said(self.table)))
-        kept = F.first(says).over(_places(self.table))
-        return self.flagged.withColumn(DISAGREES, self._is_duplicate() & ~says.eqNullSafe(kept))
+        differs = self._is_duplicate() & ~says.eqNullSafe(self._kept(says))
+        if self.table.day is None:
+            landed = F.col(LANDED_ON) if LANDED_ON in self.flagged.columns else F.lit(None).cast("date")
+            differs = differs & F.coalesce(landed == self._kept(landed), F.lit(False))
+        return self.flagged.withColumn(DISAGREES, differs)
+
+    def _kept(self, value: Column) -> Column:
+        return F.first(value).over(_places(self.table))
 
     def _is_duplicate(self) -> Column:
         return F.col(IS_VALID) & (F.col(PLACE_IN_KEY) > 1)
@@ -268,7 +283,7 @@ def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
     by = _day_and_key(table)
     if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
         return rows
-    order = [(name, "ascending") for name in _order(table)]
+    order = [(name, "descending" if falls else "ascending") for name, falls in _order(table)]
     placed = rows.take(pc.sort_indices(rows, order)) if order else rows
     numbered = placed.append_column(PLACE_IN_KEY, pa.array(range(placed.num_rows)))
     first = numbered.group_by(by).aggregate([(PLACE_IN_KEY, "min")])
@@ -363,16 +378,20 @@ def _day_and_key(table: Table) -> list[str]:
     return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
 
 
-def _order(table: Table) -> list[str]:
-    """By what the rows of a key are ordered: as declared, then all other columns, so that input order never matters."""
-    first = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
-    rest = [name for name in table.contract.stored_names if name not in {*first, *table.key, table.day}]
-    return [*first, *rest]
+def _order(table: Table) -> list[tuple[str, bool]]:
+    """Return by what the rows of a key are ordered, each column with whether its greatest value comes first.
+
+    All columns that the declaration does not name follow, because the order of the input must never matter.
+    """
+    stated = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
+    first = {name.removeprefix("-"): name.startswith("-") for name in stated}
+    rest = (name for name in table.contract.stored_names if name not in {*first, *table.key, table.day})
+    return [*first.items(), *((name, False) for name in rest)]
 
 
 def _places(table: Table) -> WindowSpec:
     """The rows of a key, valid ones apart, first to last."""
-    by = [F.col(name).asc_nulls_last() for name in _order(table)] or [F.lit(1)]
+    by = [F.desc_nulls_last(name) if falls else F.asc_nulls_last(name) for name, falls in _order(table)] or [F.lit(1)]
     return Window.partitionBy(*_day_and_key(table), IS_VALID).orderBy(*by)
 
 

@@ -73,7 +73,8 @@ class InsertNew:
     """The first row of each key is kept.
 
     Attributes:
-        first_by: columns (lineage columns too) whose ascending order says which row of a key came first.
+        first_by: columns (lineage columns too) whose ascending order says which row of a key is kept, `-` before a name
+            for descending: `["-_landed_on", "-_file", "-_line_number"]` keeps the line that landed last.
     """
 
     first_by: Sequence[str]

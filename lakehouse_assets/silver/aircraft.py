@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from lake.table import InsertNew, table
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.silver.flight_key import TAIL_NUMBER
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     tail_number STRING, year_built INT, type STRING, manufacturer STRING, model STRING, engines INT, seats INT,
@@ -44,7 +44,7 @@ class Aircraft(ReadableJson):
     contract=Aircraft,
     key=["tail_number"],
     day=None,
-    write=InsertNew(first_by=["_newest_first", "_file", "_line_number"]),
+    write=InsertNew(first_by=["-_landed_on", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -53,9 +53,9 @@ def aircraft(reference_planes: DataFrame) -> DataFrame:
 
     Grain: tail number. Day: none; the table is always computed whole.
 
-    Reads: every line that ever landed. Late data: does not exist; the line that landed last wins, and an aircraft that
-    is no longer listed keeps its last line. Older lines count as duplicates. Rejected: unreadable lines, a missing or
-    impossible tail number, impossible numbers.
+    Reads: every line that ever landed. Late data: does not exist; the line that landed last wins (of one day the last
+    line of the last file by name), and an aircraft that is no longer listed keeps its last line. Older lines count as
+    duplicates. Rejected: unreadable lines, a missing or impossible tail number, impossible numbers.
     """
     line = read_lines(reference_planes, LINE)
     return line.select(
@@ -69,7 +69,6 @@ def aircraft(reference_planes: DataFrame) -> DataFrame:
         "said.speed_mph",
         "said.engine",
         json_errors().alias("json_errors"),
-        newest_first().alias("_newest_first"),
         "_event_date",
         "_raw",
         "_file",

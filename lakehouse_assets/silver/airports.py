@@ -11,10 +11,10 @@ from pyspark.sql import Column, DataFrame
 from lake.table import InsertNew, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.bronze.reference_airports import reference_airports
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
-    airport STRING, name STRING, latitude DOUBLE, longitude DOUBLE, altitude_feet INT, utc_offset_hours DOUBLE,
+    airport STRING, name STRING, latitude DOUBLE, longitude DOUBLE, altitude_feet DOUBLE, utc_offset_hours DOUBLE,
     dst STRING, time_zone STRING
 """
 
@@ -22,7 +22,7 @@ LINE = """
 class Airports(ReadableJson):
     """An airport as last listed."""
 
-    airport: T.StringType = Field(description="IATA or FAA code of the airport", str_matches=r"^[A-Z0-9]{3}$(?!\n)")
+    airport: T.StringType = Field(description="IATA or FAA code of the airport", str_matches=r"^[A-Z0-9]{3}\Z")
     name: T.StringType = Field(description="name of the airport", str_length={"min_value": 1, "max_value": 200})
     latitude: T.DoubleType = Field(description="degrees north", in_range={"min_value": -90, "max_value": 90})
     longitude: T.DoubleType = Field(description="degrees east", in_range={"min_value": -180, "max_value": 180})
@@ -51,7 +51,7 @@ class Airports(ReadableJson):
     contract=Airports,
     key=["airport"],
     day=None,
-    write=InsertNew(first_by=["is_supplement", "_newest_first", "_file", "_line_number"]),
+    write=InsertNew(first_by=["is_supplement", "-_landed_on", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -62,8 +62,9 @@ def airports(reference_airports: DataFrame) -> DataFrame:
 
     Reads: every line that ever landed. Once any has, four airports that flights go to and the source lacks (BQN, PSE,
     SJU, STT) are supplied and flagged `is_supplement`; a line of the source about one of them wins. Late data: does not
-    exist; the line that landed last wins, and an airport that is no longer listed keeps its last line. Older lines
-    count as duplicates. Rejected: unreadable lines, a missing or impossible code, name, position or time zone.
+    exist; the line that landed last wins (of one day the last line of the last file by name), and an airport that is no
+    longer listed keeps its last line. Older lines count as duplicates. Altitudes are rounded to whole feet. Rejected:
+    unreadable lines, a missing or impossible code, name, position or time zone.
     """
     listed = read_lines(reference_airports, LINE).withColumn("is_supplement", F.lit(False))
     supplied = _supplement(reference_airports.select("landed_on").distinct())
@@ -73,14 +74,13 @@ def airports(reference_airports: DataFrame) -> DataFrame:
         "said.name",
         "said.latitude",
         "said.longitude",
-        "said.altitude_feet",
+        _whole_feet(F.col("said.altitude_feet")).alias("altitude_feet"),
         "said.utc_offset_hours",
         "said.dst",
         "said.time_zone",
         "is_supplement",
         json_errors().alias("json_errors"),
         _unknown_time_zones(F.col("said.time_zone")).alias("unknown_time_zones"),
-        newest_first().alias("_newest_first"),
         "_event_date",
         "_raw",
         "_file",
@@ -107,3 +107,8 @@ def _unknown_time_zones(zone: Column) -> Column:
     # try_make_timestamp is no help: without code generation it fails on an unknown zone (Spark 4.2.0).
     new_year = F.try_to_timestamp(F.concat(F.lit("2000-01-01 00:00:00 "), zone))
     return F.when(zone.isNotNull() & new_year.isNull(), 1).otherwise(0)
+
+
+def _whole_feet(altitude: Column) -> Column:
+    """Round to INT; what no INT can hold becomes a height that the contract rejects, because a cast would fail."""
+    return F.when(F.abs(altitude) > 999_999, 999_999).otherwise(F.round(altitude)).cast("int")

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from lake.table import InsertNew, table
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.silver.flight_key import CARRIER
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, newest_first, read_lines
+from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 
 class Carriers(ReadableJson):
@@ -24,7 +24,7 @@ class Carriers(ReadableJson):
     contract=Carriers,
     key=["carrier"],
     day=None,
-    write=InsertNew(first_by=["_newest_first", "_file", "_line_number"]),
+    write=InsertNew(first_by=["-_landed_on", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -33,16 +33,15 @@ def carriers(reference_airlines: DataFrame) -> DataFrame:
 
     Grain: carrier code. Day: none; the table is always computed whole.
 
-    Reads: every line that ever landed. Late data: does not exist; the line that landed last wins, and a carrier that is
-    no longer listed keeps its last line. Older lines count as duplicates. Rejected: unreadable lines, a missing or
-    impossible code, a missing name.
+    Reads: every line that ever landed. Late data: does not exist; the line that landed last wins (of one day the last
+    line of the last file by name), and a carrier that is no longer listed keeps its last line. Older lines count as
+    duplicates. Rejected: unreadable lines, a missing or impossible code, a missing name.
     """
     line = read_lines(reference_airlines, "carrier STRING, name STRING")
     return line.select(
         "said.carrier",
         "said.name",
         json_errors().alias("json_errors"),
-        newest_first().alias("_newest_first"),
         "_event_date",
         "_raw",
         "_file",

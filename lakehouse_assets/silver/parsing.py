@@ -14,7 +14,6 @@ from lake.contract import Contract
 __all__ = [
     "ReadableJson",
     "json_errors",
-    "newest_first",
     "read_lines",
     "read_messages",
     "seconds_between",
@@ -82,11 +81,6 @@ def json_errors() -> Column:
     """1 where `said` is not one flat JSON object whose numbers are numbers of the right kind, else 0."""
     is_broken = F.col("said").isNull() | F.col(f"said.{_UNREADABLE}").isNotNull()
     return F.when(is_broken, 1).otherwise(0)
-
-
-def newest_first() -> Column:
-    """A number that is smaller the later a line landed, so that the newest line of a key comes first."""
-    return -F.unix_date("_landed_on")
 
 
 def seconds_between(start: str, end: str) -> Column:

@@ -105,5 +105,16 @@ def test_broken_lines_are_rejected_and_an_unknown_time_zone_does_not_fail_the_qu
     }
 
 
+def test_an_altitude_is_rounded_to_whole_feet_and_an_impossible_one_is_rejected(spark: SparkSession) -> None:
+    lines = [
+        line(number=n, altitude_feet=altitude, airport=f"AA{n}") for n, altitude in enumerate((237.7, 13, None, 1e300))
+    ]
+
+    rows = airports(frame(spark, reference_airports, lines)).where("not is_supplement")
+
+    assert [row["altitude_feet"] for row in rows_of(stored(airports, rows))][:3] == [238, 13, None]
+    assert verdicts(airports, rows, by="_line_number")[3] == ["altitude_feet:in_range"]
+
+
 def test_no_lines_give_no_rows_not_even_the_supplement(spark: SparkSession) -> None:
     assert rows_of(airports(frame(spark, reference_airports))) == []
