@@ -177,7 +177,7 @@ class SourceEmpty(ReplayError):
 
 @dataclass(eq=False)
 class UnknownAirport(ReplayError):
-    """Flights go to airports whose time zone is not known, so nobody can say when they arrive.
+    """Flights leave or reach airports whose time zone is not known, so nobody can say when.
 
     Attributes:
         source: the folder or package.
@@ -190,7 +190,7 @@ class UnknownAirport(ReplayError):
     def message(self) -> Message:
         listed = [f"{airport} ({problem})" for airport, problem in self.airports.items()]
         return Message(
-            f"source {self.source}, flights, column dest",
+            f"source {self.source}, flights, columns origin and dest",
             f"the time zone of {len(listed)} airport(s) is not known: {_first(listed)}",
             "add them to the airports file with an IANA name in tzone, or to lakehouse_assets/airports_supplement.py",
         )

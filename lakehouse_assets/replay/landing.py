@@ -75,9 +75,14 @@ class LandingFolder:
         """All rows of a reference feed in one file."""
         self._write(self.folder(feed, day) / f"{feed}.jsonl", [as_json(row) for row in rows])
 
-    def has_reference_before(self, day: date) -> bool:
-        """True if every reference feed landed before this day."""
-        return all(any(landed < day for landed in self._days(feed)) for feed in REFERENCE_FEEDS)
+    def holds_reference_before(self, day: date, reference: Mapping[str, Iterable[dict[str, Any]]]) -> bool:
+        """True if the newest file of every reference feed that landed before this day has these rows."""
+        return all(self._newest_reference(feed, day) == _content(rows) for feed, rows in reference.items())
+
+    def _newest_reference(self, feed: str, before: date) -> bytes | None:
+        landed = [day for day in self._days(feed) if day < before]
+        file = self.folder(feed, max(landed)) / f"{feed}.jsonl" if landed else None
+        return file.read_bytes() if file and file.is_file() else None
 
     def write_manifest(self, day: date, injected: Sequence[Injected]) -> None:
         """What disorder did to the messages that landed on a day; no file if it did nothing."""
@@ -135,7 +140,7 @@ class LandingFolder:
             file.unlink(missing_ok=True)
 
     def _write(self, file: Path, lines: Sequence[str]) -> None:
-        content = "".join(f"{line}\n" for line in lines).encode()
+        content = _joined(lines)
         hidden = file.with_name(f".{file.name}.{os.getpid()}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +152,14 @@ class LandingFolder:
             raise FolderNotWritable(file.parent, error.strerror or str(error)) from error
         self.files += 1
         self.bytes += len(content)
+
+
+def _content(rows: Iterable[dict[str, Any]]) -> bytes:
+    return _joined(as_json(row) for row in rows)
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _timetable_line(flight: Flight) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def replay(
 
     A file that is there is replaced by the same bytes. Days next to each other must be replayed with the same disorder:
     a message that is late on one day is found on a later one. Reference files land on the first landing day of the
-    source, on the first of each month, and on the first day replayed if none landed earlier.
+    source, on the first of each month, and on the first day replayed if none with the same rows landed last before it.
 
     Args:
         landing: the landing folder; it is created.
@@ -106,7 +106,8 @@ def replay(
 
 def _reference_days(records: Source, days: Days, folder: LandingFolder) -> set[date]:
     due = {day for day in days if day.day == 1 or day == first_landing_day(records)}
-    return due if folder.has_reference_before(days.start) else due | {days.start}
+    reference = {feed: records.reference(feed) for feed in REFERENCE_FEEDS}
+    return due if folder.holds_reference_before(days.start, reference) else due | {days.start}
 
 
 def _write(

@@ -41,6 +41,7 @@ MEMORY = "512MB"
 
 PARSERS = {
     "text": "{0}",
+    "code": "{0}",
     "whole": "as_whole({0})",
     "number": "as_number({0})",
     "clock": "as_clock({0})",
@@ -53,6 +54,7 @@ PARSERS = {
 MACROS = """
 SET TimeZone = 'UTC';
 CREATE MACRO as_text(v) AS nullif(nullif(nullif(trim(CAST(v AS VARCHAR)), ''), 'NA'), 'nan');
+CREATE MACRO as_code(v) AS nullif(nullif(trim(CAST(v AS VARCHAR)), ''), 'nan');
 CREATE MACRO as_number(t) AS CASE WHEN isfinite(try_cast(t AS DOUBLE)) THEN try_cast(t AS DOUBLE) END;
 CREATE MACRO as_whole(t) AS CASE WHEN as_number(t) = trunc(as_number(t)) THEN try_cast(as_number(t) AS INTEGER) END;
 CREATE MACRO as_clock(t) AS
@@ -84,7 +86,8 @@ class Column(NamedTuple):
         if self.kind == "day":
             parts = ", ".join(f"coalesce(CAST(as_whole(as_text({part})) AS VARCHAR), '?')" for part in self.needs)
             return f"concat_ws('-', {parts})"
-        return f'as_text("{self.source}")'
+        # Of a code NA is no missing value: it may be one.
+        return f'as_{"code" if self.kind == "code" else "text"}("{self.source}")'
 
     @property
     def value(self) -> str:
@@ -137,7 +140,7 @@ LAYOUTS = {
             "flights",
             (
                 Column("day", "flight_date", "day", required=True),
-                Column("carrier", "carrier", "text", required=True),
+                Column("carrier", "carrier", "code", required=True),
                 Column("flight", "flight", "whole", required=True),
                 Column("origin", "origin", "text", required=True),
                 Column("dest", "dest", "text", required=True),
@@ -184,7 +187,7 @@ LAYOUTS = {
         ),
         Layout(
             "airlines",
-            (Column("carrier", "carrier", "text", required=True), Column("name", "name", "text", required=True)),
+            (Column("carrier", "carrier", "code", required=True), Column("name", "name", "text", required=True)),
         ),
         Layout(
             "airports",
@@ -193,7 +196,7 @@ LAYOUTS = {
                 Column("name", "name", "text"),
                 Column("lat", "latitude", "number"),
                 Column("lon", "longitude", "number"),
-                Column("alt", "altitude_feet", "whole"),
+                Column("alt", "altitude_feet", "number"),
                 Column("tz", "utc_offset_hours", "number"),
                 Column("dst", "dst", "text"),
                 Column("tzone", "time_zone", "text"),
@@ -201,6 +204,20 @@ LAYOUTS = {
         ),
     )
 }
+
+
+OTHER_HOURS = """
+    CREATE TEMP VIEW other_hours AS
+    WITH scheduled AS (
+        SELECT *, timezone(zone, timezone('UTC', scheduled_hour_at)) AS hour_there
+        FROM flights JOIN zones ON zones.airport = flights.origin
+    )
+    SELECT concat_ws(' ', flight_date, carrier, flight, origin) || ': time_hour = ' || scheduled_hour_at
+        || ' UTC is ' || strftime(hour_there, '%H:%M') || ' in ' || zone || ', and sched_dep_time is '
+        || printf('%02d%02d', scheduled_departure_clock // 60, scheduled_departure_clock % 60) AS told
+    FROM scheduled WHERE hour(hour_there) <> scheduled_departure_clock // 60
+"""
+"""SQL: the flights whose hour in UTC is not the hour of their scheduled clock where they leave."""
 
 
 class FlightRecord(NamedTuple):
@@ -239,6 +256,23 @@ class Source:
             stage(database, layout, files[table], scratch)
         if not self._rows("SELECT 1 FROM flights LIMIT 1"):
             raise SourceEmpty(str(files["flights"]))
+        self._refuse_other_hours(files["flights"])
+
+    def _refuse_other_hours(self, file: Path) -> None:
+        """Compare time_hour with the scheduled clock at the origin: local times would shift every departure.
+
+        Raises:
+            SourceRowsInvalid: time_hour is not the scheduled hour in UTC.
+            UnknownAirport: as for `zones`.
+        """
+        zones = [(airport, zone.key) for airport, zone in self.zones.items()]
+        self._database.execute("CREATE TEMP TABLE zones (airport VARCHAR, zone VARCHAR)")
+        self._database.executemany("INSERT INTO zones VALUES (?, ?)", zones)
+        self._database.execute(OTHER_HOURS)
+        [(rows,)] = self._rows("SELECT count(*) FROM other_hours")
+        if rows:
+            examples = self._rows("SELECT told FROM other_hours ORDER BY ALL LIMIT 3")
+            raise SourceRowsInvalid(str(file), rows, [told for (told,) in examples])
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return self._database.execute(query, values).fetchall()
@@ -267,16 +301,16 @@ class Source:
 
     @cached_property
     def zones(self) -> dict[str, ZoneInfo]:
-        """The time zone of every destination.
+        """The time zone of every origin and destination.
 
         Raises:
-            UnknownAirport: a destination is in neither the source nor the supplement, or its zone is no IANA zone.
+            UnknownAirport: an airport is in neither the source nor the supplement, or its zone is no IANA zone.
         """
         names = {extra.airport: extra.time_zone for extra in AIRPORTS_SUPPLEMENT}
         names |= dict(self._rows("SELECT airport, time_zone FROM airports ORDER BY ALL"))
         zones: dict[str, ZoneInfo] = {}
         problems: dict[str, str] = {}
-        for (airport,) in self._rows("SELECT DISTINCT dest FROM flights ORDER BY dest"):
+        for (airport,) in self._rows("SELECT origin FROM flights UNION SELECT dest FROM flights ORDER BY 1"):
             try:
                 zones[airport] = ZoneInfo(names.get(airport) or "")
             except (KeyError, ValueError, OSError):  # a name that is unknown, malformed, or a folder of the database
@@ -298,8 +332,9 @@ class Source:
         """All rows of `planes`, `airlines` or `airports`, in the order of their keys."""
         rows = self._records(feed)
         for row in rows:
-            if (hours := row.get("utc_offset_hours")) is not None and hours.is_integer():
-                row["utc_offset_hours"] = int(hours)
+            for name in ("utc_offset_hours", "altitude_feet"):
+                if (number := row.get(name)) is not None and number.is_integer():
+                    row[name] = int(number)
         return rows
 
 

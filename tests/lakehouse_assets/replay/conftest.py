@@ -36,8 +36,11 @@ N9DL,NA,Fixed wing multi engine,AIRBUS,A320-214,2,182,432,Turbo-fan
 AIRLINES = 'carrier,name\nUA,United Air Lines Inc.\nEV,"ExpressJet, Airlines Inc."\n'
 AIRPORTS = """faa,name,lat,lon,alt,tz,dst,tzone
 ATL,Hartsfield Jackson Atlanta Intl,33.636719,-84.428067,1026,-5,A,America/New_York
+EWR,Newark Liberty Intl,40.6925,-74.168667,18,-5,A,America/New_York
 IAH,George Bush Intercontinental,29.984433,-95.341442,97,-6,A,America/Chicago
+JFK,John F Kennedy Intl,40.639751,-73.778925,13,-5,A,America/New_York
 LAX,Los Angeles Intl,33.942536,-118.408075,126,-8,A,America/Los_Angeles
+LGA,La Guardia,40.777245,-73.872608,22,-5,A,America/New_York
 ORD,Chicago Ohare Intl,41.978603,-87.904842,668,-6,A,America/Chicago
 RDU,Raleigh Durham Intl,35.877639,-78.787472,435,-5,A,America/New_York
 XNA,NW Arkansas Regional,36.281869,-94.306811,1287,-6,A,America/Chicago

@@ -17,6 +17,7 @@ from lake.errors import FolderNotWritable
 from lakehouse_assets.replay import FlightKey, messages, replay
 from lakehouse_assets.replay.errors import NothingLands, ReplayError
 
+MakeSource = Callable[..., Path]
 Lines = Callable[..., list[dict[str, Any]]]
 Tree = Callable[[Path], dict[str, bytes]]
 
@@ -62,7 +63,7 @@ def test_the_report_counts_what_landed(source: Path, landing: Path, tree: Tree) 
         "arrivals": 7,
         "planes": 4,
         "airlines": 4,
-        "airports": 12,
+        "airports": 18,
     }
     assert (report.injected, report.held_back) == ({}, ())
     assert (report.files, report.bytes) == (len(tree(landing)), sum(map(len, tree(landing).values())))
@@ -196,6 +197,19 @@ def test_reference_files_land_on_the_first_replayed_day_only_if_none_is_there(so
     assert landed() == ["landed_on=2012-12-31", "landed_on=2013-01-01", "landed_on=2013-01-02"]
 
 
+def test_a_second_source_lands_its_own_reference_files(source: Path, landing: Path, make_source: MakeSource) -> None:
+    other = make_source(name="other", airlines="carrier,name\nZZ,Another\nUA,United\nEV,ExpressJet\n")
+    replay(landing, Days.parse("2012-12-31..2013-01-01"), source)
+
+    for _ in range(2):  # and once only
+        replay(landing, Days.parse("2013-01-02..2013-01-03"), other)
+
+    landed = sorted(folder.name for folder in (landing / "airlines").iterdir())
+    assert landed == ["landed_on=2012-12-31", "landed_on=2013-01-01", "landed_on=2013-01-02"]
+    assert b'"ZZ"' in (landing / "airlines" / "landed_on=2013-01-02" / "airlines.jsonl").read_bytes()
+    assert (landing / "planes" / "landed_on=2013-01-02" / "planes.jsonl").exists()
+
+
 def without_first_references(tree: dict[str, bytes]) -> dict[str, bytes]:
     """Without the reference files that the first replayed day has because none landed before it."""
     scheduled = ("2012-12-31", "2013-01-01")
@@ -303,7 +317,7 @@ def test_progress_is_told_after_each_day(source: Path, landing: Path) -> None:
     told: list[tuple[date, int]] = []
     replay(landing, Days.parse("2013-01-01..2013-01-03"), source, progress=lambda day, lines: told.append((day, lines)))
     assert [day for day, _ in told] == list(Days.parse("2013-01-01..2013-01-03"))
-    assert [lines for _, lines in told] == [2 + 2 + 3 + 2 + 10, 2 + 1 + 2 + 2, 2 + 2]
+    assert [lines for _, lines in told] == [2 + 2 + 3 + 2 + 13, 2 + 1 + 2 + 2, 2 + 2]
 
 
 def test_a_folder_that_cannot_be_written_is_named(source: Path, landing: Path) -> None:

