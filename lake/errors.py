@@ -249,20 +249,22 @@ def _quoted(text: str, limit: int = 60) -> str:
 
 @dataclass(eq=False)
 class UnknownTable(LakeError):
-    """No table has this name.
+    """No table, or more than one, has this name.
 
     Attributes:
         name: what was asked for.
-        known: the names of all tables.
+        known: the names of all tables that may be meant.
+        problem: why none is.
     """
 
     name: str
     known: Sequence[str]
+    problem: str = "no such table"
 
     def message(self) -> Message:
         near = get_close_matches(self.name, self.known, n=EXAMPLES)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the tables are: {', '.join(sorted(self.known))}"
-        return Message(f"table {_quoted(self.name)}", "no such table", f"{hint} (lakehouse status lists them all)")
+        return Message(f"table {_quoted(self.name)}", self.problem, f"{hint} (lakehouse status lists them all)")
 
 
 @dataclass(eq=False)

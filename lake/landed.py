@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,11 +19,15 @@ from pathlib import Path
 from lake.days import Days, parse_day
 from lake.errors import BadDay
 
-__all__ = ["Unread", "find_unread", "is_data", "is_hidden", "landing_day", "path_pattern"]
+__all__ = ["Unread", "describe_unread", "find_unread", "is_data", "is_hidden", "landing_day", "path_pattern"]
 
 _TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp", "inprogress", "incomplete")
 _NAME = r"(?![._])[^/]*" + "".join(rf"(?<!(?i:\.{ending}))" for ending in _TEMPORARY) + r"(?<!\._COPYING_)(?<!~)$"
 """The names of files that are read, for Python and for Java."""
+
+
+SHOWN = 3
+"""How many places a line names."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,17 @@ class Unread:
     files: int = 1
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{ascii(self.path)[1:-1]} ({self.reason})"
+
+
+def describe_unread(found: Sequence[Unread]) -> list[str]:
+    """One line that counts what is not read and names the first; none where all is read."""
+    if not found:
+        return []
+    files, rest = sum(unread.files for unread in found), len(found) - SHOWN
+    counted = "1 file has" if files == 1 else f"{files:,} files have"
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return [f"{counted} landed that no table reads: {', '.join(map(str, found[:SHOWN]))}{more}"]
 
 
 def landing_day(folder: str) -> date | None:

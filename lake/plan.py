@@ -101,7 +101,7 @@ class Survey:
         missing: dict[Day, str] = {}
         stale: dict[Day, str] = {}
         for day in sorted(self._expected(table) | set(entries), key=str):
-            if self.is_early(table, day):
+            if self.is_early(table, day) or not (day is None or day in self.calendar):
                 continue
             entry = entries.get(day)
             if entry is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -21,6 +22,8 @@ from lake.days import Days, parse_day
 from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
 
 __all__ = ["app", "commands"]
+
+T = TypeVar("T")
 
 FAILED, WRONG_ARGUMENTS, NOT_SET_UP, TRY_AGAIN, STOPPED = 1, 2, 3, 75, 130
 
@@ -64,11 +67,21 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _exit_code(error: LakeError) -> int:
-    if isinstance(error, BadDay | BadName | UnknownTable):
+    from resources.settings import BadSettingError
+
+    if isinstance(error, BadDay | BadName | UnknownTable | BadSettingError):
         return WRONG_ARGUMENTS
     if isinstance(error, SetupError):
         return NOT_SET_UP
     return TRY_AGAIN if error.retryable else FAILED
+
+
+def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    """What an option says; None where it was not given. An empty text, as of a variable that is not set, is no day."""
+    try:
+        return None if text is None else parse(text)
+    except BadDay as error:
+        raise BadDay(error.text, f"{error.problem} ({option})") from error
 
 
 def _escape(text: str) -> str:
@@ -89,11 +102,12 @@ def demo(
 
 @commands.command()
 def doctor() -> None:
-    """Check Python, Java, memory, jars, package versions, folders and ports; each failure with its remedy."""
+    """Check Python, Java, memory, jars, packages, folders, ports and what has landed; each failure with its remedy."""
     from lakehouse_assets.doctor import run_checks
+    from lakehouse_assets.lake_doctor import check_lake
     from resources.settings import Settings
 
-    checks = run_checks(Settings.from_env().home)
+    checks = run_checks(Settings.from_env().home) + check_lake()
     grid = Grid(box=None, show_header=False)
     for check in checks:
         grid.add_row("[green]ok[/]" if check.ok else "[bold red]FAIL[/]", check.name, _escape(check.found))
@@ -123,7 +137,7 @@ def replay(
     ] = None,
 ) -> None:
     """Turn flight records into the landing files that an airline would have received on these landing days."""
-    chosen = Days.parse(days) if days else None
+    chosen = _parse("--days", days, Days.parse)
     if to_kafka is not None:
         from lakehouse_assets.brokers import require_client
 
@@ -153,7 +167,7 @@ def refresh(tables: TableNames = None, days: DayRange = None) -> None:
     With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
     or stale, until nothing is; a second call finds nothing to do.
     """
-    chosen = Days.parse(days) if days else None
+    chosen = _parse("--days", days, Days.parse)
 
     from lakehouse_assets.refreshing import Ended, refresh_from_command_line
 
@@ -188,7 +202,7 @@ def quarantine(
     from lakehouse_assets.environment import open_environment
     from lakehouse_assets.status import print_quarantine
 
-    print_quarantine(out, open_environment(), table, Days.parse(days) if days else None, limit)
+    print_quarantine(out, open_environment(), table, _parse("--days", days, Days.parse), limit)
 
 
 @commands.command()
@@ -230,7 +244,7 @@ def follow(
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
     """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
-    first = parse_day(since) if since else None
+    first = _parse("--since", since, parse_day)
 
     from lakehouse_assets.following import follow_from_command_line, release_from_command_line
 
@@ -296,7 +310,7 @@ def up(
     Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
     everything, with exit code 1.
     """
-    first = parse_day(since) if since else None
+    first = _parse("--since", since, parse_day)
     if first and not streams:
         raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
 

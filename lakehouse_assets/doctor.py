@@ -23,7 +23,7 @@ from lake.errors import LakeError
 from lake.jars import LOCK, jars, jars_of, maven_cache
 from lake.java import find_java
 
-__all__ = ["PROJECT", "Check", "run_checks"]
+__all__ = ["PROJECT", "Check", "guarded", "run_checks"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The folder of the project that this code runs from."""
@@ -78,10 +78,11 @@ def run_checks(home: Path) -> list[Check]:
         ("temporary folder", lambda: check_writable("temporary folder", Path(tempfile.gettempdir()))),
         ("port", check_port),
     ]
-    return [_guarded(name, check) for name, check in checks]
+    return [guarded(name, check) for name, check in checks]
 
 
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
+def guarded(name: str, check: Callable[[], Check]) -> Check:
+    """What a check finds; that it is broken, where it is."""
     try:
         found = check()
         return replace(found, remedy="") if found.ok else found

@@ -10,7 +10,11 @@ from threading import Thread
 from pyspark.sql import SparkSession
 
 import lakehouse_assets
+from lake.days import Days
 from lake.errors import UnknownTable
+from lake.feed import Feed
+from lake.landed import Unread, find_unread
+from lake.ledger import Ledger
 from lake.plan import Survey
 from lake.session import build_session
 from lake.store import DeltaStore
@@ -37,6 +41,17 @@ class Environment:
         chosen = {found for name in names for found in self._matching(name)}
         return [table for key, table in self.tables.items() if not names or key in chosen]
 
+    def table(self, name: str) -> Table:
+        """The one table that a name means.
+
+        Raises:
+            UnknownTable: no table, or more than one, has the name.
+        """
+        found = self.choose([name])
+        if len(found) != 1:
+            raise UnknownTable(name, [table.full_name for table in found], "a layer; name one of its tables")
+        return found[0]
+
     def _matching(self, name: str) -> list[str]:
         wanted = name.strip().replace("/", ".")
         if wanted in LAYERS:
@@ -49,6 +64,22 @@ class Environment:
     def survey(self) -> Survey:
         """Look at the whole lake: what is missing, what is stale."""
         return Survey(list(self.tables.values()), self.store, self.settings.calendar())
+
+    def unread(self) -> list[Unread]:
+        """What has landed and no table will read."""
+        feeds = {r.source.name for table in self.tables.values() for r in table.reads if isinstance(r.source, Feed)}
+        return list(find_unread(self.store.landing.root, feeds, self.settings.calendar()))
+
+    def refuse_short_calendar(self) -> None:
+        """Raise where tables hold days that the calendar does not have.
+
+        Raises:
+            BadSettingError: they do; it names the variable.
+        """
+        ledger = Ledger(self.store).latest_by_table()
+        held = [day for name in self.tables for day in ledger.get(name, {}) if day]
+        if held:
+            self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 
     def start_spark_beside(self) -> None:
         """Start Spark in a thread, unless it runs. Who needs the session waits for it, or meets its error."""

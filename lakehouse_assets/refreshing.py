@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from lake.days import Days
 from lake.errors import LakeError, Message
+from lake.landed import describe_unread
 from lake.plan import Step, needed_whole, steps_for, steps_to_date
 from lake.table import Table
 from lakehouse_assets.definitions import build_definitions
@@ -118,10 +119,14 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     environment = open_environment()
     environment.settings.make_folders()
     tables = environment.choose(names)
+    environment.refuse_short_calendar()
     with Refresher(environment, lambda result: print_result(out, result)) as refresher:
         results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+    unread = describe_unread(environment.unread())
+    for line in unread:
+        err.print(f"[yellow]{escape(line)}[/]\n  next: move it to landing/FEED/landed_on=YYYY-MM-DD/", soft_wrap=True)
     if not results:
-        out.print("nothing to do: no day is missing or stale")
+        out.print("no day is missing or stale" if unread else "nothing to do: no day is missing or stale")
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")

@@ -16,11 +16,13 @@ from rich.table import Table as Grid
 from lake.days import Days
 from lake.freshness import Freshness, judge_freshness
 from lake.frontier import Frontier, event_progress
+from lake.landed import describe_unread
 from lake.plan import Survey, TableState
 from lake.progress import StreamStatus
 from lake.stalled import Stall, StreamWatch
 from lake.table import Table
 from lakehouse_assets.environment import Environment
+from resources.settings import BadSettingError
 
 __all__ = ["Ownership", "print_quarantine", "print_status", "read_ownership"]
 
@@ -51,11 +53,24 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
     _print_streams(console, environment, survey, verbose=verbose)
+    for line in describe_unread(environment.unread()):
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+    healthy = _print_short_calendar(console, environment) and healthy
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     elif not any(state.entries or state.missing for state in survey.states.values()):
         console.print("nothing has landed yet; next: [bold]lakehouse replay --days 2013-01-01..2013-01-31[/]")
     return healthy
+
+
+def _print_short_calendar(console: Console, environment: Environment) -> bool:
+    """Say where the calendar is shorter than the lake; returns whether it is not."""
+    try:
+        environment.refuse_short_calendar()
+    except BadSettingError as error:
+        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -216,7 +231,7 @@ def _spell(days: Iterable[Day]) -> str:
 
 def print_quarantine(console: Console, environment: Environment, name: str, days: Days | None, limit: int) -> None:
     """Print how many rows broke each rule, then some of them."""
-    (table,) = environment.choose([name])
+    table = environment.table(name)
     rows = _quarantined(environment, environment.store.quarantine_path(table), days)
     console.print(f"{table.full_name}: {len(rows):,} rows in quarantine" + (f" for {days}" if days else ""))
     rules = Counter(rule for row in rows for rule in row["rules"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from lake.days import Days, parse_day, utc_day
-from lake.errors import FolderNotWritable, LakeError, Message
+from lake.errors import BadDay, FolderNotWritable, LakeError, Message
 from lake.feed import Landing
 from lake.kafka import KafkaCluster
 
@@ -23,7 +23,7 @@ __all__ = ["BadSettingError", "Settings"]
 
 FeedKind = Literal["files", "kafka"]
 _PREFIX = "LAKEHOUSE_"
-_GLOB = re.compile(r"[*?\[\]{}\\`\n]")
+_UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
 
 
 @dataclass(eq=False)
@@ -92,13 +92,15 @@ class Settings:
         given = os.environ if env is None else env
         found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
         home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
-        if _GLOB.search(str(home)):
-            raise BadSettingError("LAKEHOUSE_HOME", str(home), "a folder name without * ? [ ] { } \\ ` and line breaks")
+        _refuse_no_folder("LAKEHOUSE_HOME", str(home))
+        tables = found.get("TABLES", str(home / "tables")).rstrip("/")
+        _refuse_no_folder("LAKEHOUSE_TABLES", tables)
+        first_day, last_day = _calendar(found)
         return cls(
             home=home,
-            tables=found.get("TABLES", str(home / "tables")).rstrip("/"),
-            first_day=_day(found, "FIRST_DAY", cls.first_day),
-            last_day=None if found.get("LAST_DAY") == "open" else _day(found, "LAST_DAY", date(2014, 1, 31)),
+            tables=tables,
+            first_day=first_day,
+            last_day=last_day,
             spark_master=found.get("SPARK_MASTER", cls.spark_master),
             spark_remote=found.get("SPARK_REMOTE"),
             alert_urls=tuple(url.strip() for url in found.get("ALERT_URLS", "").split(",") if url.strip()),
@@ -146,6 +148,19 @@ class Settings:
         last = today if self.last_day is None else self.last_day
         return Days.between(self.first_day, max(last, self.first_day))
 
+    def refuse_days_outside(self, held: Days) -> None:
+        """Raise where the calendar is shorter than what the tables hold.
+
+        Raises:
+            BadSettingError: it is; tables cannot be computed beside it.
+        """
+        if held.start < self.first_day:
+            expected = f"{held.start} or earlier, since the tables hold that day"
+            raise BadSettingError("LAKEHOUSE_FIRST_DAY", str(self.first_day), expected)
+        if self.last_day is not None and held.last > self.last_day:
+            expected = f"{held.last} or later, or open, since the tables hold that day"
+            raise BadSettingError("LAKEHOUSE_LAST_DAY", str(self.last_day), expected)
+
     def newest_closed_day(self) -> date:
         """The last day that is over, in this environment's time."""
         return min(utc_day(self.now()) - timedelta(days=1), self.calendar().last)
@@ -186,8 +201,33 @@ def _kafka(found: Mapping[str, str]) -> KafkaCluster | None:
     )
 
 
+def _refuse_no_folder(name: str, folder: str) -> None:
+    """Refuse what cannot be a folder, or is a pattern or an escape to one of the programs that will read it."""
+    if "://" in folder:
+        return
+    if _UNUSABLE.search(folder):
+        raise BadSettingError(name, folder, "a folder name without * ? [ ] { } \\ ` % and line breaks")
+    existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise BadSettingError(name, folder, f"a folder, and {existing} is none")
+
+
+def _calendar(found: Mapping[str, str]) -> tuple[date, date | None]:
+    """First and last day; no last one where the calendar is open."""
+    first = _day(found, "FIRST_DAY", Settings.first_day)
+    last = None if found.get("LAST_DAY") == "open" else _day(found, "LAST_DAY", date(2014, 1, 31))
+    if last is not None and last < first:
+        name, other = ("LAST_DAY", f"{first} or later") if "LAST_DAY" in found else ("FIRST_DAY", f"{last} or earlier")
+        beside = "LAKEHOUSE_FIRST_DAY" if name == "LAST_DAY" else "LAKEHOUSE_LAST_DAY"
+        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], f"{other}, by {beside}")
+    return first, last
+
+
 def _day(found: Mapping[str, str], name: str, default: date) -> date:
-    return parse_day(found[name]) if name in found else default
+    try:
+        return parse_day(found[name]) if name in found else default
+    except BadDay as error:
+        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a day like 2013-01-31") from error
 
 
 def _number(found: Mapping[str, str], name: str, default: float) -> float:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from lake.days import Days
+from lake.ledger import Entry, Ledger
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.refreshing import Ended, _ended
 from lakehouse_assets.runs import CheckResult, TableResult
+from resources.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
+D2 = date(2013, 1, 2)
 CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"
 
 
@@ -34,6 +37,69 @@ def test_a_wrong_day_ends_with_2_and_says_how_to_write_one(lakehouse: Lakehouse,
     assert done.returncode == 2
     assert "2013-01-31" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["refresh --days", "replay --days", "quarantine departures --days", "follow --since", "up --since"]
+)
+def test_a_day_that_is_empty_is_refused_by_the_name_of_its_option(
+    lakehouse: Lakehouse, tmp_path: Path, command: str
+) -> None:
+    done = lakehouse(tmp_path, *command.split(), "")
+    assert done.returncode == 2
+    assert command.split()[-1] in done.stderr
+
+
+def test_the_quarantine_of_a_layer_is_refused_with_its_tables(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "quarantine", "gold")
+    assert done.returncode == 2
+    assert "a layer" in done.stderr
+    assert "gold.daily_carrier_performance" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("LAKEHOUSE_LAST_DAY", "2013-01-01"), ("LAKEHOUSE_FIRST_DAY", "2013-01-03")]
+)
+def test_a_calendar_shorter_than_the_lake_is_refused_at_once(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    store = open_environment(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store
+    said = Entry("silver.departures", D2, "written", 1, 1, 0, 0, {}, 0, "", 0.0)
+    Ledger(store).record([said])
+    monkeypatch.setenv(variable, value)
+
+    refused, shown = lakehouse(tmp_path, "refresh"), lakehouse(tmp_path, "status")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"setting {variable}='{value}'" in refused.stderr
+    assert "2013-01-02" in refused.stderr
+    assert (shown.returncode, f"setting {variable}='{value}'" in shown.stdout) == (0, True)
+
+
+def test_what_landed_and_no_table_reads_is_named(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    for name in (
+        "landed_on=2013-1-2/a",
+        "landed_on=2013-1-2/b",
+        "20130103/a",
+        "landed_on=2015-01-01/a",
+        "loose\x1b[2J",
+    ):
+        file = tmp_path / "landing" / "weather" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    said = (
+        "5 files have landed that no table reads: weather/20130103 (is no landing day (landed_on=YYYY-MM-DD)), "
+        "weather/landed_on=2013-1-2 (is no landing day (landed_on=YYYY-MM-DD)), "
+        "weather/landed_on=2015-01-01 (outside the calendar 2012-12-31..2014-01-31) and 1 more"
+    )
+
+    status, doctor, refresh = (lakehouse(tmp_path, command) for command in ("status", "doctor", "refresh"))
+
+    assert said in status.stdout
+    assert said in " ".join(doctor.stdout.split())
+    assert doctor.returncode == 3
+    assert said in refresh.stderr
+    assert (refresh.returncode, refresh.stdout) == (0, "no day is missing or stale\n")
 
 
 @pytest.mark.parametrize("name", ["gold.no_such_table", "silver.departure", "../departures", "x'; drop table y"])
@@ -167,6 +233,6 @@ def test_docs_describe_every_table(lakehouse: Lakehouse, tmp_path: Path) -> None
 
 def test_a_setting_that_cannot_be_used_is_named(lakehouse: Lakehouse, tmp_path: Path) -> None:
     done = lakehouse(tmp_path / "a[b]", "status")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "LAKEHOUSE_HOME" in done.stderr
     assert "Traceback" not in done.stderr

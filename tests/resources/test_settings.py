@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from resources.settings import BadSettingError, Settings
@@ -61,3 +63,39 @@ def test_a_key_of_the_storage_is_shown_neither_in_an_error_nor_in_the_settings(t
 
     good = {"LAKEHOUSE_STORAGE_OPTIONS": '{"key": "topsecret=="}', "LAKEHOUSE_ALERT_URLS": "json://host/topsecret"}
     assert "topsecret" not in repr(Settings.from_env(good))
+
+
+@pytest.mark.parametrize(
+    ("given", "variable"),
+    [
+        ({"FIRST_DAY": "2014-03-01"}, "LAKEHOUSE_FIRST_DAY"),
+        ({"LAST_DAY": "2012-01-01"}, "LAKEHOUSE_LAST_DAY"),
+        ({"FIRST_DAY": "2013-02-02", "LAST_DAY": "2013-02-01"}, "LAKEHOUSE_LAST_DAY"),
+        ({"FIRST_DAY": "yesterday"}, "LAKEHOUSE_FIRST_DAY"),
+        ({"LAST_DAY": "2013-2-1"}, "LAKEHOUSE_LAST_DAY"),
+    ],
+)
+def test_a_calendar_that_cannot_be_is_refused_by_the_variables_name(given: dict[str, str], variable: str) -> None:
+    with pytest.raises(BadSettingError) as refused:
+        Settings.from_env({f"LAKEHOUSE_{name}": value for name, value in given.items()})
+    assert refused.value.name == variable
+
+
+def test_a_calendar_may_have_one_day() -> None:
+    settings = Settings.from_env({"LAKEHOUSE_FIRST_DAY": "2013-02-01", "LAKEHOUSE_LAST_DAY": "2013-02-01"})
+    assert [str(day) for day in settings.calendar()] == ["2013-02-01"]
+
+
+@pytest.mark.parametrize("variable", ["LAKEHOUSE_HOME", "LAKEHOUSE_TABLES"])
+@pytest.mark.parametrize("folder", ["file", "file/below", "x%20y", "a[b]"])
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path, variable: str, folder: str) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(BadSettingError) as refused:
+        Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path), variable: str(tmp_path / folder)})
+
+    assert refused.value.name == variable
+
+
+def test_a_url_of_tables_may_have_escapes() -> None:
+    assert Settings.from_env({"LAKEHOUSE_TABLES": "s3://bucket/x%20y"}).tables == "s3://bucket/x%20y"
