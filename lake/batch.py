@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyspark.sql.functions as F
@@ -25,6 +25,7 @@ from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsWithoutD
 from lake.failpoints import failpoint
 from lake.feed import Feed
 from lake.frontier import FrontierTable
+from lake.horizon import Horizon
 from lake.ledger import Entry, Ledger, Outcome
 from lake.store import DeltaStore
 from lake.table import Append, Read, Table
@@ -93,6 +94,7 @@ class _Work:
     days: Days | None
     inputs: dict[str, Any]
     run_id: str
+    horizon: Horizon
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -105,7 +107,13 @@ class _Work:
 
 
 def refresh(
-    table: Table, store: DeltaStore, days: Days | None, *, unless_equal: bool = False, run_id: str = ""
+    table: Table,
+    store: DeltaStore,
+    days: Days | None,
+    *,
+    unless_equal: bool = False,
+    run_id: str = "",
+    horizon: Horizon | None = None,
 ) -> Receipt:
     """Compute these days of a table from the newest versions of its inputs and replace exactly them.
 
@@ -116,6 +124,7 @@ def refresh(
         unless_equal: compare with what is stored and commit only the days that differ (for repairs): downstream tables
             are then not made stale for nothing. Costs a second pass.
         run_id: recorded with the receipt.
+        horizon: which times are believed; by default those up to the wall's clock.
 
     Returns:
         The receipt; days of a `fail` table that broke the contract are in `failed_days` and were not written.
@@ -136,7 +145,8 @@ def refresh(
         frontier = FrontierTable(store).state() if wanted is not None else None
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
-        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id)
+        believed = horizon or Horizon(datetime.now(UTC))
+        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed)
         was_followed = frontier is not None and frontier.was_followed(table)
         try:
             receipt = _write(work, unless_equal=unless_equal, was_followed=was_followed)
@@ -176,7 +186,7 @@ def _pin_inputs(table: Table, store: DeltaStore, days: Days | None) -> dict[str,
 def _enforced(work: _Work) -> Enforced:
     frames = [_read(work, read) for read in work.table.reads]
     partitions = int(work.store.spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    return enforce(work.table, work.table(*frames), work.days, partitions=partitions)
+    return enforce(work.table, work.table(*frames), work.days, partitions=partitions, horizon=work.horizon)
 
 
 def _read(work: _Work, read: Read) -> DataFrame:

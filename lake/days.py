@@ -14,7 +14,7 @@ from typing import Any
 
 from lake.errors import BadDay
 
-__all__ = ["Days", "parse_day", "parse_moment", "utc_day"]
+__all__ = ["EVERY_DAY", "Days", "parse_day", "parse_moment", "utc_day"]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ONE_DAY = timedelta(days=1)
@@ -128,3 +128,7 @@ class Days:
         if not self:
             return f"no days at {self.start}"
         return f"{self.start}" if len(self) == 1 else f"{self.start}..{self.last}"
+
+
+EVERY_DAY = Days.between(_FIRST, _LAST)
+"""Every day that can be named."""

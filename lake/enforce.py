@@ -22,8 +22,10 @@ from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.window import WindowSpec
 
+from lake.contract import CompiledContract
 from lake.days import Days
 from lake.errors import RowsWithoutDay
+from lake.horizon import Horizon
 from lake.table import InsertNew, Table
 
 __all__ = [
@@ -140,11 +142,13 @@ class Enforced:
         table: whose contract and key.
         flagged: the candidate rows with their verdict columns.
         observation: counts, known once `accepted` has been written.
+        edge: rules of the clock and the calendar; None where nobody told them.
     """
 
     table: Table
     flagged: DataFrame
     observation: Observation
+    edge: CompiledContract | None = None
 
     def accepted(self, *, fail_on_reject: bool = False) -> DataFrame:
         """The rows to write, with exactly the stored columns of the contract.
@@ -177,7 +181,7 @@ class Enforced:
         columns = self.flagged.columns
         raw = F.col("_raw") if "_raw" in columns else F.lit(None).cast("string")
         row = F.struct(*(name for name in columns if name not in {"_raw", IS_VALID, PLACE_IN_KEY}))
-        rules = self.table.contract.broken_rules()
+        rules = _broken_rules(self.table, self.edge)
         return [self._filing_day(), rules, raw, F.to_json(row, {"ignoreNullFields": "false"})]
 
     def dropped(self) -> Dropped:
@@ -238,6 +242,16 @@ class Enforced:
         return F.coalesce(F.col("_event_date"), day) if "_event_date" in self.flagged.columns else day
 
 
+def _broken_rules(table: Table, edge: CompiledContract | None) -> Column:
+    """The names of the rules that a row breaks.
+
+    Clock and calendar are asked last, because their answers change: what is rejected anyway is rejected for the same
+    reasons whenever it is looked at.
+    """
+    own = table.contract.broken_rules()
+    return own if edge is None else F.when(F.size(own) == 0, edge.broken_rules()).otherwise(own)
+
+
 def _counts(rows_in: int, rejected: int, duplicates: int, disagreeing: int = 0) -> Counts:
     return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates, disagreeing)
 
@@ -250,11 +264,13 @@ class Collected:
         table: whose contract and key.
         judged: the candidate rows with `IS_VALID`.
         frame: what they were collected from.
+        edge: rules of the clock and the calendar; None where nobody told them.
     """
 
     table: Table
     judged: pa.Table
     frame: DataFrame
+    edge: CompiledContract | None = None
 
     @cached_property
     def accepted(self) -> pa.Table:
@@ -271,7 +287,7 @@ class Collected:
     def rejected(self) -> DataFrame:
         """The rows that break the contract, in the columns of `QUARANTINE`; computes no other row again."""
         broken = self.frame.sparkSession.createDataFrame(self._broken, self.frame.schema)
-        return Enforced(self.table, broken, Observation()).rejected()
+        return Enforced(self.table, broken, Observation(), self.edge).rejected()
 
     @cached_property
     def _broken(self) -> pa.Table:
@@ -290,9 +306,11 @@ def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
     return placed.take(first.column(f"{PLACE_IN_KEY}_min"))
 
 
-def enforce(table: Table, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
+def enforce(
+    table: Table, rows: DataFrame, days: Days | None, *, partitions: int, horizon: Horizon | None = None
+) -> Enforced:
     """Flag each candidate row; arguments and errors as for a call of `Enforcer`, which keeps what it builds."""
-    return Enforcer(table)(rows, days, partitions=partitions)
+    return Enforcer(table)(rows, days, partitions=partitions, horizon=horizon)
 
 
 @dataclass(frozen=True)
@@ -308,7 +326,9 @@ class Enforcer:
 
     table: Table
 
-    def __call__(self, rows: DataFrame, days: Days | None, *, partitions: int) -> Enforced:
+    def __call__(
+        self, rows: DataFrame, days: Days | None, *, partitions: int, horizon: Horizon | None = None
+    ) -> Enforced:
         """Flag each candidate row; lazy.
 
         Args:
@@ -316,6 +336,7 @@ class Enforcer:
                 fails the job with `NO_DAY`, unless its `_event_date` says where to file it.
             days: keep only these days where the transform reads around them; None keeps all.
             partitions: how many tasks write; each day is written by one of them.
+            horizon: which times are believed; None: all.
 
         Raises:
             SchemaDrift: the columns are not those of the contract.
@@ -326,16 +347,16 @@ class Enforcer:
             rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
         if table.day and "_event_date" not in rows.columns:
             rows = rows.withColumn(table.day, self._day_there)
-        rows = self._judged(rows)
+        rows, edge = self._judged(rows, horizon)
         if table.day:
             # One shuffle by day serves both the key (each lies in one day) and the files (one task writes a day). A
             # single task has all days anyway.
             rows = rows.repartition(partitions, table.day) if partitions > 1 else rows.coalesce(1)
         flagged = rows.withColumn(PLACE_IN_KEY, self._place)
         # A table without days is a dimension: one file.
-        return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation())
+        return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation(), edge)
 
-    def collect(self, rows: DataFrame, at_most: int) -> Collected | None:
+    def collect(self, rows: DataFrame, at_most: int, horizon: Horizon | None = None) -> Collected | None:
         """Take rows into this process, each with its verdict, in one Spark job; None where there are more than that.
 
         The order of the rows of a key is found here; to plan that would cost Spark more than to check the contract.
@@ -343,21 +364,27 @@ class Enforcer:
         Args:
             rows: as for a call, on one partition, with the columns of one that was made before.
             at_most: how many.
+            horizon: as for a call.
 
         Raises:
             RowsWithoutDay: nothing says where to file a row.
         """
-        judged = self._judged(rows)
+        judged, edge = self._judged(rows, horizon)
         found = judged.limit(at_most + 1).toArrow()
         if found.num_rows > at_most:
             return None
         day = self.table.day
         if day and "_event_date" not in found.column_names and found.column(day).null_count:
             raise RowsWithoutDay(self.table.full_name, day)
-        return Collected(self.table, found, judged)
+        return Collected(self.table, found, judged, edge)
 
-    def _judged(self, rows: DataFrame) -> DataFrame:
-        return rows.withColumn(IS_VALID, self._is_valid)
+    def _judged(self, rows: DataFrame, horizon: Horizon | None) -> tuple[DataFrame, CompiledContract | None]:
+        """The rows with their verdicts, and the rules of the edge."""
+        if horizon is None:
+            return rows.withColumn(IS_VALID, self._is_valid), None
+        edge = horizon.rules(self.table, is_filed="_event_date" in rows.columns)
+        is_valid = self._is_valid & edge.is_satisfied()
+        return horizon.in_reach(rows, self.table).withColumn(IS_VALID, is_valid), edge
 
     @cached_property
     def _is_valid(self) -> Column:

@@ -15,6 +15,7 @@
     ├── TableLocked             another process writes this table (retryable)
     ├── StreamError             streams and the days that they own
     │   ├── DayIsOpen           batch was asked to write days that streams own
+    │   ├── DayAhead            streams were to begin on a day that has not come
     │   ├── AlreadyFollowed     another process runs the streams of this lake
     │   ├── LeaseLost           another driver may have the lease of the lake by now
     │   ├── NotAStream          the table cannot run as a stream
@@ -53,6 +54,7 @@ __all__ = [
     "CannotCompile",
     "ContractBroken",
     "ContractError",
+    "DayAhead",
     "DayIsOpen",
     "DeclarationError",
     "FolderNotWritable",
@@ -420,6 +422,26 @@ class DayIsOpen(StreamError):
             f"streams own its days from {self.first_open} on, and only they write them; nothing was written",
             f"refresh days up to {self.last_sealed}; later ones follow once they are sealed "
             "(or end the streams, then run: lakehouse follow --release)",
+        )
+
+
+@dataclass(eq=False)
+class DayAhead(StreamError):
+    """Streams were to own days from a day on that has not come: every day until then would be over for them.
+
+    Attributes:
+        day: the day that was named.
+        today: the day of the lake's clock.
+    """
+
+    day: date
+    today: date
+
+    def message(self) -> Message:
+        return Message(
+            f"day {self.day}",
+            f"it lies after the lake's clock, which is on {self.today}; nothing was changed",
+            "name a day that has come; lakehouse status shows the clock in its first line",
         )
 
 

@@ -90,9 +90,12 @@ class TopicFeed(Feed):
     Attributes:
         idle_after: a stream that has read the topic to its end and has been silent for longer takes it for idle, not
             for behind, so that it does not keep days open for ever. None: it is never idle.
+        ahead_at_most: how far the clocks of its producers may be ahead. A message sent later than the lake's clock and
+            this says is rejected, because it would close days that are not over.
     """
 
     idle_after: timedelta | None = None
+    ahead_at_most: timedelta = timedelta(minutes=10)
 
     @property
     def schema(self) -> T.StructType:

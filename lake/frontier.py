@@ -17,15 +17,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from lake.commits import Place, Remembered
 from lake.days import Days, utc_day
 from lake.errors import DayIsOpen
 from lake.failpoints import failpoint
-from lake.feed import TopicFeed
+from lake.horizon import Horizon
 from lake.store import DeltaStore
-from lake.table import Append, Table, stream_reads
+from lake.table import Append, Table, stream_reads, topics_of
 
 __all__ = [
     "Frontier",
@@ -34,7 +35,6 @@ __all__ = [
     "seal",
     "seal_pending",
     "sealable_before",
-    "topics_of",
     "with_streamed_upstream",
 ]
 
@@ -200,8 +200,11 @@ def _to_row(state: Frontier, cause: str) -> dict[str, Any]:
 # When a day is over
 
 
-def event_progress(table: Table, store: DeltaStore) -> datetime | None:
-    """The newest validated event time in a table, from file statistics; None where it holds no row. Needs no JVM."""
+def event_progress(table: Table, store: DeltaStore, now: datetime) -> datetime | None:
+    """The newest validated event time in a table, from file statistics; None where it holds no row. Needs no JVM.
+
+    What lies after the clock, `now`, says nothing, because no event can: an older release may have kept such rows.
+    """
     if table.event_time is None or store.version(table) is None:
         return None
     stored = DeltaTable(store.table_log(table).location, storage_options=dict(store.storage_options))
@@ -209,22 +212,24 @@ def event_progress(table: Table, store: DeltaStore) -> datetime | None:
     name = f"max.{table.event_time}"
     if name not in actions.schema.names:
         return None
-    values = (value for value in actions.column(name).to_pylist() if value is not None)
-    newest: datetime | None = max(values, default=None)
-    if newest is None:
-        return None
-    return newest.replace(tzinfo=UTC) if newest.tzinfo is None else newest.astimezone(UTC)
+    times = pa.chunked_array(actions.column(name)).cast(pa.timestamp("us", "UTC"))
+    newest: datetime | None = pc.max(times.filter(pc.less_equal(times, _latest(table, now)))).as_py()
+    return newest
+
+
+def _latest(table: Table, now: datetime) -> pa.Scalar:
+    return pa.scalar(Horizon(now).latest(table), pa.timestamp("us", "UTC"))
 
 
 def sealable_before(
-    tables: Sequence[Table], store: DeltaStore, *, now: datetime | None = None, at_end: Iterable[str] = ()
+    tables: Sequence[Table], store: DeltaStore, *, now: datetime, at_end: Iterable[str] = ()
 ) -> date | None:
     """The first day that may not be sealed yet: every earlier one is over in every feed, plus the feed's lateness.
 
     Args:
         tables: the followed tables; those that declare an event time speak for their feeds.
         store: where they are.
-        now: the clock (the replay's in a replay) by which a silent feed is idle; None: no feed is.
+        now: the clock (the replay's in a replay): no day is over before it says so, and a silent feed is idle by it.
         at_end: names of the feeds whose streams have read everything there is. One that lags, or whose broker cannot
             be reached, is not among them and never counts as idle: that is a stall, to be alerted and not sealed.
 
@@ -236,28 +241,19 @@ def sealable_before(
     for table in tables:
         if table.event_time is None or table.lateness is None:
             continue
-        newest = _with_idleness(table, event_progress(table, store), now, ends)
+        newest = _with_idleness(table, event_progress(table, store, now), now, ends)
         if newest is None:
             return None
         marks.append(newest - table.lateness)
-    return utc_day(min(marks)) if marks else None
+    return utc_day(min([*marks, now])) if marks else None
 
 
-def _with_idleness(table: Table, newest: datetime | None, now: datetime | None, at_end: set[str]) -> datetime | None:
+def _with_idleness(table: Table, newest: datetime | None, now: datetime, at_end: set[str]) -> datetime | None:
     feeds = [feed for _, feed in topics_of(table)]
     limits = [feed.idle_after for feed in feeds if feed.idle_after is not None and feed.name in at_end]
-    if now is None or newest is None or len(limits) < len(feeds) or not limits:
+    if newest is None or len(limits) < len(feeds) or not limits:
         return newest
     return max(newest, now.astimezone(UTC) - max(limits))
-
-
-def topics_of(table: Table) -> Iterable[tuple[Table, TopicFeed]]:
-    """The topics that lead to a table, each with the bronze table that reads it."""
-    for read in stream_reads(table):
-        if isinstance(read.source, TopicFeed):
-            yield table, read.source
-        elif isinstance(read.source, Table):
-            yield from topics_of(read.source)
 
 
 def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) -> Frontier | None:

@@ -14,12 +14,14 @@ import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from io import StringIO
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.days import utc_day
+from lake.errors import DayAhead
 from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed
 from lake.frontier import Frontier, FrontierTable, sealable_before
@@ -128,7 +130,7 @@ def begin_generations(
     *,
     asked: Collection[str] = (),
     since: date | None = None,
-    today: date,
+    now: datetime,
 ) -> Frontier:
     """Claim the open days of these tables, and begin a new generation where one is due.
 
@@ -139,15 +141,20 @@ def begin_generations(
         asked: tables (`layer.name`) that shall begin anew whatever their checkpoint says.
         since: where nothing is claimed yet, the first landing day to follow and the first open day; by default both
             follow from what bronze and silver hold.
-        today: the first day of a lake in which nothing has landed yet.
+        now: the clock; nothing is claimed after its day, which is the first of a lake in which nothing has landed yet.
+
+    Raises:
+        DayAhead: `since` lies after the clock; nothing was claimed.
     """
     store, tables = frontier.store, [plan.table for plan in plans]
     state = frontier.state()
     due: set[str] = set()
+    if since is not None and since > utc_day(now):
+        raise DayAhead(since, utc_day(now))
 
-    def step(now: Frontier | None) -> Frontier:
-        claimed = now.claimed if now else frozenset()
-        base = now if now is not None and claimed else _claim(now, tables, store, since, today)
+    def step(before: Frontier | None) -> Frontier:
+        claimed = before.claimed if before else frozenset()
+        base = before if before is not None and claimed else _claim(before, tables, store, since, now)
         due.update(_due(base, claimed, plans, checkpoints, store, asked))
         generations = {**base.generations, **{name: base.generations.get(name, 0) + 1 for name in due}}
         names = frozenset(table.full_name for table in tables)
@@ -162,12 +169,12 @@ def begin_generations(
 
 
 def _claim(
-    before: Frontier | None, tables: Iterable[Table], store: DeltaStore, since: date | None, today: date
+    before: Frontier | None, tables: Iterable[Table], store: DeltaStore, since: date | None, now: datetime
 ) -> Frontier:
     """The frontier at the moment at which streams take over from batch."""
-    followed = list(tables)
+    followed, today = list(tables), utc_day(now)
     stream_from = since or min((_first_landing_day(t, store, today) for t in followed if _is_bronze(t)), default=today)
-    first_open = since or sealable_before(followed, store) or stream_from
+    first_open = since or sealable_before(followed, store, now=now) or stream_from
     if before is None:
         return Frontier(stream_from, first_open)
     return replace(before, stream_from=stream_from, first_open=max(before.first_open, first_open), closing=None)
@@ -178,12 +185,15 @@ def _is_bronze(table: Table) -> bool:
 
 
 def _first_landing_day(table: Table, store: DeltaStore, today: date) -> date:
-    """The newest landing day that bronze holds, since it may hold a part of it only; else the first that landed."""
+    """The newest landing day that bronze holds, since it may hold a part of it only; else the first that landed.
+
+    Days after the clock do not count: an older release may have kept messages that were sent on them.
+    """
     assert table.day is not None
-    if store.version(table) is not None and (held := store.table_log(table).days(table.day)):
+    if store.version(table) is not None and (held := [d for d in store.table_log(table).days(table.day) if d <= today]):
         return max(held)
     landed = [day for r in table.reads if isinstance(r.source, TopicFeed) for day in store.landing.days(r.source)]
-    return min(landed, default=today)
+    return min((day for day in landed if day <= today), default=today)
 
 
 def _due(

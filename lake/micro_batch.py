@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +29,10 @@ from lake.failpoints import failpoint
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.generation import StreamPlan, step_txn
 from lake.held_keys import HeldKeys
+from lake.horizon import Horizon
 from lake.input_events import NEWEST_EVENT, InputEvents
 from lake.progress import MicroBatch
+from lake.rejects import not_given_again
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table, Upsert
 
@@ -40,6 +42,11 @@ _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
 _MOST_COLLECTED = 20_000
 """Rows of a micro-batch that this process takes and commits; above it Spark does."""
+
+
+def by_wall_clock() -> Horizon:
+    """Where nobody says what time it is."""
+    return Horizon(datetime.now(UTC))
 
 
 def always() -> None:
@@ -64,10 +71,12 @@ class MicroBatchWriter:
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
+        horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
         previous: rows of the micro-batch before, by which the tasks of the next are chosen.
+        believed: which times are, in the micro-batch under way.
         own_days: the first day that the stream may write, and the condition of which rows are of such days.
     """
 
@@ -80,10 +89,12 @@ class MicroBatchWriter:
     on_receipt: Callable[[MicroBatch], None]
     compact_every: int = 200
     events: InputEvents | None = None
+    horizon: Callable[[], Horizon] = by_wall_clock
     may_write: Callable[[], None] = always
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
+    believed: Horizon | None = None
     own_days: tuple[date, Column] | None = None
 
     @property
@@ -121,7 +132,8 @@ class MicroBatchWriter:
 
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
-        first_day = state.first_writable_day(self.table)
+        first_day, believed = state.first_writable_day(self.table), self.horizon()
+        self.believed, rows = believed, believed.filed(rows, self.table)
         counts = self._write_rows(self._own_days(rows, first_day), rows, batch_id, first_day)
         self.previous = counts.rows_in
         version = self.store.version(self.table)
@@ -141,6 +153,9 @@ class MicroBatchWriter:
     @property
     def _was_small(self) -> bool:
         return self.previous is not None and self.previous <= _MOST_COLLECTED
+
+    def _enforced(self, rows: DataFrame, partitions: int) -> Enforced:
+        return self._enforce(rows, None, partitions=partitions, horizon=self.believed)
 
     @cached_property
     def _enforce(self) -> Enforcer:
@@ -168,9 +183,9 @@ class MicroBatchWriter:
         is_written = self.store.is_committed(self.store.path(self.table), txn)
         if not is_written and (here := self._collect(own_days, batch_id)) is not None:
             commit = self._commit_collected(here, first_day, txn)
-            self._quarantine(here, here.counts, batch_id, first_day)
+            self._quarantine(here, here.counts, rows, batch_id, first_day)
             return self._inserted(here.counts, commit)
-        with self._computed_once(self._enforce(own_days, None, partitions=self._partitions(rows))) as once:
+        with self._computed_once(self._enforced(own_days, self._partitions(rows))) as once:
             if is_written:
                 counts = sum(once.counts_by_day().values(), Counts())
                 if self._appends(batch_id):
@@ -181,7 +196,7 @@ class MicroBatchWriter:
                 if batch_id == 0 and not isinstance(self.table.write, Append):  # it has replaced the open days
                     self._refuse_loss(once.observed().rows_out, commit)
                 counts = self._inserted(once.observed(), commit)
-            self._quarantine(once, counts, batch_id, first_day)
+            self._quarantine(once, counts, rows, batch_id, first_day)
         return counts
 
     @contextmanager
@@ -206,7 +221,7 @@ class MicroBatchWriter:
             return None
         # A task for each partition of the state, and one that has all of their rows.
         together = own_days.repartition(1) if self.plan.is_stateful else own_days.coalesce(1)
-        return self._enforce.collect(together, _MOST_COLLECTED)
+        return self._enforce.collect(together, _MOST_COLLECTED, self.believed)
 
     def _commit_collected(self, here: Collected, first_day: date, txn: Txn) -> Commit | None:
         """Add rows that are in this process; None where none is new."""
@@ -294,13 +309,25 @@ class MicroBatchWriter:
             raise OtherMessage(self.table.full_name, shown)
 
     def _landing_days(self, rows: DataFrame) -> Sequence[Days]:
-        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice."""
-        days = {row[0] for row in rows.select(self.table.day or "").distinct().collect()}
+        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice.
+
+        Only days that are believed: rows of others are rejected, and Python has no date for the year 44972.
+        """
+        assert self.believed is not None, "a micro-batch is under way"
+        day = F.col(self.table.day or "")
+        days = {
+            row[0] for row in rows.where(self.believed.is_believed(day, self.table)).select(day).distinct().collect()
+        }
         return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
 
-    def _quarantine(self, enforced: Enforced | Collected, counts: Counts, batch_id: int, first_day: date) -> None:
+    def _quarantine(
+        self, enforced: Enforced | Collected, counts: Counts, rows: DataFrame, batch_id: int, first_day: date
+    ) -> None:
         table, store = self.table, self.store
         txn = self._txn("quarantine", batch_id)
+        if batch_id == 0 and isinstance(table.write, Append) and not self.redelivers:
+            self._quarantine_again(enforced, rows, txn)
+            return
         # A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.
         replaces = batch_id == 0 and (self.redelivers or not isinstance(table.write, Append))
         if not counts.rejected:
@@ -311,6 +338,13 @@ class MicroBatchWriter:
                 store.replace_quarantine(table, enforced.rejected(), [Days(first_day, LAST_DAY)], txn=txn)
             else:
                 store.append_quarantine(table, enforced.rejected(), txn)
+
+    def _quarantine_again(self, enforced: Enforced | Collected, rows: DataFrame, txn: Txn) -> None:
+        """Of a topic that is read from its beginning: messages that were rejected before are judged anew."""
+        path = self.store.quarantine_path(self.table)
+        if not self.store.is_committed(path, txn):
+            kept = not_given_again(self.table, self.store, rows)
+            self.store.replace_quarantine(self.table, kept.unionAll(enforced.rejected()), None, txn=txn)
 
     def _compact(self, batch_id: int, state: Frontier) -> None:
         """Join small files of the open days between two micro-batches: nobody else may write them."""

@@ -23,11 +23,11 @@ from typing import Literal
 
 from lake.days import parse_moment
 from lake.feed import TopicFeed
-from lake.frontier import Frontier, FrontierTable, topics_of
+from lake.frontier import Frontier, FrontierTable
 from lake.lease import Driver, read_driver
 from lake.progress import StreamStatus, read_statuses
 from lake.store import DeltaStore
-from lake.table import Table, stream_reads
+from lake.table import Table, stream_reads, topics_of
 
 __all__ = ["Evidence", "Stall", "StreamWatch", "judge_stream"]
 

@@ -25,12 +25,13 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lake.days import Days, utc_day
+from lake.days import EVERY_DAY, Days
 from lake.enforce import Counts
 from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
 from lake.feed import TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
+from lake.horizon import Horizon
 from lake.input_events import InputEvents, newest_event
 from lake.lease import lease, record_jvm
 from lake.micro_batch import MicroBatchWriter, always
@@ -149,6 +150,7 @@ def follow(
     accept_loss: Collection[str] = (),
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
+    calendar: Days = EVERY_DAY,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
     """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
@@ -164,11 +166,13 @@ def follow(
         new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
         accept_loss: bronze tables whose topic has lost messages for good; they begin anew from what it still holds.
         since: on the first claim, the first landing day and open day to follow.
-        now: the clock by which a silent feed is idle.
+        now: the clock: what is later is rejected, seals no day, and a silent feed is idle by it.
+        calendar: the days that tables can have, those to come included; rows of others are rejected.
         on_receipt: told of every finished micro-batch, from the query's thread.
 
     Raises:
         NotAStream: a table runs in batch only.
+        DayAhead: `since` has not come.
         AlreadyFollowed: another process runs the streams.
         LeaseLost: the lease of a lake on an object store was not renewed in time.
         TopicReplaced, MessagesGone, TopicUnreachable: a topic is not what it was; nothing was started.
@@ -178,6 +182,7 @@ def follow(
     with _own_files(home), lease(store.locks), shared_lease(store) as shared:
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
+        driver.calendar = calendar
         if shared is not None:
             driver.may_write = shared.check
         with driver.queries(new_generation, accept_loss, since):
@@ -238,6 +243,7 @@ class _Driver:
     counts: dict[str, Counts] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
+    calendar: Days = EVERY_DAY
 
     @property
     def store(self) -> DeltaStore:
@@ -265,9 +271,7 @@ class _Driver:
         checkpoints = self.checkpoints
         renamed = self.topics.admit(accept_loss)
         asked = {*new_generation, *accept_loss, *renamed, *self._note_delivered()}
-        state = begin_generations(
-            self.frontier, plans, checkpoints, asked=asked, since=since, today=utc_day(self.now())
-        )
+        state = begin_generations(self.frontier, plans, checkpoints, asked=asked, since=since, now=self.now())
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
@@ -333,6 +337,7 @@ class _Driver:
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status, table),
             events=self._events(table, checkpoint),
+            horizon=lambda: Horizon(self.now(), self.calendar),
             may_write=self.may_write,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]

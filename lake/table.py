@@ -48,6 +48,7 @@ __all__ = [
     "is_followable",
     "stream_reads",
     "table",
+    "topics_of",
 ]
 
 LAYERS = ("bronze", "silver", "gold", "serving")
@@ -433,6 +434,15 @@ def stream_reads(table: Table) -> list[Read]:
 
 def _is_readable_stream(source: object) -> bool:
     return isinstance(source, Table) and isinstance(source.write, Append | InsertNew) and is_followable(source)
+
+
+def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
+    """The topics that lead to a table, each with the bronze table that reads it."""
+    for read in stream_reads(table):
+        if isinstance(read.source, TopicFeed):
+            yield table, read.source
+        elif isinstance(read.source, Table):
+            yield from topics_of(read.source)
 
 
 def _pascal_case(name: str) -> str:

@@ -126,6 +126,7 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
                 days_of_run(context.run.tags),
                 unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
                 run_id=context.run.run_id,
+                horizon=settings.horizon(),
             )
         except LakeError as error:
             raise _failure(error, context.run.tags) from error

@@ -51,6 +51,7 @@ def follow_from_command_line(
             accept_loss=[table.full_name for name in accept_loss for table in environment.choose([name])],
             since=since,
             now=environment.settings.now,
+            calendar=environment.settings.whole_calendar,
             on_receipt=lambda receipt: _print_micro_batch(out, receipt),
         )
     out.print(_describe(done.frontier))

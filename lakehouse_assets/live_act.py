@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,7 @@ def _follow(environment: Environment, followed: Sequence[Table], on_receipt: Cal
         until_idle=True,
         since=LIVE_DAYS.start,
         now=settings.now,
+        calendar=settings.whole_calendar,
         on_receipt=on_receipt,
     )
 
@@ -165,6 +166,9 @@ def _land(sent: Path, landing: Path, portion: Portion) -> int:
     """Move what was sent in these hours to the landing folder; timetable and weather come with a day's last hour."""
     lines = 0
     for day, hours in portion.items():
+        LandingFolder(landing).advance_clock(
+            datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hours.stop)
+        )
         folders = [
             (sent / topic / f"landed_on={day}", f"{topic}-{{:02}}.jsonl") for topic in ("departures", "arrivals")
         ]
@@ -180,8 +184,6 @@ def _land(sent: Path, landing: Path, portion: Portion) -> int:
             target = landing / file.relative_to(sent)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
-        if 23 in hours:
-            LandingFolder(landing).advance_clock(day)
     return lines
 
 

@@ -24,13 +24,14 @@ from lakehouse_assets.replay.landing import LandingFolder
 from lakehouse_assets.replay.topics import PARTITIONS, TOPICS, Message
 from resources.settings import Settings
 
-__all__ = ["NotDeliveredError", "create_topics", "produce", "produce_with_progress"]
+__all__ = ["NotDeliveredError", "clocked", "create_topics", "produce", "produce_with_progress"]
 
 OnDelivery = Callable[[KafkaError | None, Delivered], None]
 
 _ANSWERS_WITHIN_SECONDS = 15.0
 _DELIVERED_WITHIN_SECONDS = 120.0
 _SHOWN_EVERY = 20
+_CLOCK_TICKS = timedelta(minutes=1)
 
 
 @dataclass(eq=False)
@@ -126,6 +127,15 @@ def paced(sent: Iterable[Message], speed: float | None) -> Iterator[Message]:
         yield message
 
 
+def clocked(sent: Iterable[Message], landing: LandingFolder) -> Iterator[Message]:
+    """The same messages; the clock of a landing folder shows the time of each, to the minute, before it is sent."""
+    shown: datetime | None = None
+    for message in sent:
+        if shown is None or message.timestamp - shown >= _CLOCK_TICKS:
+            shown = landing.advance_clock(message.timestamp)
+        yield message
+
+
 def produce_with_progress(
     console: Console,
     address: str,
@@ -140,7 +150,7 @@ def produce_with_progress(
 ) -> int:
     """Send the messages that `replay` would land on these days; returns how many.
 
-    The clock of the landing folder follows them by whole days, as in a replay to files: the lake's time is theirs.
+    The clock of the landing folder goes with them, as in a replay to files: the lake's time is theirs.
     Login and certificate are those of LAKEHOUSE_KAFKA_USERNAME, _PASSWORD and _CA_FILE.
 
     Raises:
@@ -157,11 +167,8 @@ def produce_with_progress(
     day: date | None = None
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=len(days) if days else None)
-        for count, message in enumerate(produce(paced(sent, speed), cluster), start=1):
-            today = utc_day(message.timestamp)
-            if day is not None and day != today:
-                landing.advance_clock(day)
-            day = today
+        for count, message in enumerate(produce(clocked(paced(sent, speed), landing), cluster), start=1):
+            day = utc_day(message.timestamp)
             if count % _SHOWN_EVERY == 0:
                 bar.update(task, completed=_days_since(days, message), description=_told(message, count))
     if day is not None:

@@ -165,7 +165,7 @@ def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
     """How far each table that speaks for a topic has come: a day ends when all have passed it by their lateness."""
     for table in environment.tables.values():
         if table.full_name in frontier.claimed and table.event_time and table.lateness is not None:
-            newest = event_progress(table, environment.store)
+            newest = event_progress(table, environment.store, environment.settings.now())
             said = (
                 f"{newest:%Y-%m-%d %H:%M}, so days before {newest - table.lateness:%Y-%m-%d} are over"
                 if newest

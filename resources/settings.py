@@ -14,9 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from lake.days import Days, parse_day, utc_day
+from lake.days import EVERY_DAY, Days, parse_day, utc_day
 from lake.errors import BadDay, FolderNotWritable, LakeError, Message
 from lake.feed import Landing
+from lake.horizon import Horizon
 from lake.kafka import KafkaCluster
 
 __all__ = ["BadSettingError", "Settings"]
@@ -160,6 +161,15 @@ class Settings:
         if self.last_day is not None and held.last > self.last_day:
             expected = f"{held.last} or later, or open, since the tables hold that day"
             raise BadSettingError("LAKEHOUSE_LAST_DAY", str(self.last_day), expected)
+
+    @property
+    def whole_calendar(self) -> Days:
+        """All days that tables can have, those to come included."""
+        return Days.between(self.first_day, max(self.last_day or EVERY_DAY.last, self.first_day))
+
+    def horizon(self) -> Horizon:
+        """Which times this environment believes now."""
+        return Horizon(self.now(), self.whole_calendar)
 
     def newest_closed_day(self) -> date:
         """The last day that is over, in this environment's time."""

@@ -31,6 +31,7 @@ from benchmarks.streams.results import SampledRun
 from lake.days import utc_day
 from lake.enforce import IS_VALID, Collected, Enforcer
 from lake.feed import TOPIC_FRAME, Landing
+from lake.horizon import Horizon
 from lake.micro_batch import MicroBatchWriter
 from lake.session import build_session
 from lake.store import DeltaStore
@@ -55,11 +56,12 @@ class _Selecting(Enforcer):
     def _place(self) -> Column:
         return F.lit(1)
 
-    def _judged(self, rows: DataFrame) -> DataFrame:
-        return rows.select(*self.table.contract.stored_names, F.lit(True).alias(IS_VALID))
+    def _judged(self, rows: DataFrame, horizon: Horizon | None) -> tuple[DataFrame, None]:
+        del horizon
+        return rows.select(*self.table.contract.stored_names, F.lit(True).alias(IS_VALID)), None
 
-    def collect(self, rows: DataFrame, at_most: int) -> Collected | None:
-        here = super().collect(rows, at_most)
+    def collect(self, rows: DataFrame, at_most: int, horizon: Horizon | None = None) -> Collected | None:
+        here = super().collect(rows, at_most, horizon)
         return None if here is None else _Unordered(here.table, here.judged, here.frame)
 
 

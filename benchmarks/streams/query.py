@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def followed(
         store.spark.conf.set(name, value)
     frontier, checkpoints = FrontierTable(store), Checkpoints(home / "checkpoints")
     plan = plan_stream(table, store.spark)
-    state = begin_generations(frontier, [plan], checkpoints, since=since, today=since)
+    state = begin_generations(frontier, [plan], checkpoints, since=since, now=datetime.now(UTC))
     generation = state.generations[table.full_name]
     write = writer(
         plan, store, frontier, generation, redelivers=False, stopping=threading.Event(), on_receipt=lambda _: None

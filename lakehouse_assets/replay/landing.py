@@ -34,7 +34,7 @@ class LandingFolder:
 
     Attributes:
         root: the folder.
-        files: how many files were written.
+        files: how many files landed; the clock is none of them.
         bytes: how large they are together.
     """
 
@@ -111,13 +111,18 @@ class LandingFolder:
         file = self.manifest(day).with_suffix(f".{DELIVERED_LATE}.jsonl")
         self._write_or_remove(file, [as_json(_manifest_line(entry)) for entry in injected])
 
-    def advance_clock(self, day: date) -> datetime:
-        """Set the clock of the landing folder to the end of `day`, unless it is later already; give its time."""
+    def advance_clock(self, to: date | datetime) -> datetime:
+        """Set the clock of the landing folder to a moment, or to the end of a day, unless it is later; give its time.
+
+        Before anything lands that was sent until then: what is sent later than the clock of a lake is rejected there.
+        """
         file = self.root / "_clock.json"
-        now = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+        now = to if isinstance(to, datetime) else datetime.combine(to + timedelta(days=1), datetime.min.time(), UTC)
         with suppress(OSError, ValueError, KeyError, TypeError):
-            now = max(now, datetime.fromisoformat(json.loads(file.read_text())["now"]))
-        self._write(file, [json.dumps({"now": as_utc(now)})])
+            shown = datetime.fromisoformat(json.loads(file.read_text())["now"])
+            if shown >= now:
+                return shown
+        _place(file, f"{json.dumps({'now': as_utc(now)})}\n".encode())
         return now
 
     def _days(self, feed: str) -> list[date]:
@@ -141,15 +146,7 @@ class LandingFolder:
 
     def _write(self, file: Path, lines: Sequence[str]) -> None:
         content = _joined(lines)
-        hidden = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            hidden.write_bytes(content)
-            hidden.replace(file)
-        except OSError as error:
-            with suppress(OSError):
-                hidden.unlink()
-            raise FolderNotWritable(file.parent, error.strerror or str(error)) from error
+        _place(file, content)
         self.files += 1
         self.bytes += len(content)
 
@@ -160,6 +157,18 @@ def _content(rows: Iterable[dict[str, Any]]) -> bytes:
 
 def _joined(lines: Iterable[str]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _place(file: Path, content: bytes) -> None:
+    hidden = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        hidden.write_bytes(content)
+        hidden.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            hidden.unlink()
+        raise FolderNotWritable(file.parent, error.strerror or str(error)) from error
 
 
 def _timetable_line(flight: Flight) -> dict[str, Any]:

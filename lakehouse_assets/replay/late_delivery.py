@@ -46,6 +46,7 @@ def deliver_late(
     with open_source(source) as records:
         reports = _reports(records, wanted)
     _refuse_the_future(reports, landed_on)
+    folder.advance_clock(landed_on)
     delivered: list[Message] = []
     injected: list[Injected] = []
     for topic in TOPICS:
@@ -56,7 +57,6 @@ def deliver_late(
         folder.write_late_deliveries(landed_on, topic, received)
         delivered += received
     folder.write_late_manifest(landed_on, injected)
-    folder.advance_clock(landed_on)
     return delivered
 
 

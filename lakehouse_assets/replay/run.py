@@ -91,6 +91,7 @@ def replay(
         chosen = choose_days(records, disorder, days)
         reference_days = _reference_days(records, chosen, folder)
         for landed in land(records, chosen, disorder, hold_back):
+            folder.advance_clock(landed.day)
             written = _write(folder, records, landed, every, reference=landed.day in reference_days)
             lines += written
             injected += Counter(entry.kind for entry in landed.injected)

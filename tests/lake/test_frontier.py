@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 
 import lake.frontier
 from lake.days import Days
-from lake.errors import AlreadyFollowed, DayIsOpen
+from lake.errors import AlreadyFollowed, DayAhead, DayIsOpen
 from lake.feed import Landing, TopicFeed
 from lake.frontier import (
     Frontier,
@@ -29,6 +29,7 @@ from lake.frontier import (
     sealable_before,
     with_streamed_upstream,
 )
+from lake.generation import Checkpoints, StreamPlan, begin_generations
 from lake.lease import is_followed, lease
 from lake.store import DeltaStore
 from lake.stream import release
@@ -49,6 +50,7 @@ STREAMED = [
     departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance, delay_alerts,
 ]  # fmt: skip
 ALL_CLAIMED = frozenset(table.full_name for table in STREAMED)
+FEB_1 = datetime(2013, 2, 1, tzinfo=UTC)
 JAN = {day: date(2013, 1, day) for day in range(1, 32)}
 
 
@@ -143,17 +145,17 @@ def test_a_released_lake_belongs_to_batch_and_remembers_where_it_was(frontier: F
 
 def test_a_day_is_over_when_every_feed_has_passed_its_end_by_its_lateness(store: DeltaStore) -> None:
     hold(store, departures, datetime(2013, 1, 6, 2, 59, 59, tzinfo=UTC))
-    assert sealable_before(STREAMED, store) is None
+    assert sealable_before(STREAMED, store, now=FEB_1) is None
     hold(store, arrivals, datetime(2013, 1, 9, tzinfo=UTC))
-    assert sealable_before(STREAMED, store) == JAN[5]
+    assert sealable_before(STREAMED, store, now=FEB_1) == JAN[5]
     hold(store, departures, datetime(2013, 1, 6, 3, 0, 0, tzinfo=UTC))
-    assert sealable_before(STREAMED, store) == JAN[6]
+    assert sealable_before(STREAMED, store, now=FEB_1) == JAN[6]
 
 
 def test_the_newest_event_comes_from_statistics_over_all_files(store: DeltaStore) -> None:
     hold(store, departures, datetime(2013, 1, 7, 12, tzinfo=UTC))
     hold(store, departures, datetime(2013, 1, 3, 12, tzinfo=UTC))
-    assert event_progress(departures, store) == datetime(2013, 1, 7, 12, tzinfo=UTC)
+    assert event_progress(departures, store, FEB_1) == datetime(2013, 1, 7, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -189,6 +191,75 @@ def test_a_feed_that_declares_no_silence_is_never_idle(store: DeltaStore) -> Non
         hold(store, table, datetime(2013, 1, 5, 12, tzinfo=UTC))
     now = datetime(2013, 6, 1, tzinfo=UTC)
     assert sealable_before(STREAMED, store, now=now, at_end=["departures", "arrivals"]) == JAN[5]
+
+
+# What a producer made up says nothing
+
+
+def test_an_event_ten_years_ahead_seals_nothing(store: DeltaStore) -> None:
+    now = datetime(2013, 1, 6, 12, tzinfo=UTC)
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2013, 1, 6, 11, tzinfo=UTC))
+        hold(store, table, datetime(2023, 1, 6, 11, tzinfo=UTC))
+    assert sealable_before(STREAMED, store, now=now) == JAN[6]
+    assert event_progress(departures, store, now) == datetime(2013, 1, 6, 11, tzinfo=UTC)
+
+
+def test_a_table_that_holds_only_events_ahead_of_the_clock_holds_none(store: DeltaStore) -> None:
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2023, 1, 6, 11, tzinfo=UTC))
+    assert sealable_before(STREAMED, store, now=FEB_1) is None
+
+
+def test_an_event_as_far_ahead_as_clocks_may_be_counts_and_one_later_does_not(store: DeltaStore) -> None:
+    now = datetime(2013, 1, 5, 12, tzinfo=UTC)
+    hold(store, departures, now + timedelta(minutes=10))
+    assert event_progress(departures, store, now) == now + timedelta(minutes=10)
+    hold(store, departures, now + timedelta(minutes=10, microseconds=1))
+    assert event_progress(departures, store, now) == now + timedelta(minutes=10)
+
+
+def test_no_day_is_over_before_the_clock_says_so(store: DeltaStore) -> None:
+    """Whatever the lateness of a table: with none at all, an event that is a little ahead would end the day."""
+    punctual = [replace(table, lateness=timedelta(0)) for table in (departures, arrivals)]
+    for table in punctual:
+        hold(store, table, datetime(2013, 1, 6, 0, 5, tzinfo=UTC))
+    assert sealable_before(punctual, store, now=datetime(2013, 1, 5, 23, 58, tzinfo=UTC)) == JAN[5]
+    assert sealable_before(punctual, store, now=datetime(2013, 1, 6, tzinfo=UTC)) == JAN[6]
+
+
+def claim(store: DeltaStore, now: datetime, since: date | None = None) -> Frontier:
+    plans = [StreamPlan(table, False, "append", "plan") for table in STREAMED]
+    return begin_generations(
+        FrontierTable(store), plans, Checkpoints(store.locks.parent / "checkpoints"), since=since, now=now
+    )
+
+
+def test_a_claim_begins_no_later_than_the_clock_whatever_an_older_release_has_kept(store: DeltaStore) -> None:
+    for table in (departures, arrivals):
+        hold(store, table, datetime(2013, 1, 6, 11, tzinfo=UTC))
+        hold(store, table, datetime(2023, 1, 6, 11, tzinfo=UTC))
+    for bronze in (departure_events, arrival_events):
+        days = pa.table({"offset": [0, 1], "landed_on": pa.array([JAN[5], date(2023, 1, 6)])})
+        write_deltalake(store.path(bronze), days, partition_by=["landed_on"])
+    state = claim(store, datetime(2013, 1, 6, 12, tzinfo=UTC))
+    assert (state.stream_from, state.first_open) == (JAN[5], JAN[6])
+
+
+def test_files_that_landed_after_the_clock_do_not_say_where_streams_begin(store: DeltaStore) -> None:
+    folder = store.landing.root / "departures" / "landed_on=2023-01-06"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text("{}\n")
+    state = claim(store, datetime(2013, 1, 6, 12, tzinfo=UTC))
+    assert (state.stream_from, state.first_open) == (JAN[6], JAN[6])
+
+
+def test_streams_that_were_to_begin_after_the_clock_are_refused(store: DeltaStore) -> None:
+    now = datetime(2013, 1, 6, 12, tzinfo=UTC)
+    with pytest.raises(DayAhead, match="2013-01-07: it lies after the lake's clock, which is on 2013-01-06"):
+        claim(store, now, since=JAN[7])
+    assert FrontierTable(store).state() is None
+    assert claim(store, now, since=JAN[6]).first_open == JAN[6]
 
 
 # Sealing in two durable steps

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from lake.days import Days
+from lake.horizon import Horizon
+from lakehouse_assets.replay.landing import LandingFolder
 from resources.settings import BadSettingError, Settings
 
 CONNECTION = (
@@ -99,3 +103,18 @@ def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path, variable: str, f
 
 def test_a_url_of_tables_may_have_escapes() -> None:
     assert Settings.from_env({"LAKEHOUSE_TABLES": "s3://bucket/x%20y"}).tables == "s3://bucket/x%20y"
+
+
+@pytest.mark.parametrize(
+    ("last_day", "last"), [("2014-01-31", date(2014, 1, 31)), ("open", date(9999, 12, 30)), ("", date(2014, 1, 31))]
+)
+def test_what_is_believed_ends_with_the_clock_and_the_calendar(last_day: str, last: date) -> None:
+    named = {"FIRST_DAY": "2012-12-31", "LAST_DAY": last_day, "NOW": "2013-01-02T12:00:00Z"}
+    settings = Settings.from_env({f"LAKEHOUSE_{name}": value for name, value in named.items()})
+    assert settings.horizon() == Horizon(datetime(2013, 1, 2, 12, tzinfo=UTC), Days.between(date(2012, 12, 31), last))
+
+
+def test_in_a_replay_the_clock_is_that_of_the_replay(tmp_path: Path) -> None:
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    LandingFolder(settings.landing.root).advance_clock(date(2013, 1, 2))
+    assert settings.horizon().now == datetime(2013, 1, 3, tzinfo=UTC)

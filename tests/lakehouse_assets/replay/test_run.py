@@ -16,6 +16,7 @@ from lake.days import Days
 from lake.errors import FolderNotWritable
 from lakehouse_assets.replay import FlightKey, messages, replay
 from lakehouse_assets.replay.errors import NothingLands, ReplayError
+from lakehouse_assets.replay.landing import LandingFolder
 
 MakeSource = Callable[..., Path]
 Lines = Callable[..., list[dict[str, Any]]]
@@ -66,7 +67,8 @@ def test_the_report_counts_what_landed(source: Path, landing: Path, tree: Tree) 
         "airports": 18,
     }
     assert (report.injected, report.held_back) == ({}, ())
-    assert (report.files, report.bytes) == (len(tree(landing)), sum(map(len, tree(landing).values())))
+    landed = {name: content for name, content in tree(landing).items() if Path(name).name != "_clock.json"}
+    assert (report.files, report.bytes) == (len(landed), sum(map(len, landed.values())))
     assert report.now == datetime(2013, 1, 6, tzinfo=UTC)
 
 
@@ -306,6 +308,22 @@ def test_the_clock_never_goes_back(source: Path, landing: Path) -> None:
     assert clock(landing) == {"now": "2013-01-05T00:00:00Z"}
 
 
+def test_the_clock_is_never_behind_what_has_landed(source: Path, landing: Path) -> None:
+    """What is sent later than the clock of a lake is rejected there, so streams may run beside a replay."""
+    seen: list[object] = []
+
+    class Watched(LandingFolder):
+        def write_topic(self, *given: Any) -> None:
+            seen.append(clock(landing))
+            super().write_topic(*given)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lakehouse_assets.replay.run.LandingFolder", Watched)
+        replay(landing, Days.parse("2013-01-01..2013-01-02"), source)
+    ends = [{"now": "2013-01-02T00:00:00Z"}, {"now": "2013-01-03T00:00:00Z"}]
+    assert seen == [ends[0]] * 2 + [ends[1]] * 2
+
+
 def test_a_damaged_clock_is_set_anew(source: Path, landing: Path) -> None:
     landing.mkdir()
     (landing / "_clock.json").write_text("{half")
@@ -322,7 +340,7 @@ def test_progress_is_told_after_each_day(source: Path, landing: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(source: Path, landing: Path) -> None:
     landing.write_text("not a folder")
-    with pytest.raises(FolderNotWritable, match=r"landing/schedules/landed_on=2012-12-31: cannot be written"):
+    with pytest.raises(FolderNotWritable, match=r"landing: cannot be written"):
         replay(landing, source=source)
 
 

@@ -1,0 +1,157 @@
+"""Which times are believed: the verdict on a row by clock and calendar, and the day under which it is filed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lake.days import EVERY_DAY, Days
+from lake.enforce import Enforcer, enforce
+from lake.horizon import Horizon, dated_by
+from lake.table import Read, Table
+from lakehouse_assets.bronze.arrival_events import arrival_events
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.bronze.weather_files import weather_files
+from lakehouse_assets.feeds.departures import departures as departures_feed
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.departures import departures
+from tests.frames import frame
+
+NOON = datetime(2013, 1, 2, 12, tzinfo=UTC)
+CALENDAR = Days.parse("2012-12-31..2014-01-31")
+BELIEVED = Horizon(NOON, CALENDAR)
+AHEAD, OUTSIDE = "timestamp:not_after_clock", "landed_on:in_calendar"
+
+
+def test_the_time_of_a_row_is_that_of_its_event_or_of_its_message() -> None:
+    found = {table.name: dated_by(table) for table in (departures, departure_events, weather_files)}
+    assert found == {"departures": "departed_at", "departure_events": "timestamp", "weather_files": None}
+    assert dated_by(hourly_airport_performance) is None
+
+
+@pytest.mark.parametrize("table", [departure_events, arrival_events, departures])
+def test_clocks_of_producers_may_be_ahead_as_far_as_their_feed_says(table: Table) -> None:
+    assert BELIEVED.latest(table) == NOON + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("now", "today"),
+    [(NOON, date(2013, 1, 2)), (datetime(2026, 1, 1, tzinfo=UTC), date(2014, 1, 31)),
+     (datetime(2009, 1, 1, tzinfo=UTC), date(2012, 12, 31))],
+)  # fmt: skip
+def test_today_is_a_day_of_the_calendar(now: datetime, today: date) -> None:
+    assert Horizon(now, CALENDAR).today == today
+
+
+def message(offset: int, sent: str, landed_on: str, claimed: str = "2013-01-02T11:00:00Z") -> dict[str, Any]:
+    return {
+        "key": "k", "value": f'{{"departed_at": "{claimed}"}}', "topic": "departures", "partition": 0,
+        "offset": offset, "timestamp": sent, "_landed_on": landed_on,
+    }  # fmt: skip
+
+
+MESSAGES = [
+    ("2013-01-02T12:00:00Z", "2013-01-02", []),
+    ("2013-01-02T12:10:00Z", "2013-01-02", []),  # as far ahead as clocks may be
+    ("2013-01-02T12:10:00.001Z", "2013-01-02", [AHEAD]),
+    ("2023-01-02T12:00:00Z", "2023-01-02", [OUTSIDE, AHEAD]),
+    ("2013-06-02T12:00:00Z", "2013-06-02", [AHEAD]),
+    ("2012-12-31T00:00:00Z", "2012-12-31", []),
+    ("2012-12-30T23:59:59Z", "2012-12-30", [OUTSIDE]),
+    ("1970-01-16T16:57:21Z", "1970-01-16", [OUTSIDE]),  # seconds, read as milliseconds
+    ("2023-01-02T12:00:00Z", "2013-01-02", ["days_off_landing:equal_to"]),  # whatever the clock says
+]
+FILED = ["2013-01-02"] * 5 + ["2012-12-31"] + ["2013-01-02"] * 3
+
+
+@pytest.mark.spark
+def test_a_message_of_no_believable_time_is_rejected_and_filed_under_a_day_that_is(spark: SparkSession) -> None:
+    sent = [message(number, at, day) for number, (at, day, _) in enumerate(MESSAGES)]
+    rows = BELIEVED.filed(departure_events(frame(spark, departures_feed, sent)), departure_events)
+
+    by_spark = enforce(departure_events, rows, None, partitions=2, horizon=BELIEVED)
+    here = Enforcer(departure_events).collect(rows.coalesce(1), 100, BELIEVED)
+
+    assert here is not None
+    expected = {number: rules for number, (_, _, rules) in enumerate(MESSAGES)}
+    good = sorted(number for number, rules in expected.items() if not rules)
+    assert sorted(row["offset"] for row in by_spark.accepted().collect()) == good
+    assert sorted(here.accepted.column("offset").to_pylist()) == good
+    for rejected in (by_spark.rejected(), here.rejected()):
+        found = rejected.selectExpr("get_json_object(row, '$.offset') AS offset", "day", "rules", "raw").collect()
+        assert {int(row["offset"]): row["rules"] for row in found} == {
+            n: rules for n, rules in expected.items() if rules
+        }
+        assert {int(row["offset"]): str(row["day"]) for row in found} == {
+            number: day for number, day in enumerate(FILED) if expected[number]
+        }
+        assert all(row["raw"] == sent[0]["value"] for row in found)
+    assert here.counts.rejected == 6
+
+
+@pytest.mark.spark
+def test_an_event_later_than_the_clock_moves_no_watermark_though_its_message_says_so_too(spark: SparkSession) -> None:
+    """Bronze of an older release may hold such a message."""
+    said = (
+        '{"flight_date": "2023-01-02", "carrier": "UA", "flight": 1, "origin": "EWR", "dest": "ORD", '
+        '"scheduled_departure_at": "2023-01-02T11:00:00Z", "departed_at": "2023-01-02T11:00:00Z"}'
+    )
+    kept = message(1, "2023-01-02T11:01:00Z", "2023-01-02") | {"value": said, "event_date": "2023-01-02"}
+    kept["landed_on"] = kept.pop("_landed_on")
+    rows = departures(frame(spark, departure_events, [kept]))
+
+    assert enforce(departures, rows, None, partitions=1, horizon=Horizon(NOON)).rules() == {
+        "departed_at:not_after_clock": 1
+    }
+    assert enforce(departures, rows, None, partitions=1, horizon=Horizon(NOON.replace(year=2024))).rules() == {}
+
+
+CLAIMED = [
+    ("2012-12-31T00:00:00Z", "2012-12-31"),
+    ("2012-12-30T23:59:59Z", "2013-01-02"),  # ten years of flights, and nobody computes that day
+    ("2013-01-02T10:00:00Z", "2013-01-02"),
+]
+
+
+@pytest.mark.spark
+def test_what_is_about_a_day_outside_the_calendar_goes_under_its_landing_day_where_silver_rejects_it(
+    spark: SparkSession,
+) -> None:
+    sent = [message(n, "2013-01-02T11:00:00Z", "2013-01-02", claim) for n, (claim, _) in enumerate(CLAIMED)]
+    rows = departure_events(frame(spark, departures_feed, sent))
+    stored = enforce(departure_events, rows, None, partitions=1, horizon=BELIEVED).accepted()
+    here = Enforcer(departure_events).collect(rows.coalesce(1), 100, BELIEVED)
+
+    dates = [day for _, day in CLAIMED]
+    assert [str(row["event_date"]) for row in stored.orderBy("offset").collect()] == dates
+    assert here is not None
+    assert [str(day) for day in here.accepted.sort_by("offset").column("event_date").to_pylist()] == dates
+    met = departures(stored.where("event_date = DATE'2013-01-02'"))
+    rules = enforce(departures, met, None, partitions=1, horizon=BELIEVED).rules()
+    assert rules["days_off_event_date:equal_to"] == 1
+
+
+@pytest.mark.spark
+def test_a_row_of_a_day_outside_the_calendar_is_rejected_where_its_own_contract_would_take_it(
+    spark: SparkSession,
+) -> None:
+    """A table that trusts what bronze says of a day is asked for its landing day, and may not write another."""
+    from tests.tiny import mark_files, marks
+
+    line = '{"name": "a", "day": "1999-01-01", "points": 1}'
+    kept = {"line": line, "file": "f", "line_number": 1, "landed_on": "2013-01-02", "event_date": "2013-01-02"}
+    rows = marks(frame(spark, mark_files, [kept]))
+    enforced = enforce(marks, rows, None, partitions=1, horizon=BELIEVED)
+    assert enforced.rules() == {"day:in_calendar": 1}
+    assert [str(row["day"]) for row in enforced.rejected().collect()] == ["2013-01-02"]
+    assert enforce(marks, rows, None, partitions=1, horizon=Horizon(NOON, EVERY_DAY)).rules() == {}
+
+
+def test_a_feed_may_allow_more() -> None:
+    patient = replace(departures_feed, ahead_at_most=timedelta(hours=2))
+    table = replace(departure_events, reads=(Read(patient),))
+    assert BELIEVED.latest(table) == NOON + timedelta(hours=2)
