@@ -234,6 +234,9 @@ def follow(
     tables: TableNames = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Read what there is, then exit.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Hand all days back to batch; no stream may run.")] = False,
+    reopen: Annotated[
+        str | None, typer.Option(help="Open the days from this one on again, then exit; no stream may run.")
+    ] = None,
     new_generation: Annotated[
         list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
     ] = None,
@@ -246,10 +249,16 @@ def follow(
     """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
     first = _parse("--since", since, parse_day)
 
-    from lakehouse_assets.following import follow_from_command_line, release_from_command_line
+    from lakehouse_assets.following import (
+        follow_from_command_line,
+        release_from_command_line,
+        reopen_from_command_line,
+    )
 
     if release:
         release_from_command_line(out)
+    elif reopen:
+        reopen_from_command_line(out, parse_day(reopen))
     else:
         follow_from_command_line(
             out, tables or [], new_generation or [], accept_loss or [], first, until_idle=until_idle, feed=feed

@@ -12,15 +12,18 @@ from types import FrameType
 
 from rich.console import Console
 
+from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.progress import MicroBatch
+from lake.reopening import reopen
 from lake.stream import follow, release
 from lake.table import is_followable
 from lakehouse_assets.brokers import topic_source
 from lakehouse_assets.environment import open_environment
+from lakehouse_assets.runs import refuse_outside
 from resources.settings import Settings
 
-__all__ = ["follow_from_command_line", "release_from_command_line"]
+__all__ = ["follow_from_command_line", "release_from_command_line", "reopen_from_command_line"]
 
 
 def follow_from_command_line(
@@ -59,7 +62,22 @@ def follow_from_command_line(
 
 def release_from_command_line(out: Console) -> None:
     """Hand every day back to batch."""
-    state = release(FrontierTable(open_environment().store))
+    _print_frontier(out, release(FrontierTable(open_environment().store)))
+
+
+def reopen_from_command_line(out: Console, day: date) -> None:
+    """Open every day from this one on again.
+
+    Raises:
+        OutsideCalendar: the tables do not have the day.
+    """
+    environment = open_environment()
+    settings = environment.settings
+    refuse_outside(Days.of(day), settings.whole_calendar)
+    _print_frontier(out, reopen(FrontierTable(environment.store), environment.tables.values(), day, settings.now()))
+
+
+def _print_frontier(out: Console, state: Frontier | None) -> None:
     out.print("no stream was ever started: batch owns every day" if state is None else _describe(state))
 
 

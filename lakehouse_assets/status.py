@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from lake.days import Days
+from lake.days import Days, utc_day
 from lake.freshness import Freshness, judge_freshness
-from lake.frontier import Frontier, event_progress
+from lake.frontier import Frontier, event_progress, sealable_before
 from lake.landed import describe_unread
 from lake.plan import Survey, TableState
 from lake.progress import StreamStatus
+from lake.reopening import is_ahead
 from lake.stalled import Stall, StreamWatch
 from lake.table import Table
 from lakehouse_assets.environment import Environment
@@ -56,6 +57,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for line in describe_unread(environment.unread()):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     healthy = _print_short_calendar(console, environment) and healthy
+    healthy = _print_ahead(console, environment, survey.frontier) and healthy
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     elif not any(state.entries or state.missing for state in survey.states.values()):
@@ -152,6 +154,23 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
         console.print(note)
     for line in _why_open(environment, frontier) if verbose else ():
         console.print(line)
+
+
+def _print_ahead(console: Console, environment: Environment, frontier: Frontier | None) -> bool:
+    """Say where days are sealed that have not come, which no stream writes; returns whether none are."""
+    now = environment.settings.now()
+    if frontier is None or not is_ahead(frontier, now):
+        return True
+    claimed = [table for table in environment.tables.values() if table.full_name in frontier.claimed]
+    day = sealable_before(claimed, environment.store, now=now) or utc_day(now)
+    sealed = max(day for day in (frontier.first_open, frontier.closing, frontier.stream_from) if day)
+    console.print(
+        f"[bold red]the frontier is ahead of the clock[/]: days up to {sealed} are sealed, and it is {now:%Y-%m-%d}; "
+        f"no stream writes them. next: [bold]lakehouse follow --reopen {day}[/], then lakehouse follow "
+        "(docs/runbook-streams.md, 'Days were sealed too far')",
+        soft_wrap=True,
+    )
+    return False
 
 
 def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | None, waiting: int | None) -> list[str]:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.progress import micro_batches
+from lake.reopening import is_ahead, reopen
 from lake.table import Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
@@ -88,3 +89,30 @@ def test_a_message_of_each_feed_ten_years_ahead_seals_nothing_and_stops_nothing(
     assert movements(lake) == 6
     lake.check([*first, *later])
     check_counts(lake)
+
+
+def test_a_lake_that_was_sealed_ten_years_ahead_is_opened_again(lake: Lake) -> None:
+    """The clock of the lake itself was wrong for an hour, and believed a producer whose clock was too."""
+    messages, wrong = Messages(), at(2, 12) + TEN_YEARS
+    first = [*flown(messages, 1, at(2, 9)), *flown(messages, 66, at(2, 9) + TEN_YEARS)]
+    lake.land(first, "a.jsonl")
+    state = lake.follow(since=date(2013, 1, 1), now=lambda: wrong, calendar=CALENDAR).frontier
+    assert state.first_open == at(2).date() + TEN_YEARS
+    later = flown(messages, 2, at(2, 10))
+    lake.land(later, "b.jsonl")
+    state = lake.follow(now=lambda: at(2, 13), calendar=CALENDAR).frontier
+    assert is_ahead(state, at(2, 13))
+    assert numbers(lake, departures) == [1, 66]  # the later message is in bronze only
+
+    reopen(lake.frontier, lake.tables, date(2013, 1, 2), at(2, 14))
+    state = lake.follow(now=lambda: at(2, 14), calendar=CALENDAR).frontier
+
+    assert (state.first_open, state.generations["silver.departures"]) == (date(2013, 1, 2), 3)
+    assert numbers(lake, departures) == numbers(lake, arrivals) == [1, 2]
+    assert movements(lake) == 4
+    assert rejected(lake, departures) == {"2023-01-02": ["departed_at:not_after_clock"]}
+    lake.check([*first, *later])
+    more = flown(messages, 3, at(3, 10))
+    lake.land(more, "c.jsonl")
+    assert lake.follow(now=lambda: at(3, 13), calendar=CALENDAR).frontier.first_open == date(2013, 1, 3)
+    assert movements(lake) == 6

@@ -146,3 +146,21 @@ def test_verbose_says_why_a_sealed_day_is_not_settled_and_when_an_open_one_ends(
         "the table was made anew and does not hold it"
     )
     assert "silver.departures: newest event - (lateness 3 h); the slowest feed decides" in lines
+
+
+@pytest.mark.parametrize("kept", [replace(OPEN, first_open=date(2023, 1, 7)), replace(OPEN, closing=date(2023, 1, 6))])
+def test_days_that_are_sealed_before_they_have_come_are_told_with_the_command_that_opens_them(
+    environment: Environment, shown: Shown, kept: Frontier
+) -> None:
+    FrontierTable(environment.store).change(lambda _: kept, "test")
+
+    (told,) = (line for line in shown() if "ahead of the clock" in line)
+
+    assert "and it is 2013-01-06; no stream writes them" in told
+    assert "lakehouse follow --reopen 2013-01-06" in told
+
+
+def test_a_frontier_that_is_where_the_clock_is_is_no_reason_to_warn(environment: Environment, shown: Shown) -> None:
+    FrontierTable(environment.store).change(lambda _: replace(OPEN, first_open=D6), "test")
+
+    assert not [line for line in shown() if "ahead of the clock" in line]
