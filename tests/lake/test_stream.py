@@ -25,6 +25,7 @@ from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, RowsLost
 from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
+from lake.horizon import Horizon
 from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
 from lake.store import DeltaStore
@@ -162,8 +163,10 @@ def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_th
     """This process finds that there are more rows than it takes, and Spark computes them again, from the same state."""
     collect, found = Enforcer.collect, []
 
-    def collect_and_note(enforcer: Enforcer, rows: DataFrame, at_most: int) -> Collected | None:
-        here = collect(enforcer, rows, at_most)
+    def collect_and_note(
+        enforcer: Enforcer, rows: DataFrame, at_most: int, horizon: Horizon | None
+    ) -> Collected | None:
+        here = collect(enforcer, rows, at_most, horizon)
         found.append((enforcer.table.full_name, here is not None))
         return here
 
