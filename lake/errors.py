@@ -427,7 +427,9 @@ class DayIsOpen(StreamError):
 
 @dataclass(eq=False)
 class DayAhead(StreamError):
-    """Streams were to own days from a day on that has not come: every day until then would be over for them.
+    """Streams were to begin on a day that has not come.
+
+    Every day until then would be over for them.
 
     Attributes:
         day: the day that was named.

@@ -201,9 +201,10 @@ def _to_row(state: Frontier, cause: str) -> dict[str, Any]:
 
 
 def event_progress(table: Table, store: DeltaStore, now: datetime) -> datetime | None:
-    """The newest validated event time in a table, from file statistics; None where it holds no row. Needs no JVM.
+    """Find the newest validated event time in a table.
 
-    What lies after the clock, `now`, says nothing, because no event can: an older release may have kept such rows.
+    It comes from file statistics, without a JVM. What lies after the clock, `now`, says nothing, because no event can:
+    an older release may have kept such rows. None where the table holds no other.
     """
     if table.event_time is None or store.version(table) is None:
         return None

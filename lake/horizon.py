@@ -1,4 +1,4 @@
-"""The horizon: which times a lake believes. Nothing lies after its clock, and no day outside of its calendar.
+"""Say which times a lake believes: none after its clock, none outside its calendar.
 
 Producers make up the times of their messages. Believed, one message of a host whose clock is ahead would close all days
 until then. A transform knows neither clock nor calendar: the edge, batch or stream, tells whoever enforces a contract.
@@ -24,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dated_by(table: Table) -> str | None:
-    """The column that says when a row's event happened, or its message was sent; None where none does."""
+    """Find the column that dates a row, by its event or its message."""
     if table.event_time is not None:
         return table.event_time
     reads_topic = any(isinstance(read.source, TopicFeed) for read in table.reads)
@@ -50,12 +50,12 @@ class Horizon:
         return min(max(utc_day(self.now), self.calendar.start), self.calendar.last)
 
     def latest(self, table: Table) -> datetime:
-        """The latest time that a row of a table may have: the clock, plus what its topics allow."""
+        """Add to the clock what the topics of a table allow."""
         allowed = [feed.ahead_at_most for _, feed in topics_of(table)]
         return self.now + max(allowed, default=timedelta(0))
 
     def rules(self, table: Table, *, is_filed: bool) -> CompiledContract:
-        """What a row has to satisfy beyond its contract, because a clock and a calendar are no facts of a table.
+        """Build the rules that clock and calendar add to a contract.
 
         Args:
             table: whose rows.
@@ -70,7 +70,7 @@ class Horizon:
         return CompiledContract(table.contract.name, (), tuple(rules))
 
     def in_reach(self, rows: DataFrame, table: Table) -> DataFrame:
-        """The same rows; one about a day outside of the calendar goes under the day on which it landed.
+        """Put rows about days outside the calendar under their landing day.
 
         Readers select rows of bronze by the day that these are about, and none has such a day: the row would be in
         bronze and nowhere else, without a word. Under its landing day a reader meets it, and rejects it.
@@ -81,7 +81,7 @@ class Horizon:
         return rows.withColumn(table.read_by, F.when(self._in_calendar(about), about).otherwise(F.col(table.day)))
 
     def filed(self, rows: DataFrame, table: Table) -> DataFrame:
-        """The same rows of a stream; one that landed on no believable day is filed under the clock's.
+        """File rows that landed on no believable day under the clock's day.
 
         Batch is asked for days, so it files rows under these.
         """
@@ -91,7 +91,7 @@ class Horizon:
         return rows.withColumn("_event_date", F.when(self.is_believed(day, table), day).otherwise(F.lit(self.today)))
 
     def is_believed(self, day: Column, table: Table) -> Column:
-        """Whether a landing day lies in the calendar and not after the clock; null where there is none."""
+        """Ask whether a landing day lies in the calendar and not after the clock."""
         last = min(self.calendar.last, utc_day(self.latest(table)))
         return day.between(F.lit(self.calendar.start), F.lit(last))
 

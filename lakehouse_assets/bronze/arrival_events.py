@@ -33,6 +33,7 @@ def arrival_events(arrivals: DataFrame) -> DataFrame:
 
     Reads: the landing day itself. Late data: a late message is an ordinary row of the day it lands on, with an older
     event date. Rejected: lines without a readable envelope, messages delivered under another day than that of their
-    timestamp (an archive copied into the wrong folder), and messages sent after the lake's clock or outside its calendar.
+    timestamp (an archive copied into the wrong folder), and messages sent after the lake's clock or outside its
+    calendar.
     """
     return topic_rows(arrivals, claimed_at="arrived_at")
