@@ -21,9 +21,21 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
+from lake.errors import DeclarationError
 from lake.landed import is_data, landing_day, path_pattern
 
-__all__ = ["FILE_FRAME", "TOPIC_FRAME", "Feed", "FileFeed", "Landing", "TopicFeed", "TopicSource"]
+__all__ = [
+    "EVERY_DAY",
+    "FILE_FRAME",
+    "SOME_DAYS",
+    "TOPIC_FRAME",
+    "Delivery",
+    "Feed",
+    "FileFeed",
+    "Landing",
+    "TopicFeed",
+    "TopicSource",
+]
 
 TOPIC_FRAME = T.StructType(
     [
@@ -58,16 +70,44 @@ _AS_NAMED = {"recursiveFileLookup": "true", "__globPaths__": "false"}
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """Declare what a feed delivers, because a dead feed looks like a quiet one.
+
+    Attributes:
+        every_day: whether something lands on every day. Else on some days, and the newest delivery may be as old as the
+            `fresh_within` of the bronze table that reads the feed.
+        at_least: rows that a delivery holds at least; one of fewer counts as none.
+    """
+
+    every_day: bool = True
+    at_least: int = 1
+
+    def __post_init__(self) -> None:
+        if self.at_least < 1:
+            raise DeclarationError("Delivery", f"at_least={self.at_least}: a delivery without rows cannot be seen", "1")
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.at_least == 1 else f"{self.at_least:,} rows"
+        return f"{'every day' if self.every_day else 'on some days'}, at least {rows}"
+
+
+EVERY_DAY = Delivery()
+SOME_DAYS = Delivery(every_day=False)
+
+
+@dataclass(frozen=True)
 class Feed:
     """A source of bronze rows.
 
     Attributes:
         name: folder under `landing/`, and the parameter name in the bronze table that reads it.
         description: what arrives, how often, from whom.
+        delivers: what has to land for the tables that read it to be fresh.
     """
 
     name: str
     description: str
+    delivers: Delivery = EVERY_DAY
 
     @property
     def schema(self) -> T.StructType:

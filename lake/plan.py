@@ -19,7 +19,16 @@ from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
 from lake.table import Read, Table
 
-__all__ = ["Step", "Survey", "TableState", "needed_whole", "steps_for", "steps_to_date"]
+__all__ = [
+    "Step",
+    "Survey",
+    "TableState",
+    "needed_whole",
+    "readers_of",
+    "steps_for",
+    "steps_to_date",
+    "with_upstream",
+]
 
 _MOST_RANGES = 6
 """More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
@@ -80,6 +89,7 @@ class Survey:
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
     _marks: dict[str, dict[date, str]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
+    _days: dict[str, set[Day]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -103,14 +113,21 @@ class Survey:
         for day in sorted(self._expected(table) | set(entries), key=str):
             if self.is_early(table, day) or not (day is None or day in self.calendar):
                 continue
-            entry = entries.get(day)
-            if entry is None:
-                missing[day] = "never computed"
-            elif entry.outcome == "failed":
-                missing[day] = "broke the contract"
-            elif reason := self._stale_reason(table, day, entry):
+            if reason := self.missing_reason(table, day):
+                missing[day] = reason
+            elif reason := self._stale_reason(table, day, entries[day]):
                 stale[day] = reason
         return TableState(table, entries, missing, stale)
+
+    def missing_reason(self, table: Table, day: Day) -> str | None:
+        """Say why a day that some input holds rows for is not there.
+
+        None where it is, or has nothing to be computed from. Whether batch owns it is another question: see `is_early`.
+        """
+        entry = self.ledger.get(table.full_name, {}).get(day)
+        if entry is None:
+            return "never computed" if day in self._expected(table) else None
+        return "broke the contract" if entry.outcome == "failed" else None
 
     def is_early(self, table: Table, day: Day) -> bool:
         """Whether streams own a day, or one that it is computed from."""
@@ -123,6 +140,11 @@ class Survey:
 
     def _expected(self, table: Table) -> set[Day]:
         """The days that some input holds rows for, and those that only a later day of the first input gives rows to."""
+        if table.full_name not in self._days:
+            self._days[table.full_name] = self._find_expected(table)
+        return self._days[table.full_name]
+
+    def _find_expected(self, table: Table) -> set[Day]:
         if table.day is None:
             return {None} if any(self._source_days(read) for read in table.reads) else set()
         found = {day for read in table.reads for day in self._source_days(read)}
@@ -216,21 +238,24 @@ class Survey:
 def steps_to_date(survey: Survey, wanted: Iterable[Table]) -> list[Step]:
     """The next steps that bring tables up to date; none where nothing is missing or stale.
 
-    Where landing days are not in bronze yet, the steps end there: only bronze can say which event days they touch. Ask
-    again after running them.
+    Where landing days are not in bronze yet, what reads that table waits: only bronze can say which event days they
+    touch. Ask again after running the steps.
     """
-    chosen = _with_upstream(wanted)
+    chosen = with_upstream(wanted)
     tables = [table for table in survey.tables if table in chosen]
     due = {table: set(_due(survey.states[table.full_name])) for table in tables}
-    if any(due[table] for table in tables if table.layer == "bronze"):
-        return _steps(survey, {table: days for table, days in due.items() if table.layer == "bronze"})
-    for table in tables:
+    waiting = readers_of([table for table in tables if table.layer == "bronze" and due[table]], tables)
+    due = {table: days for table, days in due.items() if table not in waiting}
+    for table in due:
         for read in table.reads:
             if isinstance(read.source, Feed):
                 continue
             for day in due.get(read.source, set()):
                 due[table] |= _made_stale(survey, table, read, day)
-    return _steps(survey, due)
+    # In runs of their own: what rests, fails or waits in one of them is no matter of the other.
+    bronze = {table: days for table, days in due.items() if table.layer == "bronze"}
+    others = {table: days for table, days in due.items() if table.layer != "bronze"}
+    return [*_steps(survey, bronze), *_steps(survey, others)]
 
 
 def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
@@ -251,7 +276,7 @@ def needed_whole(wanted: Iterable[Table]) -> set[Table]:
 
     These are the inputs without days, however far upstream, and what tables without days read.
     """
-    inputs = ((table, read.source) for table in _with_upstream(wanted) for read in table.reads)
+    inputs = ((table, read.source) for table in with_upstream(wanted) for read in table.reads)
     return {source for table, source in inputs if isinstance(source, Table) and not (table.day and source.day)}
 
 
@@ -277,7 +302,19 @@ def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
     return {one for one in affected if (one is None or one in survey.calendar) and not survey.is_early(table, one)}
 
 
-def _with_upstream(tables: Iterable[Table]) -> set[Table]:
+def readers_of(sources: Iterable[Table], tables: Iterable[Table]) -> set[Table]:
+    """Those of some tables (upstream first) that read any of the sources, directly or through others."""
+    found: set[Table] = set()
+    read_from = set(sources)
+    for table in tables:
+        if any(read.source in read_from for read in table.reads):
+            found.add(table)
+            read_from.add(table)
+    return found
+
+
+def with_upstream(tables: Iterable[Table]) -> set[Table]:
+    """These tables and all that they read, directly or through others."""
     found: set[Table] = set()
     open_ends = list(tables)
     while open_ends:

@@ -3,7 +3,7 @@
     key_unique  no key has two rows                    by scanning the rows
     contract    few rows broke the contract            by the ledger, reasons from the quarantine
     row_count   nothing was lost, nothing came twice   by the ledger, and by what landed or the rows of the inputs
-    fresh       the newest day that is due is there    by the ledger and the environment's clock
+    fresh       the newest day that is due is there    by what feeds delivered, the ledger and the environment's clock
     streaming   the stream that owns open days moves   by its status, what has landed and both clocks
 
 A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another
@@ -21,15 +21,26 @@ from typing import Literal
 
 from lake.commits import Log
 from lake.days import Days
-from lake.freshness import judge_freshness
+from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
+from lake.plan import Survey, with_upstream
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
 from lake.table import Table, is_followable
 from lakehouse_assets.upstream import Upstream
 from resources.settings import Settings
 
-__all__ = ["CHECKS", "Inspection", "Verdict", "checks_of", "judge_streaming"]
+__all__ = [
+    "CHECKS",
+    "LATE",
+    "NEXT",
+    "Inspection",
+    "Verdict",
+    "checks_of",
+    "judge_fresh",
+    "judge_streaming",
+    "next_step",
+]
 
 Day = date | None
 Severity = Literal["WARN", "ERROR"]
@@ -38,7 +49,7 @@ CHECKS: Mapping[str, str] = {
     "key_unique": "No key has two rows.",
     "contract": "At most one row or 1 % of a day broke the contract (more is a warning, above 10 % an error).",
     "row_count": "Rows read = rows written + rejected + duplicates, as many as landed or as the inputs hold.",
-    "fresh": "The newest day that is due by now was computed; old days that are computed again do not count.",
+    "fresh": "What feeds were to deliver for the newest day that is due is there, and the day was computed from it.",
 }
 """The checks of every table, with what they promise."""
 
@@ -46,6 +57,19 @@ STREAM_CHECKS: Mapping[str, str] = {
     "streaming": "The stream that owns days of the table, if any, is alive, and nothing waits for it for too long.",
 }
 """The checks of tables that can be followed."""
+
+LATE = frozenset({"fresh", "streaming"})
+"""The checks that say whether a table is on time, whatever days were computed."""
+
+NEXT: Mapping[str, str] = {
+    "key_unique": "lakehouse refresh {table}{days}",
+    "contract": "lakehouse quarantine {table}{days} shows the rows; mend their source or the contract, then "
+    "lakehouse refresh {table}{days}",
+    "row_count": "lakehouse refresh {table}{days}",
+    "fresh": "lakehouse refresh {table} computes what has landed; lakehouse status --verbose says what is missing",
+    "streaming": "lakehouse status says which stream; docs/runbook.md, 'Streams: stalled, dead, behind'",
+}
+"""What to do where a check fails: every message about it ends with this."""
 
 WARN_SHARE, ERROR_SHARE = 0.01, 0.10
 SCAN_WHOLE_UP_TO_ROWS = 1_000_000
@@ -76,6 +100,12 @@ class Verdict:
     def passed(self) -> bool:
         """Whether no day fails."""
         return not self.failing
+
+
+def next_step(table: str, check: str, verdict: Verdict) -> str:
+    """Name the command that helps where a check fails, for the first failing days."""
+    ranges = Days.ranges(day for day in verdict.failing if day)
+    return NEXT[check].format(table=table, days=f" --days {ranges[0]}" if ranges else "")
 
 
 @dataclass
@@ -170,30 +200,24 @@ class Inspection:
         return {day: entry for day, entry in self.entries.items() if day is None or day in self.days}
 
     def fresh(self) -> Verdict:
-        """Whether the newest due day is there; for a table without days, whether it has read all that is due."""
-        newest = max((day for day, entry in self.entries.items() if day and entry.outcome != "failed"), default=None)
-        found = judge_freshness(self.table, newest, self.settings.now(), self.settings.calendar())
-        facts = {"due": str(found.due_day or "none yet"), "now": f"{self.settings.now():%Y-%m-%d %H:%M} UTC"}
-        if self.table.day is None:
-            unread = "; ".join(self._unread(found.due_day))
-            return Verdict(unread or "all that is due was read", {None: unread} if unread else {}, facts=facts)
-        missing: dict[Day, str] = {found.due_day: str(found)} if found.is_late else {}
-        return Verdict(str(found), missing, facts={"newest_day": str(newest or "none"), **facts})
-
-    def _unread(self, due: date | None) -> list[str]:
-        """Inputs that changed for a day up to the due one after the table was computed."""
-        entry = self.entries.get(None)
-        reasons = []
-        for source in (read.source for read in self.table.reads if isinstance(read.source, Table)):
-            newest = _newest_change(self.store, source, due)
-            if newest is not None and (entry is None or newest > entry.version_read(source.full_name)):
-                reasons.append(f"late: {source.name} changed in version {newest}, which was not read")
-        return reasons
+        """Whether the newest due day is there, with all that the feeds were to deliver for it."""
+        survey = Survey(list(with_upstream([self.table])), self.store, self.settings.calendar())
+        return judge_fresh(self.table, FreshnessJudge(survey, self.settings.now()))
 
     def streaming(self) -> Verdict:
         """Whether the stream that owns its open days moves."""
         watch = StreamWatch(self.store, self.settings.home, from_files=self.settings.feed == "files")
         return judge_streaming(self.table, watch, self.settings)
+
+
+def judge_fresh(table: Table, judge: FreshnessJudge) -> Verdict:
+    """The verdict of the check `fresh`."""
+    found = judge.judge(table)
+    facts = {"due": str(found.due_day or "none yet"), "now": f"{judge.now:%Y-%m-%d %H:%M} UTC"}
+    if not found.is_whole:
+        facts = {"newest_day": str(found.newest_day or "none"), **facts}
+    failing = {None if found.is_whole else found.due_day: str(found)} if found.is_late else {}
+    return Verdict(str(found), failing, facts=facts)
 
 
 def judge_streaming(table: Table, watch: StreamWatch, settings: Settings) -> Verdict:
@@ -235,11 +259,3 @@ def _rules(table: Table, store: DeltaStore) -> dict[str, int]:
     """Quarantined rows by rule."""
     rejected = store.log(store.quarantine_path(table)).query("SELECT rules FROM stored")
     return dict(Counter(rule for row in rejected for rule in row["rules"]).most_common())
-
-
-def _newest_change(store: DeltaStore, source: Table, due: date | None) -> int | None:
-    log = store.table_log(source)
-    if source.read_by is None:
-        return log.newest_change()
-    touched = log.newest_touch(source.read_by)
-    return max((version for day, version in touched.items() if due and day <= due), default=None)

@@ -21,7 +21,7 @@ from lake.errors import ContractBroken, LakeError
 from lake.feed import Feed
 from lake.plan import Step
 from lake.table import Table
-from lakehouse_assets.checks import Inspection, Verdict, checks_of
+from lakehouse_assets.checks import Inspection, Verdict, checks_of, next_step
 from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
@@ -84,7 +84,9 @@ def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
     """What the tables read from outside; shown in the graph, computed by nobody."""
     feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
     return [
-        dg.AssetSpec(asset_key(feed), description=feed.description, group_name="feeds")
+        dg.AssetSpec(
+            asset_key(feed), description=feed.description, group_name="feeds", metadata={"delivers": str(feed.delivers)}
+        )
         for feed in sorted(feeds, key=lambda feed: feed.name)
     ]
 
@@ -254,13 +256,14 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
 
 
 def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
-    """A verdict as the outcome of a check: the first failing days and how many there are."""
+    """A verdict as the outcome of a check: the first failing days, how many there are, and the next step."""
+    next_steps = [] if verdict.passed else [f"next: {next_step('.'.join(key.path), name, verdict)}"]
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity[verdict.severity],
-        description="\n".join([verdict.summary, *_first_failing(verdict)]),
+        description="\n".join([verdict.summary, *_first_failing(verdict), *next_steps]),
         metadata={**verdict.facts, **_failing_metadata(verdict)},
     )
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from lake.days import Days, utc_day
-from lake.freshness import Freshness, judge_freshness
+from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
 from lake.landed import describe_unread
 from lake.plan import Survey, TableState
@@ -33,7 +33,7 @@ Day = date | None
 def print_status(console: Console, environment: Environment, names: Sequence[str], *, verbose: bool) -> bool:
     """Print one line per table; returns whether every table is fresh and has neither missing nor stale days."""
     settings, survey = environment.settings, environment.survey()
-    now = settings.now()
+    judge = FreshnessJudge(survey, settings.now())
     grid = Grid(box=None, pad_edge=False)
     for title in ("table", "newest day", "days", "rows", "rejected", "missing", "stale", "freshness", "owner"):
         is_number = title in ("days", "rows", "rejected", "missing", "stale")
@@ -43,10 +43,10 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     chosen = environment.choose(names)
     for table in chosen:
         state = survey.states[table.full_name]
-        freshness = judge_freshness(table, _newest_recorded(state), now, settings.calendar()) if table.day else None
-        healthy = healthy and not (state.missing or state.stale or (freshness and freshness.is_late))
+        freshness = judge.judge(table)
+        healthy = healthy and not (state.missing or state.stale or freshness.is_late)
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
-    console.print(f"{settings.tables}, as of {now:%Y-%m-%d %H:%M} UTC")
+    console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC")
     console.print(grid)
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
@@ -194,14 +194,10 @@ def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
             yield f"{table.full_name}: newest event {said} (lateness {hours:g} h); the slowest feed decides"
 
 
-def _newest_recorded(state: TableState) -> date | None:
-    return max((day for day, entry in state.entries.items() if day and entry.outcome != "failed"), default=None)
-
-
-def _cells(state: TableState, freshness: Freshness | None) -> list[str]:
+def _cells(state: TableState, freshness: Freshness) -> list[str]:
     entries = state.entries.values()
     failed = [entry for entry in entries if entry.outcome == "failed"]
-    late = freshness is not None and freshness.is_late
+    colour = "red" if freshness.is_late else "green"
     return [
         str(state.newest_day or "-"),
         f"{len(state.entries) - len(failed):,}" if state.table.day else "whole",
@@ -209,7 +205,7 @@ def _cells(state: TableState, freshness: Freshness | None) -> list[str]:
         _warn(sum(entry.rejected for entry in entries)),
         _warn(len(state.missing)),
         _warn(len(state.stale)),
-        "-" if freshness is None else f"[red]{freshness}[/]" if late else f"[green]{freshness}[/]",
+        f"[{colour}]{freshness}[/]",
     ]
 
 

@@ -5,6 +5,10 @@ later: so a table's newest day is early until some days after it. The window L -
 holds every day of every table that rows which landed on time on L can change; one run over it brings all of them up to
 date, in order, and commits only the days that differ. Rows that are later than that are found by `lakehouse refresh`,
 which asks the table logs what is stale.
+
+A feed that was to deliver something for that day and has not keeps back what reads it, directly or through others: the
+run is for the other tables, and its tag `lakehouse/waits_for` names the feed. The next runs look back to the day.
+`lakehouse refresh` does not wait: it computes days from what there is.
 """
 
 from __future__ import annotations
@@ -15,14 +19,18 @@ import dagster as dg
 
 from lake.days import Days
 from lake.feed import Feed
+from lake.freshness import Deliveries
 from lake.table import Table
-from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL
+from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL, asset_key
 from lakehouse_assets.partitions import range_tags
+from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 
-__all__ = ["build_daily_schedule", "days_to_look_back"]
+__all__ = ["WAITS_FOR", "build_daily_schedule", "days_to_look_back"]
 
 CRON = "30 0 * * *"
+WAITS_FOR = "lakehouse/waits_for"
+"""Run tag: the feeds that have not delivered, so that what reads them is not in the run."""
 
 
 def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
@@ -36,13 +44,18 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
         execution_timezone="UTC",
         description="All tables, for the days that the newest closed landing day can change.",
     )
-    def daily() -> dg.RunRequest | dg.SkipReason:
+    def daily(lakehouse: LakehouseResource) -> dg.RunRequest | dg.SkipReason:
         newest = settings.newest_closed_day()
-        if not _anything_landed(settings, tables, newest):
+        awaited = Deliveries(lakehouse.store()).awaited(tables, newest)
+        waiting = set[Table]().union(*awaited.values())
+        ready = [asset_key(table) for table in tables if table not in waiting]
+        if not ready or not _anything_landed(settings, tables, newest):
             return dg.SkipReason(f"nothing has landed for {newest}; the next run looks back to it")
         window = Days.of(newest).widen(before=days_to_look_back(tables)).intersect(settings.calendar())
         tags = {**range_tags(window), UNLESS_EQUAL: "true", CAUSE: "schedule"}
-        return dg.RunRequest(run_key=newest.isoformat(), tags=tags)
+        if awaited:
+            tags[WAITS_FOR] = ", ".join(sorted(feed.name for feed in awaited))
+        return dg.RunRequest(run_key=newest.isoformat(), tags=tags, asset_selection=ready)
 
     return daily
 

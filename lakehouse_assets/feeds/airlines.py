@@ -1,6 +1,6 @@
 """Airlines: carrier codes and names, as full copies."""
 
-from lake.feed import FileFeed
+from lake.feed import SOME_DAYS, FileFeed
 
 airlines = FileFeed(
     name="airlines",
@@ -8,4 +8,5 @@ airlines = FileFeed(
         "Carrier codes and names, airlines.jsonl: a JSON line per carrier, always the full list. "
         "Lands on the 1st of each month."
     ),
+    delivers=SOME_DAYS,
 )

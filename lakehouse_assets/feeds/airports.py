@@ -1,6 +1,6 @@
 """Airports: where they lie and which time zone they keep, as full copies."""
 
-from lake.feed import FileFeed
+from lake.feed import SOME_DAYS, FileFeed
 
 airports = FileFeed(
     name="airports",
@@ -8,4 +8,5 @@ airports = FileFeed(
         "Airports with position, altitude and time zone, airports.jsonl: a JSON line per airport, always the full "
         "list. Lands on the 1st of each month. Four territorial destinations are missing; silver supplies them."
     ),
+    delivers=SOME_DAYS,
 )

@@ -1,6 +1,6 @@
 """Arrival messages: sent when a flight reaches the gate."""
 
-from lake.feed import TopicFeed
+from lake.feed import EVERY_DAY, TopicFeed
 
 arrivals = TopicFeed(
     name="arrivals",
@@ -8,4 +8,5 @@ arrivals = TopicFeed(
         "One message when a flight reaches the gate of its destination (on-block), keyed as its departure. "
         "A cancelled or diverted flight sends none. Usually within minutes; messages up to 30 days late are taken."
     ),
+    delivers=EVERY_DAY,
 )

@@ -1,6 +1,6 @@
 """Departure messages: sent when a flight leaves the gate."""
 
-from lake.feed import TopicFeed
+from lake.feed import EVERY_DAY, TopicFeed
 
 departures = TopicFeed(
     name="departures",
@@ -8,4 +8,5 @@ departures = TopicFeed(
         "One message when a flight leaves the gate (off-block), keyed by flight date, carrier, flight and origin. "
         "A cancelled flight sends none. Usually within minutes; messages up to 30 days late are taken."
     ),
+    delivers=EVERY_DAY,
 )

@@ -1,6 +1,6 @@
 """Planes: the register of aircraft, as full copies."""
 
-from lake.feed import FileFeed
+from lake.feed import SOME_DAYS, FileFeed
 
 planes = FileFeed(
     name="planes",
@@ -8,4 +8,5 @@ planes = FileFeed(
         "The register of aircraft, planes.jsonl: a JSON line per tail number, always the full list. "
         "Lands on the 1st of each month."
     ),
+    delivers=SOME_DAYS,
 )

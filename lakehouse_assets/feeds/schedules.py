@@ -1,6 +1,6 @@
 """Timetables: one file a day with the flights planned for the next day."""
 
-from lake.feed import FileFeed
+from lake.feed import EVERY_DAY, FileFeed
 
 schedules = FileFeed(
     name="schedules",
@@ -8,4 +8,5 @@ schedules = FileFeed(
         "The timetable of one flight date, timetable-YYYY-MM-DD.jsonl: a JSON line per planned flight. "
         "Lands the day before the flight date."
     ),
+    delivers=EVERY_DAY,
 )

@@ -1,6 +1,6 @@
 """Weather observations: one file an hour, a line per airport."""
 
-from lake.feed import FileFeed
+from lake.feed import EVERY_DAY, FileFeed
 
 weather = FileFeed(
     name="weather",
@@ -8,4 +8,5 @@ weather = FileFeed(
         "Hourly weather at the origins, HH.jsonl (HH is the UTC hour): a JSON line per airport; what was not measured "
         "is null. Lands on the UTC day of the observation."
     ),
+    delivers=EVERY_DAY,
 )

@@ -1,22 +1,73 @@
-"""Freshness: judged by the newest day, so an old one never turns a late table green."""
+"""Freshness: judged by the newest day that is due, and by what the feeds were to deliver for it. No JVM."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from lake.days import Days
-from lake.freshness import judge_freshness
-from tests.tiny import marks
+from lake.errors import DeclarationError
+from lake.feed import EVERY_DAY, SOME_DAYS, Delivery, Landing
+from lake.freshness import Deliveries, Freshness, FreshnessJudge
+from lake.frontier import Frontier, FrontierTable
+from lake.ledger import Entry, Ledger
+from lake.plan import Survey, with_upstream
+from lake.store import DeltaStore
+from lake.table import Read, Table
+from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.delay_alerts import delay_alerts
+from lakehouse_assets.silver.departures import departures
+from tests.sensors.streamed import commit
+from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 
 CALENDAR = Days.parse("2013-01-01..2013-12-31")
-TABLE = replace(marks, fresh_within=timedelta(hours=2))
+D1, D2, D3 = day_of(1), day_of(2), day_of(3)
+TWO_HOURS = timedelta(hours=2)
+FILES = replace(mark_files, fresh_within=TWO_HOURS)
+MARKS = replace(marks, reads=(Read(FILES),), fresh_within=TWO_HOURS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DeltaStore:
+    def no_session() -> SparkSession:
+        raise AssertionError("freshness needs no Spark")
+
+    return DeltaStore(str(tmp_path / "tables"), Landing(tmp_path / "landing"), tmp_path / "locks", no_session)
 
 
 def at(day: int, hour: int, minute: int = 0) -> datetime:
     return datetime(2013, 1, day, hour, minute, tzinfo=UTC)
+
+
+def judge(store: DeltaStore, table: Table, now: datetime) -> Freshness:
+    return FreshnessJudge(Survey(list(with_upstream([table])), store, CALENDAR), now).judge(table)
+
+
+def hold(store: DeltaStore, table: Table, days: Iterable[date], rows: int = 1) -> None:
+    """Let a table hold so many rows of each day."""
+    if store.version(table) is None:
+        store.create(table)
+    commit(store, table, dict.fromkeys(days, rows))
+
+
+def record(store: DeltaStore, table: Table, days: Iterable[date | None], rows: int = 1, **facts: Any) -> None:
+    """Record days of a table as computed."""
+    known: dict[str, Any] = {
+        "outcome": "written",
+        "inputs": {},
+        "version": 9,
+        "code_version": "x",
+        "seconds": 0.0,
+        **facts,
+    }
+    counts: dict[str, Any] = {"rows_in": rows, "rows_out": rows, "rejected": 0, "duplicates": 0}
+    Ledger(store).record(Entry(table=table.full_name, day=day, **counts, **known) for day in days)
 
 
 @pytest.mark.parametrize(
@@ -24,36 +75,186 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
     [
         (at(1, 23), None, None, "nothing due yet"),
         (at(2, 1, 59), None, None, "nothing due yet"),
-        (at(2, 2), date(2013, 1, 1), None, "late: 2013-01-01 is missing for 0 h"),
-        (at(2, 2), date(2013, 1, 1), date(2013, 1, 1), "fresh"),
-        (at(3, 1, 59), date(2013, 1, 1), date(2013, 1, 1), "fresh"),
-        (at(3, 5), date(2013, 1, 2), date(2013, 1, 1), "late: 2013-01-02 is missing for 3 h"),
-        (at(3, 5), date(2013, 1, 2), date(2013, 1, 5), "fresh"),
+        (at(2, 2), D1, None, "late: 2013-01-01 is missing for 0 h: marks_feed missed 2013-01-01"),
+        (at(2, 2), D1, D1, "fresh"),
+        (at(3, 1, 59), D1, D1, "fresh"),
+        (at(3, 5), D2, D1, "late: 2013-01-02 is missing for 3 h: marks_feed missed 2013-01-02"),
+        (at(3, 5), D2, day_of(5), "fresh"),
         (
             at(9, 2),
-            date(2013, 1, 8),
-            date(2013, 1, 3),
-            "late: 2013-01-04..2013-01-08 are missing, the first for 4 days",
+            day_of(8),
+            D3,
+            "late: 2013-01-04..2013-01-08 are missing, the first for 4 days: marks_feed missed 2013-01-08",
         ),
     ],
 )
 def test_a_table_is_late_when_the_day_that_is_due_is_not_there(
-    now: datetime, due: date | None, newest: date | None, said: str
+    store: DeltaStore, now: datetime, due: date | None, newest: date | None, said: str
 ) -> None:
-    verdict = judge_freshness(TABLE, newest, now, CALENDAR)
+    days = list(Days.between(D1, newest)) if newest else []
+    hold(store, FILES, days)
+    record(store, FILES, days)
+
+    verdict = judge(store, FILES, now)
 
     assert verdict.due_day == due
     assert verdict.is_late == said.startswith("late")
     assert str(verdict) == said
 
 
-def test_days_after_the_calendar_are_never_due() -> None:
-    verdict = judge_freshness(TABLE, date(2013, 12, 31), datetime(2020, 1, 1, tzinfo=UTC), CALENDAR)
+def test_days_after_the_calendar_are_never_due(store: DeltaStore) -> None:
+    hold(store, FILES, [CALENDAR.last])
 
-    assert (verdict.due_day, verdict.is_late) == (date(2013, 12, 31), False)
+    verdict = judge(store, FILES, datetime(2020, 1, 1, tzinfo=UTC))
+
+    assert (verdict.due_day, verdict.is_late) == (CALENDAR.last, False)
 
 
-def test_the_zone_of_the_clock_does_not_matter() -> None:
+def test_the_zone_of_the_clock_does_not_matter(store: DeltaStore) -> None:
     elsewhere = at(2, 2).astimezone(timezone(timedelta(hours=-11)))
 
-    assert judge_freshness(TABLE, None, elsewhere, CALENDAR) == judge_freshness(TABLE, None, at(2, 2), CALENDAR)
+    assert judge(store, FILES, elsewhere) == judge(store, FILES, at(2, 2))
+
+
+def test_a_day_that_was_computed_from_nothing_is_no_delivery(store: DeltaStore) -> None:
+    hold(store, FILES, [D1])
+    for table in (FILES, MARKS):
+        record(store, table, [D1])
+        record(store, table, [D2], rows=0)
+
+    assert str(judge(store, MARKS, at(2, 2))) == "fresh"
+    assert str(judge(store, MARKS, at(3, 2))) == ("late: 2013-01-02 is missing for 0 h: marks_feed missed 2013-01-02")
+
+
+def test_a_dead_feed_is_late_while_another_lives_and_so_is_whatever_reads_it(store: DeltaStore) -> None:
+    other = replace(FILES, name="other_files", reads=(Read(replace(FEED, name="other")),))
+    joined = replace(MARKS, name="joined", reads=(Read(FILES), Read(other)))
+    below = replace(totals, reads=(Read(joined),), fresh_within=TWO_HOURS)
+    hold(store, FILES, [D1, D2])
+    hold(store, other, [D1])
+    for table in (FILES, other, MARKS, joined, below):
+        record(store, table, [D1, D2])
+
+    late = {t.name: str(judge(store, t, at(3, 2))) for t in (FILES, other, MARKS, joined, below)}
+
+    dead = "late: 2013-01-02 is missing for 0 h: other missed 2013-01-02"
+    assert late == {"mark_files": "fresh", "other_files": dead, "marks": "fresh", "joined": dead, "totals": dead}
+
+
+def test_a_delivery_of_fewer_rows_than_declared_counts_as_none(store: DeltaStore) -> None:
+    files = replace(FILES, reads=(Read(replace(FEED, delivers=Delivery(at_least=24))),))
+    hold(store, files, [D1], rows=23)
+    assert str(judge(store, files, at(2, 2))) == (
+        "late: 2013-01-01 is missing for 0 h: marks_feed delivered 23 rows on 2013-01-01, expected at least 24"
+    )
+
+    hold(store, files, [D1], rows=1)
+    assert str(judge(store, files, at(2, 2))) == "fresh"
+
+
+def test_a_feed_of_some_days_may_be_as_old_as_its_table_says(store: DeltaStore) -> None:
+    files = replace(FILES, reads=(Read(replace(FEED, delivers=SOME_DAYS)),), fresh_within=timedelta(days=7))
+    reader = replace(MARKS, reads=(Read(FILES), Read(replace(files, name="register"))))
+    register = reader.reads[1].source
+    assert isinstance(register, Table)
+    assert str(judge(store, register, at(9, 0))) == ("late: 2013-01-01 is missing for 0 h: marks_feed never delivered")
+
+    hold(store, register, [D2])
+    hold(store, FILES, Days.between(D1, day_of(20)))
+    record(store, reader, Days.between(D1, day_of(20)))
+
+    assert str(judge(store, register, at(10, 23))) == "fresh"
+    assert str(judge(store, reader, at(10, 23))) == "fresh", "no day of it is due for another reason"
+    stale = "the newest delivery of marks_feed is of 2013-01-02"
+    assert str(judge(store, register, at(11, 1))) == f"late: 2013-01-03 is missing for 1 h: {stale}"
+    assert str(judge(store, reader, at(11, 2))).endswith(stale)
+
+
+def test_what_landed_and_was_not_read_is_not_called_a_missed_delivery(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+
+    assert judge(store, FILES, at(2, 2)).why == "what marks_feed delivered on 2013-01-01 is not in bronze"
+
+
+def test_a_day_that_no_input_has_rows_for_need_not_be_computed_but_its_inputs_must_be(store: DeltaStore) -> None:
+    below = replace(totals, reads=(Read(MARKS),), fresh_within=TWO_HOURS)
+    store.create(MARKS)
+    hold(store, FILES, [D1])
+    assert judge(store, below, at(2, 2)).why == "silver.marks of 2013-01-01: never computed"
+
+    record(store, MARKS, [D1], rows=0)
+    assert str(judge(store, below, at(2, 2))) == "fresh"
+
+    hold(store, MARKS, [D1])
+    assert judge(store, below, at(2, 2)).why == "gold.totals of 2013-01-01: never computed"
+
+    record(store, below, [D1], outcome="failed")
+    assert judge(store, below, at(2, 2)).why == "gold.totals of 2013-01-01: broke the contract"
+
+
+def test_of_the_days_around_its_own_a_day_needs_those_that_are_due_there(store: DeltaStore) -> None:
+    wide = replace(MARKS, reads=(FILES.days(after=1),), fresh_within=timedelta(hours=26))
+    soon = replace(wide, fresh_within=TWO_HOURS)
+    hold(store, FILES, [D1])
+    record(store, FILES, [D1])
+    record(store, wide, [D1])
+
+    assert str(judge(store, soon, at(2, 2))) == "fresh"
+    assert judge(store, wide, at(3, 2)).why == "marks_feed missed 2013-01-02"
+
+
+def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store: DeltaStore) -> None:
+    whole = replace(MARKS, name="whole", day=None, read_by=None)
+    hold(store, FILES, [D1])
+    assert str(judge(store, whole, at(2, 2))) == (
+        "late: bronze.mark_files changed in version 1, which silver.whole has not read"
+    )
+
+    record(store, whole, [None], inputs={"bronze.mark_files": 1})
+    assert str(judge(store, whole, at(2, 2))) == "fresh"
+    assert str(judge(store, whole, at(3, 2))) == "late: marks_feed missed 2013-01-02"
+
+
+def test_a_day_that_streams_own_is_there_when_its_deliveries_are_and_a_batch_table_waits_for_the_seal(
+    store: DeltaStore,
+) -> None:
+    names = [table.full_name for table in (departure_events, departures, delay_alerts)]
+    own = Frontier(D1, D1, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
+    FrontierTable(store).change(lambda _: own, "test")
+    settled = replace(totals, reads=(Read(departures),), fresh_within=timedelta(hours=26))
+    hold(store, departure_events, [D1])
+    assert judge(store, departures, at(3, 2)).why == "departures missed 2013-01-02"
+
+    hold(store, departure_events, [D2])
+    hold(store, departures, [D1])
+    assert str(judge(store, departures, at(3, 2))) == "fresh"
+    assert str(judge(store, delay_alerts, at(3, 2))) == "fresh"
+    assert judge(store, settled, at(3, 2)).why == (
+        "gold.totals of 2013-01-01: not computed while streams own days that it reads"
+    )
+
+
+def test_a_delivery_that_is_awaited_keeps_back_all_that_reads_it(store: DeltaStore) -> None:
+    other = replace(FILES, name="other_files", reads=(Read(replace(FEED, name="other")),))
+    register = replace(FILES, name="register", reads=(Read(replace(FEED, name="seldom", delivers=SOME_DAYS)),))
+    joined = replace(MARKS, name="joined", reads=(Read(FILES), Read(other)))
+    tables = [FILES, other, register, MARKS, joined]
+    land(store, D1, "a", [("a", D1, 1)])
+
+    def awaited() -> dict[str, set[str]]:
+        found = Deliveries(store).awaited(tables, D1)
+        return {feed.name: {table.name for table in readers} for feed, readers in found.items()}
+
+    assert awaited() == {"other": {"other_files", "joined"}}
+    hold(store, other, [D1])  # by a stream: nothing of it lands as a file
+    assert awaited() == {}
+
+
+def test_a_delivery_without_rows_cannot_be_declared() -> None:
+    assert [str(one) for one in (EVERY_DAY, SOME_DAYS, Delivery(at_least=24))] == [
+        "every day, at least 1 row",
+        "on some days, at least 1 row",
+        "every day, at least 24 rows",
+    ]
+    with pytest.raises(DeclarationError, match="cannot be seen"):
+        Delivery(at_least=0)

@@ -18,7 +18,8 @@ from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets import checks
 from lakehouse_assets.bronze.reference_planes import reference_planes
-from lakehouse_assets.checks import Inspection
+from lakehouse_assets.checks import NEXT, Inspection, Verdict, checks_of
+from lakehouse_assets.factory import asset_key, build_check_result
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.departures import departures
@@ -118,6 +119,19 @@ def test_the_share_of_rejected_rows_decides_how_bad_it_is(
     verdict = Inspection(measurements, store, settings).contract()
 
     assert (verdict.passed, verdict.severity) == (passed, severity)
+
+
+def test_whatever_check_fails_says_the_next_command() -> None:
+    assert set(NEXT) == {*checks_of(departures), *checks_of(measurements)}
+    days = Verdict("", {DAY: "", SECOND: "", date(2020, 1, 9): ""})
+    shown = build_check_result(asset_key(measurements), "contract", days).description or ""
+    assert shown.splitlines()[-1] == (
+        "next: lakehouse quarantine silver.measurements --days 2020-01-01..2020-01-02 shows the rows; mend their "
+        "source or the contract, then lakehouse refresh silver.measurements --days 2020-01-01..2020-01-02"
+    )
+    whole = build_check_result(asset_key(known_sensors), "key_unique", Verdict("", {None: ""})).description or ""
+    assert whole.splitlines()[-1] == "next: lakehouse refresh silver.known_sensors"
+    assert "next" not in (build_check_result(asset_key(measurements), "fresh", Verdict("fresh")).description or "")
 
 
 def test_rejected_rows_are_counted_by_rule(settings: Settings, store: DeltaStore) -> None:
@@ -274,11 +288,13 @@ def test_rows_that_are_neither_written_nor_rejected_nor_duplicates_are_lost(
 
 
 def test_a_table_is_late_until_its_newest_due_day_is_computed(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, day, day) for day in Days.between(DAY, date(2020, 1, 4))])
     record(store, measurements, THIRD)
     late = Inspection(measurements, store, settings).fresh()
     record(store, measurements, DAY)  # an old day, computed later
 
-    assert late.failing == {date(2020, 1, 4): "late: 2020-01-04 is missing for 6 h"}
+    why = "silver.measurements of 2020-01-04: never computed"
+    assert late.failing == {date(2020, 1, 4): f"late: 2020-01-04 is missing for 6 h: {why}"}
     assert Inspection(measurements, store, settings).fresh().failing == late.failing
 
     record(store, measurements, date(2020, 1, 4))
@@ -286,13 +302,17 @@ def test_a_table_is_late_until_its_newest_due_day_is_computed(settings: Settings
 
 
 def test_a_day_that_was_refused_does_not_make_a_table_fresh(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, date(2020, 1, 4), date(2020, 1, 4))])
     record(store, measurements, date(2020, 1, 4), rows_in=1, rejected=1, outcome="failed")
 
-    assert not Inspection(measurements, store, settings).fresh().passed
+    assert (
+        "silver.measurements of 2020-01-04: broke the contract"
+        in Inspection(measurements, store, settings).fresh().summary
+    )
 
 
 def test_a_table_without_days_is_late_when_it_has_not_read_what_is_due(settings: Settings, store: DeltaStore) -> None:
-    write(store, readings, [line(1, DAY, DAY)])
+    write(store, readings, [line(1, day, day) for day in (DAY, date(2020, 1, 4))])
     record(store, known_sensors, None, inputs={"bronze.readings": 0})
     assert Inspection(known_sensors, store, settings).fresh().passed
 
@@ -301,4 +321,6 @@ def test_a_table_without_days_is_late_when_it_has_not_read_what_is_due(settings:
 
     write(store, readings, [line(2, SECOND, SECOND)])
     verdict = Inspection(known_sensors, store, settings).fresh()
-    assert verdict.failing == {None: "late: readings changed in version 2, which was not read"}
+    assert verdict.failing == {
+        None: "late: bronze.readings changed in version 2, which silver.known_sensors has not read"
+    }

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 
 import lakehouse_assets
-from lake.table import discover
+from lake.table import Read, Table, discover
 from lakehouse_assets.definitions import build_definitions
+from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from sensors.daily import build_daily_schedule, days_to_look_back
-from tests.lakehouse_assets.small_lake import TABLES, land, settings_for
+from sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
+from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
+
+pytestmark = QUIET_DAGSTER
 
 
-def evaluate(settings: Settings) -> dg.RunRequest | str:
-    data = build_daily_schedule(settings, TABLES).evaluate_tick(
-        dg.build_schedule_context(repository_def=build_definitions(settings, TABLES).get_repository_def())
-    )
+def evaluate(settings: Settings, tables: Sequence[Table] = TABLES) -> dg.RunRequest | str:
+    with dg.build_schedule_context(
+        repository_def=build_definitions(settings, tables).get_repository_def(),
+        resources={"lakehouse": LakehouseResource.from_settings(settings)},
+    ) as context:
+        data = build_daily_schedule(settings, tables).evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else data.skip_message or ""
 
 
@@ -58,6 +65,19 @@ def test_the_window_ends_at_the_edges_of_the_calendar(tmp_path: Path) -> None:
     assert isinstance(request, dg.RunRequest)
     assert request.tags["dagster/asset_partition_range_start"] == "2020-01-01"
     assert request.tags["dagster/asset_partition_range_end"] == "2020-01-01"
+
+
+def test_a_feed_that_has_not_delivered_keeps_back_what_reads_it_and_nothing_else(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    land(settings, {date(2020, 1, 5): ["a 2020-01-05 1"]})
+    dead = replace(by_name("readings"), name="dead_readings", reads=(Read(replace(SENSORS, name="dead")),))
+    reader = replace(by_name("known_sensors"), name="dead_sensors", reads=(Read(dead),))
+
+    request = evaluate(settings, [*TABLES, dead, reader])
+
+    assert isinstance(request, dg.RunRequest)
+    assert [key.path[-1] for key in request.asset_selection or ()] == [table.name for table in TABLES]
+    assert request.tags[WAITS_FOR] == "dead"
 
 
 def test_a_day_on_which_nothing_landed_is_left_to_the_next_run(tmp_path: Path) -> None:
