@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from enum import Enum, auto
 from functools import cached_property
@@ -17,18 +17,15 @@ from rich.markup import escape
 from lake.days import Days
 from lake.errors import LakeError, Message
 from lake.landed import describe_unread
-from lake.plan import Step, needed_whole, steps_for, steps_to_date
+from lake.plan import Step, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
 from lake.table import Table
+from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.runs import TableResult, record_refresh, refuse_outside
+from lakehouse_assets.runs import CheckResult, TableResult, record_refresh, refuse_outside, skipped_result
 from resources.dagster_home import open_instance
 
 __all__ = ["Ended", "Refresher", "refresh_from_command_line"]
-
-
-LATE = frozenset({"fresh", "streaming"})
-"""The checks that say whether a table is on time, whatever days were computed."""
 
 
 class NeverUpToDateError(LakeError):
@@ -72,12 +69,12 @@ class Refresher:
         gc.freeze()
         return built
 
-    def run(self, steps: Sequence[Step]) -> list[TableResult]:
-        """Run these steps in order. The JVM starts while Dagster gets ready."""
+    def run(self, steps: Sequence[Step], not_computed: Collection[Table] = ()) -> list[TableResult]:
+        """Run these steps in order, without what reads a table that was not computed. The JVM starts meanwhile."""
         if not steps:
             return []
         self.environment.start_spark_beside()
-        return record_refresh(self.instance, self.definitions, steps, self.on_result)
+        return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)
 
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
         """Compute these days of some tables, after the upstream days that they need.
@@ -87,23 +84,38 @@ class Refresher:
         """
         refuse_outside(days, self.environment.settings.calendar())
         results = self.to_date([table for table in needed_whole(tables) if table not in tables])
-        if all(result.ok for result in results):
-            results += self.run(steps_for(self.environment.survey(), tables, days))
-        return results
+        broken = self._not_computed(results)
+        return results + self.run(steps_for(self.environment.survey(), tables, days), broken)
 
     def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
-        """Compute whatever is missing or stale, until nothing is, or something failed."""
+        """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out."""
         results: list[TableResult] = []
+        broken: set[Table] = set()
         for turn in count():
-            steps = steps_to_date(self.environment.survey(), tables)
+            left_out = broken | readers_of(broken, self.environment.tables.values())
+            steps = steps_to_date(self.environment.survey(), [table for table in tables if table not in left_out])
             if not steps:
-                return results
+                return [*results, *self._left_out(tables, broken)]
             if turn == 10:
                 raise NeverUpToDateError
             results += self.run(steps)
-            if not all(result.ok for result in results):
-                return results
+            broken = self._not_computed(results)
         raise AssertionError("unreachable")
+
+    def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
+        return {self.environment.tables[result.table] for result in results if not result.ok}
+
+    def _left_out(self, tables: Sequence[Table], broken: set[Table]) -> list[TableResult]:
+        """What no step was made for, since bronze could not say which of its days are due."""
+        not_computed = broken.copy()
+        told = []
+        for table in self.environment.tables.values():
+            if table in readers_of(not_computed, [table]) and table in with_upstream(tables) - broken:
+                told.append(skipped_result(table, not_computed, None))
+                not_computed.add(table)
+        for result in told:
+            self.on_result(result)
+        return told
 
 
 class Ended(Enum):
@@ -134,18 +146,22 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
 
 
 def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:
-    """Who names days asks for them; that the table is late is shown and does not count."""
+    """The state at the end: of the verdicts of one check only the last counts.
+
+    Who names days asks for them; that the table is late is shown and does not count.
+    """
     beside = LATE if days_named else frozenset[str]()
     failed = [result for result in results if result.status == "failed"]
-    has_error = any(_has_error(result, beside) for result in results)
+    newest = {(result.table, check.name): check for result in results for check in result.checks}
+    has_error = any(_is_error(check) for check in newest.values() if check.name not in beside)
     if all(result.ok for result in results):
         return Ended.FAILED if has_error else Ended.DONE
     was_locked = failed and all(result.retryable for result in failed)
     return Ended.TRY_AGAIN if was_locked and not has_error else Ended.FAILED
 
 
-def _has_error(result: TableResult, beside: Collection[str]) -> bool:
-    return any(not check.passed and check.severity == "ERROR" and check.name not in beside for check in result.checks)
+def _is_error(check: CheckResult) -> bool:
+    return not check.passed and check.severity == "ERROR"
 
 
 def print_result(out: Console, result: TableResult) -> None:
@@ -161,5 +177,7 @@ def print_result(out: Console, result: TableResult) -> None:
     for check in result.checks:
         if not check.passed:
             shade = "red" if check.severity == "ERROR" else "yellow"
-            first = check.description.splitlines()[0] if check.description else ""
+            first, *rest = check.description.splitlines() or [""]
             out.print(f"             [{shade}]{check.name}[/] {escape(first)}", soft_wrap=True)
+            if rest and rest[-1].startswith("next: "):
+                out.print(f"               {escape(rest[-1])}", soft_wrap=True)

@@ -7,7 +7,7 @@ checks included, and every day's verdict where the UI and the sensors look for i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,7 +24,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from lake.days import Days
 from lake.errors import BadDay, Message
-from lake.plan import Step
+from lake.plan import Step, readers_of
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
 
@@ -35,6 +35,7 @@ __all__ = [
     "fail_runs_of_dead_processes",
     "record_refresh",
     "refuse_outside",
+    "skipped_result",
 ]
 
 Status = Literal["done", "failed", "skipped"]
@@ -107,10 +108,12 @@ def record_refresh(
     on_result: OnResult | None = None,
     *,
     cause: str = "command line",
+    not_computed: Collection[Table] = (),
 ) -> list[TableResult]:
     """Run steps in order in this process, one recorded run each.
 
     A table that reads one which failed, in this step or an earlier one, is skipped: it would be computed from old rows.
+    The others go on.
 
     Args:
         instance: where the runs are recorded.
@@ -118,6 +121,7 @@ def record_refresh(
         steps: tables, upstream first, and their days.
         on_result: told of each table as soon as it is done and checked.
         cause: recorded with the runs.
+        not_computed: tables that failed, or were skipped, before.
 
     Raises:
         OutsideCalendar: a step names days that the calendar does not have; nothing was run.
@@ -126,7 +130,7 @@ def record_refresh(
     _check_calendar(definitions, steps)
     fail_runs_of_dead_processes(instance)
     results: list[TableResult] = []
-    broken: set[Table] = set()
+    broken = set(not_computed)
 
     def keep(result: TableResult) -> None:
         results.append(result)
@@ -134,17 +138,23 @@ def record_refresh(
             on_result(result)
 
     for step in steps:
-        runnable = [table for table in step.tables if not _reads_any(table, broken)]
+        skipped = readers_of(broken, step.tables)
+        runnable = [table for table in step.tables if table not in skipped]
         broken.update(_tables_that_failed(instance, definitions, step, runnable, keep, cause))
         for table in step.tables:
-            if table not in runnable:
+            if table in skipped:
+                keep(skipped_result(table, broken, step.days))
                 broken.add(table)
-                keep(TableResult(table.full_name, step.days, "", "skipped", message="a table that it reads failed"))
     return results
 
 
-def _reads_any(table: Table, broken: set[Table]) -> bool:
-    return any(read.source in broken for read in table.reads if isinstance(read.source, Table))
+def skipped_result(table: Table, broken: Collection[Table], days: Days | None, run_id: str = "") -> TableResult:
+    """What became of a table that was not computed because it reads some that were not."""
+    sources = [read.source.full_name for read in table.reads if isinstance(read.source, Table) if read.source in broken]
+    reason = f"it reads {' and '.join(sources)}, which failed or was skipped" if sources else "its run ended before it"
+    return TableResult(
+        table.full_name, days if table.day else None, run_id, "skipped", message=f"not computed: {reason}"
+    )
 
 
 def _check_calendar(definitions: dg.Definitions, steps: Sequence[Step]) -> None:
@@ -273,9 +283,8 @@ class _Watch:
         """Tables of which nothing more will be heard: something that they read failed."""
         for table in list(self._open):
             self._open.pop(table)
+            self.keep(skipped_result(table, self.failed, self.days, self.run_id))
             self.failed.add(table)
-            skipped = "a table that it reads failed"
-            self.keep(TableResult(table.full_name, self.days, self.run_id, "skipped", message=skipped))
 
     def _finish(self, table: Table, *, computed: bool = True) -> None:
         seen = self._open.pop(table)

@@ -190,6 +190,18 @@ def test_a_refresh_that_failed_for_more_than_a_lock_is_not_to_be_tried_again() -
     assert ends == 2 * [Ended.DONE, Ended.TRY_AGAIN, Ended.FAILED, Ended.FAILED, Ended.FAILED]
 
 
+def test_a_verdict_that_a_later_step_of_the_call_made_good_is_taken_back() -> None:
+    def step(*, passed: bool) -> TableResult:
+        check = CheckResult("fresh", passed=passed, severity="ERROR", description="")
+        return TableResult("silver.a", None, "", checks=(check,))
+
+    good, bad = step(passed=True), step(passed=False)
+
+    assert _ended([bad, good], days_named=False) == Ended.DONE
+    assert _ended([good, bad], days_named=False) == Ended.FAILED
+    assert _ended([bad, replace(good, table="silver.b")], days_named=False) == Ended.FAILED
+
+
 @pytest.mark.parametrize("check", ["fresh", "streaming"])
 def test_who_asks_for_days_is_not_told_of_a_failure_because_the_table_is_late(check: str) -> None:
     late = CheckResult(check, passed=False, severity="ERROR", description="")

@@ -209,16 +209,19 @@ def test_a_table_that_was_not_written_says_so_first(status: str, mark: str) -> N
     ]
 
 
-def test_only_checks_that_did_not_pass_have_a_line_and_it_is_the_first_of_what_they_say() -> None:
+def test_only_checks_that_did_not_pass_are_shown_by_their_first_line_and_the_next_step() -> None:
     checks = (
         CheckResult("key_unique", passed=True, severity="ERROR", description="0 keys have more than one row"),
         CheckResult("contract", passed=False, severity="ERROR", description="[two] rows are in quarantine\nby day"),
+        CheckResult("row_count", passed=False, severity="ERROR", description="rows are missing\nby day\nnext: do this"),
         CheckResult("fresh", passed=False, severity="WARN", description=""),
     )
 
     assert printed(days=Days.of(D1), run_id="", rows_out=1, rejected=2, checks=checks) == [
         "ok silver.departures 2013-01-01 1 rows, 2 rejected, 0 duplicates 0.0 s",
         "contract [two] rows are in quarantine",
+        "row_count rows are missing",
+        "next: do this",
         "fresh",
     ]
 

@@ -12,16 +12,17 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.days import Days
+from lake.plan import steps_to_date
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lakehouse_assets.environment import Environment
-from lakehouse_assets.refreshing import Refresher
+from lakehouse_assets.refreshing import Ended, Refresher, _ended
 from lakehouse_assets.runs import TableResult
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
-from tests.tiny import day_of, land, mark_files, marks, totals
+from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
 
@@ -100,7 +101,47 @@ def test_what_was_asked_for_is_not_computed_where_its_input_failed(
 
     results = refresher.days([tables[-1]], Days.of(D3))
 
-    assert [(result.table, result.status) for result in results] == [
-        ("bronze.mark_files", "done"),
-        ("silver.marks", "failed"),
+    assert [(result.table, result.status, result.message.splitlines()[0:1]) for result in results] == [
+        ("bronze.mark_files", "done", []),
+        ("silver.marks", "failed", ["AssertionError: broken on purpose"]),
+        ("gold.best", "skipped", ["not computed: it reads silver.marks, which failed or was skipped"]),
     ]
+
+
+def _points(notes: DataFrame) -> DataFrame:
+    """One row per day."""
+    return notes.groupBy("event_date").count().select(F.col("event_date").alias("day"), F.col("count").alias("points"))
+
+
+def test_what_does_not_read_a_failed_bronze_table_is_brought_up_to_date_beside_it(
+    refresher: Refresher, store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_feed = replace(FEED, name="other_feed")
+    land(store, D2, "a", [("a", D2, 1)])
+    (store.landing.root / "marks_feed").rename(store.landing.root / "other_feed")
+    land(store, D2, "a", [("a", D2, 1)])
+
+    def cannot_be_read(_: DataFrame) -> DataFrame:
+        raise AssertionError("broken on purpose")
+
+    broken = replace(mark_files, transform=cannot_be_read)
+    notes = replace(mark_files, name="notes", reads=(Read(other_feed),))
+    counted = replace(totals, name="counted", reads=(Read(notes),), transform=_points)
+    marked = replace(marks, reads=(Read(broken),))
+    tables = [broken, notes, marked, counted, replace(best, reads=(Read(marked),))]
+    environment = replace(refresher.environment, tables={table.full_name: table for table in tables})
+    monkeypatch.setattr(refresher, "environment", environment)
+
+    results = refresher.to_date(tables)
+
+    assert [(result.table, result.status, result.message.splitlines()[0:1]) for result in results] == [
+        ("bronze.mark_files", "failed", ["AssertionError: broken on purpose"]),
+        ("bronze.notes", "done", []),
+        ("gold.counted", "done", []),
+        ("silver.marks", "skipped", ["not computed: it reads bronze.mark_files, which failed or was skipped"]),
+        ("gold.best", "skipped", ["not computed: it reads silver.marks, which failed or was skipped"]),
+    ]
+    assert stored_rows(store, counted) == [{"day": D2, "points": 1}]
+    assert _ended(results, days_named=False) == Ended.FAILED
+    again = steps_to_date(environment.survey(), tables)
+    assert [[table.full_name for table in step.tables] for step in again] == [["bronze.mark_files"]]
