@@ -449,21 +449,42 @@ def _pascal_case(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def discover(package: ModuleType) -> dict[str, Table]:
+OnBroken = Callable[[str, Exception], None]
+
+
+def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Table]:
     """Import every module of the layer packages under `package` and return its tables, upstream first.
+
+    Args:
+        package: the layers lie in it.
+        on_broken: told of each module that cannot be imported, which is then left out; None: the first one raises.
 
     Returns:
         `layer.name` -> table; tables of equal rank in the order of layer and name.
     """
     found: dict[str, Table] = {}
-    for layer in LAYERS:
-        if not (home := _layer_package(package, layer)):
-            continue
-        for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}."):
-            module = _import_tables(info.name)
-            tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
-            found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
+    for module in _table_modules(package, on_broken):
+        tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
+        found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
     return {declared.full_name: declared for declared in _upstream_first(found.values())}
+
+
+def _table_modules(package: ModuleType, on_broken: OnBroken | None) -> Iterator[ModuleType]:
+    for layer in LAYERS:
+        home = _or_broken(_layer_package, f"{package.__name__}.{layer}", on_broken)
+        for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}.") if home else ():
+            if module := _or_broken(_import_tables, info.name, on_broken):
+                yield module
+
+
+def _or_broken(load: Callable[[str], ModuleType | None], name: str, on_broken: OnBroken | None) -> ModuleType | None:
+    try:
+        return load(name)
+    except Exception as error:  # a table file may fail in any way, and the other tables are to go on
+        if on_broken is None:
+            raise
+        on_broken(name, error)
+        return None
 
 
 def _import_tables(name: str) -> ModuleType:
@@ -482,11 +503,11 @@ def _import_tables(name: str) -> ModuleType:
         raise DeclarationError(frame.f_code.co_filename, problem, remedy) from error
 
 
-def _layer_package(package: ModuleType, layer: str) -> ModuleType | None:
+def _layer_package(name: str) -> ModuleType | None:
     try:
-        return importlib.import_module(f"{package.__name__}.{layer}")
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name == f"{package.__name__}.{layer}":
+        if error.name == name:
             return None
         raise
 

@@ -1,8 +1,8 @@
 """The command line: `lakehouse ...`.
 
 Commands only parse, call and print; what they do lives elsewhere. Exit codes are meant for schedulers:
-0 done, 1 failed (a table was not written, or is late), 2 wrong arguments, 3 the machine lacks something,
-75 try again later (another process has the table), 130 stopped by Ctrl-C.
+0 done, 1 failed (a table was not written, is late, or was left out since its file is broken), 2 wrong arguments,
+3 the machine lacks something, 75 try again later (another process has the table), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ DayRange = Annotated[str | None, typer.Option("--days", help="A day 2013-01-31, 
 def app() -> None:
     """Entry point: run a command; print an error that a user can cause as a message, never as a traceback."""
     signal.signal(signal.SIGTERM, _stop)
+    _left_out_tables()  # of a command before this one in the same process
     try:
         commands()
     except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and not end.code and _left_out_tables():
+            sys.exit(FAILED)
         # Typer makes an exit with this code of an interrupt, and says nothing.
         if isinstance(end, SystemExit) and end.code != STOPPED:
             raise
@@ -60,6 +63,12 @@ def app() -> None:
     except LakeError as error:
         err.print(f"[bold red]error[/] {_escape(str(error))}")
         sys.exit(_exit_code(error))
+
+
+def _left_out_tables() -> bool:
+    """Tell whether the command went on without tables whose files are broken."""
+    opened = sys.modules.get("lakehouse_assets.environment")
+    return opened is not None and bool(opened.take_left_out())
 
 
 def _stop(_signum: int, _frame: FrameType | None) -> None:

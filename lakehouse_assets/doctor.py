@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from lake.broken_files import find_tables
 from lake.errors import LakeError
 from lake.jars import LOCK, jars, jars_of, maven_cache
 from lake.java import find_java
@@ -73,6 +74,7 @@ def run_checks(home: Path) -> list[Check]:
         ("Spark", check_spark_home),
         ("memory", check_memory),
         ("project", check_project_modules),
+        ("tables", check_table_files),
         ("data", check_source_data),
         ("LAKEHOUSE_HOME", lambda: check_writable("LAKEHOUSE_HOME", home)),
         ("temporary folder", lambda: check_writable("temporary folder", Path(tempfile.gettempdir()))),
@@ -172,6 +174,13 @@ def check_project_modules() -> Check:
     ]
     remedy = "uninstall the package that brings it, or make clean setup"
     return Check("project", not strangers, "; ".join(strangers) or f"runs from {PROJECT}", remedy)
+
+
+def check_table_files(package: str = "lakehouse_assets") -> Check:
+    """Import every table file, because other commands leave out those that are broken."""
+    tables, broken = find_tables(importlib.import_module(package))
+    found = "; ".join(map(str, broken)) or f"{len(tables)} tables declared"
+    return Check("tables", not broken, found, "mend that line; the other tables go on without it")
 
 
 def _origin(module: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from threading import Thread
 from pyspark.sql import SparkSession
 
 import lakehouse_assets
+from lake.broken_files import BrokenFile, find_tables
 from lake.days import Days
 from lake.errors import UnknownTable
 from lake.feed import Feed
@@ -18,25 +20,27 @@ from lake.ledger import Ledger
 from lake.plan import Survey
 from lake.session import build_session
 from lake.store import DeltaStore
-from lake.table import LAYERS, Table, discover
+from lake.table import LAYERS, Table
 from resources.settings import Settings
 
-__all__ = ["Environment", "open_environment", "open_store"]
+__all__ = ["Environment", "open_environment", "open_store", "take_left_out"]
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Settings, tables (upstream first) and store."""
+    """Hold settings, tables (upstream first), store, and the broken table files."""
 
     settings: Settings
     tables: Mapping[str, Table]
     store: DeltaStore
+    broken: Sequence[BrokenFile] = ()
 
     def choose(self, names: Sequence[str]) -> list[Table]:
         """The tables that these names mean, upstream first: `layer.name`, a layer, or an unambiguous name; all if none.
 
         Raises:
             UnknownTable: no table, or more than one, has the name.
+            DeclarationError: the file of that table is broken.
         """
         chosen = {found for name in names for found in self._matching(name)}
         return [table for key, table in self.tables.items() if not names or key in chosen]
@@ -56,6 +60,9 @@ class Environment:
         wanted = name.strip().replace("/", ".")
         if wanted in LAYERS:
             return [key for key, table in self.tables.items() if table.layer == wanted]
+        for broken in self.broken:
+            if wanted in (broken.table, broken.table.rpartition(".")[2]):
+                raise broken.error
         found = [key for key, table in self.tables.items() if wanted in (key, table.name)]
         if len(found) != 1:
             raise UnknownTable(name, list(self.tables))
@@ -93,9 +100,26 @@ class Environment:
 
 
 def open_environment(settings: Settings | None = None) -> Environment:
-    """The environment of this process; starts no JVM."""
+    """Open the environment of this process, without a JVM.
+
+    Says on standard error which tables are left out, and why.
+    """
     chosen = settings or Settings.from_env()
-    return Environment(chosen, discover(lakehouse_assets), open_store(chosen))
+    tables, broken = find_tables(lakehouse_assets)
+    for one in broken:
+        print(f"error: {one}", file=sys.stderr, flush=True)
+    _left_out.extend(broken)
+    return Environment(chosen, tables, open_store(chosen), broken)
+
+
+_left_out: list[BrokenFile] = []
+
+
+def take_left_out() -> list[BrokenFile]:
+    """What this process has left out since it was asked last; a command does the rest, and ends with 1."""
+    taken = _left_out.copy()
+    _left_out.clear()
+    return taken
 
 
 def open_store(settings: Settings) -> DeltaStore:
