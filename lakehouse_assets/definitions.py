@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
 import lakehouse_assets
-from lake.table import Table, discover
+from lake.broken_files import BrokenFile, find_tables
+from lake.table import Table
 from lakehouse_assets.factory import build_asset, build_checks, build_feeds
 from lakehouse_assets.partitions import build_partitions
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from sensors.alerts import build_failure_alerts
 from sensors.daily import build_daily_schedule
+from sensors.failing_checks import build_failing_checks
 from sensors.freshness import build_freshness_alerts
 from sensors.reconcile import build_reconcile
 from sensors.stalled_streams import build_stalled_streams
@@ -22,17 +24,25 @@ from sensors.stream_commits import build_stream_commits
 __all__ = ["build_definitions", "defs"]
 
 
-def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definitions:
-    """Assets, checks, resources, schedule and alerts of some tables (upstream first) in one environment."""
+def build_definitions(settings: Settings, tables: Iterable[Table], broken: Sequence[BrokenFile] = ()) -> dg.Definitions:
+    """Assets, checks, resources, schedule and alerts of some tables (upstream first) in one environment.
+
+    A table that is left out because its file is broken is shown in the group `broken`, with the reason.
+    """
     chosen = list(tables)
     partitions = build_partitions(settings)
     return dg.Definitions(
-        assets=[*build_feeds(chosen), *(build_asset(table, settings, partitions) for table in chosen)],
+        assets=[
+            *build_feeds(chosen),
+            *(build_asset(table, settings, partitions) for table in chosen),
+            *map(_broken_asset, broken),
+        ],
         asset_checks=[build_checks(table, settings) for table in chosen],
         schedules=[build_daily_schedule(settings, chosen)],
         sensors=[
             build_failure_alerts(settings),
-            build_freshness_alerts(settings, chosen),
+            build_failing_checks(settings, chosen),
+            build_freshness_alerts(settings, chosen, broken),
             build_reconcile(settings, chosen),
             build_stalled_streams(settings, chosen),
             build_stream_commits(settings, chosen),
@@ -45,5 +55,13 @@ def build_definitions(settings: Settings, tables: Iterable[Table]) -> dg.Definit
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Everything, as the environment says."""
-    return build_definitions(Settings.from_env(), discover(lakehouse_assets).values())
+    """Load everything, as the environment says; name the tables that are left out."""
+    tables, broken = find_tables(lakehouse_assets)
+    for one in broken:
+        dg.get_dagster_logger().error(str(one))
+    return build_definitions(Settings.from_env(), tables.values(), broken)
+
+
+def _broken_asset(broken: BrokenFile) -> dg.AssetSpec:
+    key = [part.replace("*", "all_tables") for part in broken.table.split(".")]
+    return dg.AssetSpec(key, group_name="broken", description=f"**{broken}**", metadata={"file": broken.file})

@@ -5,19 +5,18 @@ did not. Days that are in an open incident already are not reported again, so re
 closes when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and
 runs that somebody stopped, open none.
 
-The cursor holds the last run-status event looked at and the open incidents:
-{"after": 1234, "open": {"<run id>": {"silver.flights": ["2013-01-05..2013-01-07"]}}}. After downtime the sensor goes on
-where it stopped; the first tick ever starts from now. A message that could not be delivered is tried again with the
-next tick.
+The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which
+some address still has to hear, and by address those that it was told of:
+{"after": 1234, "open": {"<run id>": {"silver.flights": ["2013-01-05..2013-01-07"]}}, "over": {}, "told": {"1f0c...":
+["<run id>"]}}. After downtime the sensor goes on where it stopped; the first tick ever starts from now.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import apprise
 import dagster as dg
 from dagster._core.event_api import EventLogCursor
 from dagster._core.events import DagsterEventType
@@ -25,8 +24,10 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.days import Days, parse_day
 from resources.settings import Settings
+from sensors.notify import Memory, Message, Notifier
+from sensors.verdicts import undelivered
 
-__all__ = ["Notifier", "build_failure_alerts", "tell_changes"]
+__all__ = ["build_failure_alerts"]
 
 AT_ONCE = 200
 """Most status events that one tick looks at."""
@@ -36,71 +37,56 @@ Undone = dict[str, set[str]]
 """`layer.table` -> days; "" is a table without days."""
 
 
-@dataclass(frozen=True)
-class Notifier:
-    """Sends messages to Apprise URLs (https://github.com/caronc/apprise/wiki)."""
-
-    urls: Sequence[str]
-
-    def send(self, title: str, body: str, *, good_news: bool = False) -> bool:
-        """Send a message to all URLs; returns whether every one of them took it. No URLs: nothing to do."""
-        if not self.urls:
-            return True
-        channel = apprise.Apprise()
-        added = [channel.add(url) for url in self.urls]
-        kind = apprise.NotifyType.SUCCESS if good_news else apprise.NotifyType.FAILURE
-        return all(added) and bool(channel.notify(title=title, body=body, notify_type=kind))
-
-
-def tell_changes(notifier: Notifier, known: set[str], found: Mapping[str, str], *, became: str, ended: str) -> bool:
-    """Say which tables something began or ceased to be true of; False if that could not be delivered.
-
-    Args:
-        notifier: where to.
-        known: the tables (`layer.name`) that it was true of before.
-        found: those that it is true of now, each with a line about it.
-        became: what is said of the new ones, after their number.
-        ended: likewise of those that it is no longer true of.
-    """
-    new = [f"  {found[name]}" for name in sorted(found.keys() - known)]
-    over = [f"  {name}" for name in sorted(known - found.keys())]
-    told = not new or notifier.send(f"Lakehouse: {len(new)} {became}", "\n".join(new))
-    if told and over:
-        told = notifier.send(f"Lakehouse: {len(over)} {ended}", "\n".join(over), good_news=True)
-    return told
-
-
 @dataclass
 class _Incidents:
     """What failed runs left undone, by run."""
 
     after: int
     open: dict[str, Undone] = field(default_factory=dict)
+    over: dict[str, Undone] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def parse(cls, cursor: str) -> _Incidents:
         said = json.loads(cursor)
-        return cls(said["after"], {run: _from_ranges(undone) for run, undone in said["open"].items()})
+        told = said.get("told", list(said["open"]))  # an older release told all addresses alike
+        return cls(said["after"], _read(said["open"]), _read(said.get("over", {})), Memory.parse(told))
 
     def dump(self) -> str:
-        return json.dumps({"after": self.after, "open": {run: _to_ranges(undone) for run, undone in self.open.items()}})
+        remembered = {"open": _written(self.open), "over": _written(self.over), "told": self.memory.dump()}
+        return json.dumps({"after": self.after, **remembered})
 
-    def news(self, planned: Undone, done: Undone) -> Undone:
-        """What was planned, not done, and is in no incident yet."""
-        known: Undone = {}
-        for undone in self.open.values():
-            for table, days in undone.items():
-                known.setdefault(table, set()).update(days)
-        left = {table: days - done.get(table, set()) - known.get(table, set()) for table, days in planned.items()}
-        return {table: days for table, days in left.items() if days}
+    def learn(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+        """Update the incidents by a run that has finished."""
+        done = _assets_of(instance, run.run_id, DagsterEventType.ASSET_MATERIALIZATION)
+        left = {failed: _minus(undone, done) for failed, undone in self.open.items()}
+        self.over |= {failed: self.open[failed] for failed, undone in left.items() if not undone}
+        self.open = {failed: undone for failed, undone in left.items() if undone}
+        if run.status != dg.DagsterRunStatus.FAILURE or run.tags.get(WILL_RETRY_TAG) == "true":
+            return
+        planned = _assets_of(instance, run.run_id, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+        for known in (done, *self.open.values()):
+            planned = _minus(planned, known)
+        if planned:
+            self.open[run.run_id] = planned
 
-    def without(self, done: Undone) -> dict[str, Undone]:
-        """The incidents as they are once these days are done."""
-        left = {
-            run: {table: days - done.get(table, set()) for table, days in undone.items()}
-            for run, undone in self.open.items()
-        }
-        return {run: {table: days for table, days in undone.items() if days} for run, undone in left.items()}
+    def tell(self, instance: dg.DagsterInstance, notifier: Notifier, silent: set[str]) -> set[str]:
+        """Tell each address, but those silent just now, of the incidents that it does not know; returns the silent."""
+        silent = notifier.tell(
+            self.memory,
+            self.open.keys(),
+            began=lambda runs: [_failed(instance, run, self.open[run]) for run in self.open if run in runs],
+            ended=lambda runs: [_resolved(run, self.over.get(run, {})) for run in sorted(runs)],
+            beside=silent,
+        )
+        told = set().union(*self.memory.told.values())
+        self.over = {run: undone for run, undone in self.over.items() if run in told}
+        return silent
+
+
+def _minus(undone: Undone, done: Undone) -> Undone:
+    left = {table: days - done.get(table, set()) for table, days in undone.items()}
+    return {table: days for table, days in left.items() if days}
 
 
 def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
@@ -118,15 +104,15 @@ def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
         if not context.cursor:
             return dg.SensorResult(skip_reason="starts from now", cursor=_Incidents(_newest_status(instance)).dump())
         incidents = _Incidents.parse(context.cursor)
-        said = 0
-        for record in _finished_runs(instance, incidents.after):
-            if not _tell_of(instance, notifier, incidents, record):
-                return dg.SensorResult(skip_reason="a message was not delivered; next tick", cursor=incidents.dump())
+        silent = incidents.tell(instance, notifier, set())
+        finished = _finished_runs(instance, incidents.after)
+        for record in finished:
+            if run := instance.get_run_by_id(record.event_log_entry.run_id):
+                incidents.learn(instance, run)
+                silent = incidents.tell(instance, notifier, silent)
             incidents.after = record.storage_id
-            said += 1
-        return dg.SensorResult(
-            skip_reason=f"{said} runs finished, {len(incidents.open)} incidents", cursor=incidents.dump()
-        )
+        said = f"{len(finished)} runs finished, {len(incidents.open)} incidents{undelivered(notifier, silent)}"
+        return dg.SensorResult(skip_reason=said, cursor=incidents.dump())
 
     return failure_alerts
 
@@ -150,37 +136,15 @@ def _finished_runs(instance: dg.DagsterInstance, after: int) -> list[dg.EventLog
     return sorted(found, key=lambda record: record.storage_id)
 
 
-def _tell_of(
-    instance: dg.DagsterInstance, notifier: Notifier, incidents: _Incidents, record: dg.EventLogRecord
-) -> bool:
-    """Update the incidents by one finished run and say what changed; False if that could not be delivered."""
-    run_id = record.event_log_entry.run_id
-    done = _assets_of(instance, run_id, DagsterEventType.ASSET_MATERIALIZATION)
-    left = incidents.without(done)
-    for failed_run in [run for run, undone in left.items() if not undone]:
-        if not notifier.send(*_resolved(failed_run, incidents.open[failed_run]), good_news=True):
-            return False
-        del incidents.open[failed_run], left[failed_run]
-    incidents.open = left
-    run = instance.get_run_by_id(run_id)
-    if run is None or run.status != dg.DagsterRunStatus.FAILURE or run.tags.get(WILL_RETRY_TAG) == "true":
-        return True
-    undone = incidents.news(_assets_of(instance, run_id, DagsterEventType.ASSET_MATERIALIZATION_PLANNED), done)
-    if undone and not notifier.send(*_failed(instance, run_id, undone)):
-        return False
-    if undone:
-        incidents.open[run_id] = undone
-    return True
-
-
 def _assets_of(instance: dg.DagsterInstance, run_id: str, kind: DagsterEventType) -> Undone:
     found = instance.get_asset_partitions_for_run(run_id, of_type=kind)
     return {".".join(key.path): {day or "" for day in days} for key, days in found.items()}
 
 
-def _failed(instance: dg.DagsterInstance, run_id: str, undone: Undone) -> tuple[str, str]:
+def _failed(instance: dg.DagsterInstance, run_id: str, undone: Undone) -> Message:
     reasons = [_reason(entry) for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)]
-    return f"Lakehouse: run {run_id[:8]} failed", "\n".join([*reasons[:3], "Not computed:", *_spell(undone)])
+    body = "\n".join([*reasons[:3], "Not computed:", *_spell(undone)])
+    return Message(f"Lakehouse: run {run_id[:8]} failed", body, {run_id})
 
 
 def _reason(entry: dg.EventLogEntry) -> str:
@@ -194,8 +158,9 @@ def _reason(entry: dg.EventLogEntry) -> str:
     return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
 
 
-def _resolved(run_id: str, undone: Undone) -> tuple[str, str]:
-    return f"Lakehouse: run {run_id[:8]} made good", "\n".join(["Computed since:", *_spell(undone)])
+def _resolved(run_id: str, undone: Undone) -> Message:
+    body = "\n".join(["Computed since:", *_spell(undone)])
+    return Message(f"Lakehouse: run {run_id[:8]} made good", body, {run_id}, good_news=True)
 
 
 def _spell(undone: Undone) -> Iterator[str]:
@@ -213,8 +178,12 @@ def _to_ranges(undone: Undone) -> dict[str, list[str]]:
     }
 
 
-def _from_ranges(undone: dict[str, list[str]]) -> Undone:
-    return {table: set(_days(ranges)) for table, ranges in undone.items()}
+def _read(incidents: dict[str, dict[str, list[str]]]) -> dict[str, Undone]:
+    return {run: {table: set(_days(ranges)) for table, ranges in undone.items()} for run, undone in incidents.items()}
+
+
+def _written(incidents: dict[str, Undone]) -> dict[str, dict[str, list[str]]]:
+    return {run: _to_ranges(undone) for run, undone in incidents.items()}
 
 
 def _days(ranges: Iterable[str]) -> Iterator[str]:

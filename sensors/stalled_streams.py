@@ -5,13 +5,12 @@ no Spark, and nothing where no stream ever ran. The verdict is that of the check
 when a stream is dead, silent, stuck, behind): where it changes, the sensor also records it, so that the UI shows the
 table as failing although no run looked at it. After a release no stream is stalled.
 
-The cursor holds the tables whose streams are stalled: ["silver.flights"]. After downtime the next tick finds whatever
-has changed since. A message that could not be delivered is tried again with the next tick; the UI does not wait for it.
+Each address is told by itself (`notify.py`), and the UI waits for none. After downtime the next tick finds whatever has
+changed since.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import dagster as dg
@@ -19,10 +18,10 @@ import dagster as dg
 from lake.stalled import StreamWatch
 from lake.table import Table, is_followable
 from lakehouse_assets.checks import judge_streaming
-from lakehouse_assets.factory import build_check_evaluation
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from sensors.alerts import Notifier, tell_changes
+from sensors.notify import Notifier
+from sensors.verdicts import tell_verdicts
 
 __all__ = ["build_stalled_streams"]
 
@@ -42,18 +41,9 @@ def build_stalled_streams(settings: Settings, tables: Iterable[Table]) -> dg.Sen
         watch = StreamWatch(lakehouse.store(), settings.home, from_files=settings.feed == "files")
         if watch.frontier is None:
             return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
-        known = set(json.loads(context.cursor or "[]"))
         verdicts = {table: judge_streaming(table, watch, settings) for table in watched}
-        stalled = {
-            table.full_name: f"{table.full_name} ({table.owner}): {verdict.summary}"
-            for table, verdict in verdicts.items()
-            if not verdict.passed
-        }
-        for table, verdict in verdicts.items():
-            if table.full_name in known ^ stalled.keys():
-                context.instance.report_runless_asset_event(build_check_evaluation(table, "streaming", verdict))
-        if not tell_changes(notifier, known, stalled, became="streams stalled", ended="streams move again"):
-            return dg.SensorResult(skip_reason="a message was not delivered; next tick", cursor=context.cursor)
-        return dg.SensorResult(skip_reason=f"{len(stalled)} streams stalled", cursor=json.dumps(sorted(stalled)))
+        return tell_verdicts(
+            context, notifier, "streaming", verdicts, became="streams stalled", ended="streams move again"
+        )
 
     return stalled_streams

@@ -120,6 +120,7 @@ def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.M
     repository = loaded.get_repository_def()
     assert [schedule.name for schedule in repository.schedule_defs] == ["daily"]
     assert {sensor.name for sensor in repository.sensor_defs} == {
+        "failing_checks",
         "failure_alerts",
         "freshness_alerts",
         "reconcile",

@@ -10,7 +10,8 @@ import dagster as dg
 import pytest
 
 from resources.settings import Settings
-from sensors.alerts import Notifier, build_failure_alerts
+from sensors.alerts import build_failure_alerts
+from sensors.notify import Memory, Notifier, listed
 from tests.resources.recorded_assets import defs
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
@@ -141,8 +142,67 @@ def test_without_an_address_nothing_is_sent_and_the_sensor_is_off(tmp_path: Path
     off = build_failure_alerts(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)}))
 
     assert off.default_status == dg.DefaultSensorStatus.STOPPED
-    assert Notifier(()).send("title", "body")
+    assert tell(Notifier(()), Memory(), "a") == set()
+
+
+def tell(notifier: Notifier, memory: Memory, *holds: str) -> set[str]:
+    lines = {name: f"{name} is bad" for name in holds}
+    return notifier.tell(memory, lines.keys(), *listed(lines, "bad", "good again"))
 
 
 def test_an_address_that_makes_no_sense_is_a_failed_delivery() -> None:
-    assert not Notifier(("nonsense",)).send("title", "body")
+    assert tell(Notifier(("nonsense",)), Memory(), "a") == {"nonsense"}
+
+
+def test_an_address_that_is_dead_neither_holds_up_the_others_nor_repeats_to_them(hook: Webhook) -> None:
+    with webhook() as dead:
+        notifier, memory = Notifier((dead.url, hook.url)), Memory()
+        dead.is_up = False
+        for holds in ("a", "ab", "ab", "b"):
+            assert tell(notifier, memory, *holds) == {dead.url}
+            memory = Memory.parse(memory.dump())
+        assert hook.titles() == ["Lakehouse: 1 bad", "Lakehouse: 1 bad", "Lakehouse: 1 good again"]
+
+        dead.is_up = True
+        assert tell(notifier, memory, "b") == set()
+        assert [message["message"].strip() for message in dead.received] == ["b is bad"], "how things stand"
+        dead.titles()
+        tell(notifier, memory)
+        assert dead.titles() == hook.titles() == ["Lakehouse: 1 good again"]
+
+
+def test_what_an_older_release_told_all_addresses_is_not_told_again_and_no_address_is_written_down(
+    hook: Webhook,
+) -> None:
+    memory = Memory.parse(["a"])
+
+    tell(Notifier((hook.url,)), memory, "a")
+
+    assert hook.titles() == []
+    assert list(memory.dump().values()) == [["a"]]
+    assert str(hook.server_port) not in str(memory.dump())
+
+
+def test_failed_runs_are_told_to_each_address_by_itself(watch: Watch, hook: Webhook, tmp_path: Path) -> None:
+    with webhook() as dead:
+        env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_ALERT_URLS": f"{dead.url},{hook.url}"}
+        watch.sensor = build_failure_alerts(Settings.from_env(env))
+        watch.tick()
+        dead.is_up = False
+        run(watch, "2020-01-01", "2020-01-05", fail="1")
+        assert "not delivered to 1 of 2 addresses" in watch.tick()
+        watch.tick()
+        assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["failed"]
+
+        dead.is_up = True
+        watch.tick()
+        dead.is_up = False
+        run(watch, "2020-01-01", "2020-01-05")
+        watch.tick()
+        watch.tick()
+        assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["good"]
+        dead.is_up = True
+        watch.tick()
+        watch.tick()
+        assert [title.rsplit(" ", 1)[-1] for title in dead.titles()] == ["failed", "good"]
+        assert hook.titles() == []

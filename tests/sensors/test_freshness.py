@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from lake.broken_files import BrokenFile
 from lake.ledger import Entry, Ledger
 from lakehouse_assets.definitions import build_definitions
 from resources.dagster_home import open_instance
@@ -17,6 +18,7 @@ from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
 from sensors.freshness import build_freshness_alerts
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
+from tests.sensors.streamed import commit
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
 pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
@@ -40,17 +42,26 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 
 def compute(settings: Settings, day: date) -> None:
-    """Record a day of both tables as computed."""
-    facts: dict[str, Any] = {"rows_in": 0, "rows_out": 0, "rejected": 0, "duplicates": 0}
-    ledger = Ledger(LakehouseResource.from_settings(settings).store())
+    """Record a day of both tables as computed from a delivery, and of the day after as computed from nothing."""
+    facts: dict[str, Any] = {"rows_in": 1, "rows_out": 1, "rejected": 0, "duplicates": 0}
+    store = LakehouseResource.from_settings(settings).store()
+    if store.version(TABLES[0]) is None:
+        store.create(TABLES[0])
+    commit(store, TABLES[0], {day: 1})
+    ledger = Ledger(store)
+    ledger.record(
+        Entry(table.full_name, day + timedelta(days=1), "written", 0, 0, 0, 0, {}, 0, "x", 0.0) for table in TABLES
+    )
     ledger.record(
         Entry(table.full_name, day, "written", inputs={}, version=0, code_version="x", seconds=0.0, run_id="", **facts)
         for table in TABLES
     )
 
 
-def tick(instance: dg.DagsterInstance, settings: Settings, cursor: str | None) -> str | None:
-    sensor = build_freshness_alerts(settings, TABLES)
+def tick(
+    instance: dg.DagsterInstance, settings: Settings, cursor: str | None, broken: Sequence[BrokenFile] = ()
+) -> str | None:
+    sensor = build_freshness_alerts(settings, TABLES, broken)
     resources = {"lakehouse": LakehouseResource.from_settings(settings)}
     with dg.build_sensor_context(
         instance=instance, cursor=cursor, resources=resources, definitions=build_definitions(settings, TABLES)
@@ -79,7 +90,8 @@ def test_a_late_table_is_told_once_and_once_more_when_it_is_fresh(
     (told,) = hook.received
     assert told["title"] == "Lakehouse: 2 tables late"
     assert told["message"].splitlines()[1].strip() == (
-        "silver.measurements (team:tests): late: 2020-01-02 is missing for 1 h"
+        "silver.measurements (team:tests): late: 2020-01-01..2020-01-02 are missing, the first for 25 h: "
+        "sensors missed 2020-01-02"
     )
     assert shown(instance) == ["FAILED"]
     hook.received.clear()
@@ -106,6 +118,24 @@ def test_a_message_that_nobody_took_is_sent_again(instance: dg.DagsterInstance, 
     hook.is_up = True
     tick(instance, late, cursor)
     assert hook.titles() == ["Lakehouse: 2 tables late"]
+
+
+def test_a_table_that_is_left_out_since_its_file_is_broken_is_told_like_a_late_one(
+    instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook
+) -> None:
+    now = at(tmp_path, hook, "2020-01-03T01:00:00Z")
+    compute(now, date(2020, 1, 1))
+    broken = [BrokenFile("gold.totals", "/p/gold/totals.py", 7, "NameError: x", is_own=True)]
+
+    cursor = tick(instance, now, None, broken)
+    (told,) = hook.received
+    assert told["message"].strip() == "gold.totals is left out: /p/gold/totals.py, line 7: NameError: x"
+    hook.received.clear()
+    cursor = tick(instance, now, cursor, broken)
+    assert hook.titles() == []
+
+    tick(instance, now, cursor)
+    assert hook.titles() == ["Lakehouse: 1 tables fresh again"]
 
 
 def test_an_empty_lake_is_not_late(instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook) -> None:

@@ -112,7 +112,8 @@ def test_a_dead_stream_is_told_and_shown_once_and_once_more_when_it_moves(watch:
     assert (told["title"], told["type"]) == ("Lakehouse: 2 streams stalled", "failure")
     what = f"dead: its process {os.getpid()} has gone without ending it"
     assert told["message"].splitlines()[-1].strip() == f"silver.departures (team:operations): {what}"
-    assert watch.shown() == [(False, f"{what}\n2013-01-02: {what}")]
+    next_step = "next: lakehouse status says which stream; docs/runbook.md, 'Streams: stalled, dead, behind'"
+    assert watch.shown() == [(False, f"{what}\n2013-01-02: {what}\n{next_step}")]
     hook.received.clear()
 
     watch.tick()
