@@ -490,7 +490,7 @@ class NotAStream(StreamError):
     """A table was to be followed that cannot run as a stream.
 
     Attributes:
-        table: `layer.name`.
+        table: `layer.name`; empty where tables were to be found, and none can run as a stream.
         known: the tables that can.
     """
 
@@ -498,10 +498,11 @@ class NotAStream(StreamError):
     known: Sequence[str]
 
     def message(self) -> Message:
+        can = f"these can be followed: {', '.join(self.known)}" if self.known else "no table here can be followed"
         return Message(
-            f"table {self.table}",
-            "it runs in batch only: no topic leads to it, it has no days, or it is written by Replace()",
-            f"follow tables among: {', '.join(self.known)}",
+            f"table {self.table}" if self.table else "all tables",
+            "batch only: no topic leads there, the table has no days, or it is written by Replace()",
+            f"lakehouse refresh {self.table}".rstrip() + f"; {can}",
         )
 
 

@@ -41,7 +41,7 @@ from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable, stream_reads
 from lake.topics import TopicGuard
 
-__all__ = ["STREAM_CONF", "Followed", "follow", "release"]
+__all__ = ["STREAM_CONF", "Followed", "follow", "refuse_batch_only", "release"]
 
 STREAM_CONF = {
     "spark.sql.streaming.stateStore.providerClass": (
@@ -218,10 +218,19 @@ def _own_files(home: Path) -> Iterator[None]:
 
 def _followable(tables: Iterable[Table]) -> list[Table]:
     asked = list(tables)
-    for table in asked:
-        if not is_followable(table):
-            raise NotAStream(table.full_name, [other.full_name for other in asked if is_followable(other)])
+    refuse_batch_only(asked, known=asked)
     return with_streamed_upstream(asked)
+
+
+def refuse_batch_only(tables: Sequence[Table], *, known: Iterable[Table]) -> None:
+    """Raise where a table cannot run as a stream, or where there is none.
+
+    Raises:
+        NotAStream: it names those that can, among all known ones.
+    """
+    batch_only = next((table.full_name for table in tables if not is_followable(table)), "")
+    if batch_only or not tables:
+        raise NotAStream(batch_only, [table.full_name for table in known if is_followable(table)])
 
 
 def _configure(store: DeltaStore) -> None:

@@ -16,7 +16,7 @@ from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.progress import MicroBatch
 from lake.reopening import reopen
-from lake.stream import follow, release
+from lake.stream import follow, refuse_batch_only, release
 from lake.table import is_followable
 from lakehouse_assets.brokers import topic_source
 from lakehouse_assets.environment import open_environment
@@ -39,11 +39,13 @@ def follow_from_command_line(
     """Follow the tables named, or all that can be followed; prints a line per micro-batch that had rows."""
     environment = open_environment(Settings.from_env({**os.environ, **({"LAKEHOUSE_FEED": feed} if feed else {})}))
     environment.settings.make_folders()
-    source = topic_source(environment.settings)
     chosen = environment.choose(names)
+    asked = chosen if names else [table for table in chosen if is_followable(table)]
+    refuse_batch_only(asked, known=environment.tables.values())
+    source = topic_source(environment.settings)
     with _stopped_by_signals() as stop:
         done = follow(
-            chosen if names else [table for table in chosen if is_followable(table)],
+            asked,
             environment.store,
             FrontierTable(environment.store),
             home=environment.settings.home,

@@ -6,9 +6,9 @@ any run is under way, whoever started it, nothing more is asked for: it may do t
 day that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that
 goes on down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
 
-A run that failed is asked for again after 1, 2, 4, ... minutes, from then on every hour, and at once where its cause
-has changed: what its days are computed from, not other days of the same tables. Asked twice for the same cause, Dagster
-launches it once.
+A run that failed, or that somebody stopped, is asked for again after 1, 2, 4, ... minutes, from then on every hour, and
+at once where its cause has changed: what its days are computed from, not other days of the same tables. Asked twice for
+the same cause, Dagster launches it once.
 
 The cursor says how everything looked when there was nothing to do: the newest version of each table, with the hash of
 its commit file, and a hash of the landing folders: {"tables": {"silver.flights": [41, "5f3a"]}, "landed": "09cd"}.
@@ -140,11 +140,14 @@ def _first(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
-    """The run of a step; None while it pauses after a failure for this cause, or one of its days rests."""
+    """The run of a step; None while it pauses after one for this cause that did not end well, or a day of it rests."""
     if _rests(survey, step):
         return None
     evidence = _evidence(survey, step)
-    before = dg.RunsFilter(tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE])
+    # Dagster never launches a run key twice: a run that was stopped has to count as well, or it would be the last.
+    before = dg.RunsFilter(
+        tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    )
     failures = instance.get_runs_count(before)
     if failures:
         (last,) = instance.get_run_records(before, limit=1)

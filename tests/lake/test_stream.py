@@ -345,8 +345,10 @@ def test_the_plan_of_a_table_says_whether_it_keeps_state(spark: SparkSession) ->
 
 
 def test_a_table_that_only_batch_writes_is_refused(lake: Lake) -> None:
-    with pytest.raises(NotAStream):
+    with pytest.raises(NotAStream, match="no table here can be followed"):
         follow([daily_carrier_performance], lake.store, lake.frontier, home=lake.home, until_idle=True)
+    with pytest.raises(NotAStream, match="no table here can be followed"):
+        follow([], lake.store, lake.frontier, home=lake.home, until_idle=True)
 
 
 def test_a_followed_lake_is_sealed_refused_to_batch_late_safe_and_released(lake: Lake, messages: Messages) -> None:

@@ -262,6 +262,25 @@ def test_a_failed_run_is_asked_for_again_after_a_pause_that_doubles_up_to_an_hou
         assert request.run_key == f"{evidence}#{attempt}"
 
 
+def test_a_run_that_somebody_stopped_is_asked_for_again_after_a_pause(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster launches a run key once: asked for by the same key, the days would wait for ever."""
+    land(daemon.settings, {DAY: [f"a {DAY} 1"]})
+    (request,) = daemon.tick()
+    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+    run = daemon.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    daemon.instance.report_run_canceled(run)
+    (record,) = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
+    ended = record.end_time or record.create_timestamp.timestamp()
+
+    monkeypatch.setattr("sensors.reconcile.time.time", lambda: ended + 59)
+    assert daemon.tick() == []
+
+    monkeypatch.setattr("sensors.reconcile.time.time", lambda: ended + 60)
+    assert [again.run_key for again in daemon.tick()] == [f"{request.tags[EVIDENCE]}#1"]
+
+
 def test_what_happens_to_other_days_does_not_shorten_the_pause(daemon: Daemon) -> None:
     """Else a failing repair would be started at every tick while streams write the same tables."""
     store, other = store_of(daemon.settings), date(2020, 1, 5)
