@@ -25,7 +25,7 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lake.days import EVERY_DAY, Days
+from lake.days import ALL_DAYS, Days
 from lake.enforce import Counts
 from lake.errors import UNREADABLE, LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
 from lake.feed import TopicFeed, TopicSource
@@ -155,7 +155,7 @@ def follow(
     passing: Collection[Place] = (),
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
-    calendar: Days = EVERY_DAY,
+    calendar: Days = ALL_DAYS,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
     """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
@@ -258,7 +258,7 @@ class _Driver:
     counts: dict[str, Counts] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
-    calendar: Days = EVERY_DAY
+    calendar: Days = ALL_DAYS
 
     @property
     def store(self) -> DeltaStore:
