@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.across_days import refuse_across_days
 from lake.days import utc_day
 from lake.errors import DayAhead
 from lake.failpoints import failpoint
@@ -53,7 +54,12 @@ class StreamPlan:
 
 
 def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
-    """Analyze the transform on empty frames; runs no job."""
+    """Analyze the transform on empty frames; runs no job.
+
+    Raises:
+        DeclarationError: the transform lets rows of one day see those of others.
+    """
+    refuse_across_days(table, spark)
     frames = [_empty(spark, read.source) for read in table.reads]
     plan = _analyzed(table(*frames))
     aggregates = bool(_AGGREGATE.search(plan))
