@@ -55,7 +55,7 @@ def find_tables(package: ModuleType) -> tuple[dict[str, Table], Sequence[BrokenF
     """Find the tables of a package, and its files that cannot be imported."""
     broken: list[BrokenFile] = []
     tables = discover(package, lambda module, error: broken.append(_locate(package, module, error)))
-    return tables, broken
+    return tables, sorted(broken, key=lambda one: not one.is_own)  # what is to be mended first
 
 
 def _locate(package: ModuleType, module: str, error: Exception) -> BrokenFile:
@@ -88,4 +88,5 @@ def _is_of(module: str, file: Path) -> bool:
 def _problem(error: Exception, line: int) -> str:
     if isinstance(error, DeclarationError):
         return f"{error.problem.removeprefix(f'line {line}: ')}; {error.remedy}"
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {said.splitlines()[0] if said else 'no message'}"

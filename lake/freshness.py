@@ -182,8 +182,7 @@ class FreshnessJudge:
         reason = self.survey.missing_reason(table, day)
         frontier = self.survey.frontier
         if frontier is not None and self.survey.is_early(table, day):
-            first = frontier.first_open_day(table)
-            is_streamed = first is not None and day >= first
+            is_streamed = frontier.first_open_day(table) is not None
             reason = None if is_streamed else "not computed while streams own days that it reads"
         return f"{table.full_name} of {day}: {reason}" if reason else None
 

@@ -179,7 +179,10 @@ def check_project_modules() -> Check:
 def check_table_files(package: str = "lakehouse_assets") -> Check:
     """Import every table file, because other commands leave out those that are broken."""
     tables, broken = find_tables(importlib.import_module(package))
-    found = "; ".join(map(str, broken)) or f"{len(tables)} tables declared"
+    to_mend = list({(one.file, one.line): one for one in reversed(broken)}.values())
+    with_them = ", ".join(one.table for one in broken if one not in to_mend)
+    named = [*map(str, to_mend), *([f"with them: {with_them}"] if with_them else [])]
+    found = "; ".join(named) or f"{len(tables)} tables declared"
     return Check("tables", not broken, found, "mend that line; the other tables go on without it")
 
 

@@ -132,6 +132,13 @@ def test_commands_do_the_rest_name_the_broken_file_and_end_with_1(
     assert f"error{torn}:line" in "".join(asked.stderr.split())
 
 
+def test_where_no_table_can_be_followed_that_is_said(torn: Path, lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "follow")
+
+    assert done.returncode == 1
+    assert "no table here can be followed" in done.stderr
+
+
 def test_dagster_loads_the_rest_and_shows_what_is_broken(
     torn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -148,8 +155,25 @@ def test_dagster_loads_the_rest_and_shows_what_is_broken(
     assert "silver.callers is left out" in caplog.text
 
 
-def test_the_doctor_finds_it(torn: Path) -> None:
+def test_the_doctor_finds_it_and_what_goes_with_it(torn: Path) -> None:
+    (torn.parents[1] / "silver" / "again.py").write_text(f"from {NAME}.silver.callers import callers\n")
+
     found = check_table_files(NAME)
 
     assert not found.ok
-    assert f"{torn}, line " in found.found
+    assert found.found.startswith(f"silver.callers is left out: {torn}, line ")
+    assert found.found.endswith("; with them: silver.again")
+
+
+def test_a_broken_file_that_declares_no_table_is_named_once_by_the_doctor(package: Path) -> None:
+    feeds = package / "feeds.py"
+    feeds.write_text("nothing = 1 / 0\n")
+    for file in (package / "bronze" / "call_files.py", package / "bronze" / "note_files.py"):
+        file.write_text(f"import {NAME}.feeds\n{file.read_text()}")
+
+    found = check_table_files(NAME)
+
+    assert found.found == (
+        f"bronze.call_files is left out: it imports {feeds}, line 1: ZeroDivisionError: division by zero; "
+        "with them: bronze.note_files, silver.callers"
+    )

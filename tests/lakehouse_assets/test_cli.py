@@ -223,6 +223,19 @@ def test_a_demo_does_not_start_over_in_a_lake_that_no_demo_made(lakehouse: Lakeh
     assert sorted((tmp_path / "landing").rglob("*.jsonl")) == landed != []
 
 
+def test_a_table_for_batch_only_is_refused_to_streams_with_all_that_can_be_followed(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    done = lakehouse(tmp_path, "follow", "daily_carrier_performance")
+
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "next: lakehouse refresh gold.daily_carrier_performance; these can be followed:" in said
+    followable = {"bronze.arrival_events", "bronze.departure_events", "silver.arrivals", "silver.departures"}
+    followable |= {"silver.flights", "gold.delay_alerts", "gold.hourly_airport_performance"}
+    assert set(said.partition("these can be followed: ")[2].split(", ")) == followable
+
+
 def test_wrong_sql_ends_with_2_and_explains(lakehouse: Lakehouse, tmp_path: Path) -> None:
     done = lakehouse(tmp_path, "sql", "select * from gold.nothing")
     assert done.returncode == 2
