@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from lake.days import Days, parse_day, parse_moment
-from lake.errors import BadDay
+from lake.errors import BadDay, LogDamaged
+from lake.log_damage import find_damage, read_actions
 
 __all__ = ["Commit", "Log", "Place", "Remembered"]
 
@@ -137,19 +138,33 @@ class Log:
             _PLACES[self.location] = place
         return None if place is None else place[0]
 
-    def _open(self) -> DeltaTable | None:
+    def open(self) -> DeltaTable | None:
+        """The newest version; None where there is no table.
+
+        Raises:
+            LogDamaged: a file of the log cannot be read; it names the file.
+        """
         try:
             return DeltaTable(self.location, storage_options=dict(self.options))
         except TableNotFoundError:
             return None
+        except DeltaError as error:
+            raise find_damage(self.location, dict(self.options)) or error from error
+
+    def require(self) -> DeltaTable:
+        """The newest version of a table that must exist."""
+        table = self.open()
+        if table is None:
+            raise TableNotFoundError(self.location)
+        return table
 
     def _opened_version(self) -> int | None:
-        table = self._open()
+        table = self.open()
         return None if table is None else table.version()
 
     def table_id(self) -> str | None:
         """What the table was named when it was made, as its readers note it; None where there is no table."""
-        table = self._open()
+        table = self.open()
         return None if table is None else str(table.metadata().id)
 
     def schema(self) -> pa.Schema:
@@ -157,7 +172,7 @@ class Log:
         known = _SCHEMAS.get(self.location)
         place = self.place(known[0] if known else None)
         if known is None or place is None or not self._keeps_schema(known[0], place):
-            table = DeltaTable(self.location, storage_options=dict(self.options))
+            table = self.require()
             schema, version = pa.schema(table.schema()), table.version()
             place = (version, self.fingerprint(version) or "")
         else:
@@ -175,7 +190,7 @@ class Log:
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
         content = self._content(version)
-        return None if content is None else _parse(version, content)
+        return None if content is None else _parse(version, read_actions(self.location, _file_of(version), content))
 
     def fingerprint(self, version: int) -> str | None:
         """A hash of one commit's file: another one where the table was made anew; None where there is no file."""
@@ -183,7 +198,10 @@ class Log:
         return None if content is None else hashlib.sha256(content).hexdigest()[:16]
 
     def _content(self, version: int) -> bytes | None:
-        return self.read_file(f"{version:020d}.json")
+        content = self.read_file(_file_of(version))
+        if content is not None and not content.strip():
+            raise LogDamaged(self.location, _file_of(version), "it holds no commit")  # delta-rs passes over it
+        return content
 
     def read_file(self, name: str) -> bytes | None:
         """A file of the log; None where there is none.
@@ -319,13 +337,19 @@ class Log:
         known = _OPENED.get(self.location)
         table: DeltaTable | None
         if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
-            table = known[1]
-            table.update_incremental()
+            table = self._updated(known[1])
         else:
-            table = self._open()
+            table = self.open()
         if table is None:
             return None
         _OPENED[self.location] = ((table.version(), self.fingerprint(table.version()) or ""), table)
+        return table
+
+    def _updated(self, table: DeltaTable) -> DeltaTable:
+        try:
+            table.update_incremental()
+        except DeltaError as error:
+            raise find_damage(self.location, dict(self.options)) or error from error
         return table
 
     def files_by_day(
@@ -346,17 +370,31 @@ class Log:
 
     def rows(self) -> int:
         """Rows that the newest version holds, from file statistics."""
-        table = self._open()
+        table = self.open()
         return 0 if table is None else int(table.count())
 
     def has_rows(self) -> bool:
         """Whether the newest version holds any file."""
-        table = self._open()
+        table = self.open()
         return table is not None and bool(table.file_uris())
+
+    def gone_files(self, column: str | None) -> dict[date | None, list[str]]:
+        """The files that the newest version names and nobody finds, by day; None where the path names none."""
+        table, found = self.open(), dict[date | None, list[str]]()
+        for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
+            names = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
+            days = _days([names.get(column or "")])
+            found.setdefault(next(iter(days), None), []).append(path)
+        return found
+
+    def forget_gone_files(self) -> bool:
+        """Commit that files which are gone are no longer part of the table; returns whether any were."""
+        table = self.open()
+        return table is not None and bool(table.repair()["files_removed"])
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Ask SQL of the rows that the newest version holds, there called `stored`; none where there is no table."""
-        table = self._open()
+        table = self.open()
         if table is None:
             return []
         found = QueryBuilder().register("stored", table).execute(sql).read_all()
@@ -364,7 +402,7 @@ class Log:
 
     def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
         """Path, day and number of rows of each file."""
-        table = opened or self._open()
+        table = opened or self.open()
         if table is None:
             return []
         actions = table.get_add_actions(flatten=True)
@@ -394,8 +432,11 @@ class Remembered(Generic[T]):
         return known[1]
 
 
-def _parse(version: int, content: bytes) -> Commit:
-    actions = [json.loads(line) for line in content.splitlines() if line.strip()]
+def _file_of(version: int) -> str:
+    return f"{version:020d}.json"
+
+
+def _parse(version: int, actions: Sequence[Mapping[str, Any]]) -> Commit:
     info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     added: Counter[Partition] = Counter()
     touched: set[Partition] = set()

@@ -12,6 +12,7 @@
     ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
     ├── SchemaDrift             the stored table and its contract disagree
+    ├── LogDamaged              a file of a table's log cannot be read; other tables go on
     ├── TableLocked             another process writes this table (retryable)
     ├── StreamError             streams and the days that they own
     │   ├── DayIsOpen           batch was asked to write days that streams own
@@ -64,6 +65,7 @@ __all__ = [
     "JavaWrong",
     "LakeError",
     "LeaseLost",
+    "LogDamaged",
     "Message",
     "MessagesGone",
     "NotAStream",
@@ -370,6 +372,29 @@ class SchemaDrift(LakeError):
             self.table,
             "its columns are not those of its contract: " + "; ".join(missing + changed + extra),
             "change contract and transform together; for a stored table, move its folder away and refresh its days",
+        )
+
+
+@dataclass(eq=False)
+class LogDamaged(LakeError):
+    """A file of a table's log cannot be read, so nobody can say what the table holds. Nothing was written.
+
+    Attributes:
+        location: folder or URL of the table.
+        file: the file's name in the log.
+        problem: what is wrong with it.
+    """
+
+    location: str
+    file: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(
+            f"table {'.'.join(self.location.rstrip('/').split('/')[-2:])}, file {self.location}/_delta_log/{self.file}",
+            self.problem,
+            'restore the file, or mend the table without it: see "A table\'s log is damaged" in docs/runbook.md; '
+            "other tables go on",
         )
 
 

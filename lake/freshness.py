@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from lake.days import Days
+from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.plan import Survey, readers_of
 from lake.store import DeltaStore
@@ -148,7 +149,10 @@ class FreshnessJudge:
         """
         asked = (table.full_name, day)
         if asked not in self._lacks:
-            self._lacks[asked] = next(self._all_lacks(table, day), None)
+            try:
+                self._lacks[asked] = next(self._all_lacks(table, day), None)
+            except LogDamaged as damage:
+                self._lacks[asked] = f"{damage.message().where}: {damage.problem}"
         return self._lacks[asked]
 
     def _all_lacks(self, table: Table, day: date) -> Iterator[str]:

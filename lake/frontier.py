@@ -208,8 +208,7 @@ def event_progress(table: Table, store: DeltaStore, now: datetime) -> datetime |
     """
     if table.event_time is None or store.version(table) is None:
         return None
-    stored = DeltaTable(store.table_log(table).location, storage_options=dict(store.storage_options))
-    actions = stored.get_add_actions(flatten=True)
+    actions = store.table_log(table).require().get_add_actions(flatten=True)
     name = f"max.{table.event_time}"
     if name not in actions.schema.names:
         return None

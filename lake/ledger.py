@@ -13,8 +13,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from lake.commits import Remembered
 from lake.store import DeltaStore
@@ -104,9 +102,8 @@ class Ledger:
 
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""
-        try:
-            stored = DeltaTable(self._location, storage_options=dict(self.store.storage_options))
-        except TableNotFoundError:
+        stored = self.store.log(self._location).open()
+        if stored is None:
             return SCHEMA.empty_table()
         found = stored.to_pyarrow_table()
         chosen = found if table is None else found.filter(pc.equal(found["table"], table))

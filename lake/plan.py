@@ -13,6 +13,7 @@ from datetime import date
 from functools import cached_property
 
 from lake.days import Days
+from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
@@ -45,12 +46,14 @@ class TableState:
         entries: newest ledger entry of each day.
         missing: days whose inputs hold rows and which were never computed, or failed; with the reason.
         stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
+        unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged.
     """
 
     table: Table
     entries: Mapping[Day, Entry]
     missing: Mapping[Day, str] = field(default_factory=dict)
     stale: Mapping[Day, str] = field(default_factory=dict)
+    unreadable: LogDamaged | None = None
 
     @property
     def newest_day(self) -> date | None:
@@ -103,8 +106,21 @@ class Survey:
 
     @cached_property
     def states(self) -> dict[str, TableState]:
-        """The state of each table, by `layer.name`."""
-        return {table.full_name: self._state(table) for table in self.tables}
+        """The state of each table, by `layer.name`; one that cannot be read keeps no other from being judged."""
+        return {table.full_name: self._readable_state(table) for table in self.tables}
+
+    @property
+    def unreadable(self) -> list[LogDamaged]:
+        """The damaged logs, each once."""
+        found = [state.unreadable for state in self.states.values() if state.unreadable]
+        return list({str(damage): damage for damage in found}.values())
+
+    def _readable_state(self, table: Table) -> TableState:
+        try:
+            self._version(table)  # a table without entries is not opened otherwise
+            return self._state(table)
+        except LogDamaged as damage:
+            return TableState(table, self.ledger.get(table.full_name, {}), unreadable=damage)
 
     def _state(self, table: Table) -> TableState:
         entries = self.ledger.get(table.full_name, {})
@@ -297,8 +313,10 @@ def _due(state: TableState) -> list[Day]:
 def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
     """The days of `table` that become stale once `day` of one of its inputs is computed."""
     if table.day is None:
-        return {None}
+        return set() if survey.states[table.full_name].unreadable else {None}
     affected = read.affected(day) if day is not None else survey.states[table.full_name].entries
+    if survey.states[table.full_name].unreadable:
+        return set()
     return {one for one in affected if (one is None or one in survey.calendar) and not survey.is_early(table, one)}
 
 

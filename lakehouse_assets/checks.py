@@ -21,6 +21,7 @@ from typing import Literal
 
 from lake.commits import Log
 from lake.days import Days
+from lake.errors import LakeError
 from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
 from lake.plan import Survey, with_upstream
@@ -132,7 +133,25 @@ class Inspection:
             "fresh": self.fresh,
             "streaming": self.streaming,
         }
-        return verdicts[check]()
+        try:
+            return verdicts[check]()
+        except Exception as error:
+            if (found := self._unreadable(error)) is None:
+                raise
+            return found
+
+    def _unreadable(self, error: Exception) -> Verdict | None:
+        """The verdict where a log or a file cannot be read; None where each can."""
+        if isinstance(error, LakeError):
+            return Verdict(str(error), {None: error.message().what})
+        inputs = [read.source for read in self.table.reads if isinstance(read.source, Table)]
+        failing: dict[Day, str] = {}
+        for table in (self.table, *inputs):
+            for day, paths in self.store.table_log(table).gone_files(table.day).items():
+                days = f" --days {day}" if day else ""
+                said = f"{len(paths)} data files of {table.full_name} are gone, like {paths[0]}"
+                failing[day] = f"{said}: lakehouse refresh {table.full_name}{days}"
+        return Verdict("rows cannot be read", failing) if failing else None
 
     @cached_property
     def entries(self) -> Mapping[Day, Entry]:

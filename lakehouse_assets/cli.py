@@ -61,7 +61,7 @@ def app() -> None:
         err.print("stopped; nothing half-written was left behind")
         sys.exit(STOPPED)
     except LakeError as error:
-        err.print(f"[bold red]error[/] {_escape(str(error))}")
+        err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(_exit_code(error))
 
 
@@ -190,14 +190,14 @@ def status(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")
     ] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or has stale days.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or stale, too.")] = False,
 ) -> None:
     """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
     from lakehouse_assets.environment import open_environment
     from lakehouse_assets.status import print_status
 
-    healthy = print_status(out, open_environment(), tables or [], verbose=verbose)
-    if fail and not healthy:
+    health = print_status(out, open_environment(), tables or [], verbose=verbose)
+    if not health.is_readable or (fail and not health.is_healthy):
         raise typer.Exit(FAILED)
 
 

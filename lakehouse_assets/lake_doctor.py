@@ -10,8 +10,11 @@ __all__ = ["check_lake"]
 
 
 def check_lake() -> list[Check]:
-    """Look at what has landed. A check that itself breaks counts as failed."""
-    return [guarded("landing", lambda: check_landing(open_environment()))]
+    """Look at what has landed and at the tables' logs. A check that itself breaks counts as failed."""
+    return [
+        guarded("landing", lambda: check_landing(open_environment())),
+        guarded("logs", lambda: check_logs(open_environment())),
+    ]
 
 
 def check_landing(environment: Environment) -> Check:
@@ -19,3 +22,11 @@ def check_landing(environment: Environment) -> Check:
     found = "; ".join(describe_unread(environment.unread()))
     remedy = "move it to landing/FEED/landed_on=YYYY-MM-DD/, or away"
     return Check("landing", not found, found or f"all of {environment.store.landing.root} is read", remedy)
+
+
+def check_logs(environment: Environment) -> Check:
+    """The log of every table can be read."""
+    damages = [damage.message() for damage in environment.survey().unreadable]
+    found = "; ".join(f"{where}: {what}" for where, what, _ in damages)
+    remedy = damages[0].next_step if damages else ""
+    return Check("logs", not damages, found or f"all in {environment.settings.tables} can be read", remedy)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import duckdb
 from rich.console import Console
 
+from lake.errors import LogDamaged
 from lake.store import DeltaStore
 from lake.table import LAYERS, Table
 from lakehouse_assets.environment import Environment
@@ -17,21 +18,31 @@ from lakehouse_assets.environment import Environment
 __all__ = ["connect", "print_query"]
 
 
-def connect(store: DeltaStore, tables: Iterable[Table]) -> duckdb.DuckDBPyConnection:
+def connect(
+    store: DeltaStore, tables: Iterable[Table], on_damage: Callable[[LogDamaged], None] | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB in which every table that was ever written is a view.
 
     `bronze.x`, `silver.x` and `gold.x` are the tables, `quarantine.silver_x` the rows that broke a contract, and
-    `lake.ledger` the receipts. The session's time zone is UTC.
+    `lake.ledger` the receipts. The session's time zone is UTC. One whose log is damaged is left out where `on_damage`
+    is told of it.
     """
     connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
     connection.execute("SET TimeZone = 'UTC'")
     connection.load_extension(str(_delta_extension()))
     for schema in (*LAYERS, "quarantine", "lake"):
         connection.execute(f"CREATE SCHEMA {schema}")
+    views = {"lake.ledger": f"{store.tables}/lake/ledger"}
     for table in tables:
-        _add_view(connection, store, table.full_name, store.path(table))
-        _add_view(connection, store, f"quarantine.{table.layer}_{table.name}", store.quarantine_path(table))
-    _add_view(connection, store, "lake.ledger", f"{store.tables}/lake/ledger")
+        views[table.full_name] = store.path(table)
+        views[f"quarantine.{table.layer}_{table.name}"] = store.quarantine_path(table)
+    for name, path in views.items():
+        try:
+            _add_view(connection, store, name, path)
+        except LogDamaged as damage:
+            if on_damage is None:
+                raise
+            on_damage(damage)
     return connection
 
 
@@ -51,8 +62,13 @@ def _delta_extension() -> Path:
 
 
 def print_query(console: Console, errors: Console, environment: Environment, query: str, *, csv: bool) -> bool:
-    """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`."""
-    connection = connect(environment.store, environment.tables.values())
+    """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`.
+
+    Raises:
+        LogDamaged: a table cannot be read; what the query asked of the others was printed.
+    """
+    damages: list[LogDamaged] = []
+    connection = connect(environment.store, environment.tables.values(), damages.append)
     try:
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
         if relation is not None and csv:
@@ -61,5 +77,15 @@ def print_query(console: Console, errors: Console, environment: Environment, que
             console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
     except duckdb.Error as error:
         errors.print(f'{error}\n  next: lakehouse sql "show all tables" lists what can be queried', markup=False)
+        _tell(errors, damages)
         return False
+    _tell(errors, damages)
     return True
+
+
+def _tell(errors: Console, damages: Sequence[LogDamaged]) -> None:
+    """Name the tables that no query can read, and raise the last."""
+    for damage in damages[:-1]:
+        errors.print(str(damage), markup=False, soft_wrap=True)
+    for damage in damages[-1:]:
+        raise damage

@@ -17,7 +17,7 @@ from rich.markup import escape
 from lake.days import Days
 from lake.errors import LakeError, Message
 from lake.landed import describe_unread
-from lake.plan import Step, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
+from lake.plan import Step, Survey, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
 from lake.table import Table
 from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
@@ -48,6 +48,7 @@ class Refresher:
     def __init__(self, environment: Environment, on_result: Callable[[TableResult], None]) -> None:
         self.environment = environment
         self.on_result = on_result
+        self.survey: Survey | None = None  # the newest
         self._opened = ExitStack()
 
     def __enter__(self) -> Self:
@@ -85,7 +86,7 @@ class Refresher:
         refuse_outside(days, self.environment.settings.calendar())
         results = self.to_date([table for table in needed_whole(tables) if table not in tables])
         broken = self._not_computed(results)
-        return results + self.run(steps_for(self.environment.survey(), tables, days), broken)
+        return results + self.run(steps_for(self._look(), tables, days), broken)
 
     def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
         """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out."""
@@ -93,7 +94,7 @@ class Refresher:
         broken: set[Table] = set()
         for turn in count():
             left_out = broken | readers_of(broken, self.environment.tables.values())
-            steps = steps_to_date(self.environment.survey(), [table for table in tables if table not in left_out])
+            steps = steps_to_date(self._look(), [table for table in tables if table not in left_out])
             if not steps:
                 return [*results, *self._left_out(tables, broken)]
             if turn == 10:
@@ -117,6 +118,10 @@ class Refresher:
             self.on_result(result)
         return told
 
+    def _look(self) -> Survey:
+        self.survey = self.environment.survey()
+        return self.survey
+
 
 class Ended(Enum):
     """How a refresh ended: all days written and no check found an error; not so; or only a lock was in the way."""
@@ -134,15 +139,18 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     environment.refuse_short_calendar()
     with Refresher(environment, lambda result: print_result(out, result)) as refresher:
         results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+    damages = refresher.survey.unreadable if refresher.survey else []
+    for damage in damages:
+        err.print(f"[bold red]damaged[/] {escape(str(damage))}", soft_wrap=True)
     unread = describe_unread(environment.unread())
     for line in unread:
         err.print(f"[yellow]{escape(line)}[/]\n  next: move it to landing/FEED/landed_on=YYYY-MM-DD/", soft_wrap=True)
     if not results:
-        out.print("no day is missing or stale" if unread else "nothing to do: no day is missing or stale")
+        out.print("no day is missing or stale" if unread or damages else "nothing to do: no day is missing or stale")
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
-    return _ended(results, days_named=days is not None)
+    return Ended.FAILED if damages else _ended(results, days_named=days is not None)
 
 
 def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:

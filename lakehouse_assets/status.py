@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from deltalake import DeltaTable
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
@@ -25,13 +24,20 @@ from lake.table import Table
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
-__all__ = ["Ownership", "print_quarantine", "print_status", "read_ownership"]
+__all__ = ["Health", "Ownership", "print_quarantine", "print_status", "read_ownership"]
 
 Day = date | None
 
 
-def print_status(console: Console, environment: Environment, names: Sequence[str], *, verbose: bool) -> bool:
-    """Print one line per table; returns whether every table is fresh and has neither missing nor stale days."""
+class Health(NamedTuple):
+    """Whether every table is fresh, with no day missing or stale; and whether every log can be read."""
+
+    is_healthy: bool
+    is_readable: bool
+
+
+def print_status(console: Console, environment: Environment, names: Sequence[str], *, verbose: bool) -> Health:
+    """Print one line per table."""
     settings, survey = environment.settings, environment.survey()
     judge = FreshnessJudge(survey, settings.now())
     grid = Grid(box=None, pad_edge=False)
@@ -44,7 +50,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen:
         state = survey.states[table.full_name]
         freshness = judge.judge(table)
-        healthy = healthy and not (state.missing or state.stale or freshness.is_late)
+        healthy = healthy and not (state.missing or state.stale or state.unreadable or freshness.is_late)
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
     console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC")
     console.print(grid)
@@ -54,6 +60,8 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
     _print_streams(console, environment, survey, verbose=verbose)
+    for damage in survey.unreadable:
+        console.print(f"[red]{escape(str(damage))}[/]", soft_wrap=True)
     for line in describe_unread(environment.unread()):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     healthy = _print_short_calendar(console, environment) and healthy
@@ -62,7 +70,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     elif not any(state.entries or state.missing for state in survey.states.values()):
         console.print("nothing has landed yet; next: [bold]lakehouse replay --days 2013-01-01..2013-01-31[/]")
-    return healthy
+    return Health(is_healthy=healthy, is_readable=not survey.unreadable)
 
 
 def _print_short_calendar(console: Console, environment: Environment) -> bool:
@@ -203,8 +211,8 @@ def _cells(state: TableState, freshness: Freshness) -> list[str]:
         f"{len(state.entries) - len(failed):,}" if state.table.day else "whole",
         f"{sum(entry.rows_out for entry in entries):,}",
         _warn(sum(entry.rejected for entry in entries)),
-        _warn(len(state.missing)),
-        _warn(len(state.stale)),
+        "[red]?[/]" if state.unreadable else _warn(len(state.missing)),
+        "[red]?[/]" if state.unreadable else _warn(len(state.stale)),
         f"[{colour}]{freshness}[/]",
     ]
 
@@ -267,6 +275,6 @@ def _quarantined(environment: Environment, path: str, days: Days | None) -> list
     log = environment.store.log(path)
     if log.version() is None:
         return []
-    rows = DeltaTable(log.location, storage_options=dict(log.options)).to_pyarrow_table().to_pylist()
+    rows = log.require().to_pyarrow_table().to_pylist()
     chosen = [row for row in rows if days is None or row["day"] in days]
     return sorted(chosen, key=lambda row: (str(row["day"]), row["row"]))

@@ -25,7 +25,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lake.commits import Place
+from lake.commits import Log, Place
+from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.ledger import Entry
 from lake.plan import Day, Step, Survey, steps_to_date
@@ -92,10 +93,18 @@ def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -
     before = _places(cursor)
     logs = {table.full_name: store.table_log(table) for table in tables}
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
-    places = {name: log.place(before.get(name)) for name, log in logs.items()}
+    places = {name: _place(log, before.get(name)) for name, log in logs.items()}
     feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
     landed = sorted((feed.name, store.landing.glance(feed)) for feed in feeds)
     return json.dumps({"tables": places, "landed": _digest(repr(landed))})
+
+
+def _place(log: Log, before: Place | None) -> Place | None:
+    """The newest place of a log; None where it cannot be read, which keeps no other table waiting."""
+    try:
+        return log.place(before)
+    except LogDamaged:
+        return None
 
 
 def _places(cursor: str | None) -> dict[str, Place]:

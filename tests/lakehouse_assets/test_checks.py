@@ -324,3 +324,30 @@ def test_a_table_without_days_is_late_when_it_has_not_read_what_is_due(settings:
     assert verdict.failing == {
         None: "late: bronze.readings changed in version 2, which silver.known_sensors has not read"
     }
+
+
+def test_a_data_file_that_is_gone_is_a_red_check_with_the_command_that_mends_it(
+    settings: Settings, store: DeltaStore
+) -> None:
+    write(store, measurements, [measured("a", DAY), measured("a", SECOND)])
+    (gone,) = Path(store.path(measurements)).glob(f"measured_on={SECOND}/*.parquet")
+    gone.unlink()
+
+    verdict = Inspection(measurements, store, settings).judge("key_unique")
+
+    path = f"measured_on={SECOND}/{gone.name}"
+    assert verdict.failing == {
+        SECOND: f"1 data files of silver.measurements are gone, like {path}: "
+        "lakehouse refresh silver.measurements --days 2020-01-02"
+    }
+
+
+def test_a_damaged_log_is_a_red_check_that_names_the_file(settings: Settings, store: DeltaStore) -> None:
+    write(store, measurements, [measured("a", DAY)])
+    commit = next(Path(store.path(measurements), "_delta_log").glob("*.json"))
+    commit.write_bytes(commit.read_bytes()[:100])
+
+    verdict = Inspection(measurements, store, settings).judge("key_unique")
+
+    assert not verdict.passed
+    assert str(commit) in verdict.summary

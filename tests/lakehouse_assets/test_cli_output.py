@@ -291,3 +291,29 @@ def test_ctrl_c_ends_a_refresh_that_waits_for_its_table_with_130(tmp_path: Path,
     assert "stopped; nothing half-written was left behind" in said
     assert "Traceback" not in said
     assert store.version(departure_events) is None
+
+
+# A damaged log
+
+
+@pytest.mark.usefixtures("two_carriers")
+@pytest.mark.parametrize("left", [0, 60])
+def test_a_damaged_log_is_named_and_the_other_tables_are_shown(
+    lakehouse: Lakehouse, store: DeltaStore, tmp_path: Path, left: int
+) -> None:
+    store.create(departures)
+    commit = Path(store.path(departures), "_delta_log", f"{0:020d}.json")
+    commit.write_bytes(commit.read_bytes()[:left])
+
+    status, doctor, refresh = (lakehouse(tmp_path, command) for command in ("status", "doctor", "refresh"))
+    sql = lakehouse(tmp_path, "sql", "--csv", "select carrier from silver.carriers order by carrier")
+
+    said = f"table silver.departures, file {commit}: it "
+    assert (status.returncode, said in status.stdout) == (1, True)
+    assert any(line.startswith("silver.carriers - whole 0 0 0 0") for line in lines_of(status.stdout))
+    assert any(line.startswith("silver.departures - 0 0 0 ? ?") for line in lines_of(status.stdout))
+    assert (doctor.returncode, "silver.departures" in doctor.stdout) == (3, True)
+    assert (refresh.returncode, said in refresh.stderr, "nothing to do" in refresh.stdout) == (1, True, False)
+    assert (sql.returncode, sql.stdout, said in sql.stderr) == (1, "carrier\n9E\nAA\n", True)
+    for done in (status, doctor, refresh, sql):
+        assert "Traceback" not in done.stderr

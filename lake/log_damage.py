@@ -1,0 +1,52 @@
+"""Which file of a table's log cannot be read: looked for only once the log could not be opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSelector, FileType, PyFileSystem
+
+from lake.errors import LogDamaged
+
+__all__ = ["find_damage", "read_actions"]
+
+
+def read_actions(location: str, name: str, content: bytes) -> list[dict[str, Any]]:
+    """The actions of one commit's file.
+
+    Raises:
+        LogDamaged: it was cut off, or holds nothing: every commit says at least who made it.
+    """
+    try:
+        actions = [json.loads(line) for line in content.splitlines() if line.strip()]
+    except ValueError as error:
+        raise LogDamaged(location, name, f"it cannot be read ({error})") from error
+    if not actions or not all(isinstance(action, dict) for action in actions):
+        raise LogDamaged(location, name, "it holds no commit")
+    return actions
+
+
+def find_damage(location: str, options: Mapping[str, str]) -> LogDamaged | None:
+    """The newest file of a log that cannot be read; None where each can."""
+    files = PyFileSystem(DeltaStorageHandler(location, dict(options) or None))
+    return next(_damages(location, files), None)
+
+
+def _damages(location: str, files: PyFileSystem) -> Iterator[LogDamaged]:
+    found = files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
+    for name in sorted((file.base_name for file in found if file.type == FileType.File), reverse=True):
+        try:
+            with files.open_input_file(f"_delta_log/{name}") as file:
+                if name.endswith(".checkpoint.parquet"):
+                    pq.read_metadata(file)
+                elif name.endswith(".json") and name[:20].isdigit():
+                    read_actions(location, name, file.read())
+        except LogDamaged as damage:
+            yield damage
+        except (OSError, pa.ArrowException) as error:
+            yield LogDamaged(location, name, f"it cannot be read ({str(error).splitlines()[0]})")
