@@ -22,6 +22,7 @@ from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import PyFileSystem
 
 from lake.days import Days, parse_day, parse_moment
+from lake.durable import write_whole
 from lake.errors import BadDay, LogDamaged
 from lake.log_damage import find_damage, read_actions
 
@@ -216,7 +217,10 @@ class Log:
             return None
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Write a file beside the commits."""
+        """Write a file beside the commits; in a local folder it survives a power cut."""
+        if "://" not in self.location:
+            write_whole(Path(self.location, "_delta_log", name), content)
+            return
         with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}", buffer_size=65536) as file:
             file.write(content)
 

@@ -166,12 +166,13 @@ class FrontierTable:
             before = self.state()
             after = step(before)
             if after != before:
-                write_deltalake(
-                    self._location,
-                    pa.Table.from_pylist([_to_row(after, cause)], schema=SCHEMA),
-                    mode="overwrite",
-                    storage_options=dict(self.store.storage_options),
-                )
+                with self.store.flushed(self._location):
+                    write_deltalake(
+                        self._location,
+                        pa.Table.from_pylist([_to_row(after, cause)], schema=SCHEMA),
+                        mode="overwrite",
+                        storage_options=dict(self.store.storage_options),
+                    )
         return after
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.days import utc_day
+from lake.durable import write_whole
 from lake.errors import DayAhead
 from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed
@@ -110,17 +111,14 @@ class Checkpoints:
         if any(marks.get(name, mark) != mark for name, mark in seen.items()):
             return True
         if marks.keys() - seen.keys() and file.parent.is_dir():
-            aside = file.with_suffix(".new")
-            aside.write_text(json.dumps({**marks, **seen}))
-            aside.replace(file)
+            write_whole(file, json.dumps({**marks, **seen}))
         return False
 
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""
         folder = self.folder(plan, generation)
         shutil.rmtree(folder.parent, ignore_errors=True)
-        folder.mkdir(parents=True)
-        (folder / _MARKER).write_text(f"{plan.table.full_name} {generation}\n")
+        write_whole(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
 
 
 def begin_generations(

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from lake.durable import write_whole
 from lake.errors import AlreadyFollowed
 
 __all__ = ["Driver", "is_followed", "lease", "read_driver", "record_jvm"]
@@ -103,9 +104,7 @@ def _this_process() -> dict[str, object]:
 
 
 def _record(locks: Path, facts: Mapping[str, object]) -> None:
-    aside = locks / f".{_DRIVER}"
-    aside.write_text(json.dumps(facts))
-    aside.replace(locks / _DRIVER)
+    write_whole(locks / _DRIVER, json.dumps(facts), flush=False)  # no process outlives a power cut
 
 
 def _read(locks: Path) -> dict[str, object]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from pyspark.sql import Column, DataFrame, Observation
 
 from lake.commits import Commit
 from lake.days import Days
+from lake.durable import flush_files, flush_folders
 from lake.enforce import NOTHING_DROPPED, Collected, Counts, Enforced, Enforcer
 from lake.errors import OtherMessage, RowsLost
 from lake.failpoints import failpoint
@@ -73,6 +75,7 @@ class MicroBatchWriter:
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
         horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
+        checkpoint: folder of the query; what it has planned is forced to the disk before a row is written.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
         previous: rows of the micro-batch before, by which the tasks of the next are chosen.
@@ -91,6 +94,7 @@ class MicroBatchWriter:
     events: InputEvents | None = None
     horizon: Callable[[], Horizon] = by_wall_clock
     may_write: Callable[[], None] = always
+    checkpoint: Path | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
@@ -111,6 +115,7 @@ class MicroBatchWriter:
                 state = self.frontier.state()
                 self.may_write()
                 assert state is not None, "a stream runs only on days that were claimed"
+                self._flush_plan(batch_id)
                 receipt = self._write(rows, batch_id, state)
                 self._compact(batch_id, state)
             self.on_receipt(receipt)
@@ -118,6 +123,16 @@ class MicroBatchWriter:
         except BaseException as error:
             self.failure = error
             raise
+
+    def _flush_plan(self, batch_id: int) -> None:
+        """Force to the disk which rows are this micro-batch, because a power cut must not leave its commit alone.
+
+        Planned anew under the same number, with rows that came meanwhile, it would count as written.
+        """
+        if self.checkpoint is not None:
+            planned = (self.checkpoint / "metadata", self.checkpoint / "offsets" / str(batch_id))
+            flush_files([*planned, *_newest_lists(self.checkpoint)])
+            flush_folders([self.checkpoint / "sources", self.checkpoint])
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -397,6 +412,14 @@ class MicroBatchWriter:
     @property
     def _fails(self) -> bool:
         return self.table.policy == "fail"
+
+
+def _newest_lists(checkpoint: Path) -> Iterator[Path]:
+    """Where each file source of a query noted which files it has read last."""
+    for folder in (checkpoint / "sources").glob("*"):
+        lists = [file for file in folder.iterdir() if not file.name.startswith(".")]
+        if lists:
+            yield max(lists, key=lambda file: file.stat().st_mtime_ns)
 
 
 def _both(commit: Commit | None, more: Commit) -> Commit:

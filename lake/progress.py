@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from lake.commits import Commit
+from lake.durable import append_line, write_whole
 from lake.enforce import Counts
 from lake.store import DeltaStore
 
@@ -87,13 +88,11 @@ class Receipts:
         self._lock = threading.Lock()
 
     def add(self, receipt: MicroBatch) -> None:
-        """Keep a receipt; it survives this process from here on."""
+        """Keep a receipt; it survives this process, and a power cut, from here on."""
         row = {**asdict(receipt), **asdict(receipt.counts), "recorded_at": receipt.recorded_at.isoformat()}
         del row["counts"]
         with self._lock:
-            self._waiting.parent.mkdir(parents=True, exist_ok=True)
-            with self._waiting.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            append_line(self._waiting, json.dumps(row))
 
     def commit(self) -> None:
         """Move the receipts that wait into the table; one commit."""
@@ -202,11 +201,9 @@ class StreamStatus:
 
 def write_status(folder: Path, status: StreamStatus) -> None:
     """Write the status file, in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
     status.seen_at = datetime.now(UTC).isoformat()
-    aside = folder / f".{status.table}.json"
-    aside.write_text(json.dumps(asdict(status), indent=1))
-    aside.replace(folder / f"{status.table}.json")
+    # Twice a second and query, for who looks now: not worth a wait for the disk.
+    write_whole(folder / f"{status.table}.json", json.dumps(asdict(status), indent=1), flush=False)
 
 
 def read_statuses(folder: Path) -> dict[str, StreamStatus]:

@@ -32,6 +32,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.checksum import write_checksum
 from lake.commits import Commit, Log
 from lake.days import Days
+from lake.durable import flush_commits
 from lake.enforce import QUARANTINE, day_within
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
 from lake.failpoints import failpoint, killed_after_files
@@ -251,13 +252,14 @@ class DeltaStore:
             return
         schema = to_arrow_schema(QUARANTINE, timezone="UTC")
         self._create(path, schema, [day] if day else [], None)
-        write_deltalake(
-            log.location,
-            rejects.cast(schema),
-            mode="overwrite",
-            predicate=_predicate(day, days) if day and days is not None else None,
-            storage_options=dict(self.storage_options),
-        )
+        with self.flushed(path):
+            write_deltalake(
+                log.location,
+                rejects.cast(schema),
+                mode="overwrite",
+                predicate=_predicate(day, days) if day and days is not None else None,
+                storage_options=dict(self.storage_options),
+            )
 
     # Writing as a stream: the caller holds the table's lock and has asked `is_committed`
 
@@ -398,7 +400,8 @@ class DeltaStore:
         By Spark: delta-rs does not notice that another writer joins the same files meanwhile, and would double rows.
         """
         assert table.day is not None
-        self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {_predicate(table.day, [days])}")
+        with self.flushed(self.path(table)):
+            self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {_predicate(table.day, [days])}")
 
     def _append(
         self, path: str, rows: DataFrame, metadata: Mapping[str, Any], txn: Txn, *, merge_schema: bool
@@ -447,9 +450,18 @@ class DeltaStore:
         """The failpoints around one write."""
         name = path.removeprefix(f"{self.tables}/").replace("/", ".")
         failpoint("before_write", name)
-        with killed_after_files(path, name):
-            yield
-        failpoint("after_commit", name)
+        with self.flushed(path):
+            with killed_after_files(path, name):
+                yield
+            failpoint("after_commit", name)
+
+    @contextmanager
+    def flushed(self, path: str) -> Iterator[None]:
+        """Force to the disk what is committed to a table meanwhile, because a receipt or a checkpoint may follow."""
+        log = self.log(path)
+        before = log.version()
+        yield
+        flush_commits(log.location, before)
 
     def append_to_lake(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
@@ -457,7 +469,7 @@ class DeltaStore:
         Nullable columns that a release adds are added to a table that an older one wrote.
         """
         location = f"{self.tables}/lake/{name}"
-        with self.lock(f"lake.{name}"):
+        with self.lock(f"lake.{name}"), self.flushed(location):
             write_deltalake(
                 self.log(location).location,
                 rows,
@@ -469,15 +481,16 @@ class DeltaStore:
     def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table | None) -> None:
         log = self.log(path)
         if log.version() is None:
-            DeltaTable.create(
-                log.location,
-                schema=schema,
-                mode="ignore",
-                partition_by=partition_by or None,
-                description=table.description.partition("\n")[0] if table else None,
-                configuration=_PROPERTIES,
-                storage_options=dict(self.storage_options),
-            )
+            with self.flushed(path):
+                DeltaTable.create(
+                    log.location,
+                    schema=schema,
+                    mode="ignore",
+                    partition_by=partition_by or None,
+                    description=table.description.partition("\n")[0] if table else None,
+                    configuration=_PROPERTIES,
+                    storage_options=dict(self.storage_options),
+                )
             write_checksum(log, 0)
 
     def _no_rows(self, schema: T.StructType) -> DataFrame:

@@ -348,6 +348,7 @@ class _Driver:
             events=self._events(table, checkpoint),
             horizon=lambda: Horizon(self.now(), self.calendar),
             may_write=self.may_write,
+            checkpoint=checkpoint,
         )
         frames = [self._frame(read, table, first_day) for read in table.reads]
         return _Stream(plan, writer, status, table(*frames), checkpoint)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pyspark.sql.functions as F
 
+from lake.durable import write_whole
 from lake.errors import MessagesGone, TopicReplaced
 from lake.feed import TopicFeed, TopicSource
 from lake.store import DeltaStore
@@ -117,7 +118,4 @@ class TopicGuard:
         return found if isinstance(found, dict) else {}
 
     def _keep(self, table: Table, facts: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        aside = self._file(table).with_suffix(".new")
-        aside.write_text(json.dumps(facts))
-        aside.replace(self._file(table))
+        write_whole(self._file(table), json.dumps(facts))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from lake.durable import write_whole
 from resources.settings import Settings
 
 __all__ = ["open_instance", "prepare_dagster_home"]
@@ -76,9 +77,7 @@ def prepare_dagster_home(settings: Settings) -> Path:
     text = _TEMPLATE.format(storage=json.dumps(str(home / "storage")))
     file = home / "dagster.yaml"
     if not file.exists() or file.read_text() != text:
-        partly = file.with_suffix(f".{os.getpid()}")
-        partly.write_text(text)
-        partly.replace(file)  # another process may be reading it
+        write_whole(file, text)  # another process may be reading it
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["LAKEHOUSE_HOME"] = str(settings.home)
     return home

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from lake.durable import write_whole
 from lake.errors import LakeError, Message
 from lake.jars import fetch
 from lake.java import find_java
@@ -120,7 +121,7 @@ class LocalBroker:
         process = self._start(classpath)
         started = psutil.Process(process.pid).create_time()
         broker = RunningBroker(process.pid, started, ports[0], ports[2] if secure else None, self._cluster_id())
-        (self.folder / "broker.json").write_text(json.dumps(asdict(broker)))
+        write_whole(self.folder / "broker.json", json.dumps(asdict(broker)), flush=False)
         try:
             self._await_ready(process, broker)
         except BaseException:

@@ -40,6 +40,7 @@ __all__ = [
     "quarantined",
     "refresh_all",
     "stored_rows",
+    "without_spark",
 ]
 
 TABLES: Mapping[str, Table] = discover(lakehouse_assets)
@@ -63,6 +64,15 @@ def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -
         session=lambda: spark,
         lock_timeout_seconds=240,
     )
+
+
+def without_spark(root: Path) -> DeltaStore:
+    """A store under `root` that must not start a session."""
+
+    def refuse() -> SparkSession:
+        raise AssertionError("a session was asked for")
+
+    return DeltaStore(str(root / "tables"), Landing(root / "landing"), root / "locks", refuse)
 
 
 @contextmanager

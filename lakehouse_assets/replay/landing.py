@@ -7,7 +7,6 @@ day again replaces its files, and removes those that the day no longer has.
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lake.days import parse_day
+from lake.durable import write_whole
 from lake.errors import FolderNotWritable
 from lakehouse_assets.replay.landing_day import Injected
 from lakehouse_assets.replay.schedule import Flight, FlightKey
@@ -160,14 +160,9 @@ def _joined(lines: Iterable[str]) -> bytes:
 
 
 def _place(file: Path, content: bytes) -> None:
-    hidden = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_bytes(content)
-        hidden.replace(file)
+        write_whole(file, content, flush=False)  # a replay can be run again
     except OSError as error:
-        with suppress(OSError):
-            hidden.unlink()
         raise FolderNotWritable(file.parent, error.strerror or str(error)) from error
 
 

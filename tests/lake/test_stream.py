@@ -42,6 +42,7 @@ from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from tests.frames import frame
 from tests.lakes import interpreted
+from tests.power import Disk
 from tests.streaming import FOLLOWED, Lake, Message, Messages, at
 
 pytestmark = pytest.mark.spark
@@ -481,6 +482,29 @@ def test_a_damaged_checkpoint_is_refused_and_a_new_generation_repairs_it(lake: L
     assert read_statuses(lake.home / "streams")["silver.departures"].state == "failed"
     lake.follow(new_generation=["silver.departures"])
     assert departed(lake, JAN_1) == [1, 2]
+
+
+def test_a_stream_goes_on_after_a_power_cut_between_a_commit_and_its_checkpoint(
+    lake: Lake, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.tables, lake.home, disk = [departure_events], lake.home / "before", Disk(monkeypatch)
+    lake.home.mkdir()
+    lake.__post_init__()
+    sent, cuts = [flight(messages, 1, number) for number in range(1, 5)], list[Path]()
+    lake.land(sent[:2], "a.jsonl")
+    lake.follow()
+    lake.land(sent[2:3], "b.jsonl")
+    lake.follow(on_receipt=lambda _: cuts.append(disk.after_a_power_cut(lake.home, lake.home.parent / "after")))
+    assert len(cuts) == 1, "one micro-batch was expected"
+    left = Lake(cuts[0], lake.session, lake.tables)
+    assert left.rows(departure_events) == lake.rows(departure_events)
+
+    shutil.copytree(lake.landing.root, left.landing.root, dirs_exist_ok=True)
+    left.land(sent[3:], "c.jsonl")
+    generations = left.follow().frontier.generations
+
+    assert generations == {"bronze.departure_events": 1}, "its checkpoint was lost"
+    left.check(sent)
 
 
 def test_a_continuous_stream_ends_after_the_running_micro_batch_when_asked(lake: Lake, messages: Messages) -> None:
