@@ -107,7 +107,18 @@ def choose_port(wanted: int | None) -> int:
 
 def _dagster(logs: Path, port: int) -> Child:
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    command = [*quiet, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml"), "-h", HOST, "-p", str(port)]
+    command = [
+        *quiet,
+        "-m",
+        "lakehouse_assets.web_ui",
+        "dev",
+        "-w",
+        str(PROJECT / "workspace.yaml"),
+        "-h",
+        HOST,
+        "-p",
+        str(port),
+    ]
     return Child(
         "dagster",
         [sys.executable, *command],

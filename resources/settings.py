@@ -59,6 +59,7 @@ class Settings:
         spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
         spark_remote: a Spark Connect URL that replaces the master (LAKEHOUSE_SPARK_REMOTE).
         alert_urls: Apprise URLs for failed runs, late tables, stalled streams (LAKEHOUSE_ALERT_URLS, comma separated).
+        ui_hosts: names under which a proxy serves the web UI (LAKEHOUSE_UI_HOSTS, comma separated).
         lock_timeout_seconds: how long to wait for a table that another process writes (LAKEHOUSE_LOCK_TIMEOUT, 1800).
         storage_options: for object stores, as delta-rs takes them (LAKEHOUSE_STORAGE_OPTIONS, JSON).
         feed: where streams read topics from: `files` or `kafka` (LAKEHOUSE_FEED, `files`).
@@ -76,6 +77,7 @@ class Settings:
     spark_master: str = "local[*]"
     spark_remote: str | None = None
     alert_urls: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
+    ui_hosts: tuple[str, ...] = ()
     lock_timeout_seconds: float = 1800.0
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"
@@ -104,7 +106,8 @@ class Settings:
             last_day=last_day,
             spark_master=found.get("SPARK_MASTER", cls.spark_master),
             spark_remote=found.get("SPARK_REMOTE"),
-            alert_urls=tuple(url.strip() for url in found.get("ALERT_URLS", "").split(",") if url.strip()),
+            alert_urls=_list(found.get("ALERT_URLS", "")),
+            ui_hosts=tuple(name.lower() for name in _list(found.get("UI_HOSTS", ""))),
             lock_timeout_seconds=_number(found, "LOCK_TIMEOUT", cls.lock_timeout_seconds),
             storage_options=_options(found.get("STORAGE_OPTIONS", "{}")),
             feed=_feed(found.get("FEED", "files")),
@@ -186,6 +189,10 @@ class Settings:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderNotWritable(self.home, str(error)) from error
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _feed(text: str) -> FeedKind:
