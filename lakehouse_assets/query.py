@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -15,7 +17,9 @@ from lake.store import DeltaStore
 from lake.table import LAYERS, Table
 from lakehouse_assets.environment import Environment
 
-__all__ = ["connect", "print_query"]
+__all__ = ["confine", "connect", "only_reads", "print_query", "run_query"]
+
+_EXPLAIN = re.compile(r"^\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
 
 
 def connect(
@@ -27,9 +31,12 @@ def connect(
     `lake.ledger` the receipts. The session's time zone is UTC. One whose log is damaged is left out where `on_damage`
     is told of it.
     """
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "false", "python_enable_replacements": "false"})
     connection.execute("SET TimeZone = 'UTC'")
     connection.load_extension(str(_delta_extension()))
+    if "://" in store.tables:
+        with suppress(duckdb.Error):  # without it DuckDB reads no object store, and says so
+            connection.load_extension("httpfs")
     for schema in (*LAYERS, "quarantine", "lake"):
         connection.execute(f"CREATE SCHEMA {schema}")
     views = {"lake.ledger": f"{store.tables}/lake/ledger"}
@@ -44,6 +51,24 @@ def connect(
                 raise
             on_damage(damage)
     return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, store: DeltaStore) -> None:
+    """Let a connection read files of the lake only; no query can change that."""
+    lake = store.log(store.tables).location.replace("'", "''")
+    connection.execute(f"SET allowed_directories = ['{lake}']")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def only_reads(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
+    """Return whether a text holds nothing but queries, because COPY and ATTACH could write beside the tables.
+
+    Raises:
+        duckdb.Error: it is not SQL.
+    """
+    asked = connection.extract_statements(_EXPLAIN.sub("", query))
+    return all(statement.type == duckdb.StatementType.SELECT for statement in asked)
 
 
 def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: str, path: str) -> None:
@@ -69,7 +94,20 @@ def print_query(console: Console, errors: Console, environment: Environment, que
     """
     damages: list[LogDamaged] = []
     connection = connect(environment.store, environment.tables.values(), damages.append)
+    confine(connection, environment.store)
+    ran = run_query(connection, console, errors, query, csv=csv)
+    _tell(errors, damages)
+    return ran
+
+
+def run_query(
+    connection: duckdb.DuckDBPyConnection, console: Console, errors: Console, query: str, *, csv: bool
+) -> bool:
+    """As `print_query`, on an open connection."""
     try:
+        if not only_reads(connection, query):
+            errors.print("only queries are run here: SELECT, FROM, SHOW, DESCRIBE, EXPLAIN", markup=False)
+            return False
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
         if relation is not None and csv:
             relation.df().to_csv(sys.stdout, index=False)
@@ -77,9 +115,7 @@ def print_query(console: Console, errors: Console, environment: Environment, que
             console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
     except duckdb.Error as error:
         errors.print(f'{error}\n  next: lakehouse sql "show all tables" lists what can be queried', markup=False)
-        _tell(errors, damages)
         return False
-    _tell(errors, damages)
     return True
 
 
