@@ -47,7 +47,7 @@ def build_definitions(settings: Settings, tables: Iterable[Table], broken: Seque
             build_stalled_streams(settings, chosen),
             build_stream_commits(settings, chosen),
         ],
-        resources={"lakehouse": LakehouseResource.from_settings(settings)},
+        resources={"lakehouse": LakehouseResource.from_settings(settings).definition()},
         # One process, so one JVM for all tables of a run; Spark itself uses all cores.
         executor=dg.in_process_executor,
     )

@@ -23,7 +23,7 @@ from lake.plan import Step
 from lake.table import Table
 from lakehouse_assets.checks import Inspection, Verdict, checks_of, next_step
 from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 
 __all__ = [
@@ -118,7 +118,7 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + table.fresh_within),
         pool=table.full_name,
     )
-    def compute(context: dg.AssetExecutionContext, lakehouse: LakehouseResource) -> dg.MaterializeResult[None]:
+    def compute(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
         _note_worker(context)
         store = lakehouse.store(on_wait=lambda message: _tell(context, message))
         try:
@@ -245,7 +245,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
 
     # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
     @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
-    def check(context: dg.AssetCheckExecutionContext, lakehouse: LakehouseResource) -> Iterator[dg.AssetCheckResult]:
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.AssetCheckResult]:
         _note_worker(context)
         inspection = Inspection(table, lakehouse.store(), settings, days_of_run(context.run.tags))
         for name in checks_of(table):

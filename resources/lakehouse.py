@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,9 +19,7 @@ from lake.session import build_session
 from lake.store import DeltaStore
 from resources.settings import Settings
 
-__all__ = ["LakehouseResource", "SparkResource", "storage_options"]
-
-OPTIONS_VARIABLE = "LAKEHOUSE_STORAGE_OPTIONS"
+__all__ = ["Lakehouse", "LakehouseResource", "SparkResource", "storage_options"]
 
 _STORAGES: Mapping[str, type[AzureConfig | GcsConfig | LocalConfig | S3Config]] = {
     "s3": S3Config,
@@ -52,28 +50,35 @@ class SparkResource(LazyPySparkResource):
             )
 
 
-class LakehouseResource(dg.ConfigurableResource[DeltaStore]):
-    """The Delta tables of one environment: rows through Spark, logs and counts without a JVM."""
+@dataclass(frozen=True)
+class LakehouseResource:
+    """The Delta tables of one environment: rows through Spark, logs and counts without a JVM.
 
-    home: str = Field(description="Folder for landing files and locks.")
-    tables: str = Field(description="Folder or URL of the Delta tables.")
+    Attributes:
+        home: folder for landing files and locks.
+        tables: folder or URL of the Delta tables.
+        spark: the session.
+        lock_timeout_seconds: how long to wait for a table that is being written.
+        options: for object stores, as delta-rs takes them.
+    """
+
+    home: Path
+    tables: str
     spark: SparkResource
-    lock_timeout_seconds: float = Field(default=1800.0, description="How long to wait for a table being written.")
-    storage_options: str = Field(default="{}", description="For object stores: a JSON object, as delta-rs takes it.")
+    lock_timeout_seconds: float = 1800.0
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a key
 
     @classmethod
     def from_settings(cls, settings: Settings, spark_config: Mapping[str, str] | None = None) -> Self:
-        """The resource of an environment. The UI shows the variable that holds credentials, not its value."""
-        options = dg.EnvVar(OPTIONS_VARIABLE) if settings.storage_options else "{}"
-        return cls(
-            home=str(settings.home),
-            tables=settings.tables,
-            spark=SparkResource(
-                master=settings.spark_master, remote=settings.spark_remote, spark_config=dict(spark_config or {})
-            ),
-            lock_timeout_seconds=settings.lock_timeout_seconds,
-            storage_options=options,
+        """The resource of an environment."""
+        spark = SparkResource(
+            master=settings.spark_master, remote=settings.spark_remote, spark_config=dict(spark_config or {})
         )
+        return cls(settings.home, settings.tables, spark, settings.lock_timeout_seconds, settings.storage_options)
+
+    def definition(self) -> dg.ResourceDefinition:
+        """This resource for Dagster, without configuration: no run may choose other tables or another storage."""
+        return dg.ResourceDefinition(lambda _: self, config_schema={}, description=type(self).__doc__)
 
     def store(self, on_wait: Callable[[str], None] | None = None) -> DeltaStore:
         """The store; its Spark session starts when rows are first read or written through Spark.
@@ -81,13 +86,12 @@ class LakehouseResource(dg.ConfigurableResource[DeltaStore]):
         Args:
             on_wait: told when a wait for another writer of a table begins; standard error if None.
         """
-        home = Path(self.home)
         store = DeltaStore(
             tables=self.tables,
-            landing=Landing(home / "landing"),
-            locks=home / "locks",
+            landing=Landing(self.home / "landing"),
+            locks=self.home / "locks",
             session=self._session,
-            storage_options=storage_options(self.tables, json.loads(self.storage_options)),
+            storage_options=storage_options(self.tables, self.options),
             lock_timeout_seconds=self.lock_timeout_seconds,
         )
         if on_wait is not None:
@@ -97,6 +101,10 @@ class LakehouseResource(dg.ConfigurableResource[DeltaStore]):
     def _session(self) -> SparkSession:
         session: SparkSession = self.spark.spark_session
         return session
+
+
+Lakehouse = dg.ResourceParam[LakehouseResource]
+"""How an asset, a check or a sensor asks for the resource."""
 
 
 def storage_options(tables: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from lake.freshness import Deliveries
 from lake.table import Table
 from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL, asset_key
 from lakehouse_assets.partitions import range_tags
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 
 __all__ = ["WAITS_FOR", "build_daily_schedule", "days_to_look_back"]
@@ -44,7 +44,7 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
         execution_timezone="UTC",
         description="All tables, for the days that the newest closed landing day can change.",
     )
-    def daily(lakehouse: LakehouseResource) -> dg.RunRequest | dg.SkipReason:
+    def daily(lakehouse: Lakehouse) -> dg.RunRequest | dg.SkipReason:
         newest = settings.newest_closed_day()
         awaited = Deliveries(lakehouse.store()).awaited(tables, newest)
         waiting = set[Table]().union(*awaited.values())

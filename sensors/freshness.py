@@ -19,7 +19,7 @@ from lake.freshness import FreshnessJudge
 from lake.plan import Survey
 from lake.table import Table
 from lakehouse_assets.checks import Verdict, judge_fresh
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse, LakehouseResource
 from resources.settings import Settings
 from sensors.notify import Notifier
 from sensors.verdicts import tell_verdicts
@@ -41,7 +41,7 @@ def build_freshness_alerts(
         default_status=dg.DefaultSensorStatus.RUNNING if notifier.urls else dg.DefaultSensorStatus.STOPPED,
         description="Sends a message when the newest day of a table is overdue, and another when it is there.",
     )
-    def freshness_alerts(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+    def freshness_alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         verdicts = _verdicts(settings, watched, lakehouse)
         if not verdicts:
             return dg.SensorResult(skip_reason="nothing was ever refreshed or followed")

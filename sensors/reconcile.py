@@ -34,7 +34,7 @@ from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, step_tags
 from lakehouse_assets.runs import fail_runs_of_dead_processes
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 
 __all__ = ["EVIDENCE", "build_reconcile"]
@@ -68,7 +68,7 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
         minimum_interval_seconds=5,
         description="Runs the days that batch owns and that are missing, or stale because their inputs changed.",
     )
-    def reconcile(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+    def reconcile(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         store = lakehouse.store()
         seen = _looked_at(tables, store, context.cursor)
         if context.cursor == seen:

@@ -18,7 +18,7 @@ import dagster as dg
 from lake.stalled import StreamWatch
 from lake.table import Table, is_followable
 from lakehouse_assets.checks import judge_streaming
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 from sensors.notify import Notifier
 from sensors.verdicts import tell_verdicts
@@ -37,7 +37,7 @@ def build_stalled_streams(settings: Settings, tables: Iterable[Table]) -> dg.Sen
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Fails the check `streaming` of a table whose stream does not move, and sends a message.",
     )
-    def stalled_streams(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+    def stalled_streams(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         watch = StreamWatch(lakehouse.store(), settings.home, from_files=settings.feed == "files")
         if watch.frontier is None:
             return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)

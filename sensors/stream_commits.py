@@ -27,7 +27,7 @@ from lake.frontier import FrontierTable
 from lake.input_events import newest_event
 from lake.table import Table, is_followable
 from lakehouse_assets.factory import asset_key
-from resources.lakehouse import LakehouseResource
+from resources.lakehouse import Lakehouse
 from resources.settings import Settings
 
 __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
@@ -48,7 +48,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports what streams commit: a materialization for each day, with rows, version and lag.",
     )
-    def stream_commits(context: dg.SensorEvaluationContext, lakehouse: LakehouseResource) -> dg.SensorResult:
+    def stream_commits(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         store = lakehouse.store()
         frontier = FrontierTable(store).state()
         if frontier is None:

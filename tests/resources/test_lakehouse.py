@@ -42,12 +42,32 @@ def test_azure_and_google_have_their_own_options() -> None:
     assert google == {"provider": "gcs", "service_account": "/key.json"}
 
 
-def test_the_ui_shows_the_variable_that_holds_credentials_and_not_its_value(tmp_path: Path) -> None:
+def test_credentials_are_not_shown(tmp_path: Path) -> None:
     env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_STORAGE_OPTIONS": '{"AWS_SECRET_ACCESS_KEY": "hidden"}'}
     resource = LakehouseResource.from_settings(Settings.from_env(env))
 
     assert "hidden" not in repr(resource)
-    assert resource.storage_options == dg.EnvVar("LAKEHOUSE_STORAGE_OPTIONS")
+    assert resource.options == {"AWS_SECRET_ACCESS_KEY": "hidden"}
+
+
+@pytest.mark.parametrize("name", ["home", "tables", "storage_options", "options", "spark", "lock_timeout_seconds"])
+def test_no_run_can_choose_other_tables_or_another_storage(tmp_path: Path, name: str) -> None:
+    seen: list[str] = []
+
+    @dg.op
+    def look(lakehouse: dg.ResourceParam[LakehouseResource]) -> None:
+        seen.append(lakehouse.store().tables)
+
+    resource = LakehouseResource.from_settings(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "ours")}))
+    job = dg.GraphDefinition("job", node_defs=[look]).to_job(resource_defs={"lakehouse": resource.definition()})
+    config = {"resources": {"lakehouse": {"config": {name: str(tmp_path / "theirs")}}}}
+
+    with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
+        job.execute_in_process(run_config=config)
+
+    assert seen == []
+    assert job.execute_in_process().success
+    assert seen == [str(tmp_path / "ours" / "tables")]
 
 
 def test_a_store_starts_no_session_until_rows_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ SparkSession.Builder.getOrCreate = refuse
 pyspark.java_gateway.launch_gateway = refuse
 
 @dg.sensor(name="control")
-def control(lakehouse: LakehouseResource):
+def control(lakehouse: dg.ResourceParam[LakehouseResource]):
     lakehouse.store().spark
 
 environment = open_environment()
