@@ -18,7 +18,9 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
+from lake.across_days import refuse_across_days
 from lake.commits import Commit
+from lake.day_alone import differing_rows
 from lake.days import Days
 from lake.enforce import NO_DAY, NOTHING_DROPPED, Counts, Enforced, day_within, enforce
 from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsWithoutDay
@@ -32,7 +34,6 @@ from lake.table import Append, Read, Table
 
 __all__ = ["Receipt", "refresh"]
 
-_SIGN = "_sign"
 _MOST_COLLECTED = 50_000
 """More dropped rows than this are counted and written by Spark; so many fit in this process, which is faster."""
 
@@ -131,6 +132,7 @@ def refresh(
 
     Raises:
         DayIsOpen: streams own one of the days; nothing was written.
+        DeclarationError: the transform lets rows of one day see those of others; nothing was written.
         RowsOutsideDays: the transform gave rows of other days; nothing was written.
         RowsWithoutDay: the transform gave rows without a day; nothing was written.
         RowsLost: the rows cannot be accounted for; no receipt was written, so the days stay missing or stale.
@@ -145,6 +147,7 @@ def refresh(
         frontier = FrontierTable(store).state() if wanted is not None else None
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
+        refuse_across_days(table, store.spark)
         believed = horizon or Horizon(datetime.now(UTC))
         work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed)
         was_followed = frontier is not None and frontier.was_followed(table)
@@ -313,9 +316,7 @@ def _changed_days(work: _Work, fresh: DataFrame) -> set[date | None]:
     stored = work.store.read(work.table)
     if day is not None and work.days is not None:
         stored = stored.where(day_within(day, work.days))
-    both = fresh.withColumn(_SIGN, F.lit(1)).unionAll(stored.withColumn(_SIGN, F.lit(-1)))
-    differing = both.groupBy(*stored.columns).agg(F.sum(_SIGN).alias(_SIGN)).where(F.col(_SIGN) != 0)
-    days = differing.select(F.col(day) if day else F.lit(None)).distinct()
+    days = differing_rows(fresh, stored).select(F.col(day) if day else F.lit(None)).distinct()
     return {row[0] for row in days.collect()}
 
 

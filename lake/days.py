@@ -14,7 +14,7 @@ from typing import Any
 
 from lake.errors import BadDay
 
-__all__ = ["EVERY_DAY", "Days", "parse_day", "parse_moment", "utc_day"]
+__all__ = ["ALL_DAYS", "Days", "parse_day", "parse_moment", "utc_day"]
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ONE_DAY = timedelta(days=1)
@@ -130,5 +130,5 @@ class Days:
         return f"{self.start}" if len(self) == 1 else f"{self.start}..{self.last}"
 
 
-EVERY_DAY = Days.between(_FIRST, _LAST)
+ALL_DAYS = Days.between(_FIRST, _LAST)
 """Every day that can be named."""

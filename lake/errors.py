@@ -24,6 +24,7 @@
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
     │   ├── TopicReplaced       another topic has the name of the one that was read
     │   ├── MessagesGone        a topic no longer holds messages that were not read
+    │   ├── CannotPassOver      a message cannot be passed over, or need not be
     │   └── OtherMessage        another message than the one that bronze holds has its offset
     └── SetupError              the machine lacks something
         ├── JavaMissing
@@ -53,6 +54,7 @@ __all__ = [
     "BadDay",
     "BadName",
     "CannotCompile",
+    "CannotPassOver",
     "ContractBroken",
     "ContractError",
     "DayAhead",
@@ -559,11 +561,16 @@ class StreamBroken(StreamError):
     @property
     def diagnosis(self) -> tuple[str, str]:
         """The runbook's page for what the query said, and what to do next."""
+        if (unreadable := UNREADABLE.search(self.problem)) is not None:
+            place = ":".join(unreadable.groups())
+            return "A message that Spark refuses to read", f"lakehouse follow --feed kafka --pass-over {place}"
         known = (found for signs, *found in _DIAGNOSES if re.search(signs, self.problem, re.IGNORECASE))
         page, remedy = next(known, _UNKNOWN_CAUSE)
         return page, remedy
 
 
+UNREADABLE = re.compile(r"Record at topic (\S+) partition (\d+) offset (\d+) has timestamp value .* overflows")
+"""What Spark's Kafka source says of a message whose timestamp it cannot hold."""
 _GOES_ON = "run lakehouse follow again: it goes on from the last micro-batch"
 _DIAGNOSES = (
     (r"no space left|disk quota", "The disk is full", f"make room, then {_GOES_ON}"),
@@ -667,6 +674,27 @@ class MessagesGone(StreamError):
             f"the topic no longer holds messages that bronze lacks: {_first(shown)}; nothing was read",
             "deliver them from an archive if there is one, then accept what is lost for good: "
             f"lakehouse follow --accept-loss {self.table} ({STREAM_RUNBOOK}, 'Messages are gone from the topic')",
+        )
+
+
+@dataclass(eq=False)
+class CannotPassOver(StreamError):
+    """A message was to be passed over, and cannot or need not be. Nothing was changed.
+
+    Attributes:
+        place: where it lies, as it was named.
+        reason: why not.
+    """
+
+    place: str
+    reason: str
+
+    def message(self) -> Message:
+        return Message(
+            f"message {self.place}",
+            f"{self.reason}; nothing was passed over",
+            "name the place that lakehouse status shows with the error of the stream, and --feed kafka "
+            f"({STREAM_RUNBOOK}, 'A message that Spark refuses to read')",
         )
 
 

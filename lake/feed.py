@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pyspark.sql.functions as F
@@ -23,6 +23,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.errors import DeclarationError
 from lake.landed import is_data, landing_day, path_pattern
+
+if TYPE_CHECKING:
+    from lake.passed_over import PassedMessage
 
 __all__ = [
     "EVERY_DAY",
@@ -35,6 +38,7 @@ __all__ = [
     "Landing",
     "TopicFeed",
     "TopicSource",
+    "Unread",
 ]
 
 TOPIC_FRAME = T.StructType(
@@ -201,6 +205,21 @@ class FileFeed(Feed):
         return sum(line not in (b"", b"\r") for line in content.rstrip(b"\r\n").split(b"\n"))
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A message as a client other than Spark reads it.
+
+    Attributes:
+        timestamp: as its producer gave it, in Kafka's milliseconds.
+        key: as text; U+FFFD for bytes that are none.
+        value: as text, likewise.
+    """
+
+    timestamp: int
+    key: str | None
+    value: str | None
+
+
 class TopicSource(Protocol):
     """Where streams read topics from: the landing folder, or a broker. Rows are the same either way."""
 
@@ -222,6 +241,18 @@ class TopicSource(Protocol):
 
     def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
         """The first offset that each partition still holds; empty where nothing is ever removed."""
+
+    def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
+        """Fetch the message at one place, without Spark; None where there is none, or no such place."""
+
+    def passing(self, passed: Sequence[PassedMessage]) -> TopicSource:
+        """Give the same source, whose streams begin behind these messages."""
+
+    def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
+        """Read what lies in front of the messages that are passed over, and these, as a frame of `TOPIC_FRAME`.
+
+        These without their time, which Spark cannot hold. None where none is passed over.
+        """
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Messages not read yet, given the source's part of Spark's progress report; None where it cannot say."""
@@ -266,6 +297,21 @@ class Landing:
         """None: what bronze holds may be removed from the archive."""
         del feed
         return {}
+
+    def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
+        """None: an archive is not looked into by offset."""
+        del feed, partition, offset
+        return None
+
+    def passing(self, passed: Sequence[PassedMessage]) -> TopicSource:
+        """The same: files have no message that Spark refuses."""
+        del passed
+        return self
+
+    def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
+        """None: a stream of files begins with the first."""
+        del spark, feed, first_day
+        return None
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Unknown: files do not say how many lines they hold."""

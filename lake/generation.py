@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.across_days import refuse_across_days
 from lake.days import utc_day
 from lake.durable import write_whole
 from lake.errors import DayAhead
@@ -29,7 +30,7 @@ from lake.frontier import Frontier, FrontierTable, sealable_before
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
 
-__all__ = ["Checkpoints", "StreamPlan", "begin_generations", "plan_stream", "step_txn"]
+__all__ = ["Checkpoints", "StreamPlan", "begin_generations", "is_new", "plan_stream", "step_txn"]
 
 _EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
 _AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
@@ -54,7 +55,12 @@ class StreamPlan:
 
 
 def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
-    """Analyze the transform on empty frames; runs no job."""
+    """Analyze the transform on empty frames; runs no job.
+
+    Raises:
+        DeclarationError: the transform lets rows of one day see those of others.
+    """
+    refuse_across_days(table, spark)
     frames = [_empty(spark, read.source) for read in table.reads]
     plan = _analyzed(table(*frames))
     aggregates = bool(_AGGREGATE.search(plan))
@@ -84,6 +90,11 @@ def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:
     return Txn(f"follow/{table.full_name}/{step}/{generation}", batch_id)
 
 
+def is_new(checkpoint: Path) -> bool:
+    """Ask whether a query has not begun its first micro-batch."""
+    return not any((checkpoint / "offsets").glob("[0-9]*"))
+
+
 @dataclass(frozen=True)
 class Checkpoints:
     """The checkpoint folders: beside the tables, never inside."""
@@ -99,8 +110,7 @@ class Checkpoints:
         folder = self.folder(plan, generation)
         if not (folder / _MARKER).is_file():
             return True
-        has_progress = any((folder / "offsets").glob("[0-9]*"))
-        return not has_progress and store.is_committed(
+        return is_new(folder) and store.is_committed(
             store.path(plan.table), step_txn(plan.table, "write", generation, 0)
         )
 

@@ -14,7 +14,7 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame
 
 from lake.contract import CompiledContract, Rule
-from lake.days import EVERY_DAY, Days, utc_day
+from lake.days import ALL_DAYS, Days, utc_day
 from lake.feed import TopicFeed
 from lake.table import Append, Table, topics_of
 
@@ -42,7 +42,7 @@ class Horizon:
     """
 
     now: datetime
-    calendar: Days = EVERY_DAY
+    calendar: Days = ALL_DAYS
 
     @property
     def today(self) -> date:
@@ -75,7 +75,7 @@ class Horizon:
         Readers select rows of bronze by the day that these are about, and none has such a day: the row would be in
         bronze and nowhere else, without a word. Under its landing day a reader meets it, and rejects it.
         """
-        if table.read_by is None or table.day is None or table.reads_by_own_day or self.calendar == EVERY_DAY:
+        if table.read_by is None or table.day is None or table.reads_by_own_day or self.calendar == ALL_DAYS:
             return rows
         about = F.col(table.read_by)
         return rows.withColumn(table.read_by, F.when(self._in_calendar(about), about).otherwise(F.col(table.day)))

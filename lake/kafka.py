@@ -7,16 +7,19 @@ PLAIN is the shape that the Kafka endpoint of Azure Event Hubs and most hosted c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.days import utc_day
 from lake.errors import TopicUnreachable
-from lake.feed import TOPIC_FRAME, TopicFeed
+from lake.feed import TOPIC_FRAME, TopicFeed, Unread
+from lake.kafka_places import fetch, first_offsets_at
+from lake.passed_over import PassedMessage, Place
 
 __all__ = ["KafkaCluster", "KafkaSource", "plain_login"]
 
@@ -81,10 +84,12 @@ class KafkaSource:
     Attributes:
         cluster: where they are.
         topics: the topic of a feed, where it is not called as the feed is.
+        passed: messages that are passed over, by their places.
     """
 
     cluster: KafkaCluster
     topics: Mapping[str, str] = field(default_factory=dict)
+    passed: Sequence[PassedMessage] = ()
 
     @property
     def redelivers(self) -> bool:
@@ -97,22 +102,62 @@ class KafkaSource:
         All that there is comes at once; where messages are gone that were not read yet, the query ends with an error
         instead of a jump. Bytes that are not UTF-8 become U+FFFD: no reader of a table of text could read them.
         """
-        midnight = datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC)
         reader = spark.readStream.format("kafka").options(**self.cluster.for_spark())
         reader = reader.option("subscribe", self.topic(feed)).option("failOnDataLoss", "true")
-        # A partition without such a message is read from its end on: what it gets from now on is later.
-        reader = reader.option("startingTimestamp", str(int(midnight.timestamp() * 1000)))
-        reader = reader.option("startingOffsetsByTimestampStrategy", "latest")
-        return reader.load().select(
-            F.make_valid_utf8(F.col("key").cast("string")).alias("key"),
-            F.make_valid_utf8(F.col("value").cast("string")).alias("value"),
-            "topic",
-            "partition",
-            "offset",
-            "timestamp",
-            F.lit(None).cast(TOPIC_FRAME["_raw"].dataType).alias("_raw"),
-            F.to_date("timestamp").alias("_landed_on"),
-        )
+        return _as_topic_frame(reader.options(**self._beginning(feed, first_day)).load())
+
+    def _beginning(self, feed: TopicFeed, first_day: date) -> dict[str, str]:
+        """Where Spark begins: at the first message of a day, or behind the last one that is passed over."""
+        passed = self._passed(feed)
+        if not passed:
+            # A partition without such a message is read from its end on: what it gets from now on is later.
+            latest = {"startingOffsetsByTimestampStrategy": "latest"}
+            return latest | {"startingTimestamp": str(int(_midnight(first_day).timestamp() * 1000))}
+        begins = self._first_offsets_at(feed, first_day)
+        begins |= {one.partition: max(begins.get(one.partition, 0), one.offset + 1) for one in passed}
+        return {"startingOffsets": json.dumps({self.topic(feed): begins})}
+
+    def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
+        """Fetch one message by librdkafka, which leaves its timestamp as it is.
+
+        Raises:
+            TopicUnreachable: the cluster does not answer.
+        """
+        conf = self.cluster.for_librdkafka()
+        return fetch(conf, self.topic(feed), partition, offset, _ANSWERS_WITHIN_SECONDS)
+
+    def passing(self, passed: Sequence[PassedMessage]) -> KafkaSource:
+        """The same cluster, whose streams begin behind these messages."""
+        return replace(self, passed=tuple(passed))
+
+    def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
+        """What a stream that begins behind the messages passed over leaves out, and these; None without any."""
+        messages = [one for one in self.passed if one.place.topic == self.topic(feed)]
+        if not messages:
+            return None
+        begins = self._first_offsets_at(feed, first_day)
+        rows = spark.createDataFrame([_as_row(one) for one in messages], TOPIC_FRAME)
+        for place in (one.place for one in messages):
+            start = begins.get(place.partition, 0)
+            if 0 <= start < place.offset:
+                rows = rows.unionAll(self._read_range(spark, place, start))
+            begins[place.partition] = max(start, place.offset + 1)
+        return rows
+
+    def _read_range(self, spark: SparkSession, place: Place, start: int) -> DataFrame:
+        """The messages of one partition from an offset up to, without, a place."""
+        part = str(place.partition)
+        reader = spark.read.format("kafka").options(**self.cluster.for_spark())
+        reader = reader.option("assign", json.dumps({place.topic: [place.partition]}))
+        reader = reader.option("startingOffsets", json.dumps({place.topic: {part: start}}))
+        return _as_topic_frame(reader.option("endingOffsets", json.dumps({place.topic: {part: place.offset}})).load())
+
+    def _passed(self, feed: TopicFeed) -> list[Place]:
+        return [one.place for one in self.passed if one.place.topic == self.topic(feed)]
+
+    def _first_offsets_at(self, feed: TopicFeed, day: date) -> dict[int, int]:
+        conf = self.cluster.for_librdkafka()
+        return first_offsets_at(conf, self.topic(feed), _midnight(day), _ANSWERS_WITHIN_SECONDS)
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """Nothing: messages never change."""
@@ -170,6 +215,30 @@ class KafkaSource:
         if ends is None or latest is None:
             return None
         return sum(max(newest - ends.get(partition, newest), 0) for partition, newest in latest.items())
+
+
+def _as_topic_frame(records: DataFrame) -> DataFrame:
+    """The records of Spark's Kafka source in the columns of a topic's frame."""
+    return records.select(
+        F.make_valid_utf8(F.col("key").cast("string")).alias("key"),
+        F.make_valid_utf8(F.col("value").cast("string")).alias("value"),
+        "topic",
+        "partition",
+        "offset",
+        "timestamp",
+        F.lit(None).cast(TOPIC_FRAME["_raw"].dataType).alias("_raw"),
+        F.to_date("timestamp").alias("_landed_on"),
+    )
+
+
+def _as_row(message: PassedMessage) -> tuple[Any, ...]:
+    """A message that was passed over in the columns of a topic's frame, without a time; landed when it was passed."""
+    place = (message.place.topic, message.place.partition, message.place.offset)
+    return (message.key, message.value, *place, None, None, utc_day(message.passed_at))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _offsets(progress: Mapping[str, Any], name: str, topic: str) -> dict[str, int] | None:

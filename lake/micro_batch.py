@@ -38,12 +38,14 @@ from lake.rejects import not_given_again
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table, Upsert
 
-__all__ = ["MicroBatchWriter", "Stopped", "always"]
+__all__ = ["BEFORE_FIRST", "MicroBatchWriter", "Stopped", "always"]
 
 _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
 _MOST_COLLECTED = 20_000
 """Rows of a micro-batch that this process takes and commits; above it Spark does."""
+BEFORE_FIRST = -1
+"""The number of what a generation of bronze is given before its first micro-batch."""
 
 
 def by_wall_clock() -> Horizon:
@@ -340,7 +342,7 @@ class MicroBatchWriter:
     ) -> None:
         table, store = self.table, self.store
         txn = self._txn("quarantine", batch_id)
-        if batch_id == 0 and isinstance(table.write, Append) and not self.redelivers:
+        if batch_id <= 0 and isinstance(table.write, Append) and not self.redelivers:
             self._quarantine_again(enforced, rows, txn)
             return
         # A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.

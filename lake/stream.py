@@ -25,16 +25,18 @@ from pyspark.errors import PySparkException, StreamingQueryException
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lake.days import EVERY_DAY, Days
+from lake.days import ALL_DAYS, Days
 from lake.enforce import Counts
-from lake.errors import LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
+from lake.errors import UNREADABLE, LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
 from lake.feed import TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
-from lake.generation import Checkpoints, StreamPlan, begin_generations, plan_stream
+from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
 from lake.horizon import Horizon
 from lake.input_events import InputEvents, newest_event
 from lake.lease import lease, record_jvm
-from lake.micro_batch import MicroBatchWriter, always
+from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
+from lake.passed_over import PassedOver, Place
+from lake.passing import pass_over
 from lake.progress import MicroBatch, Receipts, StreamStatus, read_statuses, write_status
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
@@ -134,6 +136,8 @@ def _first_lines(error: BaseException, limit: int = 800) -> str:
     """What an error says without its stack; where that is long, its beginning and its end, which is the root cause."""
     lines = f"{type(error).__name__}: {error}".splitlines()
     text = "\n".join(line for line in lines if not _STACK_LINE.match(line)).strip()
+    if (unreadable := UNREADABLE.search(text)) is not None:
+        return unreadable[0]  # it says which message, in the middle of what says less
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
@@ -148,9 +152,10 @@ def follow(
     stop: threading.Event | None = None,
     new_generation: Collection[str] = (),
     accept_loss: Collection[str] = (),
+    passing: Collection[Place] = (),
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
-    calendar: Days = EVERY_DAY,
+    calendar: Days = ALL_DAYS,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
     """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
@@ -165,6 +170,7 @@ def follow(
         stop: set it to end after the running micro-batches.
         new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
         accept_loss: bronze tables whose topic has lost messages for good; they begin anew from what it still holds.
+        passing: places of messages that Spark refuses to read; they are passed over from now on.
         since: on the first claim, the first landing day and open day to follow.
         now: the clock: what is later is rejected, seals no day, and a silent feed is idle by it.
         calendar: the days that tables can have, those to come included; rows of others are rejected.
@@ -185,7 +191,7 @@ def follow(
         driver.calendar = calendar
         if shared is not None:
             driver.may_write = shared.check
-        with driver.queries(new_generation, accept_loss, since):
+        with driver.queries(new_generation, accept_loss, passing, since):
             driver.drain(until_idle=until_idle)
             if not until_idle and not driver.asked_to_stop.is_set():
                 driver.run()
@@ -252,7 +258,7 @@ class _Driver:
     counts: dict[str, Counts] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
-    calendar: Days = EVERY_DAY
+    calendar: Days = ALL_DAYS
 
     @property
     def store(self) -> DeltaStore:
@@ -272,22 +278,38 @@ class _Driver:
 
     @contextmanager
     def queries(
-        self, new_generation: Collection[str], accept_loss: Collection[str], since: date | None
+        self,
+        new_generation: Collection[str],
+        accept_loss: Collection[str],
+        passing: Collection[Place],
+        since: date | None,
     ) -> Iterator[None]:
         """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
         seal_pending(self.frontier)
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
         checkpoints = self.checkpoints
         renamed = self.topics.admit(accept_loss)
-        asked = {*new_generation, *accept_loss, *renamed, *self._note_delivered()}
+        passed = pass_over(passing, self.tables, self.source, self.store)
+        self.source = self.source.passing(PassedOver(self.store).all())
+        asked = {*new_generation, *accept_loss, *renamed, *passed, *self._note_delivered()}
         state = begin_generations(self.frontier, plans, checkpoints, asked=asked, since=since, now=self.now())
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
             self._note_progress()
+            self._write_passed(state)
             yield
         finally:
             self._stop()
+
+    def _write_passed(self, state: Frontier) -> None:
+        """Write what new generations leave out, because a message that is passed over lies behind it."""
+        for stream in self.streams:
+            table = stream.plan.table
+            first_day = state.first_writable_day(table)
+            for feed in _topics(table) if is_new(stream.checkpoint) else ():
+                if (rows := self.source.read_passed(self.store.spark, feed, first_day)) is not None:
+                    stream.writer(table(rows), BEFORE_FIRST)
 
     def drain(self, *, until_idle: bool) -> None:
         """Read what there is, upstream first; until idle: again as long as more has landed meanwhile.
@@ -494,8 +516,12 @@ class _Driver:
             write_status(self.home / "streams", stream.status)
 
 
+def _topics(table: Table) -> list[TopicFeed]:
+    return [read.source for read in table.reads if isinstance(read.source, TopicFeed)]
+
+
 def _feeds(table: Table) -> list[str]:
-    return [read.source.name for read in table.reads if isinstance(read.source, TopicFeed)]
+    return [feed.name for feed in _topics(table)]
 
 
 def _levels(streams: Sequence[_Stream]) -> Iterator[list[_Stream]]:

@@ -6,6 +6,8 @@
     fresh       the newest day that is due is there    by what feeds delivered, the ledger and the environment's clock
     streaming   the stream that owns open days moves   by its status, what has landed and both clocks
 
+One more, `range_equals_day`, computes a day anew: in the session that a run of several days has used, or not at all.
+
 A verdict is about the table as it stands, not about the run that asked: computing one good day never turns another
 day's failure green. Only a scan of a table too large to read whole keeps to the days of the run.
 """
@@ -20,6 +22,7 @@ from functools import cached_property
 from typing import Literal
 
 from lake.commits import Log
+from lake.day_alone import can_differ, compute_again
 from lake.days import Days
 from lake.errors import LakeError
 from lake.freshness import FreshnessJudge
@@ -35,6 +38,7 @@ __all__ = [
     "CHECKS",
     "LATE",
     "NEXT",
+    "RANGE_CHECKS",
     "Inspection",
     "Verdict",
     "checks_of",
@@ -54,6 +58,11 @@ CHECKS: Mapping[str, str] = {
 }
 """The checks of every table, with what they promise."""
 
+RANGE_CHECKS: Mapping[str, str] = {
+    "range_equals_day": "A day of a range, computed by itself, has the rows that the range gave it.",
+}
+"""The checks of tables that are computed from days of other tables."""
+
 STREAM_CHECKS: Mapping[str, str] = {
     "streaming": "The stream that owns days of the table, if any, is alive, and nothing waits for it for too long.",
 }
@@ -68,6 +77,8 @@ NEXT: Mapping[str, str] = {
     "lakehouse refresh {table}{days}",
     "row_count": "lakehouse refresh {table}{days}",
     "fresh": "lakehouse refresh {table} computes what has landed; lakehouse status --verbose says what is missing",
+    "range_equals_day": "widen days(before=..., after=...) in reads, or narrow the window; "
+    "then lakehouse refresh {table}{days}",
     "streaming": "lakehouse status says which stream; docs/runbook.md, 'Streams: stalled, dead, behind'",
 }
 """What to do where a check fails: every message about it ends with this."""
@@ -78,7 +89,7 @@ SCAN_WHOLE_UP_TO_ROWS = 1_000_000
 
 def checks_of(table: Table) -> dict[str, str]:
     """The checks of a table, with what they promise."""
-    return {**CHECKS, **(STREAM_CHECKS if is_followable(table) else {})}
+    return {**CHECKS, **(RANGE_CHECKS if can_differ(table) else {}), **(STREAM_CHECKS if is_followable(table) else {})}
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,7 @@ class Inspection:
     Attributes:
         days: the days that a run has just written; None where nobody says (or the table has no days).
         ledger: the newest ledger entry of each day, where the caller has read them already.
+        run_id: the run that has written these days, if one has.
     """
 
     table: Table
@@ -123,6 +135,7 @@ class Inspection:
     settings: Settings
     days: Days | None = None
     ledger: Mapping[Day, Entry] | None = None
+    run_id: str = ""
 
     def judge(self, check: str) -> Verdict:
         """The verdict of one of the table's checks."""
@@ -132,6 +145,7 @@ class Inspection:
             "row_count": self.row_count,
             "fresh": self.fresh,
             "streaming": self.streaming,
+            "range_equals_day": self.range_equals_day,
         }
         try:
             return verdicts[check]()
@@ -222,6 +236,18 @@ class Inspection:
         """Whether the newest due day is there, with all that the feeds were to deliver for it."""
         survey = Survey(list(with_upstream([self.table])), self.store, self.settings.calendar())
         return judge_fresh(self.table, FreshnessJudge(survey, self.settings.now()))
+
+    def range_equals_day(self) -> Verdict:
+        """Compute one day of the range that this run has written by itself; it chooses tables and days."""
+        entries = self.entries if self.run_id else {}
+        found = compute_again(self.table, self.store, self.run_id, entries, self.settings.horizon())
+        if found is None:
+            return Verdict("no day of a range was chosen to be computed by itself")
+        facts: dict[str, int | float | str] = {"day": str(found.day), "run": self.run_id}
+        if not found.differing:
+            return Verdict(f"{found.day} computed by itself has the same rows", facts=facts)
+        shown = f"by itself {found.alone or 'no row'}, in the range {found.stored or 'no row'}"
+        return Verdict(f"{found.differing:,} rows of a range differ from its day", {found.day: shown}, facts=facts)
 
     def streaming(self) -> Verdict:
         """Whether the stream that owns its open days moves."""

@@ -252,6 +252,10 @@ def follow(
     accept_loss: Annotated[
         list[str] | None, typer.Option(help="A bronze table whose topic lost messages for good: go on without them.")
     ] = None,
+    pass_over: Annotated[
+        list[str] | None,
+        typer.Option(help="A message that Spark refuses to read, TOPIC:PARTITION:OFFSET: go on behind it."),
+    ] = None,
     since: Annotated[str | None, typer.Option(help="At the first start: the first landing day to follow.")] = None,
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
@@ -270,7 +274,14 @@ def follow(
         reopen_from_command_line(out, parse_day(reopen))
     else:
         follow_from_command_line(
-            out, tables or [], new_generation or [], accept_loss or [], first, until_idle=until_idle, feed=feed
+            out,
+            tables or [],
+            new_generation or [],
+            accept_loss or [],
+            first,
+            until_idle=until_idle,
+            feed=feed,
+            passing=pass_over or [],
         )
 
 

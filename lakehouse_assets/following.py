@@ -14,6 +14,7 @@ from rich.console import Console
 
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
+from lake.passed_over import Place
 from lake.progress import MicroBatch
 from lake.reopening import reopen
 from lake.stream import follow, refuse_batch_only, release
@@ -35,9 +36,11 @@ def follow_from_command_line(
     *,
     until_idle: bool,
     feed: str | None = None,
+    passing: Sequence[str] = (),
 ) -> None:
     """Follow the tables named, or all that can be followed; prints a line per micro-batch that had rows."""
     environment = open_environment(Settings.from_env({**os.environ, **({"LAKEHOUSE_FEED": feed} if feed else {})}))
+    places = [Place.parse(text) for text in passing]
     environment.settings.make_folders()
     chosen = environment.choose(names)
     asked = chosen if names else [table for table in chosen if is_followable(table)]
@@ -54,6 +57,7 @@ def follow_from_command_line(
             stop=stop,
             new_generation=[table.full_name for name in new_generation for table in environment.choose([name])],
             accept_loss=[table.full_name for name in accept_loss for table in environment.choose([name])],
+            passing=places,
             since=since,
             now=environment.settings.now,
             calendar=environment.settings.whole_calendar,

@@ -16,6 +16,7 @@ from lake.days import Days, utc_day
 from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
 from lake.landed import describe_unread
+from lake.passed_over import PassedOver
 from lake.plan import Survey, TableState
 from lake.progress import StreamStatus
 from lake.reopening import is_ahead
@@ -158,10 +159,17 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
         elif stream is not None and stream.last_error:
             notes.append(f"{table.full_name}: last error: {escape(stream.last_error.splitlines()[0])}")
     console.print(grid)
-    for note in notes:
+    for note in [*notes, *_passed_over(environment)]:
         console.print(note)
     for line in _why_open(environment, frontier) if verbose else ():
         console.print(line)
+
+
+def _passed_over(environment: Environment) -> Iterator[str]:
+    """Which messages operators have passed over, because Spark refuses to read them."""
+    for message in PassedOver(environment.store).all():
+        by = f"{message.passed_at:%Y-%m-%d %H:%M} by {message.passed_by}"
+        yield f"passed over: {escape(str(message.place))}, timestamp {message.timestamp}, on {escape(by)}"
 
 
 def _print_ahead(console: Console, environment: Environment, frontier: Frontier | None) -> bool:

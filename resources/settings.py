@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from lake.days import EVERY_DAY, Days, parse_day, utc_day
+from lake.days import ALL_DAYS, Days, parse_day, utc_day
 from lake.errors import BadDay, FolderNotWritable, LakeError, Message
 from lake.feed import Landing
 from lake.horizon import Horizon
@@ -168,7 +168,7 @@ class Settings:
     @property
     def whole_calendar(self) -> Days:
         """All days that tables can have, those to come included."""
-        return Days.between(self.first_day, max(self.last_day or EVERY_DAY.last, self.first_day))
+        return Days.between(self.first_day, max(self.last_day or ALL_DAYS.last, self.first_day))
 
     def horizon(self) -> Horizon:
         """Which times this environment believes now."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from pyspark.sql import SparkSession
 
 from lake.days import Days
+from lake.errors import StreamBroken
+from lake.passed_over import PassedOver, Place
 from lake.progress import micro_batches
 from lake.reopening import is_ahead, reopen
 from lake.table import Table
@@ -19,6 +24,7 @@ from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
+from tests.kafka import Kafka
 from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
@@ -116,3 +122,82 @@ def test_a_lake_that_was_sealed_ten_years_ahead_is_opened_again(lake: Lake) -> N
     lake.land(more, "c.jsonl")
     assert lake.follow(now=lambda: at(3, 13), calendar=CALENDAR).frontier.first_open == date(2013, 1, 3)
     assert movements(lake) == 6
+
+
+def takes_any_time(kafka: Kafka, topic: str) -> None:
+    """Let a topic take messages from the future; a broker refuses those of more than an hour ahead by itself."""
+    setting, value = "message.timestamp.after.max.ms", str(2**63 - 1)
+    any_time = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[any_time])
+    kafka.admin.incremental_alter_configs([resource])[resource].result(30)
+
+
+def send(kafka: Kafka, messages: Iterable[tuple[Message, int]]) -> None:
+    """Send each to the first partition of its topic, with this timestamp."""
+    producer = Producer({**kafka.cluster.for_librdkafka(), "enable.idempotence": True, "log_level": 0})
+    refused: list[object] = []
+    for message, timestamp in messages:
+        producer.produce(
+            message["topic"], message["value"].encode(), b"k", 0, timestamp=timestamp,
+            on_delivery=lambda error, _: refused.append(error) if error else None,
+        )  # fmt: skip
+    assert producer.flush(60) == 0
+    assert refused == []
+
+
+def sent_in_time(message: Message) -> tuple[Message, int]:
+    return message, int(datetime.fromisoformat(message["timestamp"]).timestamp() * 1000)
+
+
+def test_every_unit_of_time_that_a_producer_can_get_wrong_ends_in_quarantine_and_the_feed_goes_on(
+    lake: Lake, kafka: Kafka
+) -> None:
+    kafka.create("arrivals")
+    for topic in ("departures", "arrivals"):
+        takes_any_time(kafka, topic)
+    messages, options = Messages(), {"source": kafka.source, "now": lambda: at(2, 14), "calendar": CALENDAR}
+    one, two, three, four = (flown(messages, number, at(2, 8 + number)) for number in (1, 2, 3, 4))
+    wrong = flown(messages, 66, at(2, 11))
+    milliseconds = sent_in_time(wrong[0])[1]
+    ahead = int(TEN_YEARS.total_seconds() * 1000) + milliseconds
+    send(kafka, map(sent_in_time, one))
+    send(
+        kafka, [(wrong[0], milliseconds // 1000), (wrong[0], milliseconds * 1000), (wrong[0], ahead), (wrong[1], ahead)]
+    )
+    send(kafka, map(sent_in_time, two))
+
+    state = lake.follow(since=date(2013, 1, 1), **options).frontier
+
+    assert (state.first_open, state.stream_from) == (date(2013, 1, 2), date(2013, 1, 1))
+    not_now = "timestamp:not_after_clock"
+    told = Counter({("landed_on:in_calendar",): 1, ("landed_on:in_calendar", not_now): 1, (not_now,): 1})
+    assert quarantined(lake, departure_events) == told
+    assert quarantined(lake, arrival_events) == Counter({(not_now,): 1})
+    assert lake.store.table_log(departure_events).days("landed_on") == {date(2013, 1, 2)}
+    assert numbers(lake, departures) == numbers(lake, arrivals) == [1, 2]
+
+    send(kafka, [sent_in_time(three[0]), (wrong[0], milliseconds * 1_000_000), *map(sent_in_time, [*four, three[1]])])
+    with pytest.raises(StreamBroken, match="--pass-over departures:0:6"):
+        lake.follow(**options)
+
+    lake.follow(passing=[Place("departures", 0, 6)], **options)
+
+    assert numbers(lake, departures) == numbers(lake, arrivals) == [1, 2, 3, 4]
+    assert movements(lake) == 8
+    told[("timestamp:not_null", "days_off_landing:not_null")] = 1
+    assert quarantined(lake, departure_events) == told
+    (passed,) = PassedOver(lake.store).all()
+    assert (passed.timestamp, passed.value) == (milliseconds * 1_000_000, wrong[0]["value"])
+
+    lake.follow(new_generation=["bronze.departure_events"], **options)
+    assert quarantined(lake, departure_events) == told
+    assert lake.store.read(departure_events).count() == 4
+    assert quarantined(lake, arrival_events) == Counter({(not_now,): 1})
+
+
+def quarantined(lake: Lake, table: Table) -> Counter[tuple[str, ...]]:
+    """How many rows broke which rules, all filed under the clock's day with their raw message."""
+    rows = lake.store.read_quarantine(table).collect()
+    assert all("departed_at" in row["raw"] or "arrived_at" in row["raw"] for row in rows)
+    assert {str(row["day"]) for row in rows if "timestamp:not_null" not in row["rules"]} == {"2013-01-02"}
+    return Counter(tuple(row["rules"]) for row in rows)

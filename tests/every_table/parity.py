@@ -19,16 +19,17 @@ from lake.days import Days
 from lake.generation import plan_stream
 from lake.progress import MicroBatch
 from lake.stream import follow
-from lake.table import Table, discover, is_followable
+from lake.table import Append, Table, discover, is_followable, stream_reads
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather
+from tests.every_table.open_days import OpenDays, Reading, compare, copied, together
 from tests.every_table.worlds import EVENT_DAYS, SEASONS, World, tally, world_of
 from tests.frames import frame
 from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import Lake, Message, Messages, multiset
 
-__all__ = ["ALL", "STREAMING", "Journey", "Outcome", "differences", "portions", "travel"]
+__all__ = ["ALL", "STREAMING", "Journey", "Outcome", "Traveller", "differences", "portions", "supplied", "travel"]
 
 STREAMING = [table for table in discover(lakehouse_assets).values() if is_followable(table)]
 """Every table that streams, upstream first."""
@@ -99,6 +100,7 @@ class Outcome:
         batches: micro-batches with rows, by table.
         compared: rows compared, by table and by `rows` or `rejects`.
         early: of these, rows that differed before the sealed days were repaired.
+        open_days: what streams had left on open days when they stood still, against batch.
         modes: what was compared with batch over one range.
         kinds: how each table's query works besides its writes, as text: whether it keeps state.
         differences: what differed at the end, by table and seed; nothing where the law holds.
@@ -111,6 +113,7 @@ class Outcome:
     batches: Counter[str]
     compared: Mapping[tuple[str, str], int]
     early: Mapping[tuple[str, str], int]
+    open_days: OpenDays
     modes: list[str]
     kinds: Mapping[str, str]
     differences: list[str]
@@ -121,11 +124,21 @@ class Outcome:
 
 @dataclass
 class Traveller:
-    """A lake that streams fill, portion by portion."""
+    """A lake that streams fill, portion by portion; whenever they stand still, their open days are compared.
+
+    Attributes:
+        beside: gives an empty lake, which knows what `lake` knows from elsewhere.
+        opened: the first open day, at each start of the queries.
+        anew: the portion with which a table's stream last began anew.
+    """
 
     journey: Journey
     lake: Lake
+    beside: Callable[[str], Lake]
     starts: int = 0
+    opened: list[date] = field(default_factory=list)
+    anew: dict[str, int] = field(default_factory=dict)
+    looks: list[tuple[str, OpenDays]] = field(default_factory=list)
     batches: Counter[str] = field(default_factory=Counter)
     counting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -139,22 +152,39 @@ class Traveller:
         if self.journey.delivers_again:
             again = self.journey.choices("again").randrange(len(parts))
             self.lake.land(parts[again], "again.jsonl")
-        self.lake.land(heartbeat(self.journey), "heartbeat.jsonl")
+        last = heartbeat(self.journey)
+        self.lake.land(last, "heartbeat.jsonl")
         self._follow()
+        if self.journey.is_live:
+            self._look([*parts, last])
 
     def _run_in_steps(self, parts: Sequence[Sequence[Message]]) -> None:
-        for number, part in enumerate(parts):
-            self.lake.land(part, f"{number}.jsonl")
-            self._follow()
+        for number in range(len(parts)):
+            self.read(parts[: number + 1])
             if number == 0:
                 self.lake.settle(self.journey.days.start)
             if number < len(self.journey.loses):
                 self._lose(self.journey.loses[number])
+                self.anew |= dict.fromkeys(begun_anew(self.journey.loses[number]), number + 1)
+
+    def read(self, parts: Sequence[Sequence[Message]]) -> None:
+        """Let the last of these portions land and read it; compare what is open then."""
+        self.lake.land(parts[-1], f"{len(parts) - 1}.jsonl")
+        self._follow()
+        self._look(parts)
 
     def _run_live(self, parts: Sequence[Sequence[Message]]) -> None:
         deliveries = Deliveries(self.lake, parts)
         self._follow(until_idle=False, stop=deliveries, told=deliveries.note)
         assert not deliveries.rest
+
+    def _look(self, read: Sequence[Sequence[Message]]) -> None:
+        """Compare what streams wrote with batch, before anybody repairs it."""
+        opened = [self.opened[-1]] * len(read) if self.journey.is_live else self.opened
+        reading = Reading(read, opened, self.journey.days.end, dict(self.anew), self.journey.is_live)
+        name = f"open days after {len(read)} portions"
+        batch = copied(self.lake, self.beside(name.replace(" ", "-")), self.journey.days)
+        self.looks.append((name, compare(self.lake, batch, reading)))
 
     def _follow(
         self,
@@ -168,7 +198,8 @@ class Traveller:
                 self.batches[receipt.table] += receipt.counts.rows_in > 0
             told(receipt)
 
-        lake, self.starts = self.lake, self.starts + 1
+        lake, self.starts, state = self.lake, self.starts + 1, self.lake.frontier.state()
+        self.opened.append(state.first_open if state else self.journey.first)
         follow(
             lake.tables, lake.store, lake.frontier,
             home=lake.home, since=self.journey.first, until_idle=until_idle, stop=stop, on_receipt=on_receipt,
@@ -178,6 +209,16 @@ class Traveller:
         """Lose the checkpoint of a table, or all."""
         folder = self.lake.home / "checkpoints"
         shutil.rmtree(folder if table == ALL else folder.joinpath(*table.split(".")))
+
+
+def begun_anew(lost: str) -> list[str]:
+    """The tables whose streams begin anew when a checkpoint is lost: its own, and all that read what it replaces."""
+    begun: list[Table] = []
+    for table in STREAMING:
+        replaced = [one for one in begun if not isinstance(one.write, Append)]
+        if lost in (ALL, table.full_name) or any(read.source in replaced for read in stream_reads(table)):
+            begun.append(table)
+    return [table.full_name for table in begun]
 
 
 class Deliveries(threading.Event):
@@ -243,12 +284,14 @@ def travel(journey: Journey, folder: Path, spark: SparkSession, *, day_by_day: b
     """
     worlds = journey.made_worlds()
     sent = [message for world in worlds for message in world.messages()]
-    lakes = {name: Lake(folder / name, lambda: spark, STREAMING) for name in ("streamed", "range", "days")}
-    for lake in lakes.values():
-        _supply(lake, folder / "reference", journey)
-        _land_torn(lake, journey.first)
 
-    traveller = Traveller(journey, lakes["streamed"])
+    def beside(name: str) -> Lake:
+        return supplied(Lake(folder / name, lambda: spark, STREAMING), folder / "reference", journey)
+
+    lakes = {name: beside(name) for name in ("streamed", "range", "days")}
+    for lake in lakes.values():
+        _land_torn(lake, journey.first)
+    traveller = Traveller(journey, lakes["streamed"], beside)
     traveller.run(sent)
     whole = _computed(lakes["range"], sent, [journey.days], journey)
     early = _rows(lakes["streamed"], journey.days.end)
@@ -267,7 +310,11 @@ def travel(journey: Journey, folder: Path, spark: SparkSession, *, day_by_day: b
         kinds={table.full_name: _kind(table, spark) for table in STREAMING},
         compared={place: rows.total() for place, rows in whole.items()},
         early={place: ((early[place] - rows) + (rows - early[place])).total() for place, rows in whole.items()},
-        differences=[line for mode, rows in found.items() for line in differences(mode, rows, whole, seeds)],
+        open_days=together(look for _, look in traveller.looks),
+        differences=[
+            *(line for mode, rows in found.items() for line in differences(mode, rows, whole, seeds)),
+            *(line for name, look in traveller.looks for line in differences(name, look.found, look.expected, seeds)),
+        ],
     )  # fmt: skip
 
 
@@ -276,7 +323,7 @@ def _kind(table: Table, spark: SparkSession) -> str:
     return f", state, {plan.output_mode} mode" if plan.is_stateful else ""
 
 
-def _supply(lake: Lake, reference: Path, journey: Journey) -> None:
+def supplied(lake: Lake, reference: Path, journey: Journey) -> Lake:
     """Give a lake the tables that streams read as they are: the same files for all."""
     source = Lake(reference, lake.session)
     if not reference.exists():
@@ -296,6 +343,7 @@ def _supply(lake: Lake, reference: Path, journey: Journey) -> None:
             source.store.replace(table, frame(spark, table, rows), days, {})
     for table in (weather, aircraft, airports):
         shutil.copytree(source.store.path(table), lake.store.path(table))
+    return lake
 
 
 def _land_torn(lake: Lake, day: date) -> None:

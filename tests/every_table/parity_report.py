@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from lake.table import Append, InsertNew, Table
+from tests.every_table.open_days import REASONS
 from tests.every_table.parity import STREAMING, Outcome
 
 __all__ = ["PUBLISHED", "record"]
@@ -26,7 +27,8 @@ REPEAT = ".venv/bin/python -m pytest -m soak -o timeout=3600 tests/every_table/t
 
 Recorded = Mapping[str, Any]
 
-BEGIN, END = "<!-- compared: begin -->\n", "<!-- compared: end -->\n"
+SECTIONS = ("compared", "open days")
+"""The parts of the page that are written here, each between two comments."""
 
 
 def record(config: pytest.Config, way: str, outcome: Outcome) -> None:
@@ -44,6 +46,8 @@ def record(config: pytest.Config, way: str, outcome: Outcome) -> None:
         "batches": outcome.batches,
         "compared": {" ".join(place): number for place, number in outcome.compared.items()},
         "early": {" ".join(place): number for place, number in outcome.early.items()},
+        "open": {" ".join(place): number for place, number in outcome.open_days.compared.items()},
+        "early on open days": {" ".join(place): number for place, number in outcome.open_days.early.items()},
         "modes": outcome.modes,
         "kinds": outcome.kinds,
         "differences": outcome.differences,
@@ -65,9 +69,12 @@ def main() -> None:
         sys.exit(f"no journey of these tables is recorded; first {REPEAT}")
     if failed := [f"{one['way']}, {one['season']}" for one in usable if one["differences"]]:
         sys.exit(f"lakes differ, nothing is published: {'; '.join(failed)}")
-    before, rest = PUBLISHED.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    PUBLISHED.write_text(before + BEGIN + compared(usable) + END + after)
+    page = PUBLISHED.read_text()
+    for name, content in zip(SECTIONS, (compared(usable), open_days(usable)), strict=True):
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        before, rest = page.split(begin)
+        page = before + begin + content + end + rest.split(end)[1]
+    PUBLISHED.write_text(page)
 
 
 def compared(found: Sequence[Recorded]) -> str:
@@ -89,6 +96,17 @@ def compared(found: Sequence[Recorded]) -> str:
             "**The soak lane is not recorded yet**: this is what `make test-streams` compared, without day by day.\n"
         )
     return "\n".join(["", summary, *(_rows(heads, rows) for heads, rows in (tables, lakes, held))]) + "\n"
+
+
+def open_days(found: Sequence[Recorded]) -> str:
+    """What streams had left on open days, and for what reasons rows of it differed from batch."""
+    heads = ["table", "rows on open days", "rejects", *REASONS, "without a reason"]
+    rows = []
+    for table in STREAMING:
+        held = [sum(one["open"].get(f"{table.full_name} {what}", 0) for one in found) for what in ("rows", "rejects")]
+        early = [sum(one["early on open days"].get(f"{table.full_name} {why}", 0) for one in found) for why in REASONS]
+        rows.append([f"`{table.full_name}`", *held, *early, 0])
+    return f"\nLakes: {len(found)}.\n\n{_rows(heads, rows)}\n"
 
 
 def _table_row(table: Table, found: Sequence[Recorded]) -> list[object]:

@@ -100,6 +100,7 @@ def check(outcome: Outcome) -> None:
     assert not outcome.differences, "\n".join(outcome.differences)
     for one in STREAMING:
         assert outcome.compared[one.full_name, "rows"], f"{one.full_name}: these seeds show nothing"
+        assert outcome.open_days.compared[one.full_name, "rows"], f"{one.full_name}: no row of an open day"
     for name in ("bronze.departure_events", "silver.departures", "silver.arrivals"):
         assert outcome.compared[name, "rejects"], f"{name}: nothing was rejected"
     # The control for a late path that is dropped: the same comparison before the repair.

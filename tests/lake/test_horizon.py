@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.days import EVERY_DAY, Days
+from lake.days import ALL_DAYS, Days
 from lake.enforce import Enforcer, enforce
 from lake.horizon import Horizon, dated_by
 from lake.table import Read, Table
@@ -148,7 +148,7 @@ def test_a_row_of_a_day_outside_the_calendar_is_rejected_where_its_own_contract_
     enforced = enforce(marks, rows, None, partitions=1, horizon=BELIEVED)
     assert enforced.rules() == {"day:in_calendar": 1}
     assert [str(row["day"]) for row in enforced.rejected().collect()] == ["2013-01-02"]
-    assert enforce(marks, rows, None, partitions=1, horizon=Horizon(NOON, EVERY_DAY)).rules() == {}
+    assert enforce(marks, rows, None, partitions=1, horizon=Horizon(NOON, ALL_DAYS)).rules() == {}
 
 
 def test_a_feed_may_allow_more() -> None:

@@ -75,7 +75,9 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     assert {asset_key(table) for table in tables.values()} == graph.materializable_asset_keys
     streamed = [table for table in tables.values() if is_followable(table)]
     assert len(streamed) == 7
-    assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed)
+    computed_from_days = [table for table in tables.values() if table.day and table.layer != "bronze"]
+    assert len(computed_from_days) == 9
+    assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed) + len(computed_from_days)
 
 
 def test_all_tables_share_one_calendar_so_that_they_can_run_together(graph: AssetGraph) -> None:

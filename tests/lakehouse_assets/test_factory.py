@@ -84,6 +84,7 @@ def test_a_range_run_reports_each_day_and_is_checked(
         ("measurements", "contract"): False,
         ("measurements", "row_count"): True,
         ("measurements", "fresh"): True,
+        ("measurements", "range_equals_day"): True,
     }
 
 

@@ -65,6 +65,7 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
         ("contract", False),
         ("row_count", True),
         ("fresh", False),
+        ("range_equals_day", True),
     ]
     runs = [instance.get_run_by_id(run_id) for run_id in dict.fromkeys(result.run_id for result in results)]
     assert [(run.status.value, run.tags[CAUSE]) for run in runs if run] == [("SUCCESS", "test"), ("SUCCESS", "test")]
