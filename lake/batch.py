@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -23,7 +24,15 @@ from lake.commits import Commit
 from lake.day_alone import differing_rows
 from lake.days import Days
 from lake.enforce import NO_DAY, NOTHING_DROPPED, Counts, Enforced, day_within, enforce
-from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsWithoutDay
+from lake.errors import (
+    ContractBroken,
+    DeclarationError,
+    FilesGone,
+    LakeError,
+    LandingDamaged,
+    RowsLost,
+    RowsWithoutDay,
+)
 from lake.failpoints import failpoint
 from lake.feed import Feed
 from lake.frontier import FrontierTable
@@ -52,6 +61,7 @@ class Receipt:
         version: version of the table after the refresh; None where nothing was ever written.
         code_version: hash of the declaring file.
         seconds: how long it took.
+        damaged: landing days that were not written since their files cannot be read; they are in `failed_days`.
     """
 
     table: str
@@ -63,6 +73,7 @@ class Receipt:
     version: int | None
     code_version: str
     seconds: float
+    damaged: LandingDamaged | None = None
 
     @property
     def total(self) -> Counts:
@@ -71,19 +82,28 @@ class Receipt:
 
     @property
     def failed_days(self) -> list[date | None]:
-        """Days that broke a `fail` contract and were not written, in order."""
+        """Days that were not written, in order: they broke a `fail` contract, or their files cannot be read."""
         return sorted((day for day, outcome in self.outcomes.items() if outcome == "failed"), key=str)
 
     def check(self) -> Receipt:
         """Return the receipt itself.
 
         Raises:
+            LandingDamaged: files of some days cannot be read, so these days were not written.
             ContractBroken: some days were not written.
         """
-        if self.failed_days:
-            rejected = {day or "the whole table": self.counts[day].rejected for day in self.failed_days}
-            raise ContractBroken(self.table, rejected, dict(self.rules))
+        for problem in self.problems:
+            raise problem
         return self
+
+    @property
+    def problems(self) -> list[LakeError]:
+        """Why days were not written."""
+        unreadable = self.damaged.days if self.damaged else ()
+        broken = [day for day in self.failed_days if day not in unreadable]
+        rejected = {day or "the whole table": self.counts[day].rejected for day in broken}
+        found: list[LakeError] = [self.damaged] if self.damaged else []
+        return [*found, ContractBroken(self.table, rejected, dict(self.rules))] if broken else found
 
 
 @dataclass
@@ -151,15 +171,74 @@ def refresh(
         believed = horizon or Horizon(datetime.now(UTC))
         work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed)
         was_followed = frontier is not None and frontier.was_followed(table)
-        try:
-            receipt = _write(work, unless_equal=unless_equal, was_followed=was_followed)
-        except (PySparkException, Py4JError) as error:
-            if table.day and NO_DAY in str(error):
-                raise RowsWithoutDay(table.full_name, table.day) from error
-            raise
+        receipt = _write_what_can_be(work, unless_equal=unless_equal, was_followed=was_followed)
         _record(work, receipt)
     failpoint("after_receipt", table.full_name)
     return receipt
+
+
+def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -> Receipt:
+    """Write the days; where the job fails for files that cannot be read, those that do not need them."""
+    table = work.table
+
+    def write(part: _Work) -> Receipt:
+        return _write(part, unless_equal=unless_equal, was_followed=was_followed)
+
+    try:
+        return write(work)
+    except (PySparkException, Py4JError) as error:
+        if table.day and NO_DAY in str(error):
+            raise RowsWithoutDay(table.full_name, table.day) from error
+        if damaged := _damaged(work):
+            return _write_other_days(work, damaged, write)
+        for source in (read.source for read in table.reads):
+            if isinstance(source, Table) and (gone := work.store.table_log(source).gone_files(source.day)):
+                raise FilesGone(source.full_name, gone) from error
+        if not work.store.table_log(table).forget_gone_files():
+            raise
+    return write(work)
+
+
+def _damaged(work: _Work) -> dict[date, dict[str, str]]:
+    """Why files of the landing days cannot be read."""
+    landing, found = work.store.landing, dict[date, dict[str, str]]()
+    for feed in (read.source for read in work.table.reads if isinstance(read.source, Feed)):
+        for day, files in landing.find_damaged(feed, work.days or landing.days(feed)).items():
+            found.setdefault(day, {}).update(files)
+    return found
+
+
+def _write_other_days(
+    work: _Work, damaged: Mapping[date, Mapping[str, str]], write: Callable[[_Work], Receipt]
+) -> Receipt:
+    """Write the days whose files can be read, each range by itself; the others stay as they were."""
+    files = {path: problem for found in damaged.values() for path, problem in found.items()}
+    problem = LandingDamaged(work.table.full_name, sorted(damaged), files)
+    if work.days is None:
+        raise problem
+    parts = [
+        write(dataclasses.replace(work, days=part, inputs=_pin_inputs(work.table, work.store, part)))
+        for part in Days.ranges(day for day in work.days if day not in damaged)
+    ]
+    rules = sum((Counter(part.rules) for part in parts), Counter[str]())
+    counts = {day: count for part in parts for day, count in part.counts.items()}
+    outcomes = {day: outcome for part in parts for day, outcome in part.outcomes.items()}
+    lost: dict[date | None, Outcome] = dict.fromkeys(damaged, "failed")
+    version = parts[-1].version if parts else work.store.version(work.table)
+    return dataclasses.replace(
+        _receipt(work, counts, {**outcomes, **lost}, rules, version),
+        inputs=_merged([part.inputs for part in parts]),
+        damaged=problem,
+    )
+
+
+def _merged(inputs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several ranges were computed from: of feeds the days of all, of tables the newest."""
+    found: dict[str, Any] = {}
+    for part in inputs:
+        for name, value in part.items():
+            found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
+    return found
 
 
 def _write(work: _Work, *, unless_equal: bool, was_followed: bool) -> Receipt:
@@ -393,6 +472,8 @@ def _record(work: _Work, receipt: Receipt) -> None:
 
 def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
     for day, counts in receipt.counts.items():
+        if receipt.damaged and day in receipt.damaged.days:
+            continue  # nothing was computed
         yield Entry(
             table=receipt.table,
             day=day,

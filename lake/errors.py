@@ -12,6 +12,8 @@
     ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
     ├── SchemaDrift             the stored table and its contract disagree
+    ├── LandingDamaged          files that landed cannot be read; the other days were computed
+    ├── FilesGone               data files of an input are gone
     ├── LogDamaged              a file of a table's log cannot be read; other tables go on
     ├── TableLocked             another process writes this table (retryable)
     ├── StreamError             streams and the days that they own
@@ -60,12 +62,14 @@ __all__ = [
     "DayAhead",
     "DayIsOpen",
     "DeclarationError",
+    "FilesGone",
     "FolderNotWritable",
     "JarDamaged",
     "JarMissing",
     "JavaMissing",
     "JavaWrong",
     "LakeError",
+    "LandingDamaged",
     "LeaseLost",
     "LogDamaged",
     "Message",
@@ -374,6 +378,50 @@ class SchemaDrift(LakeError):
             self.table,
             "its columns are not those of its contract: " + "; ".join(missing + changed + extra),
             "change contract and transform together; for a stored table, move its folder away and refresh its days",
+        )
+
+
+@dataclass(eq=False)
+class LandingDamaged(LakeError):
+    """Files that landed cannot be read. Their days were not written; the others that were asked for were.
+
+    Attributes:
+        table: `layer.name`.
+        days: the days.
+        files: why each file cannot be read, by path.
+    """
+
+    table: str
+    days: Sequence[object]
+    files: Mapping[str, str]
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.table}, landing days {_first(self.days)}",
+            f"{len(self.files)} of their files cannot be read, so they were not written: {_first(self.files)}",
+            f"send the files again, or move them out of landing/; then lakehouse refresh {self.table} "
+            f"--days {self.days[0]}",
+        )
+
+
+@dataclass(eq=False)
+class FilesGone(LakeError):
+    """Data files of a table that is read are gone. Nothing was written.
+
+    Attributes:
+        table: the input, `layer.name`.
+        files: the files by day, None for the whole table.
+    """
+
+    table: str
+    files: Mapping[date | None, Sequence[str]]
+
+    def message(self) -> Message:
+        day = next(iter(self.files))
+        return Message(
+            f"table {self.table}, days {_first([day or 'unknown' for day in self.files])}",
+            f"data files are gone: {_first([path for paths in self.files.values() for path in paths])}",
+            f"lakehouse refresh {self.table}{f' --days {day}' if day else ''} makes them again",
         )
 
 

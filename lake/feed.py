@@ -388,6 +388,13 @@ class Landing:
         paths = [str(path) for day in days for path in self._files(feed, day)]
         return feed.read(spark, paths) if paths else spark.createDataFrame([], feed.schema)
 
+    def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
+        """Why files of these days cannot be read, by day and path; reads each to its end."""
+        found = {
+            day: {str(path): problem for path in self._files(feed, day) if (problem := _damage(path))} for day in days
+        }
+        return {day: files for day, files in found.items() if files}
+
     def _files(self, feed: Feed, day: date) -> list[Path]:
         folder = self.folder(feed, day)
         try:
@@ -409,6 +416,19 @@ def _content(path: Path) -> bytes:
     """What a file holds; unpacked where its name says that it is compressed, as Spark does."""
     with pa.input_stream(path, compression="detect") as file:
         return bytes(file.read())
+
+
+def _damage(path: Path) -> str | None:
+    """Why a file cannot be read; None where it can."""
+    if ":" in path.name:
+        return "Spark cannot open a name with a colon"
+    try:
+        with pa.input_stream(path, compression="detect") as file:
+            while file.read(2**20):
+                pass
+    except (OSError, ValueError) as error:
+        return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+    return None
 
 
 def _stat(path: Path) -> os.stat_result:

@@ -7,10 +7,11 @@ version than the one it was computed from, or where its table or an input was ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from types import MappingProxyType
 
 from lake.days import Days
 from lake.errors import LogDamaged
@@ -251,15 +252,19 @@ class Survey:
         return self._touches[name]
 
 
-def steps_to_date(survey: Survey, wanted: Iterable[Table]) -> list[Step]:
+def steps_to_date(
+    survey: Survey, wanted: Iterable[Table], given_up: Mapping[str, Collection[Day]] = MappingProxyType({})
+) -> list[Step]:
     """The next steps that bring tables up to date; none where nothing is missing or stale.
 
     Where landing days are not in bronze yet, what reads that table waits: only bronze can say which event days they
-    touch. Ask again after running the steps.
+    touch. Ask again after running the steps. Nobody waits for days that were given up, by `layer.name`: their files
+    cannot be read, and once they can, the evidence names what that makes stale.
     """
     chosen = with_upstream(wanted)
     tables = [table for table in survey.tables if table in chosen]
-    due = {table: set(_due(survey.states[table.full_name])) for table in tables}
+    states = {table: survey.states[table.full_name] for table in tables}
+    due = {table: set(_due(state)) - set(given_up.get(table.full_name, ())) for table, state in states.items()}
     waiting = readers_of([table for table in tables if table.layer == "bronze" and due[table]], tables)
     due = {table: days for table, days in due.items() if table not in waiting}
     for table in due:

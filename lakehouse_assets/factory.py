@@ -17,7 +17,7 @@ import psutil
 
 from lake.batch import Receipt, refresh
 from lake.contract import ContractColumn
-from lake.errors import ContractBroken, LakeError
+from lake.errors import LakeError
 from lake.feed import Feed
 from lake.plan import Step
 from lake.table import Table
@@ -133,7 +133,7 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
             )
         except LakeError as error:
             raise _failure(error, context.run.tags) from error
-        if receipt.failed_days:
+        if receipt.failed_days and not receipt.damaged:
             # The step of the checks is skipped, and this is the one that has something to say.
             verdict = Inspection(table, store, settings).contract()
             context.log_event(build_check_evaluation(table, "contract", verdict))
@@ -190,6 +190,7 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
         _report_good_days(context, table, receipt)
         metadata: dict[str, Any] = {
             "failed_days": ", ".join(map(str, receipt.failed_days)),
+            "unreadable_days": " ".join(map(str, receipt.damaged.days)) if receipt.damaged else "",
             "rejected": receipt.total.rejected,
             "rules": dict(receipt.rules),
         }
@@ -224,8 +225,7 @@ def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
 
 
 def _broken(receipt: Receipt) -> str:
-    rejected = {day or "the whole table": receipt.counts[day].rejected for day in receipt.failed_days}
-    return str(ContractBroken(receipt.table, rejected, dict(receipt.rules)))
+    return "\n".join(map(str, receipt.problems))
 
 
 def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:

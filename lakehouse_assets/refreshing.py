@@ -94,7 +94,8 @@ class Refresher:
         broken: set[Table] = set()
         for turn in count():
             left_out = broken | readers_of(broken, self.environment.tables.values())
-            steps = steps_to_date(self._look(), [table for table in tables if table not in left_out])
+            given_up = {result.table: result.unreadable_days for result in results if result.unreadable_days}
+            steps = steps_to_date(self._look(), [table for table in tables if table not in left_out], given_up)
             if not steps:
                 return [*results, *self._left_out(tables, broken)]
             if turn == 10:
@@ -104,7 +105,10 @@ class Refresher:
         raise AssertionError("unreachable")
 
     def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
-        return {self.environment.tables[result.table] for result in results if not result.ok}
+        """The tables that failed for more than landing files that cannot be read."""
+        failed = (result for result in results if not result.ok)
+        broken = (one.table for one in failed if not one.failed_days or set(one.failed_days) - set(one.unreadable_days))
+        return {self.environment.tables[name] for name in broken}
 
     def _left_out(self, tables: Sequence[Table], broken: set[Table]) -> list[TableResult]:
         """What no step was made for, since bronze could not say which of its days are due."""

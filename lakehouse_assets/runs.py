@@ -74,6 +74,7 @@ class TableResult:
         unchanged_days: computed and equal to what was stored, so not committed again.
         seconds: how long the refresh took.
         failed_days: the days that were not written.
+        unreadable_days: those of them whose landing files cannot be read.
         checks: the verdicts of the checks; empty where the table failed.
         message: why it failed, with the next step.
         retryable: whether the same call may succeed later with nothing changed.
@@ -91,6 +92,7 @@ class TableResult:
     unchanged_days: int = 0
     seconds: float = 0.0
     failed_days: tuple[date | None, ...] = ()
+    unreadable_days: tuple[date | None, ...] = ()
     checks: tuple[CheckResult, ...] = ()
     message: str = ""
     retryable: bool = False
@@ -307,6 +309,7 @@ class _Watch:
             unchanged_days=sum(day["outcome"] == "unchanged" for day in seen.days),
             seconds=max((day["seconds"] for day in seen.days), default=0.0),
             failed_days=() if computed else self._failed_days(table, str(facts.get("failed_days", ""))),
+            unreadable_days=tuple(map(date.fromisoformat, str(facts.get("unreadable_days") or "").split())),
             checks=tuple(seen.checks),
             message=message,
             retryable=bool(facts.get("retryable")),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyspark.sql.functions as F
@@ -19,7 +21,16 @@ from lake.batch import Receipt, refresh
 from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import Counts
-from lake.errors import ContractBroken, DeclarationError, RowsLost, RowsOutsideDays, RowsWithoutDay, SchemaDrift
+from lake.errors import (
+    ContractBroken,
+    DeclarationError,
+    FilesGone,
+    LandingDamaged,
+    RowsLost,
+    RowsOutsideDays,
+    RowsWithoutDay,
+    SchemaDrift,
+)
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Ledger
 from lake.plan import Survey, TableState
@@ -473,3 +484,44 @@ def test_a_duplicate_costs_a_second_job(store: DeltaStore, spark: SparkSession) 
     refresh(mark_files, store, ALL)
 
     assert len(names_of_jobs(spark, partial(refresh, marks, store, ALL))) == 2
+
+
+def test_files_that_cannot_be_read_keep_their_own_days_back_and_no_others(store: DeltaStore) -> None:
+    days = Days.between(D1, day_of(5))
+    for day in days:
+        land(store, day, "a", [("a", day, 1)])
+    torn = store.landing.folder(FEED, D1) / "torn.gz"
+    torn.write_bytes(gzip.compress(b"line\n" * 10_000)[:-30])
+    gone = store.landing.folder(FEED, D2) / "gone"
+    gone.symlink_to(gone.with_name("nothing"))
+    colon = store.landing.folder(FEED, D4) / "10:00"
+    colon.write_text("b\n")
+
+    receipt = refresh(mark_files, store, days)
+
+    assert receipt.failed_days == [D1, D2, D4]
+    assert {row["landed_on"] for row in stored_rows(store, mark_files)} == {D3, day_of(5)}
+    assert set(Ledger(store).latest("bronze.mark_files")) == {D3, day_of(5)}
+    with pytest.raises(LandingDamaged) as damaged:
+        receipt.check()
+    assert set(damaged.value.files) == {str(torn), str(gone), str(colon)}
+    assert all(str(path) in str(damaged.value) for path in (torn, gone, colon))
+
+    for path in (torn, gone, colon):
+        path.unlink()
+    assert refresh(mark_files, store, days).check().total.rows_out == 5
+
+
+def test_a_data_file_that_is_gone_refuses_readers_and_is_made_again(store: DeltaStore) -> None:
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, 1)])
+    through_bronze(store)
+    (gone,) = Path(store.path(marks)).glob(f"day={D2}/*.parquet")
+    gone.unlink()
+
+    with pytest.raises(FilesGone, match=re.escape("lakehouse refresh silver.marks --days 2013-01-02")):
+        refresh(totals, store, ALL)
+    refresh(marks, store, Days.of(D2), unless_equal=True)
+
+    assert points(store) == [("a", D1, 1), ("a", D2, 1)]
+    assert refresh(totals, store, ALL).total.rows_out == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -145,3 +146,21 @@ def test_what_does_not_read_a_failed_bronze_table_is_brought_up_to_date_beside_i
     assert _ended(results, days_named=False) == Ended.FAILED
     again = steps_to_date(environment.survey(), tables)
     assert [[table.full_name for table in step.tables] for step in again] == [["bronze.mark_files"]]
+
+
+def test_a_landing_day_that_cannot_be_read_keeps_no_other_day_from_its_readers(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    land(store, D2, "a", [("a", D2, 1)])
+    land(store, D3, "a", [("a", D3, 2)])
+    torn = store.landing.folder(FEED, D3) / "torn.gz"
+    torn.write_bytes(gzip.compress(b"line\n" * 10_000)[:-30])
+
+    results = refresher.to_date([marks])
+
+    assert [(result.table, result.status, result.failed_days) for result in results] == [
+        ("bronze.mark_files", "failed", (D3,)),
+        ("silver.marks", "done", ()),
+    ]
+    assert str(torn) in results[0].message
+    assert [row["day"] for row in stored_rows(store, marks)] == [D2]
