@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from lake.durable import write_whole
 from lake.errors import AlreadyFollowed
+from lake.lock_files import own_lock_files
 
 __all__ = ["Driver", "is_followed", "lease", "read_driver", "record_jvm"]
 
@@ -49,16 +50,19 @@ def lease(locks: Path) -> Iterator[None]:
 
     Raises:
         AlreadyFollowed: another process holds it, or its JVM is still there.
+        FolderNotWritable: its file belongs to another user.
     """
-    locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / _LOCK)
     try:
-        lock.acquire(timeout=0)
+        with own_lock_files(locks):
+            locks.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
     except Timeout as error:
         raise AlreadyFollowed(_holder(locks)) from error
     try:
         _wait_for_jvm(locks)
-        _record(locks, _this_process())
+        with own_lock_files(locks):
+            _record(locks, _this_process())
         try:
             yield
         finally:
@@ -79,7 +83,7 @@ def record_jvm(locks: Path, start: Callable[[], None]) -> None:
 def is_followed(locks: Path) -> bool:
     """Whether some process holds the lease now."""
     try:
-        with FileLock(locks / _LOCK).acquire(timeout=0):
+        with own_lock_files(locks), FileLock(locks / _LOCK).acquire(timeout=0):
             return False
     except Timeout:
         return True

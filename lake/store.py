@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
@@ -32,11 +32,12 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.checksum import write_checksum
 from lake.commits import Commit, Log
 from lake.days import Days
-from lake.durable import flush_commits
+from lake.durable import flush_commits, write_whole
 from lake.enforce import QUARANTINE, day_within
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
 from lake.failpoints import failpoint, killed_after_files
 from lake.feed import Landing
+from lake.lock_files import own_lock_files
 from lake.table import Table
 
 __all__ = ["DeltaStore", "Txn"]
@@ -132,17 +133,19 @@ class DeltaStore:
 
         Raises:
             TableLocked: another process kept it for longer than `lock_timeout_seconds`.
+            FolderNotWritable: its file belongs to another user.
         """
-        self.locks.mkdir(parents=True, exist_ok=True)
-        file = self.locks / f"{name}.lock"
-        holder = self.locks / f"{name}.holder"
-        lock = FileLock(file)
-        self._acquire(lock, name, holder)
+        lock, holder = FileLock(self.locks / f"{name}.lock"), self.locks / f"{name}.holder"
+        with own_lock_files(self.locks):
+            self.locks.mkdir(parents=True, exist_ok=True)
+            self._acquire(lock, name, holder)
         try:
-            holder.write_text(f"pid {os.getpid()}")
+            with own_lock_files(self.locks):
+                write_whole(holder, f"pid {os.getpid()}", flush=False)
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            with suppress(OSError):
+                holder.unlink()
             lock.release()
 
     def _acquire(self, lock: FileLock, name: str, holder: Path) -> None:
@@ -623,6 +626,7 @@ def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
 
 def _read(holder: Path) -> str:
     try:
-        return holder.read_text() or "another process"
+        said = holder.read_text(errors="replace")
+        return "".join(filter(str.isprintable, said)) or "another process"  # anybody may have written it
     except OSError:
         return "another process"

@@ -15,11 +15,11 @@ from types import FrameType
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
 from lake.days import Days, parse_day
 from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
+from lakehouse_assets.terminal import Terminal
 
 __all__ = ["app", "commands"]
 
@@ -36,8 +36,8 @@ commands = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again later, 130 stopped.",
 )
 _WIDTH = None if sys.stdout.isatty() else 140
-out = Console(highlight=False, width=_WIDTH)
-err = Console(stderr=True, highlight=False)
+out = Terminal(highlight=False, width=_WIDTH)
+err = Terminal(stderr=True, highlight=False)
 
 TableNames = Annotated[
     list[str] | None,

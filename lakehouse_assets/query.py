@@ -16,6 +16,7 @@ from lake.errors import LogDamaged
 from lake.store import DeltaStore
 from lake.table import LAYERS, Table
 from lakehouse_assets.environment import Environment
+from lakehouse_assets.terminal import plain
 
 __all__ = ["confine", "connect", "only_reads", "print_query", "run_query"]
 
@@ -110,7 +111,8 @@ def run_query(
             return False
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
         if relation is not None and csv:
-            relation.df().to_csv(sys.stdout, index=False)
+            text = relation.df().to_csv(index=False)
+            sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
         elif relation is not None:
             console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
     except duckdb.Error as error:

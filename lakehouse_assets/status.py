@@ -53,7 +53,8 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         freshness = judge.judge(table)
         healthy = healthy and not (state.missing or state.stale or state.unreadable or freshness.is_late)
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
-    console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC")
+    whose = ", the clock of the last replay" if judge.now == settings.replay_clock() else ""
+    console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC{whose}")
     console.print(grid)
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])

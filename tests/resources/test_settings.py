@@ -118,3 +118,47 @@ def test_in_a_replay_the_clock_is_that_of_the_replay(tmp_path: Path) -> None:
     settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
     LandingFolder(settings.landing.root).advance_clock(date(2013, 1, 2))
     assert settings.horizon().now == datetime(2013, 1, 3, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("landed", "is_left_behind"),
+    [
+        (["departures/landed_on=2013-02-01"], False),
+        (["departures/landed_on=2013-02-02", "_manifest/landed_on=2020-01-01", "weather/landed_on=later"], False),
+        (["weather/landed_on=2026-11-27"], True),
+        (["departures/landed_on=2013-02-01", "arrivals/landed_on=2013-02-04"], True),
+    ],
+)
+def test_a_clock_that_a_replay_left_behind_stops_the_lake_s_clock_only_until_more_lands(
+    tmp_path: Path, landed: list[str], is_left_behind: bool
+) -> None:
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    for folder in landed:
+        (settings.landing.root / folder).mkdir(parents=True)
+    (settings.landing.root / "_clock.json").write_text('{"now": "2013-02-01T00:00:00Z"}')
+
+    now = settings.now()
+
+    assert (now > datetime(2026, 1, 1, tzinfo=UTC)) is is_left_behind
+    assert is_left_behind or now == datetime(2013, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("given", "tables"),
+    [
+        ("lake", "{home}/lake"),
+        ("./lake/", "{home}/lake"),
+        ("/srv/lake", "/srv/lake"),
+        ("s3a://bucket/lake/", "s3a://bucket/lake"),
+    ],
+)
+def test_where_tables_lie_does_not_depend_on_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, tables: str
+) -> None:
+    home = tmp_path / "home"
+    found = set()
+    for current in (tmp_path, Path("/")):
+        monkeypatch.chdir(current)
+        found.add(Settings.from_env({"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_TABLES": given}).tables)
+
+    assert found == {tables.format(home=home)}

@@ -1,0 +1,25 @@
+"""Tell who cannot use the files by which writers keep apart, because a traceback names no remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lake.errors import FolderNotWritable
+
+__all__ = ["own_lock_files"]
+
+
+@contextmanager
+def own_lock_files(locks: Path) -> Iterator[None]:
+    """Turn a refused permission into a message; a lock file may belong to another user.
+
+    Raises:
+        FolderNotWritable: the message.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        name = Path(str(error.filename or locks)).name
+        raise FolderNotWritable(locks, f"{name}: {error.strerror}; it may belong to another user") from error
