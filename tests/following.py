@@ -24,10 +24,10 @@ def follower(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The command with these arguments and `LAKEHOUSE_...` settings; killed at the end, if it still runs then.
 
-    The clock stands still on the day of the messages, so that a silent topic seals nothing.
+    The clock stands still at the end of the day of the messages: none is ahead of it, and a silent topic seals nothing.
     """
     env = {f"LAKEHOUSE_{name}": value for name, value in settings.items()}
-    env |= {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-02T12:00:00Z", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
+    env |= {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-02T23:59:00Z", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
     env |= {"LAKEHOUSE_SPARK_MASTER": "local[2]"} | ({VARIABLE: failpoint} if failpoint else {})
     home.mkdir(exist_ok=True)
     with logged(["-m", "lakehouse_assets.cli", "follow", *arguments], os.environ | env, home / LOG) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.batch import refresh
 from lake.days import ALL_DAYS, Days
-from lake.enforce import Enforcer, enforce
+from lake.enforce import Counts, Enforcer, enforce
 from lake.horizon import Horizon, dated_by
+from lake.store import DeltaStore
 from lake.table import Read, Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.bronze.schedule_files import schedule_files
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.feeds.departures import departures as departures_feed
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.departures import departures
+from lakehouse_assets.silver.schedules import schedules
 from tests.frames import frame
 
 NOON = datetime(2013, 1, 2, 12, tzinfo=UTC)
@@ -155,3 +160,43 @@ def test_a_feed_may_allow_more() -> None:
     patient = replace(departures_feed, ahead_at_most=timedelta(hours=2))
     table = replace(departure_events, reads=(Read(patient),))
     assert BELIEVED.latest(table) == NOON + timedelta(hours=2)
+
+
+def landed(store: DeltaStore, feed: str, day: str, lines: list[dict[str, Any]]) -> None:
+    folder = store.landing.root / feed / f"landed_on={day}"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+@pytest.mark.spark
+def test_in_batch_each_row_comes_out_or_is_rejected_whatever_day_it_claims(store: DeltaStore) -> None:
+    """The first day of the calendar: what is about the day before belongs to a day that nobody computes."""
+    first = date(2012, 12, 31)
+    said: dict[str, Any] = {"flight_date": "2012-12-31", "carrier": "UA", "origin": "EWR", "dest": "ORD"}
+    ten, yesterday = "2012-12-31T10:00:00Z", "2012-12-30T10:00:00Z"
+    bodies = [said | {"flight": 1, "scheduled_departure_at": at, "departed_at": at} for at in (ten, yesterday, ten)]
+    times = ["2012-12-31T11:00:00.000Z"] * 2 + ["2012-12-31T12:10:00.001Z"]  # the last is ahead of the clock
+    place = {"key": "k", "topic": "departures", "partition": 0}
+    lines = [
+        place | {"offset": number, "timestamp": at, "value": json.dumps(body)}
+        for number, (at, body) in enumerate(zip(times, bodies, strict=True))
+    ]
+    landed(store, "departures", "2012-12-31", lines)
+    planned = said | {"flight": 1, "scheduled_departure_at": ten, "scheduled_arrival_at": ten, "distance_miles": 719}
+    landed(store, "schedules", "2012-12-31", [planned, planned | {"flight_date": "2012-12-30"}])
+    believed = Horizon(datetime(2012, 12, 31, 12, tzinfo=UTC), CALENDAR)
+
+    found = {
+        table.full_name: refresh(table, store, Days.of(first), horizon=believed)
+        for table in (departure_events, departures, schedule_files, schedules)
+    }
+
+    assert {name: receipt.total for name, receipt in found.items()} == {
+        "bronze.departure_events": Counts(3, 2, 1, 0),
+        "silver.departures": Counts(2, 1, 1, 0),
+        "bronze.schedule_files": Counts(2, 2, 0, 0),
+        "silver.schedules": Counts(2, 1, 1, 0),
+    }
+    assert found["bronze.departure_events"].rules == {AHEAD: 1}
+    for name in ("silver.departures", "silver.schedules"):
+        assert found[name].rules["days_off_event_date:equal_to"] == 1
