@@ -247,9 +247,10 @@ def test_a_claim_begins_no_later_than_the_clock_whatever_an_older_release_has_ke
 
 
 def test_files_that_landed_after_the_clock_do_not_say_where_streams_begin(store: DeltaStore) -> None:
-    folder = store.landing.root / "departures" / "landed_on=2023-01-06"
-    folder.mkdir(parents=True)
-    (folder / "a.jsonl").write_text("{}\n")
+    for feed in ("departures", "arrivals"):
+        folder = store.landing.root / feed / "landed_on=2023-01-06"
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_text("{}\n")
     state = claim(store, datetime(2013, 1, 6, 12, tzinfo=UTC))
     assert (state.stream_from, state.first_open) == (JAN[6], JAN[6])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from rich.console import Console
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
+from lake.passed_over import PassedOver, Place
 from lake.plan import TableState
 from lake.progress import StreamStatus
 from lakehouse_assets.environment import Environment, open_environment
@@ -164,3 +166,13 @@ def test_a_frontier_that_is_where_the_clock_is_is_no_reason_to_warn(environment:
     FrontierTable(environment.store).change(lambda _: replace(OPEN, first_open=D6), "test")
 
     assert not [line for line in shown() if "ahead of the clock" in line]
+
+
+def test_messages_that_were_passed_over_are_listed_with_who_did_it(environment: Environment, shown: Shown) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    PassedOver(environment.store).add(Place("departures", 0, 4), 1_357_041_600_000_000_000, "k", "{}")
+
+    (told,) = (line for line in shown() if "passed over" in line)
+
+    assert told.startswith("passed over: departures:0:4, timestamp 1357041600000000000, on 20")
+    assert f" by {getpass.getuser()}@" in told
