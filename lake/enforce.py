@@ -22,6 +22,7 @@ from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.window import WindowSpec
 
+from lake.bounded import Bounded
 from lake.contract import CompiledContract
 from lake.days import Days
 from lake.errors import RowsWithoutDay
@@ -356,22 +357,23 @@ class Enforcer:
         # A table without days is a dimension: one file.
         return Enforced(table, flagged if table.day else flagged.coalesce(1), Observation(), edge)
 
-    def collect(self, rows: DataFrame, at_most: int, horizon: Horizon | None = None) -> Collected | None:
-        """Take rows into this process, each with its verdict, in one Spark job; None where there are more than that.
+    def collect(self, rows: DataFrame, bounded: Bounded, horizon: Horizon | None = None) -> Collected | None:
+        """Take rows into this process, each with its verdict, in one Spark job.
 
+        None where they are out of bounds: then Spark writes them, however many and large they are.
         The order of the rows of a key is found here; to plan that would cost Spark more than to check the contract.
 
         Args:
             rows: as for a call, on one partition, with the columns of one that was made before.
-            at_most: how many.
+            bounded: how many, and how large.
             horizon: as for a call.
 
         Raises:
             RowsWithoutDay: nothing says where to file a row.
         """
         judged, edge = self._judged(rows, horizon)
-        found = judged.limit(at_most + 1).toArrow()
-        if found.num_rows > at_most:
+        found = bounded.take(judged)
+        if found is None:
             return None
         day = self.table.day
         if day and "_event_date" not in found.column_names and found.column(day).null_count:

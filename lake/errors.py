@@ -24,7 +24,9 @@
     │   ├── NotAStream          the table cannot run as a stream
     │   ├── StreamBroken        a query stopped; what it had committed stays
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
+    │   ├── TopicMissing        the cluster has no topic of this name
     │   ├── TopicReplaced       another topic has the name of the one that was read
+    │   ├── TopicShorter        a topic ends before what was read of it
     │   ├── MessagesGone        a topic no longer holds messages that were not read
     │   ├── CannotPassOver      a message cannot be passed over, or need not be
     │   └── OtherMessage        another message than the one that bronze holds has its offset
@@ -85,7 +87,9 @@ __all__ = [
     "StreamBroken",
     "StreamError",
     "TableLocked",
+    "TopicMissing",
     "TopicReplaced",
+    "TopicShorter",
     "TopicUnreachable",
     "UnknownTable",
 ]
@@ -628,7 +632,12 @@ _DIAGNOSES = (
         "deliver them from an archive if there is one, then lakehouse follow --new-generation {table}",
     ),
     (
-        r"TimeoutException|node assignment|disconnect|failed to construct kafka|UnknownTopic",
+        r"UnknownTopic",
+        "A topic does not exist",
+        f"create it again if it was removed (lakehouse kafka status finds the local broker), then {_GOES_ON}",
+    ),
+    (
+        r"TimeoutException|node assignment|disconnect|failed to construct kafka",
         "The broker does not answer",
         f"lakehouse kafka status; when the broker answers, {_GOES_ON}",
     ),
@@ -676,6 +685,32 @@ class TopicUnreachable(StreamError):
 
 
 @dataclass(eq=False)
+class TopicMissing(StreamError):
+    """The cluster answers, and has no topic of this name.
+
+    No stream was started.
+
+    Attributes:
+        topic: its name.
+        address: of the cluster.
+        known: the topics that it has.
+    """
+
+    topic: str
+    address: str
+    known: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"topic {self.topic} at {self.address}",
+            f"the cluster answers and has no topic of this name; it has {_first(self.known) or 'none'}",
+            "where it is called otherwise: export LAKEHOUSE_KAFKA_TOPICS=<feed>=<its name>; else create it "
+            "(lakehouse replay --to-kafka does); then lakehouse follow again "
+            f"({STREAM_RUNBOOK}, 'A topic does not exist')",
+        )
+
+
+@dataclass(eq=False)
 class TopicReplaced(StreamError):
     """A topic was removed and made anew: its offsets begin again and mean other messages. No stream was started.
 
@@ -702,8 +737,37 @@ class TopicReplaced(StreamError):
 
 
 @dataclass(eq=False)
+class TopicShorter(StreamError):
+    """A topic ends before what was read of it.
+
+    Its broker lost the end, or came back from a backup. What the topic gets next has offsets under which bronze holds
+    other messages. No stream was started.
+
+    Attributes:
+        table: the bronze table that reads it.
+        topic: its name.
+        ends: by partition, the next offset to read and the one at which the topic ends.
+    """
+
+    table: str
+    topic: str
+    ends: Mapping[int, tuple[int, int]]
+
+    def message(self) -> Message:
+        shown = {f"partition {number}": f"read up to offset {to - 1}, the topic ends before {end}"
+                 for number, (to, end) in self.ends.items()}  # fmt: skip
+        missing = sum(to - end for to, end in self.ends.values())
+        return Message(
+            f"{self.table}, topic {self.topic}",
+            f"the topic lacks {missing:,} offsets that were read: {_first(shown)}; nothing was read",
+            "stop the producers, give them a topic of a new name that also has what came after the offsets above, and "
+            f"set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name> ({STREAM_RUNBOOK}, 'A broker came back from a backup')",
+        )
+
+
+@dataclass(eq=False)
 class MessagesGone(StreamError):
-    """A topic no longer holds messages that bronze does not hold either. No stream was started.
+    """A topic no longer holds messages that were not read. No stream was started.
 
     Attributes:
         table: the bronze table that reads it.
@@ -719,7 +783,7 @@ class MessagesGone(StreamError):
         shown = {f"partition {number}": f"offsets {first}..{last}" for number, (first, last) in self.gaps.items()}
         return Message(
             f"{self.table}, topic {self.topic}",
-            f"the topic no longer holds messages that bronze lacks: {_first(shown)}; nothing was read",
+            f"the topic no longer holds messages that were not read: {_first(shown)}; nothing was read",
             "deliver them from an archive if there is one, then accept what is lost for good: "
             f"lakehouse follow --accept-loss {self.table} ({STREAM_RUNBOOK}, 'Messages are gone from the topic')",
         )
@@ -752,7 +816,7 @@ class OtherMessage(StreamError):
 
     Attributes:
         table: the bronze table.
-        places: topic, partition and offset, with the two timestamps.
+        places: topic, partition and offset, with what differs.
     """
 
     table: str
@@ -763,8 +827,9 @@ class OtherMessage(StreamError):
             self.table,
             f"bronze holds another message under the topic, partition and offset of {len(self.places)}: "
             f"{_first(self.places)}",
-            "the topic was made anew, or the archive that batch loaded numbers messages otherwise than the topic: "
-            f"follow the topic in a lake of its own, or under a new name ({STREAM_RUNBOOK}, 'A topic was made anew')",
+            "the topic was made anew, its broker came back from a backup, or the archive that batch loaded numbers "
+            "messages otherwise than the topic: follow the topic in a lake of its own, or under a new name "
+            f"({STREAM_RUNBOOK}, 'A topic was made anew')",
         )
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "Feed",
     "FileFeed",
     "Landing",
+    "Received",
     "TopicFeed",
     "TopicSource",
     "Unread",
@@ -220,6 +221,21 @@ class Unread:
     value: str | None
 
 
+@dataclass(frozen=True)
+class Received:
+    """A message that a topic holds.
+
+    Attributes:
+        offset: in its partition.
+        timestamp: as its producer gave it, in Kafka's milliseconds.
+        value: as text that can be compared.
+    """
+
+    offset: int
+    timestamp: int
+    value: str | None
+
+
 class TopicSource(Protocol):
     """Where streams read topics from: the landing folder, or a broker. Rows are the same either way."""
 
@@ -239,8 +255,26 @@ class TopicSource(Protocol):
     def identity(self, feed: TopicFeed) -> str | None:
         """What tells the topic from one that replaces it under the same name; None where nothing does."""
 
-    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
-        """The first offset that each partition still holds; empty where nothing is ever removed."""
+    def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
+        """Tell the first offset and the one behind the last, by partition.
+
+        Empty where nothing is ever removed.
+        """
+
+    def first_from(self, feed: TopicFeed, offsets: Mapping[int, int]) -> Mapping[int, Received]:
+        """Find the first message at an offset or behind it, by partition.
+
+        A partition is left out where there is none, or where nobody can say.
+        """
+
+    def first_day(self, feed: TopicFeed) -> date | None:
+        """Tell the landing day of the first message, if it holds one."""
+
+    def count_before(self, feed: TopicFeed, day: date) -> int:
+        """Count the messages, at most, in front of the first of a landing day.
+
+        0 where batch loads those.
+        """
 
     def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
         """Fetch the message at one place, without Spark; None where there is none, or no such place."""
@@ -293,8 +327,8 @@ class Landing:
         del feed
         return None
 
-    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
-        """None: what bronze holds may be removed from the archive."""
+    def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
+        """Tell nothing: what bronze holds may be removed from the archive."""
         del feed
         return {}
 
@@ -312,6 +346,20 @@ class Landing:
         """None: a stream of files begins with the first."""
         del spark, feed, first_day
         return None
+
+    def first_from(self, feed: TopicFeed, offsets: Mapping[int, int]) -> Mapping[int, Received]:
+        """Find nothing: an archive is not looked into by offset."""
+        del feed, offsets
+        return {}
+
+    def first_day(self, feed: TopicFeed) -> date | None:
+        """Tell the first landing day that holds a file."""
+        return min(self.days(feed), default=None)
+
+    def count_before(self, feed: TopicFeed, day: date) -> int:
+        """Count none, because batch loads them."""
+        del feed, day
+        return 0
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
         """Unknown: files do not say how many lines they hold."""

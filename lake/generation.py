@@ -25,7 +25,7 @@ from lake.days import utc_day
 from lake.durable import write_whole
 from lake.errors import DayAhead
 from lake.failpoints import failpoint
-from lake.feed import Feed, TopicFeed
+from lake.feed import Feed, TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, sealable_before
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
@@ -138,6 +138,8 @@ def begin_generations(
     *,
     asked: Collection[str] = (),
     since: date | None = None,
+    earliest: date = date.min,
+    source: TopicSource | None = None,
     now: datetime,
 ) -> Frontier:
     """Claim the open days of these tables, and begin a new generation where one is due.
@@ -149,20 +151,22 @@ def begin_generations(
         asked: tables (`layer.name`) that shall begin anew whatever their checkpoint says.
         since: where nothing is claimed yet, the first landing day to follow and the first open day; by default both
             follow from what bronze and silver hold.
+        earliest: without `since`, no landing day before this one is followed.
+        source: whose first message is the first to follow where bronze is empty; by default the landing folder.
         now: the clock; nothing is claimed after its day, which is the first of a lake in which nothing has landed yet.
 
     Raises:
         DayAhead: `since` lies after the clock; nothing was claimed.
     """
     store, tables = frontier.store, [plan.table for plan in plans]
-    state = frontier.state()
+    first = _FirstDay(store, source or store.landing, since, earliest, now)
     due: set[str] = set()
     if since is not None and since > utc_day(now):
         raise DayAhead(since, utc_day(now))
 
     def step(before: Frontier | None) -> Frontier:
         claimed = before.claimed if before else frozenset()
-        base = before if before is not None and claimed else _claim(before, tables, store, since, now)
+        base = before if before is not None and claimed else _claim(before, tables, first)
         due.update(_due(base, claimed, plans, checkpoints, store, asked))
         generations = {**base.generations, **{name: base.generations.get(name, 0) + 1 for name in due}}
         names = frozenset(table.full_name for table in tables)
@@ -176,13 +180,44 @@ def begin_generations(
     return state
 
 
-def _claim(
-    before: Frontier | None, tables: Iterable[Table], store: DeltaStore, since: date | None, now: datetime
-) -> Frontier:
+@dataclass(frozen=True)
+class _FirstDay:
+    """Find the first day to follow.
+
+    The attributes are arguments of `begin_generations`.
+    """
+
+    store: DeltaStore
+    source: TopicSource
+    since: date | None
+    earliest: date
+    now: datetime
+
+    def to_follow(self, tables: Iterable[Table]) -> date:
+        """Find the first landing day that comes from the stream."""
+        if self.since is not None:
+            return self.since
+        today = utc_day(self.now)
+        return max(self.earliest, min((self._of_bronze(t, today) for t in tables if _is_bronze(t)), default=today))
+
+    def _of_bronze(self, table: Table, today: date) -> date:
+        """Find the first day of one bronze table.
+
+        It is the newest landing day that bronze holds, because bronze may hold a part of it only; else the first that
+        landed. Days after the clock do not count: an older release may have kept messages that were sent on them.
+        """
+        assert table.day is not None
+        log = self.store.table_log(table)
+        if self.store.version(table) is not None and (held := [day for day in log.days(table.day) if day <= today]):
+            return max(held)
+        landed = [self.source.first_day(r.source) for r in table.reads if isinstance(r.source, TopicFeed)]
+        return min((day for day in landed if day is not None and day <= today), default=today)
+
+
+def _claim(before: Frontier | None, tables: Sequence[Table], first: _FirstDay) -> Frontier:
     """The frontier at the moment at which streams take over from batch."""
-    followed, today = list(tables), utc_day(now)
-    stream_from = since or min((_first_landing_day(t, store, today) for t in followed if _is_bronze(t)), default=today)
-    first_open = since or sealable_before(followed, store, now=now) or stream_from
+    stream_from = first.to_follow(tables)
+    first_open = first.since or sealable_before(tables, first.store, now=first.now) or stream_from
     if before is None:
         return Frontier(stream_from, first_open)
     return replace(before, stream_from=stream_from, first_open=max(before.first_open, first_open), closing=None)
@@ -190,18 +225,6 @@ def _claim(
 
 def _is_bronze(table: Table) -> bool:
     return isinstance(table.write, Append)
-
-
-def _first_landing_day(table: Table, store: DeltaStore, today: date) -> date:
-    """The newest landing day that bronze holds, since it may hold a part of it only; else the first that landed.
-
-    Days after the clock do not count: an older release may have kept messages that were sent on them.
-    """
-    assert table.day is not None
-    if store.version(table) is not None and (held := [d for d in store.table_log(table).days(table.day) if d <= today]):
-        return max(held)
-    landed = [day for r in table.reads if isinstance(r.source, TopicFeed) for day in store.landing.days(r.source)]
-    return min((day for day in landed if day <= today), default=today)
 
 
 def _due(

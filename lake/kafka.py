@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -17,15 +18,18 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.days import utc_day
 from lake.errors import TopicUnreachable
-from lake.feed import TOPIC_FRAME, TopicFeed, Unread
+from lake.feed import TOPIC_FRAME, Received, TopicFeed, Unread
 from lake.kafka_places import fetch, first_offsets_at
 from lake.passed_over import PassedMessage, Place
+from lake.topic_reader import TopicReader, missing, moment_of, topic_reader
 
 __all__ = ["KafkaCluster", "KafkaSource", "plain_login"]
 
 _ANSWERS_WITHIN_SECONDS = 20.0
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """What a broker answers that knows no topic ids."""
+_COMMITTED = {"kafka.isolation.level": "read_committed"}
+"""By default Spark also gives messages of transactions that are open still, or were aborted."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,12 @@ class KafkaSource:
     def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
         """Every message from the first one on that the broker received on `first_day` or later.
 
-        All that there is comes at once; where messages are gone that were not read yet, the query ends with an error
-        instead of a jump. Bytes that are not UTF-8 become U+FFFD: no reader of a table of text could read them.
+        All that there is comes at once, but for messages of a transaction that is still open, and those behind them in
+        the partition; messages of an aborted one never come. Where messages are gone that were not read yet, the query
+        ends with an error instead of a jump. Bytes that are not UTF-8 become U+FFFD: no reader of a table of text could
+        read them.
         """
-        reader = spark.readStream.format("kafka").options(**self.cluster.for_spark())
+        reader = spark.readStream.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED)
         reader = reader.option("subscribe", self.topic(feed)).option("failOnDataLoss", "true")
         return _as_topic_frame(reader.options(**self._beginning(feed, first_day)).load())
 
@@ -147,7 +153,7 @@ class KafkaSource:
     def _read_range(self, spark: SparkSession, place: Place, start: int) -> DataFrame:
         """The messages of one partition from an offset up to, without, a place."""
         part = str(place.partition)
-        reader = spark.read.format("kafka").options(**self.cluster.for_spark())
+        reader = spark.read.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED)
         reader = reader.option("assign", json.dumps({place.topic: [place.partition]}))
         reader = reader.option("startingOffsets", json.dumps({place.topic: {part: start}}))
         return _as_topic_frame(reader.option("endingOffsets", json.dumps({place.topic: {part: place.offset}})).load())
@@ -169,9 +175,12 @@ class KafkaSource:
         return self.topics.get(feed.name, feed.name)
 
     def identity(self, feed: TopicFeed) -> str | None:
-        """The id that the cluster gave to the topic when it was made; None where it gives none, or has no such topic.
+        """Ask for the id that the cluster gave to the topic.
+
+        None where it gives none.
 
         Raises:
+            TopicMissing: the cluster has no such topic.
             TopicUnreachable: the cluster does not answer.
         """
         from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -183,34 +192,61 @@ class KafkaSource:
         try:
             found = str(asked.result().topic_id)
         except KafkaException as error:
-            if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNSUPPORTED_VERSION):
+            code, address = error.args[0].code(), self.cluster.bootstrap_servers
+            if code == KafkaError.UNSUPPORTED_VERSION:
                 return None
-            raise TopicUnreachable(name, self.cluster.bootstrap_servers, str(error)) from error
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise missing(admin, name, address, _ANSWERS_WITHIN_SECONDS) from error
+            raise TopicUnreachable(name, address, str(error)) from error
         return None if found == _NO_ID else found
 
-    def first_offsets(self, feed: TopicFeed) -> Mapping[int, int]:
-        """The offset of the first message that each partition still holds, or of the next where it holds none.
+    def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
+        """Ask for the first offset and the one behind the last, by partition.
 
         Raises:
+            TopicMissing: the cluster has no such topic.
             TopicUnreachable: the cluster does not answer.
         """
-        from confluent_kafka import Consumer, KafkaException, TopicPartition
+        with self._reader(feed) as reader:
+            return reader.bounds()
 
-        name, patience = self.topic(feed), _ANSWERS_WITHIN_SECONDS
-        # It joins no group and commits nothing; the client wants the name of one.
-        reader = Consumer({**self.cluster.for_librdkafka(), "group.id": "lakehouse", "log_level": 0})
-        try:
-            known = reader.list_topics(name, timeout=patience).topics[name].partitions
-            return {
-                part: reader.get_watermark_offsets(TopicPartition(name, part), timeout=patience)[0] for part in known
-            }
-        except KafkaException as error:
-            raise TopicUnreachable(name, self.cluster.bootstrap_servers, str(error)) from error
-        finally:
-            reader.close()
+    def first_from(self, feed: TopicFeed, offsets: Mapping[int, int]) -> Mapping[int, Received]:
+        """Read the first committed message from an offset on, by partition.
+
+        Raises as `bounds` does.
+        """
+        with self._reader(feed) as reader:
+            return reader.first_from(offsets)
+
+    def first_day(self, feed: TopicFeed) -> date | None:
+        """Find the day of the earliest among the partitions' first messages.
+
+        Raises as `bounds` does.
+        """
+        with self._reader(feed) as reader:
+            firsts = {part: first for part, (first, end) in reader.bounds().items() if first < end}
+            sent = [moment_of(one.timestamp) for one in reader.first_from(firsts).values()]
+        return min((utc_day(moment) for moment in sent if moment is not None), default=None)
+
+    def count_before(self, feed: TopicFeed, day: date) -> int:
+        """Count the offsets in front of where `read_topic` begins.
+
+        Raises as `bounds` does.
+        """
+        begins = self._first_offsets_at(feed, day)
+        return sum(
+            (begins[part] if begins.get(part, -1) >= 0 else end) - first
+            for part, (first, end) in self.bounds(feed).items()
+        )
+
+    def _reader(self, feed: TopicFeed) -> AbstractContextManager[TopicReader]:
+        return topic_reader(self.cluster.for_librdkafka(), self.topic(feed), _ANSWERS_WITHIN_SECONDS)
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
-        """Messages that the newest micro-batch left unread, over all partitions."""
+        """Count the offsets that the newest micro-batch left unread.
+
+        Those behind the first message of an open transaction are not counted: nobody can read them yet.
+        """
         ends, latest = (_offsets(progress, name, self.topic(feed)) for name in ("endOffset", "latestOffset"))
         if ends is None or latest is None:
             return None

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyspark.sql.functions as F
 from pyspark.sql import Column, DataFrame, Observation
 
+from lake.bounded import Bounded
 from lake.commits import Commit
 from lake.days import Days
 from lake.durable import flush_files, flush_folders
@@ -34,6 +35,7 @@ from lake.held_keys import HeldKeys
 from lake.horizon import Horizon
 from lake.input_events import NEWEST_EVENT, InputEvents
 from lake.progress import MicroBatch
+from lake.read_offsets import READ_TO, planned
 from lake.rejects import not_given_again
 from lake.store import DeltaStore, Txn
 from lake.table import Append, InsertNew, Table, Upsert
@@ -44,6 +46,8 @@ _GUARD_POLL_SECONDS = 0.1
 _MOST_COUNTED = 1_000
 _MOST_COLLECTED = 20_000
 """Rows of a micro-batch that this process takes and commits; above it Spark does."""
+_MOST_COLLECTED_BYTES = 32 * 2**20
+"""And how large their texts may be."""
 BEFORE_FIRST = -1
 """The number of what a generation of bronze is given before its first micro-batch."""
 
@@ -77,10 +81,13 @@ class MicroBatchWriter:
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
         horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
-        checkpoint: folder of the query; what it has planned is forced to the disk before a row is written.
+        checkpoint: folder of the query, which says how far a micro-batch reads a topic; what it has planned is forced
+            to the disk before a row is written.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
-        previous: rows of the micro-batch before, by which the tasks of the next are chosen.
+        previous: rows of the micro-batch before, by which the tasks of the next are chosen; None where they were too
+            large for this process.
+        was_large: whether the micro-batch turned out to be too large for this process, though its rows are few.
         believed: which times are, in the micro-batch under way.
         own_days: the first day that the stream may write, and the condition of which rows are of such days.
     """
@@ -101,6 +108,7 @@ class MicroBatchWriter:
     failure: BaseException | None = None
     previous: int | None = None
     believed: Horizon | None = None
+    was_large: bool = False
     own_days: tuple[date, Column] | None = None
 
     @property
@@ -152,7 +160,8 @@ class MicroBatchWriter:
         first_day, believed = state.first_writable_day(self.table), self.horizon()
         self.believed, rows = believed, believed.filed(rows, self.table)
         counts = self._write_rows(self._own_days(rows, first_day), rows, batch_id, first_day)
-        self.previous = counts.rows_in
+        self._note_read(batch_id)
+        self.previous = None if self.was_large else counts.rows_in
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
         table = self.table.full_name
@@ -177,6 +186,10 @@ class MicroBatchWriter:
     @cached_property
     def _enforce(self) -> Enforcer:
         return Enforcer(self.table)
+
+    @cached_property
+    def _bounded(self) -> Bounded:
+        return Bounded(_MOST_COLLECTED, _MOST_COLLECTED_BYTES)
 
     @cached_property
     def _held(self) -> HeldKeys:
@@ -233,12 +246,15 @@ class MicroBatchWriter:
 
         The first micro-batch of a generation replaces days. What a source may give twice is merged into bronze.
         """
+        self.was_large = False
         is_merged = isinstance(self.table.write, Append) and self.redelivers
         if batch_id == 0 or is_merged or self._fails or not self._was_small:
             return None
         # A task for each partition of the state, and one that has all of their rows.
         together = own_days.repartition(1) if self.plan.is_stateful else own_days.coalesce(1)
-        return self._enforce.collect(together, _MOST_COLLECTED, self.believed)
+        found = self._enforce.collect(together, self._bounded, self.believed)
+        self.was_large = found is None
+        return found
 
     def _commit_collected(self, here: Collected, first_day: date, txn: Txn) -> Commit | None:
         """Add rows that are in this process; None where none is new."""
@@ -379,7 +395,22 @@ class MicroBatchWriter:
             "batch": batch_id,
             "code_version": self.table.code_version,
             **({NEWEST_EVENT: newest.isoformat()} if newest else {}),
+            **({READ_TO: read_to} if (read_to := self._read_to(batch_id)) else {}),
         }
+
+    def _read_to(self, batch_id: int) -> dict[str, dict[int, int]]:
+        """Tell how far a micro-batch of bronze reads, by topic and partition."""
+        return planned(self.checkpoint, batch_id) if self.checkpoint and isinstance(self.table.write, Append) else {}
+
+    def _note_read(self, batch_id: int) -> None:
+        """Commit how far bronze was read where no row says so.
+
+        Aborted transactions give none, and a lost checkpoint must not make their messages look unread.
+        """
+        store, txn = self.store, self._txn("write", batch_id)
+        if self._read_to(batch_id) and not store.is_committed(store.path(self.table), txn):
+            none = self.table.contract.arrow_schema.empty_table()
+            store.append_arrow(self.table, none, txn, self._metadata(batch_id))
 
     def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
         """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,15 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from lake.days import ALL_DAYS, Days
 from lake.enforce import Counts
-from lake.errors import UNREADABLE, LakeError, NotAStream, StreamBroken, TableLocked, TopicUnreachable
+from lake.errors import (
+    UNREADABLE,
+    LakeError,
+    NotAStream,
+    StreamBroken,
+    TableLocked,
+    TopicMissing,
+    TopicUnreachable,
+)
 from lake.feed import TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
@@ -67,6 +76,10 @@ _STACK_LINE = re.compile(r"\s+at |\s*\.\.\. \d+ ")
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def _print(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,7 @@ def follow(
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
     calendar: Days = ALL_DAYS,
+    tell: Callable[[str], None] = _print,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
     """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
@@ -171,9 +185,12 @@ def follow(
         new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
         accept_loss: bronze tables whose topic has lost messages for good; they begin anew from what it still holds.
         passing: places of messages that Spark refuses to read; they are passed over from now on.
-        since: on the first claim, the first landing day and open day to follow.
+        since: on the first claim, the first landing day and open day to follow; by default what has landed decides:
+            where bronze is empty, the first message.
         now: the clock: what is later is rejected, seals no day, and a silent feed is idle by it.
-        calendar: the days that tables can have, those to come included; rows of others are rejected.
+        calendar: the days that tables can have, those to come included; rows of others are rejected, and without
+            `since` no earlier landing day is followed.
+        tell: told on the first claim of messages that are not read.
         on_receipt: told of every finished micro-batch, from the query's thread.
 
     Raises:
@@ -181,7 +198,8 @@ def follow(
         DayAhead: `since` has not come.
         AlreadyFollowed: another process runs the streams.
         LeaseLost: the lease of a lake on an object store was not renewed in time.
-        TopicReplaced, MessagesGone, TopicUnreachable: a topic is not what it was; nothing was started.
+        TopicReplaced, TopicShorter, OtherMessage, MessagesGone: a topic is not what it was; nothing was started.
+        TopicMissing, TopicUnreachable: it is not there, or its cluster does not answer; nothing was started.
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
     followed = _followable(tables)
@@ -189,6 +207,7 @@ def follow(
         record_jvm(store.locks, start=lambda: _configure(store))
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         driver.calendar = calendar
+        driver.tell = tell
         if shared is not None:
             driver.may_write = shared.check
         with driver.queries(new_generation, accept_loss, passing, since):
@@ -259,6 +278,7 @@ class _Driver:
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
     calendar: Days = ALL_DAYS
+    tell: Callable[[str], None] = _print
 
     @property
     def store(self) -> DeltaStore:
@@ -274,7 +294,7 @@ class _Driver:
 
     @property
     def topics(self) -> TopicGuard:
-        return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root / "topics")
+        return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root)
 
     @contextmanager
     def queries(
@@ -285,14 +305,25 @@ class _Driver:
         since: date | None,
     ) -> Iterator[None]:
         """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
-        seal_pending(self.frontier)
+        before = seal_pending(self.frontier)
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
         checkpoints = self.checkpoints
         renamed = self.topics.admit(accept_loss)
         passed = pass_over(passing, self.tables, self.source, self.store)
         self.source = self.source.passing(PassedOver(self.store).all())
         asked = {*new_generation, *accept_loss, *renamed, *passed, *self._note_delivered()}
-        state = begin_generations(self.frontier, plans, checkpoints, asked=asked, since=since, now=self.now())
+        state = begin_generations(
+            self.frontier,
+            plans,
+            checkpoints,
+            asked=asked,
+            since=since,
+            earliest=self.calendar.start,
+            source=self.source,
+            now=self.now(),
+        )
+        if before is None or not before.claimed:
+            self.topics.tell_of_older(state.stream_from, self.tell)
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
@@ -455,7 +486,7 @@ class _Driver:
         """The feeds whose readers have read all that there is; none while a topic does not answer: that is a stall."""
         try:
             self.topics.watch()
-        except TopicUnreachable:  # the queries wait for it, and say so when they give up
+        except (TopicUnreachable, TopicMissing):  # the queries wait for it, and say so when they give up
             return []
         return [name for name in self._feeds if self._is_at_end(name)]
 

@@ -256,7 +256,9 @@ def follow(
         list[str] | None,
         typer.Option(help="A message that Spark refuses to read, TOPIC:PARTITION:OFFSET: go on behind it."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="At the first start: the first landing day to follow.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="At the first start: the first landing day to follow, not the first that landed.")
+    ] = None,
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
     """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""

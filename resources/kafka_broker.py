@@ -167,6 +167,9 @@ class LocalBroker:
             "controller.quorum.bootstrap.servers": f"{HOST}:{ports[1]}",
             "log.dirs": str(self.folder / "data"),
             "offsets.topic.replication.factor": "1",
+            # Producers with transactions need their log, which by default wants three brokers.
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
             # Retention goes by the messages' own timestamps.

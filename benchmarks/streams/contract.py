@@ -28,6 +28,7 @@ from benchmarks.errors import SidesDiffer
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.query import followed, read_by_query
 from benchmarks.streams.results import SampledRun
+from lake.bounded import Bounded
 from lake.days import utc_day
 from lake.enforce import IS_VALID, Collected, Enforcer
 from lake.feed import TOPIC_FRAME, Landing
@@ -60,8 +61,8 @@ class _Selecting(Enforcer):
         del horizon
         return rows.select(*self.table.contract.stored_names, F.lit(True).alias(IS_VALID)), None
 
-    def collect(self, rows: DataFrame, at_most: int, horizon: Horizon | None = None) -> Collected | None:
-        here = super().collect(rows, at_most, horizon)
+    def collect(self, rows: DataFrame, bounded: Bounded, horizon: Horizon | None = None) -> Collected | None:
+        here = super().collect(rows, bounded, horizon)
         return None if here is None else _Unordered(here.table, here.judged, here.frame)
 
 

@@ -36,7 +36,12 @@ def kafka(broker: LocalBroker) -> Iterator[Kafka]:
     found = Kafka(broker)
     found.create()
     yield found
-    for topic in found.admin.list_topics(timeout=10).topics:
+    for topic in topics_of(found):
         found.admin.delete_topics([topic])[topic].result(30)
-    while found.admin.list_topics(timeout=10).topics:
+    while topics_of(found):
         time.sleep(0.2)
+
+
+def topics_of(kafka: Kafka) -> list[str]:
+    """Without those that Kafka keeps for itself."""
+    return [topic for topic in kafka.admin.list_topics(timeout=10).topics if not topic.startswith("__")]

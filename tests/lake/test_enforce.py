@@ -12,6 +12,7 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, Observation, SparkSession
 
+from lake.bounded import Bounded
 from lake.contract import Contract, compile_contract
 from lake.days import Days
 from lake.enforce import Counts, Enforced, Enforcer, day_within, enforce
@@ -171,11 +172,15 @@ def test_enforcing_runs_nothing_and_writing_is_one_job_per_stage_of_the_plan(spa
     assert jobs("with counts", accepted) == jobs("without", plain)
 
 
+def few(at_most: int) -> Bounded:
+    return Bounded(at_most, most_bytes=1_000_000)
+
+
 def test_collected_rows_have_the_verdicts_that_spark_writes(spark: SparkSession) -> None:
     good, bad, unfiled = ("a", D1, 3, D1, 2), ("b", D1, -1, D1, 1), ("c", None, None, D3, 1)
     rows = candidates(spark, good, ("a", D1, 1, D1, 1), bad, unfiled)
 
-    enforced, here = enforce(marks, rows, None, partitions=2), Enforcer(marks).collect(rows.coalesce(1), 4)
+    enforced, here = enforce(marks, rows, None, partitions=2), Enforcer(marks).collect(rows.coalesce(1), few(4))
 
     assert here is not None
     written = enforced.accepted().toArrow()
@@ -188,18 +193,18 @@ def test_collected_rows_have_the_verdicts_that_spark_writes(spark: SparkSession)
 def test_more_rows_than_shall_be_collected_are_left_to_spark(spark: SparkSession) -> None:
     rows = candidates(spark, ("a", D1, 3, D1, 2), ("b", D1, 1, D1, 1)).coalesce(1)
 
-    assert (Enforcer(marks).collect(rows, 1), Enforcer(marks).collect(rows, 2) is not None) == (None, True)
+    assert (Enforcer(marks).collect(rows, few(1)), Enforcer(marks).collect(rows, few(2)) is not None) == (None, True)
 
 
 def test_a_collected_row_that_nothing_says_where_to_file_is_refused(spark: SparkSession) -> None:
     rows = candidates(spark, ("a", D1, 1, D1, 1), ("b", None, 1, D1, 2)).coalesce(1)
 
-    filed = Enforcer(marks).collect(rows, 9)
+    filed = Enforcer(marks).collect(rows, few(9))
 
     assert filed is not None
     assert filed.counts == Counts(rows_in=2, rows_out=1, rejected=1, duplicates=0)
     with pytest.raises(RowsWithoutDay, match="day"):
-        Enforcer(marks).collect(rows.drop("_event_date"), 9)
+        Enforcer(marks).collect(rows.drop("_event_date"), few(9))
 
 
 class OfEveryType(Contract):
@@ -230,7 +235,7 @@ def test_collected_rows_of_a_key_are_ordered_as_spark_orders_them(spark: SparkSe
     ]  # fmt: skip
     rows = spark.createDataFrame(values, table.contract.schema).coalesce(1)
 
-    here = Enforcer(table).collect(rows, len(values))
+    here = Enforcer(table).collect(rows, few(len(values)))
 
     assert here is not None
     by_spark = enforce(table, rows, None, partitions=2).accepted().toArrow()

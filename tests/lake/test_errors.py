@@ -41,7 +41,9 @@ from lake.errors import (
     SetupError,
     StreamBroken,
     TableLocked,
+    TopicMissing,
     TopicReplaced,
+    TopicShorter,
     TopicUnreachable,
     UnknownTable,
 )
@@ -68,6 +70,8 @@ EXAMPLES: list[LakeError] = [
     NotAStream("gold.daily_carrier_performance", ["silver.departures"]),
     StreamBroken("silver.flights", "RuntimeException: no such state", "/lake/checkpoints/silver/flights/g1-abc"),
     TopicUnreachable("departures", "127.0.0.1:9092", "timed out"),
+    TopicMissing("departures", "127.0.0.1:9092", ["arrivals"]),
+    TopicShorter("bronze.departure_events", "departures", {0: (17, 12)}),
     TopicReplaced("bronze.departure_events", "departures", "5Zq", "8Ab"),
     MessagesGone("bronze.departure_events", "departures", {0: (17, 20)}),
     OtherMessage("bronze.departure_events", ["departures, 0, 17: sent at 10:00, held is 09:00"]),
@@ -161,6 +165,7 @@ def test_set_up_errors_are_one_family() -> None:
         ("java.io.IOException: No space left on device", "The disk is full"),
         ("Some data may have been lost because they are not available in Kafka", "Messages are gone from the topic"),
         ("org.apache.kafka.common.errors.TimeoutException: Timed out", "The broker does not answer"),
+        ("UnknownTopicOrPartitionException: This server does not host this topic", "A topic does not exist"),
         ("[CANNOT_LOAD_STATE_STORE.UNCATEGORIZED] An error occurred", "A checkpoint is damaged"),
         (
             "FileNotFoundException: File file:/l/part-0000-a1.c000.snappy.parquet does not exist",

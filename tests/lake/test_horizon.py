@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lake.batch import refresh
+from lake.bounded import Bounded
 from lake.days import ALL_DAYS, Days
 from lake.enforce import Counts, Enforcer, enforce
 from lake.horizon import Horizon, dated_by
@@ -79,7 +80,7 @@ def test_a_message_of_no_believable_time_is_rejected_and_filed_under_a_day_that_
     rows = BELIEVED.filed(departure_events(frame(spark, departures_feed, sent)), departure_events)
 
     by_spark = enforce(departure_events, rows, None, partitions=2, horizon=BELIEVED)
-    here = Enforcer(departure_events).collect(rows.coalesce(1), 100, BELIEVED)
+    here = Enforcer(departure_events).collect(rows.coalesce(1), Bounded(100, 1_000_000), BELIEVED)
 
     assert here is not None
     expected = {number: rules for number, (_, _, rules) in enumerate(MESSAGES)}
@@ -129,7 +130,7 @@ def test_what_is_about_a_day_outside_the_calendar_goes_under_its_landing_day_whe
     sent = [message(n, "2013-01-02T11:00:00Z", "2013-01-02", claim) for n, (claim, _) in enumerate(CLAIMED)]
     rows = departure_events(frame(spark, departures_feed, sent))
     stored = enforce(departure_events, rows, None, partitions=1, horizon=BELIEVED).accepted()
-    here = Enforcer(departure_events).collect(rows.coalesce(1), 100, BELIEVED)
+    here = Enforcer(departure_events).collect(rows.coalesce(1), Bounded(100, 1_000_000), BELIEVED)
 
     dates = [day for _, day in CLAIMED]
     assert [str(row["event_date"]) for row in stored.orderBy("offset").collect()] == dates

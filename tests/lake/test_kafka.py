@@ -63,7 +63,7 @@ def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
     with pytest.raises(TopicUnreachable, match=NOBODY_THERE) as unnamed:
         source.identity(departures)
     with pytest.raises(TopicUnreachable, match=NOBODY_THERE) as unread:
-        source.first_offsets(departures)
+        source.bounds(departures)
     with pytest.raises(NotDeliveredError, match=NOBODY_THERE) as unsent:
         create_topics(cluster)
 

@@ -7,17 +7,20 @@ import itertools
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
+from lake.bounded import Bounded
 from lake.commits import Commit
 from lake.days import Days
 from lake.enforce import Collected, Counts, Enforcer
@@ -28,7 +31,7 @@ from lake.generation import plan_stream, step_txn
 from lake.horizon import Horizon
 from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
-from lake.store import DeltaStore
+from lake.store import DeltaStore, Txn
 from lake.stream import _Driver, follow, release
 from lake.table import Read, Table
 from lakehouse_assets.bronze.arrival_events import arrival_events
@@ -157,6 +160,29 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     assert receipts[-1].counts == Counts(rows_in=3, rows_out=2, duplicates=1)
 
 
+def test_a_micro_batch_of_few_large_messages_is_written_by_spark(
+    lake: Lake, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_this: list[int] = []
+    append = DeltaStore.append_arrow
+
+    def note(store: DeltaStore, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
+        by_this.append(txn.version)
+        return append(store, table, rows, txn, metadata)
+
+    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED_BYTES", 100_000)
+    monkeypatch.setattr(DeltaStore, "append_arrow", note)
+    write, sent = writer(lake, departure_events, []), list[Message]()
+    for batch_id, (count, size) in enumerate([(1, 10), (6, 100), (6, 10_000), (6, 10), (6, 10), (1, 40_000)]):
+        received = [messages.broken("departures", "x" * size, at(1, 9)) for _ in range(count)]
+        write(from_broker(spark, received), batch_id)
+        sent += received
+
+    # The first replaces what there is; behind a large one nobody tries at once.
+    assert by_this == [1, 4, 5]
+    lake.check(sent)
+
+
 @pytest.mark.streams
 def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_than_the_one_before(
     tmp_path: Path, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
@@ -165,9 +191,9 @@ def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_th
     collect, found = Enforcer.collect, []
 
     def collect_and_note(
-        enforcer: Enforcer, rows: DataFrame, at_most: int, horizon: Horizon | None
+        enforcer: Enforcer, rows: DataFrame, bounded: Bounded, horizon: Horizon | None
     ) -> Collected | None:
-        here = collect(enforcer, rows, at_most, horizon)
+        here = collect(enforcer, rows, bounded, horizon)
         found.append((enforcer.table.full_name, here is not None))
         return here
 
