@@ -761,7 +761,8 @@ class TopicShorter(StreamError):
             f"{self.table}, topic {self.topic}",
             f"the topic lacks {missing:,} offsets that were read: {_first(shown)}; nothing was read",
             "stop the producers, give them a topic of a new name that also has what came after the offsets above, and "
-            f"set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name> ({STREAM_RUNBOOK}, 'A broker came back from a backup')",
+            "set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name>; where batch loaded an archive of another topic, follow this "
+            f"one in a lake of its own ({STREAM_RUNBOOK}, 'A broker came back from a backup')",
         )
 
 
