@@ -1,4 +1,4 @@
-"""Take rows into this process, but no more of them, and no larger ones, than it can hold."""
+"""Take no more rows into this process than it can hold."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _IS_LARGE = "_is_large"
 
 @dataclass
 class Bounded:
-    """Takes frames that have the same columns, one after the other; what it asks of a row is built once.
+    """Takes frames, one after the other, as long as they are small.
 
-    How large rows are is not known before the job runs. So each row leaves its texts behind where its size times its
-    place is above the limit: of equal rows no more than the limit gets here, of others no more than eleven times that.
+    They have the same columns, because what is asked of a row is built once. How large rows are is not known before the
+    job runs. So each row leaves its texts behind where its size times its place is above the limit: of equal rows no
+    more than the limit gets here, of others no more than eleven times that.
 
     Attributes:
         at_most: rows.
@@ -34,7 +35,10 @@ class Bounded:
     _columns: tuple[Column, Sequence[Column]] | None = field(default=None, init=False, repr=False)
 
     def take(self, rows: DataFrame) -> pa.Table | None:
-        """The rows of a frame that is on one partition, in one Spark job; None where they are too many or too large."""
+        """Take the rows of a frame that is on one partition.
+
+        In one Spark job; None where they are too many or too large.
+        """
         if self._columns is None:
             self._columns = self._build(rows)
         is_large, kept = self._columns

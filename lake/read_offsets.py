@@ -1,8 +1,9 @@
-"""How far a topic was read: as its stream's checkpoint says, and as the commits of bronze say. Needs no JVM.
+"""Tell how far a topic was read, without a JVM.
 
-What bronze holds does not say it: behind the last message of a partition may lie marks of transactions and messages of
-aborted ones, which were read and gave no row. Before a micro-batch begins, Spark writes down the offsets at which it
-will end; each commit of bronze repeats them in its metadata, so that they outlive the checkpoint.
+Its stream's checkpoint says it, and so do the commits of bronze. What bronze holds does not say it: behind the last
+message of a partition may lie marks of transactions and messages of aborted ones, which were read and gave no row.
+Before a micro-batch begins, Spark writes down the offsets at which it will end; each commit of bronze repeats them in
+its metadata, so that they outlive the checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ Offsets = dict[int, int]
 
 
 def planned(checkpoint: Path, batch_id: int) -> dict[str, Offsets]:
-    """Where a micro-batch ends, by topic, in Spark's format; empty where it reads no topic of a broker."""
+    """Tell where a micro-batch ends, by topic.
+
+    Empty where it reads no topic of a broker.
+    """
     try:
         lines = (checkpoint / "offsets" / str(batch_id)).read_text().splitlines()
         said = [json.loads(line) for line in lines if line.startswith("{")]
@@ -35,7 +39,10 @@ def planned(checkpoint: Path, batch_id: int) -> dict[str, Offsets]:
 
 
 def read_by_checkpoint(folder: Path, topic: str) -> Offsets:
-    """How far the finished micro-batches have read; `folder` holds the checkpoints of a table's generations."""
+    """Tell how far the finished micro-batches have read a topic.
+
+    `folder` holds the checkpoints of a table's generations.
+    """
     return furthest(
         planned(checkpoint, newest).get(topic, {})
         for checkpoint in folder.glob("g*")
@@ -44,7 +51,7 @@ def read_by_checkpoint(folder: Path, topic: str) -> Offsets:
 
 
 def noted(log: Log, topic: str) -> Offsets:
-    """How far the newest commit that says it had read the topic."""
+    """Tell how far the topic was read, as the newest commit says that does."""
     newest = log.version()
     for version in range(-1 if newest is None else newest, max((newest or 0) - _MOST_COMMITS, -1), -1):
         commit = log.commit(version)
@@ -69,7 +76,10 @@ def _newest_finished(checkpoint: Path) -> int | None:
 
 
 def _offsets(said: Any) -> Offsets | None:
-    """Offsets by partition, from JSON; None where it is something else."""
+    """Read offsets by partition from JSON.
+
+    None where it is something else.
+    """
     if not isinstance(said, Mapping) or not said:
         return None
     if not all(isinstance(part, str) and part.isdigit() and isinstance(at, int) for part, at in said.items()):

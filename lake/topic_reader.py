@@ -1,6 +1,7 @@
-"""What a cluster says of a topic: where its partitions begin and end, and single messages.
+"""Ask a cluster about a topic, partition by partition.
 
-Asked by librdkafka, which reads committed messages only. It joins no group and commits nothing.
+Where each begins and ends, and for single messages. Asked by librdkafka, which reads committed messages only. It joins
+no group and commits nothing.
 """
 
 from __future__ import annotations
@@ -58,17 +59,20 @@ def topic_reader(conf: Mapping[str, str], topic: str, patience: float) -> Iterat
 
 
 class TopicReader:
-    """Asks a cluster about one topic; made by `topic_reader`."""
+    """Asks a cluster about one topic.
+
+    Made by `topic_reader`.
+    """
 
     def __init__(self, client: Consumer, topic: str, patience: float, address: str) -> None:
         self._client, self._topic, self._patience, self._address = client, topic, patience, address
 
     def bounds(self) -> dict[int, tuple[int, int]]:
-        """By partition, the offset of the first message that it holds, and the one behind the last committed."""
+        """Ask for the first offset and the one behind the last committed, by partition."""
         return {part: self._client.get_watermark_offsets(self._at(part), self._patience) for part in self._partitions()}
 
     def first_from(self, offsets: Mapping[int, int]) -> dict[int, Received]:
-        """By partition, the first message at an offset or behind it; none where none is left."""
+        """Read the first message at an offset or behind it, by partition."""
         found: dict[int, Received] = {}
         waiting = set(offsets)
         self._client.assign([self._at(part, offset) for part, offset in offsets.items()])
@@ -101,19 +105,28 @@ class TopicReader:
 
 
 def missing(client: Consumer | AdminClient, topic: str, address: str, patience: float) -> TopicMissing:
-    """The error to raise, with the topics that the cluster has; those of Kafka itself are left out."""
+    """Make the error, which names the topics that the cluster has.
+
+    Those of Kafka itself are left out.
+    """
     known = client.list_topics(timeout=patience).topics
     return TopicMissing(topic, address, sorted(name for name in known if not name.startswith("__")))
 
 
 def as_text(value: bytes | str | None) -> str | None:
-    """A value as text that can be compared: how many U+FFFD stand for a broken byte differs from reader to reader."""
+    """Read a value as text that can be compared.
+
+    One U+FFFD stands for any number, because readers differ in how many they put for a broken byte.
+    """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return None if text is None else _REPLACED.sub("\ufffd", text)
 
 
 def moment_of(milliseconds: int) -> datetime | None:
-    """Tell a message's timestamp, UTC; None where a producer made one up that is no time."""
+    """Read a message's timestamp, UTC.
+
+    None where a producer made one up that is no time.
+    """
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
