@@ -25,6 +25,8 @@ from lake.days import Days, parse_day, parse_moment
 from lake.durable import write_whole
 from lake.errors import BadDay, LogDamaged
 from lake.log_damage import find_damage, read_actions
+from lake.touches import FILE as TOUCHES_FILE
+from lake.touches import Touches
 
 __all__ = ["Commit", "Log", "Place", "Remembered"]
 
@@ -269,9 +271,9 @@ class Log:
     def newest_touch(self, column: str) -> dict[date, int]:
         """For each day, the newest version that changed its rows, as far back as the log reaches.
 
-        Days whose commits were cleaned up, but which hold rows, get the newest version that was cleaned up: they cannot
-        have changed later. A process reads each commit once: it remembers what it has read, and the hash of the newest
-        commit's file, by which it notices a table that was made anew.
+        `lake.touches` tells of commits that were removed. Without it each day that holds rows gets the newest version
+        that was removed, because it cannot have changed later. A process reads each commit once: it remembers what it
+        has read, and the hash of the newest commit's file, by which it notices a table that was made anew.
         """
         known = _TOUCHES.get((self.location, column))
         if known is not None and self.fingerprint(known.version) == known.hash:
@@ -289,13 +291,34 @@ class Log:
 
     def _read_touches(self, column: str, newest: int | None) -> dict[date, int]:
         touched: dict[date, int] = {}
+        written = self.written_touches()
         for number in range(-1 if newest is None else newest, -1, -1):
+            if written is not None and number == written.version and column in written.days:
+                return {**written.days[column], **touched}
             commit = self.commit(number)
             if commit is None:
                 return dict.fromkeys(self.days(column), number) | touched
             for day in commit.days(column):
                 touched.setdefault(day, number)
         return touched
+
+    def written_touches(self) -> Touches | None:
+        """What was written down before commits were removed; None where that is of another table, or torn."""
+        found = Touches.from_json(self.read_file(TOUCHES_FILE))
+        newest = self.version() if found else None
+        if found is None or newest is None or found.version > newest or found.table_id != self.table_id():
+            return None
+        return found if self.fingerprint(found.version) in (None, found.commit) else None
+
+    def write_touches(self, columns: Iterable[str]) -> None:
+        """Write down which version changed each day last; nobody else may commit meanwhile."""
+        version, table_id = self.version(), self.table_id()
+        if version is None or table_id is None:
+            return
+        days = {column: self.newest_touch(column) for column in columns}
+        commit = self.fingerprint(version) or ""
+        written = Touches(table_id, version, commit, self.newest_change(), days)
+        self.write_file(TOUCHES_FILE, written.to_json())
 
     def place(self, before: Place | None) -> Place | None:
         """The newest version and the hash of its commit file; None where there is no table.
@@ -315,8 +338,10 @@ class Log:
 
     def newest_change(self) -> int | None:
         """The newest version that changed any row; None where there is none, or no table."""
-        last = self.version()
+        last, written = self.version(), self.written_touches()
         for number in range(-1 if last is None else last, -1, -1):
+            if written is not None and number == written.version:
+                return written.changed
             commit = self.commit(number)
             if commit is None or commit.touched:
                 return number

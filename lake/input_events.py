@@ -66,12 +66,19 @@ class InputEvents:
         return {name: (table, log) for table, log in self.inputs if (name := log.table_id()) is not None}
 
     def _ends(self, batch_id: int) -> dict[str, int]:
-        """The newest version that was read of each input, by its id, when a micro-batch had been; Delta's format."""
-        try:
-            lines = (self.checkpoint / "offsets" / str(batch_id)).read_text().splitlines()
-            offsets = [json.loads(line) for line in lines if line.startswith("{")]
-            # An index below 0: none of this version's files, which may not even be there.
-            ends = {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in offsets if "reservoirId" in o}
-        except (OSError, ValueError, LookupError, TypeError):
-            return {}  # nothing depends on it but what is shown
+        """The newest version that was read of each input, by its id, when a micro-batch had been."""
+        ends = versions_read(self.checkpoint / "offsets" / str(batch_id))
         return {name: end for name, end in ends.items() if name in self._by_id}
+
+
+def versions_read(offsets: Path) -> dict[str, int]:
+    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
+
+    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
+    """
+    try:
+        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
+        # An index below 0: none of this version's files, which may not even be there.
+        return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}

@@ -109,6 +109,23 @@ class Ledger:
         chosen = found if table is None else found.filter(pc.equal(found["table"], table))
         return chosen.sort_by("recorded_at")
 
+    def forget(self, before: datetime) -> int:
+        """Remove entries that were recorded before a moment and that a newer one of their day has replaced.
+
+        Returns how many. The caller holds the ledger's lock.
+        """
+        rows = self.rows()
+        newest: dict[tuple[str, date | None], int] = {}
+        for place, (table, day) in enumerate(zip(rows["table"].to_pylist(), rows["day"].to_pylist(), strict=True)):
+            newest[table, day] = place
+        newest_places = set(newest.values())
+        kept = pa.array([place in newest_places for place in range(rows.num_rows)])
+        kept = pc.or_(kept, pc.greater_equal(rows["recorded_at"], pa.scalar(before)))
+        left = rows.filter(kept)
+        if left.num_rows < rows.num_rows:
+            self.store.replace_in_lake("ledger", left)
+        return int(rows.num_rows - left.num_rows)
+
     def latest(self, table: str) -> dict[date | None, Entry]:
         """The newest entry of each day of a table."""
         return {entry.day: entry for entry in map(_entry, self.rows(table).to_pylist())}

@@ -38,16 +38,11 @@ from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
 from lake.failpoints import failpoint, killed_after_files
 from lake.feed import Landing
 from lake.lock_files import own_lock_files
+from lake.retention import properties_of
 from lake.table import Table
 
-__all__ = ["DeltaStore", "Txn"]
+__all__ = ["DeltaStore", "Txn", "day_predicate"]
 
-_PROPERTIES = {
-    "delta.logRetentionDuration": "interval 60 days",
-    "delta.deletedFileRetentionDuration": "interval 30 days",
-    # A checkpoint costs as much as ten small commits, and by default it is written after every ten.
-    "delta.checkpointInterval": "100",
-}
 _ALL_FILES = 2_000_000_000
 _POLL_SECONDS = 0.1
 _OUTSIDE = "a row belongs to a day that was not asked for"
@@ -260,7 +255,7 @@ class DeltaStore:
                 log.location,
                 rejects.cast(schema),
                 mode="overwrite",
-                predicate=_predicate(day, days) if day and days is not None else None,
+                predicate=day_predicate(day, days) if day and days is not None else None,
                 storage_options=dict(self.storage_options),
             )
 
@@ -363,7 +358,7 @@ class DeltaStore:
         """As `upsert`."""
         assert table.day is not None
         days = Days.ranges(rows.column(table.day).to_pylist())
-        literal = [f"({_predicate(f'stored.`{table.day}`', days)})"] if days else []
+        literal = [f"({day_predicate(f'stored.`{table.day}`', days)})"] if days else []
         key = [f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key])]
 
         def merge(stored: DeltaTable, properties: CommitProperties) -> None:
@@ -404,7 +399,7 @@ class DeltaStore:
         """
         assert table.day is not None
         with self.flushed(self.path(table)):
-            self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {_predicate(table.day, [days])}")
+            self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {day_predicate(table.day, [days])}")
 
     def _append(
         self, path: str, rows: DataFrame, metadata: Mapping[str, Any], txn: Txn, *, merge_schema: bool
@@ -436,7 +431,7 @@ class DeltaStore:
         log = self.log(path)
         before, token = log.version(), _token()
         on = " AND ".join(f"stored.`{name}` = incoming.`{name}`" for name in dict.fromkeys([table.day, *table.key]))
-        literal = _predicate(f"stored.`{table.day}`", days)
+        literal = day_predicate(f"stored.`{table.day}`", days)
         rows.createOrReplaceTempView(incoming)
         try:
             with _commit_metadata(rows.sparkSession, _user_metadata(metadata, token, txn)), self._write_points(path):
@@ -481,6 +476,14 @@ class DeltaStore:
                 storage_options=dict(self.storage_options),
             )
 
+    def replace_in_lake(self, name: str, rows: pa.Table) -> None:
+        """Replace the rows of a table of the lake itself; the caller holds its lock."""
+        location = f"{self.tables}/lake/{name}"
+        with self.flushed(location):
+            write_deltalake(
+                self.log(location).location, rows, mode="overwrite", storage_options=dict(self.storage_options)
+            )
+
     def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table | None) -> None:
         log = self.log(path)
         if log.version() is None:
@@ -491,7 +494,7 @@ class DeltaStore:
                     mode="ignore",
                     partition_by=partition_by or None,
                     description=table.description.partition("\n")[0] if table else None,
-                    configuration=_PROPERTIES,
+                    configuration=properties_of(table),
                     storage_options=dict(self.storage_options),
                 )
             write_checksum(log, 0)
@@ -531,7 +534,7 @@ class DeltaStore:
         else:
             writer = rows.write.format("delta").mode("overwrite")
             if day is not None and days is not None:
-                writer = writer.option("replaceWhere", _predicate(day, days))
+                writer = writer.option("replaceWhere", day_predicate(day, days))
         writer = writer.option("mergeSchema", merge_schema)
         writer = writer.option("userMetadata", _user_metadata(metadata, token, txn))
         with self._write_points(path):
@@ -579,7 +582,7 @@ def _find_commit(log: Log, before: int | None, token: str) -> Commit:
     return Commit(-1 if newest is None else newest, 0, "", {}, {}, frozenset())
 
 
-def _predicate(column: str, days: Sequence[Days]) -> str:
+def day_predicate(column: str, days: Sequence[Days]) -> str:
     """SQL text for some ranges of days. `column` comes from a contract, the dates are dates: nothing to escape."""
     ranges = [f"({column} >= DATE'{part.start}' AND {column} < DATE'{part.end}')" for part in days]
     return " OR ".join(ranges)

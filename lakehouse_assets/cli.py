@@ -228,6 +228,19 @@ def sql(
 
 
 @commands.command()
+def maintain() -> None:
+    """Join small files, remove files and commits that no reader needs any more; safe beside streams and refreshes.
+
+    Versions can be read back for 30 days, those of tables that stream for 2 days, and whatever a stream has not read
+    yet is kept. The schedule `maintain` in the UI does the same every night, once it is switched on.
+    """
+    from lakehouse_assets.environment import open_environment
+    from lakehouse_assets.maintaining import maintain_from_command_line
+
+    maintain_from_command_line(out, open_environment())
+
+
+@commands.command()
 def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
     """Write the catalog of tables, with lineage and columns, as Markdown."""
     from lakehouse_assets.catalog import render_catalog

@@ -17,6 +17,7 @@ from sensors.alerts import build_failure_alerts
 from sensors.daily import build_daily_schedule
 from sensors.failing_checks import build_failing_checks
 from sensors.freshness import build_freshness_alerts
+from sensors.maintain import build_maintenance
 from sensors.reconcile import build_reconcile
 from sensors.stalled_streams import build_stalled_streams
 from sensors.stream_commits import build_stream_commits
@@ -38,7 +39,7 @@ def build_definitions(settings: Settings, tables: Iterable[Table], broken: Seque
             *map(_broken_asset, broken),
         ],
         asset_checks=[build_checks(table, settings) for table in chosen],
-        schedules=[build_daily_schedule(settings, chosen)],
+        schedules=[build_daily_schedule(settings, chosen), build_maintenance(settings, chosen)],
         sensors=[
             build_failure_alerts(settings),
             build_failing_checks(settings, chosen),

@@ -120,7 +120,7 @@ def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.M
     assert workspace == {"load_from": [{"python_module": module}]}
     dg.Definitions.validate_loadable(loaded)
     repository = loaded.get_repository_def()
-    assert [schedule.name for schedule in repository.schedule_defs] == ["daily"]
+    assert [schedule.name for schedule in repository.schedule_defs] == ["daily", "maintain"]
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "failing_checks",
         "failure_alerts",

@@ -1,0 +1,206 @@
+"""Maintenance changes no row and makes no day stale, whatever it removes and wherever it is killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+import lake.commits
+import lake.maintain
+import lake.retention
+from lake.batch import refresh
+from lake.commits import Log
+from lake.days import Days
+from lake.frontier import Frontier, FrontierTable
+from lake.ledger import Entry, Ledger
+from lake.maintain import Maintained, maintain
+from lake.plan import Survey
+from lake.store import DeltaStore
+from lake.touches import FILE
+from tests.lakes import open_lake, stored_rows
+from tests.tiny import day_of, land, mark_files, marks, totals
+
+TABLES = [mark_files, marks, totals]
+DAYS = [day_of(number) for number in range(1, 5)]
+D1, D2, D3, D4 = DAYS
+ALL = Days(D1, DAYS[-1] + timedelta(days=1))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not needed may go at once, so that a test need not wait for thirty days."""
+    monkeypatch.setattr(lake.retention, "HISTORY", timedelta(0))
+    monkeypatch.setattr(lake.retention, "RECENT", timedelta(0))
+
+
+@pytest.fixture(autouse=True)
+def new_process() -> Iterator[None]:
+    yield
+    forget_logs()
+
+
+def forget_logs() -> None:
+    """Forget what this process has read of logs, as a new one would."""
+    for known in (lake.commits._TOUCHES, lake.commits._PLACES, lake.commits._OPENED, lake.commits._TXNS):
+        known.clear()
+
+
+def filled(store: DeltaStore) -> DeltaStore:
+    for number, day in enumerate(DAYS):
+        land(store, day, "a", [("a", day, number), ("b", day, 1), ("x", day, -1)])
+    for table in TABLES:
+        refresh(table, store, ALL)
+    return store
+
+
+def scatter(store: DeltaStore, day: date, files: int = 6) -> None:
+    """Leave many small files in one day, as a stream does."""
+    schema = marks.contract.arrow_schema
+    for number in range(files):
+        row = pa.Table.from_pylist([{"name": f"s{number}", "day": day, "points": number}], schema=schema)
+        write_deltalake(store.path(marks), row, mode="append")
+
+
+def stale(store: DeltaStore) -> dict[str, list[object]]:
+    """What a new process finds missing or stale."""
+    forget_logs()
+    survey = Survey(TABLES, store, ALL)
+    return {name: [*state.missing, *state.stale] for name, state in survey.states.items()}
+
+
+def files_of(store: DeltaStore, day: date) -> int:
+    return len(store.table_log(marks).files_by_day("day", [Days.of(day)]).get(day, {}))
+
+
+@pytest.mark.spark
+def test_small_files_of_batch_days_are_joined_and_nothing_else_changes(
+    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store)
+    scatter(store, D1)
+    scatter(store, D4)
+    FrontierTable(store).change(
+        lambda _: Frontier(stream_from=D4, first_open=D4, claimed=frozenset({"silver.marks"})), "claimed"
+    )
+    rows = {table.full_name: stored_rows(store, table) for table in TABLES}
+    before = stale(store)
+
+    done = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "none")}
+
+    assert done["silver.marks"].days_joined == 1
+    assert (files_of(store, D1), files_of(store, D4)) == (1, 7)
+    assert done["silver.marks"].files_removed == 7
+    assert {table.full_name: stored_rows(store, table) for table in TABLES} == rows
+    assert stale(store) == before
+    assert [one.name for one in maintain([marks], store, checkpoints=tmp_path / "none") if one.days_joined] == []
+
+
+@pytest.mark.spark
+def test_removed_commits_make_no_day_stale_not_even_after_a_kill(
+    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(store)
+    refresh(marks, store, Days.of(D2))
+    refresh(totals, store, ALL)
+    log = store.table_log(marks)
+    touched, newest = log.newest_touch("day"), log.version()
+    assert not any(stale(store).values())
+
+    def killed(_: DeltaTable) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaTable, "cleanup_metadata", killed)
+        with pytest.raises(KeyboardInterrupt):
+            maintain([marks], store, checkpoints=tmp_path / "none")
+    assert not any(stale(store).values())
+
+    maintain([marks], store, checkpoints=tmp_path / "none")
+
+    assert store.table_log(marks).commit(1) is None
+    assert newest is not None
+    assert not any(stale(store).values())
+    forget_logs()
+    assert log.newest_touch("day") == touched
+    assert Log(store.path(totals)).newest_change() is not None
+    # Control: without what was written down, every day counts as changed by the last commit that is gone.
+    Path(store.path(marks), "_delta_log", FILE).unlink()
+    assert D1 in stale(store)["silver.marks"]
+
+
+@pytest.mark.spark
+def test_what_a_stream_has_not_read_or_may_ask_for_is_kept(store: DeltaStore, tmp_path: Path) -> None:
+    filled(store)
+    log = store.table_log(marks)
+    offsets = tmp_path / "checkpoints" / "gold" / "totals" / "g1-x" / "offsets"
+    offsets.mkdir(parents=True)
+    line = {"reservoirId": log.table_id(), "reservoirVersion": 1, "index": -1, "sourceVersion": 1}
+    (offsets / "0").write_text(f"v1\n{{}}\n{json.dumps(line)}")
+
+    done = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "checkpoints")}
+
+    assert done["silver.marks"] == Maintained("silver.marks", note="a stream has read up to version 0 only")
+    assert log.commit(0) is not None
+    assert done["lake.ledger"].note == ""
+
+
+def test_the_ledger_forgets_old_entries_that_newer_ones_replaced(tmp_path: Path) -> None:
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # the ledger needs no session
+    ledger = Ledger(store)
+    now = datetime(2013, 6, 1, tzinfo=UTC)
+    entry = Entry("silver.marks", D1, "written", 1, 1, 0, 0, {}, 1, "abc", 0.5, recorded_at=now - timedelta(days=120))
+    newest = replace(entry, version=3, recorded_at=now - timedelta(days=100))
+    recent = replace(entry, day=D2, version=4, recorded_at=now - timedelta(days=1))
+    replaced = replace(recent, version=5, recorded_at=now)
+    for one in (entry, newest, recent, replaced):
+        ledger.record([one])
+
+    assert ledger.forget(now - timedelta(days=90)) == 1
+
+    assert [row["version"] for row in ledger.rows().to_pylist()] == [3, 4, 5]
+    assert ledger.latest("silver.marks") == {D1: newest, D2: replaced}
+    assert ledger.forget(now - timedelta(days=90)) == 0
+
+
+def test_own_tables_are_joined_and_their_logs_are_short(tmp_path: Path) -> None:
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # nothing here needs a session
+    ledger = Ledger(store)
+    now = datetime.now(UTC)
+    for number in range(20):
+        ledger.record([Entry("silver.marks", day_of(number + 1), "written", 1, 1, 0, 0, {}, 1, "abc", 0.5)])
+    before = ledger.latest("silver.marks")
+
+    done = maintain([], store, checkpoints=tmp_path / "none", now=now)
+
+    assert [(one.name, one.days_joined) for one in done] == [("lake.ledger", 1)]
+    assert done[0].files_removed == 20
+    assert done[0].commits_removed >= 19
+    forget_logs()
+    assert Ledger(store).latest("silver.marks") == before
+
+
+def test_touches_of_another_table_or_a_torn_file_are_passed_over(tmp_path: Path) -> None:
+    path = str(tmp_path / "t")
+    for day in (D1, D2):
+        write_deltalake(path, pa.table({"day": [day], "n": [1]}), mode="append", partition_by=["day"])
+    log = Log(path)
+    log.write_touches(["day"])
+    assert log.written_touches() is not None
+    kept = Path(path, "_delta_log", FILE)
+
+    torn = kept.read_bytes()[:-5]
+    other = json.dumps({**json.loads(kept.read_bytes()), "table_id": "another"}).encode()
+    later = json.dumps({**json.loads(kept.read_bytes()), "version": 7}).encode()
+    changed = json.dumps({**json.loads(kept.read_bytes()), "commit": "0000"}).encode()
+    for content in (torn, other, later, changed, b"[]", b""):
+        kept.write_bytes(content)
+        forget_logs()
+        assert log.written_touches() is None
+        assert log.newest_touch("day") == {D1: 0, D2: 1}
