@@ -450,6 +450,8 @@ class Landing:
                 return [folder / name for name in sorted(entry.name for entry in entries if is_data(entry))]
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except PermissionError:
+            return [folder]  # it may hold files: whoever reads the day learns that it cannot be read
 
     def _folders(self, feed: Feed) -> dict[date, os.DirEntry[str]]:
         """The folders of landing days; those that are no day are passed over."""
@@ -471,11 +473,12 @@ def _damage(path: Path) -> str | None:
     if ":" in path.name:
         return "Spark cannot open a name with a colon"
     try:
+        path.open("rb").close()
         with pa.input_stream(path, compression="detect") as file:
             while file.read(2**20):
                 pass
     except (OSError, ValueError) as error:
-        return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
+        return ((isinstance(error, OSError) and error.strerror) or str(error)).splitlines()[0]
     return None
 
 

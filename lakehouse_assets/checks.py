@@ -25,6 +25,7 @@ from lake.commits import Log
 from lake.day_alone import can_differ, compute_again
 from lake.days import Days
 from lake.errors import LakeError
+from lake.feed import Feed
 from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
 from lake.plan import Survey, with_upstream
@@ -160,6 +161,9 @@ class Inspection:
             return Verdict(str(error), {None: error.message().what})
         inputs = [read.source for read in self.table.reads if isinstance(read.source, Table)]
         failing: dict[Day, str] = {}
+        for feed in (read.source for read in self.table.reads if isinstance(read.source, Feed)):
+            damaged = self.store.landing.find_damaged(feed, (day for day in self.entries if day))
+            failing |= {day: f"files cannot be read: {files}" for day, files in damaged.items()}
         for table in (self.table, *inputs):
             for day, paths in self.store.table_log(table).gone_files(table.day).items():
                 days = f" --days {day}" if day else ""

@@ -151,6 +151,8 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
     notes: list[str] = []
     for table in environment.tables.values():
         stream = watch.statuses.get(table.full_name)
+        if survey.states[table.full_name].unreadable:
+            continue  # its log cannot be read; that is said below
         stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
         if stream is not None:
             waiting = stream.lag_messages if stream.lag_messages is not None else watch.count_waiting(table)

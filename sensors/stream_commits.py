@@ -23,6 +23,7 @@ import dagster as dg
 
 from lake.commits import Commit, Log, Place
 from lake.days import Days
+from lake.errors import LogDamaged
 from lake.frontier import FrontierTable
 from lake.input_events import newest_event
 from lake.table import Table, is_followable
@@ -56,10 +57,15 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
         places, said, compared = _parse(context.cursor), 0, False
         for table in (table for table in watched if frontier.was_followed(table)):
             reports = _Reports(table, store.table_log(table), settings)
-            commits = reports.after(places.get(table.full_name))
-            if commits is None and compared:
-                continue  # its turn comes with a later tick
-            place, events = reports.compare(frontier.first_open_day(table)) if commits is None else reports.of(commits)
+            try:
+                commits = reports.after(places.get(table.full_name))
+                if commits is None and compared:
+                    continue  # its turn comes with a later tick
+                first_open = frontier.first_open_day(table)
+                place, events = reports.compare(first_open) if commits is None else reports.of(commits)
+            except LogDamaged as damage:
+                context.log.error(str(damage))
+                continue
             for event in events:
                 context.instance.report_runless_asset_event(event)
             said, compared = said + len(events), compared or (commits is None and bool(events))

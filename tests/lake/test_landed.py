@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,3 +149,32 @@ def test_lines_of_a_file_feed_come_from_the_same_files(spark: SparkSession, tmp_
 
     assert sorted(json.loads(row["line"])["key"] for row in rows) == sorted(READ)
     assert {row["landed_on"] for row in rows} == {D1, D2}
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder that anybody may enter, seen by somebody who may not read everything."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_files_and_folders_without_permission_are_named_with_their_day(nobody: Path) -> None:
+    for name in ("landed_on=2013-01-01/good", "landed_on=2013-01-01/closed", "landed_on=2013-01-02/good"):
+        (nobody / "planes" / name).parent.mkdir(parents=True, exist_ok=True)
+        (nobody / "planes" / name).write_text("x\n")
+    closed, folder = nobody / "planes/landed_on=2013-01-01/closed", nobody / "planes/landed_on=2013-01-02"
+    for path in (closed, folder):
+        path.chmod(0)
+    before = os.geteuid()
+    os.seteuid(65534 if before == 0 else before)  # root may read everything
+    try:
+        landing = Landing(nobody)
+        found = landing.find_damaged(PLANES, landing.days(PLANES))
+        marks = landing.fingerprints(PLANES)
+    finally:
+        os.seteuid(before)
+        folder.chmod(0o755)
+
+    assert found == {D1: {str(closed): "Permission denied"}, D2: {str(folder): "Permission denied"}}
+    assert set(marks) == {D1, D2}

@@ -366,3 +366,12 @@ def test_a_backfill_upstream_asks_for_the_days_that_read_it(daemon: Daemon) -> N
 
 def test_it_is_off_until_somebody_switches_it_on(tmp_path: Path) -> None:
     assert build_reconcile(settings_for(tmp_path), TABLES).default_status == dg.DefaultSensorStatus.STOPPED
+
+
+def test_a_damaged_log_keeps_no_other_table_waiting(daemon: Daemon) -> None:
+    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
+    log = Path(store_of(daemon.settings).path(by_name("known_sensors")), "_delta_log")
+    log.mkdir(parents=True)
+    (log / f"{0:020d}.json").write_text('{"commitInfo"')
+
+    assert [outline(request) for request in daemon.tick()] == [(["readings"], str(DAYS))]
