@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -32,6 +33,7 @@ from lake.errors import (
     LandingDamaged,
     RowsLost,
     RowsWithoutDay,
+    WrittenMeanwhile,
 )
 from lake.failpoints import failpoint
 from lake.feed import Feed
@@ -43,6 +45,8 @@ from lake.table import Append, Read, Table
 
 __all__ = ["Receipt", "refresh"]
 
+_TRIES = 3
+"""Each begins anew with the newest inputs, and asks again who owns the days."""
 _MOST_COLLECTED = 50_000
 """More dropped rows than this are counted and written by Spark; so many fit in this process, which is faster."""
 
@@ -108,7 +112,7 @@ class Receipt:
 
 @dataclass
 class _Work:
-    """One refresh under way."""
+    """One refresh under way; `base` is the table's version at which it asked who owns the days."""
 
     table: Table
     store: DeltaStore
@@ -116,6 +120,7 @@ class _Work:
     inputs: dict[str, Any]
     run_id: str
     horizon: Horizon
+    base: int | None
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -158,18 +163,29 @@ def refresh(
         RowsLost: the rows cannot be accounted for; no receipt was written, so the days stay missing or stale.
         SchemaDrift: the transform's or the stored columns are not those of the contract.
         TableLocked: another process kept writing the table.
+        WrittenMeanwhile: another machine committed to the same days again and again; nothing was written.
     """
+    for _ in range(_TRIES - 1):
+        with suppress(WrittenMeanwhile):
+            return _refresh(table, store, days, unless_equal, run_id, horizon)
+    return _refresh(table, store, days, unless_equal, run_id, horizon)
+
+
+def _refresh(
+    table: Table, store: DeltaStore, days: Days | None, unless_equal: bool, run_id: str, horizon: Horizon | None
+) -> Receipt:
     if table.day and days is None:
         raise DeclarationError(table.full_name, "it has days, and none were asked for", "name days, as A..B")
     with store.lock(table.full_name):
         wanted = days if table.day else None
+        base = store.version(table)
         # Under the lock: a seal or a claim is complete only when it has had this lock too.
         frontier = FrontierTable(store).state() if wanted is not None else None
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
         refuse_across_days(table, store.spark)
         believed = horizon or Horizon(datetime.now(UTC))
-        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed)
+        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed, base)
         was_followed = frontier is not None and frontier.was_followed(table)
         receipt = _write_what_can_be(work, unless_equal=unless_equal, was_followed=was_followed)
         _record(work, receipt)
@@ -283,11 +299,15 @@ def _read(work: _Work, read: Read) -> DataFrame:
 
 def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
     """Write every accepted row; quarantine the rest."""
-    commit = work.store.replace(work.table, enforced.accepted(), work.ranges, _metadata(work))
+    commit = _replace(work, enforced.accepted(), work.ranges)
     total = enforced.observed()
     counts, rules = _account(work, enforced, total, _written(work, commit))
     _check_conservation(work, counts, total, commit.rows)
     return _receipt(work, counts, dict.fromkeys(work.all_days, "written"), rules, commit.version)
+
+
+def _replace(work: _Work, rows: DataFrame, ranges: list[Days] | None) -> Commit:
+    return work.store.replace(work.table, rows, ranges, _metadata(work), since=-1 if work.base is None else work.base)
 
 
 def _written(work: _Work, commit: Commit) -> Mapping[date | None, int]:
@@ -331,7 +351,7 @@ def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
     The job stops at the first bad row before anything is committed, so a clean refresh costs nothing extra.
     """
     try:
-        commit = work.store.replace(work.table, enforced.accepted(fail_on_reject=True), work.ranges, _metadata(work))
+        commit = _replace(work, enforced.accepted(fail_on_reject=True), work.ranges)
     except (PySparkException, Py4JError):  # a failed task is the second on a classic session, the first on Connect
         failed = {day for day, count in enforced.counts_by_day().items() if count.rejected}
         if not failed:
@@ -362,8 +382,8 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
     try:
         counts, fresh = kept.counts_by_day(), kept.accepted()
         failed = {day for day, count in counts.items() if count.rejected} if work.table.policy == "fail" else set()
-        changed = _changed_days(work, fresh) - failed
         version = work.store.version(work.table)
+        changed = _changed_days(work, fresh, version) - failed
         if work.table.day is None and changed:
             version = _replace_days(work, fresh, None, counts, changed)
         elif changed:
@@ -382,17 +402,17 @@ def _replace_days(
     work: _Work, rows: DataFrame, ranges: list[Days] | None, counts: Mapping[Any, Counts], days: set[date | None]
 ) -> int:
     """Write some of the days; their rows by two independent counts: by day before the write, and in the commit."""
-    commit = work.store.replace(work.table, rows, ranges, _metadata(work))
+    commit = _replace(work, rows, ranges)
     expected = sum((counts[day] for day in days if day in counts), Counts())
     if expected.rows_out != commit.rows:
         raise RowsLost(work.table.full_name, str(expected), str(expected), commit.rows)
     return commit.version
 
 
-def _changed_days(work: _Work, fresh: DataFrame) -> set[date | None]:
+def _changed_days(work: _Work, fresh: DataFrame, version: int | None) -> set[date | None]:
     """The days for which the two multisets of rows differ: some row is not there equally often in both."""
     day = work.table.day
-    stored = work.store.read(work.table)
+    stored = work.store.read(work.table, version=version)
     if day is not None and work.days is not None:
         stored = stored.where(day_within(day, work.days))
     days = differing_rows(fresh, stored).select(F.col(day) if day else F.lit(None)).distinct()

@@ -16,6 +16,7 @@
     ├── FilesGone               data files of an input are gone
     ├── LogDamaged              a file of a table's log cannot be read; other tables go on
     ├── TableLocked             another process writes this table (retryable)
+    ├── WrittenMeanwhile        another writer was faster, and Delta refused this one (retryable)
     ├── StreamError             streams and the days that they own
     │   ├── DayIsOpen           batch was asked to write days that streams own
     │   ├── DayAhead            streams were to begin on a day that has not come
@@ -92,6 +93,7 @@ __all__ = [
     "TopicShorter",
     "TopicUnreachable",
     "UnknownTable",
+    "WrittenMeanwhile",
 ]
 
 EXAMPLES = 3
@@ -472,6 +474,27 @@ class TableLocked(LakeError):
             f"table {self.table}",
             f"another process is writing it ({self.holder or 'holder unknown'}); waited {self.waited_seconds:.0f} s",
             "run the same command again when that process has finished; nothing was written by this one",
+        )
+
+
+@dataclass(eq=False)
+class WrittenMeanwhile(LakeError):
+    """Another writer committed to the same rows of a table meanwhile. Nothing was written by this one.
+
+    Attributes:
+        table: name of the table.
+        said: which commit it was, or how Delta calls the conflict.
+    """
+
+    table: str
+    said: str
+    retryable: ClassVar[bool] = True
+
+    def message(self) -> Message:
+        return Message(
+            f"table {self.table}",
+            f"another writer committed to it in the meantime ({self.said}), so this one wrote nothing; no row is lost",
+            "run the same command again; `lakehouse status` says whether streams own the days by now",
         )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import operator
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from filelock import FileLock, Timeout
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -32,19 +34,30 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.checksum import write_checksum
 from lake.commits import Commit, Log
 from lake.days import Days
-from lake.durable import flush_commits, write_whole
+from lake.durable import flush_commits
 from lake.enforce import QUARANTINE, day_within
-from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
+from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.failpoints import failpoint, killed_after_files
 from lake.feed import Landing
+from lake.holder import JVM_ENDS_WITHIN_SECONDS, await_jvms, hold, note_session, read_holder
 from lake.lock_files import own_lock_files
 from lake.retention import properties_of
 from lake.table import Table
 
-__all__ = ["DeltaStore", "Txn", "day_predicate"]
+__all__ = ["LOCKS", "DeltaStore", "Txn", "day_predicate"]
+
+LOCKS = ".locks"
+"""Folder of the lock files, in the folder of the tables."""
 
 _ALL_FILES = 2_000_000_000
 _POLL_SECONDS = 0.1
+_REPLACE = "replace"
+"""Transaction id of those who replace days of a quarantine."""
+_CONFLICT = re.compile(
+    r"DELTA_(CONCURRENT_\w+|METADATA_CHANGED|PROTOCOL_CHANGED)"
+    r"|(Concurrent\w+|MetadataChanged|ProtocolChanged)Exception|[Cc]oncurrent transaction"
+)
+"""How Delta, and delta-rs, refuse the second of two writers."""
 _OUTSIDE = "a row belongs to a day that was not asked for"
 _REPORT_AFTER_SECONDS = 1.0
 
@@ -77,7 +90,8 @@ class DeltaStore:
     Attributes:
         tables: folder or URL that holds `layer/table`.
         landing: where feeds land.
-        locks: local folder for the lock files.
+        locks: local folder for the lock files of a lake on an object store. A lake in a folder keeps them in itself,
+            because all who write one table must meet at one lock.
         session: gives the Spark session; called only when rows are read or written, never for the log.
         storage_options: as delta-rs takes them, for object stores.
         lock_timeout_seconds: how long to wait for a table that another process writes.
@@ -92,10 +106,21 @@ class DeltaStore:
     lock_timeout_seconds: float = 1800.0
     on_wait: Callable[[str], None] = _print_wait
 
+    def __post_init__(self) -> None:
+        if not self.is_shared:
+            self.locks = Path(self.tables).resolve() / LOCKS
+
     @property
     def spark(self) -> SparkSession:
         """The Spark session, started on first use."""
-        return self.session()
+        session = self.session()
+        note_session(session)
+        return session
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may write these tables, whom no lock of this one reaches."""
+        return "://" in self.tables
 
     # Where tables lie, and their logs
 
@@ -127,33 +152,44 @@ class DeltaStore:
         """Hold the write lock of a table, `layer.name`.
 
         Raises:
-            TableLocked: another process kept it for longer than `lock_timeout_seconds`.
+            TableLocked: another process, or the JVM of one that was killed, kept it for longer than
+                `lock_timeout_seconds`.
             FolderNotWritable: its file belongs to another user.
         """
-        lock, holder = FileLock(self.locks / f"{name}.lock"), self.locks / f"{name}.holder"
+        file, record = self.locks / f"{name}.lock", self.locks / f"{name}.holder"
+        lock = FileLock(file)
         with own_lock_files(self.locks):
             self.locks.mkdir(parents=True, exist_ok=True)
-            self._acquire(lock, name, holder)
+            self._acquire(lock, name, record)
         try:
-            with own_lock_files(self.locks):
-                write_whole(holder, f"pid {os.getpid()}", flush=False)
-            yield
+            self._await_jvms(name, record, file)
+            with hold(record, file, stays_if_interrupted=True):
+                yield
         finally:
-            with suppress(OSError):
-                holder.unlink()
             lock.release()
 
-    def _acquire(self, lock: FileLock, name: str, holder: Path) -> None:
+    def _acquire(self, lock: FileLock, name: str, record: Path) -> None:
         try:
             lock.acquire(timeout=min(_REPORT_AFTER_SECONDS, self.lock_timeout_seconds), poll_interval=_POLL_SECONDS)
             return
         except Timeout:
-            self.on_wait(f"{name}: waiting for {_read(holder)}, which is writing it (Ctrl-C stops waiting)")
+            self.on_wait(f"{name}: waiting for {_name(record)}, which is writing it (Ctrl-C stops waiting)")
         try:
             rest = max(self.lock_timeout_seconds - _REPORT_AFTER_SECONDS, 0)
             lock.acquire(timeout=rest, poll_interval=_POLL_SECONDS)
         except Timeout as error:
-            raise TableLocked(name, self.lock_timeout_seconds, _read(holder)) from error
+            raise TableLocked(name, self.lock_timeout_seconds, _name(record)) from error
+
+    def _await_jvms(self, name: str, record: Path, file: Path) -> None:
+        """Wait for what a killed writer left behind, because it may commit until it ends."""
+
+        def tell(pid: int) -> None:
+            self.on_wait(f"{name}: waiting for JVM {pid} of a writer that was killed (Ctrl-C stops waiting)")
+
+        patience = min(JVM_ENDS_WITHIN_SECONDS, self.lock_timeout_seconds)
+        jvm = await_jvms(record, file, patience, tell)
+        if jvm is not None:
+            raise TableLocked(name, patience, f"JVM {jvm} of a writer that was killed")
 
     # Reading
 
@@ -212,20 +248,23 @@ class DeltaStore:
         metadata: Mapping[str, Any],
         *,
         txn: Txn | None = None,
+        since: int | None = None,
     ) -> Commit:
         """Replace exactly these days (None: the whole table) by `rows`; all of it or nothing.
 
         With `txn`, ask `is_committed` first: a repeat would be written again.
+        With `since`, the version at which the caller asked who owns the days: nobody may have written them after it.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
+            WrittenMeanwhile: another writer was faster; nothing was written.
             SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
         """
         path = self.path(table)
         self._create(path, table.contract.arrow_schema, table.partition_columns, table)
         grows = self._check_stored_schema(path, table)
         try:
-            return self._replace(path, rows, table.day, days, metadata, merge_schema=grows, txn=txn)
+            return self._replace(path, rows, table.day, days, metadata, merge_schema=grows, txn=txn, since=since)
         except (PySparkException, Py4JError) as error:  # a failed task is the second on a classic session
             if not table.day or not days or not _is_about_days(error):
                 raise
@@ -250,13 +289,16 @@ class DeltaStore:
             return
         schema = to_arrow_schema(QUARANTINE, timezone="UTC")
         self._create(path, schema, [day] if day else [], None)
-        with self.flushed(path):
+        # delta-rs refuses the second of two writers only by a transaction id that both carry.
+        ids = [Transaction(_REPLACE, (log.version() or 0) + 1)] if self.is_shared else []
+        with self.flushed(path), self._refusals(path):
             write_deltalake(
                 log.location,
                 rejects.cast(schema),
                 mode="overwrite",
                 predicate=day_predicate(day, days) if day and days is not None else None,
                 storage_options=dict(self.storage_options),
+                commit_properties=CommitProperties(app_transactions=ids),
             )
 
     # Writing as a stream: the caller holds the table's lock and has asked `is_committed`
@@ -446,10 +488,10 @@ class DeltaStore:
     @contextmanager
     def _write_points(self, path: str) -> Iterator[None]:
         """The failpoints around one write."""
-        name = path.removeprefix(f"{self.tables}/").replace("/", ".")
+        name = self._name_of(path)
         failpoint("before_write", name)
         with self.flushed(path):
-            with killed_after_files(path, name):
+            with killed_after_files(path, name), self._refusals(path):
                 yield
             failpoint("after_commit", name)
 
@@ -460,6 +502,23 @@ class DeltaStore:
         before = log.version()
         yield
         flush_commits(log.location, before)
+
+    @contextmanager
+    def _refusals(self, path: str) -> Iterator[None]:
+        """Say which table it was where Delta refuses a commit because another writer was faster.
+
+        Raises:
+            WrittenMeanwhile: nothing was written.
+        """
+        try:
+            yield
+        except (PySparkException, Py4JError, CommitFailedError) as error:
+            if (found := _CONFLICT.search(str(error))) is None:
+                raise
+            raise WrittenMeanwhile(self._name_of(path), found[0]) from error
+
+    def _name_of(self, path: str) -> str:
+        return path.removeprefix(f"{self.tables}/").replace("/", ".")
 
     def append_to_lake(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
@@ -525,11 +584,13 @@ class DeltaStore:
         *,
         merge_schema: bool,
         txn: Txn | None = None,
+        since: int | None = None,
     ) -> Commit:
         log = self.log(path)
         before, token = log.version(), _token()
-        if not _holds_any(log, day, days):
-            # Delta would list the files of these days, in five jobs, to find that there are none to remove.
+        if not self.is_shared and not _holds_any(log, day, days):
+            # Delta would list the files of these days, in more jobs, to find that there are none to remove. Where the
+            # lock does not reach every writer, it must: of two who append to an empty day it refuses neither.
             writer = _only_within(rows, day, days).write.format("delta").mode("append")
         else:
             writer = rows.write.format("delta").mode("overwrite")
@@ -538,8 +599,24 @@ class DeltaStore:
         writer = writer.option("mergeSchema", merge_schema)
         writer = writer.option("userMetadata", _user_metadata(metadata, token, txn))
         with self._write_points(path):
+            if self.is_shared and since is not None:
+                self._refuse_written(path, day, days, since)
             writer.save(path)
         return _find_commit(log, before, token)
+
+    def _refuse_written(self, path: str, day: str | None, days: Sequence[Days] | None, since: int) -> None:
+        """Raise where another machine has written these days after a version; Delta sees only what comes later."""
+        log = self.log(path)
+        for version in range(since + 1, (log.version() or 0) + 1):
+            commit = log.commit(version)
+            if commit is None or _touches(commit, day, days):
+                raise WrittenMeanwhile(self._name_of(path), f"version {version}")
+
+
+def _touches(commit: Commit, day: str | None, days: Sequence[Days] | None) -> bool:
+    if day is None or days is None:
+        return bool(commit.touched)
+    return any(one in part for part in days for one in commit.days(day))
 
 
 def _has_seen(stored: DeltaTable, step: Transaction) -> bool:
@@ -627,9 +704,5 @@ def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
     )
 
 
-def _read(holder: Path) -> str:
-    try:
-        said = holder.read_text(errors="replace")
-        return "".join(filter(str.isprintable, said)) or "another process"  # anybody may have written it
-    except OSError:
-        return "another process"
+def _name(record: Path) -> str:
+    return str(read_holder(record) or "another process")

@@ -42,7 +42,7 @@ from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
 from lake.horizon import Horizon
 from lake.input_events import InputEvents, newest_event
-from lake.lease import lease, record_jvm
+from lake.lease import lease
 from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
 from lake.passed_over import PassedOver, Place
 from lake.passing import pass_over
@@ -204,7 +204,7 @@ def follow(
     """
     followed = _followable(tables)
     with _own_files(home), lease(store.locks), shared_lease(store) as shared:
-        record_jvm(store.locks, start=lambda: _configure(store))
+        _configure(store)
         driver = _Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         driver.calendar = calendar
         driver.tell = tell

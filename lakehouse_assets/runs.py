@@ -14,7 +14,6 @@ from datetime import date
 from typing import Any, Literal
 
 import dagster as dg
-import psutil
 from dagster._core.definitions.events import AssetMaterialization
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import DagsterEvent, DagsterEventType
@@ -24,6 +23,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from lake.days import Days
 from lake.errors import BadDay, Message
+from lake.holder import find_process
 from lake.plan import Step, readers_of
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
@@ -369,6 +369,6 @@ def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
 def _is_alive(tag: str) -> bool:
     pid, _, started = tag.partition("@")
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except (psutil.Error, ValueError):
+        return find_process(int(pid), float(started)) is not None
+    except ValueError:
         return False

@@ -15,6 +15,7 @@ import psutil
 
 from lake.durable import write_whole
 from lake.errors import LakeError, Message
+from lake.holder import find_process
 from lake.jars import fetch
 from lake.java import find_java
 from lake.kafka import KafkaCluster, plain_login
@@ -82,12 +83,7 @@ class RunningBroker:
     @property
     def process(self) -> psutil.Process | None:
         """The process, if it is still the one that was started."""
-        try:
-            process = psutil.Process(self.pid)
-            alive = abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return None
-        return process if alive else None
+        return find_process(self.pid, self.started)
 
 
 @dataclass(frozen=True)

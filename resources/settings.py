@@ -126,7 +126,7 @@ class Settings:
 
     @property
     def locks(self) -> Path:
-        """Folder of the lock files."""
+        """Folder of the lock files of a lake on an object store; one in a folder keeps them itself."""
         return self.home / "locks"
 
     @property
@@ -191,7 +191,7 @@ class Settings:
             FolderNotWritable: the home folder cannot be written.
         """
         try:
-            for folder in (self.home, self.landing.root, self.locks, self.dagster_home):
+            for folder in (self.home, self.landing.root, self.dagster_home):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderNotWritable(self.home, str(error)) from error

@@ -10,11 +10,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 from deltalake import DeltaTable
 from typer.testing import CliRunner
@@ -23,6 +25,7 @@ from lake.batch import refresh
 from lake.days import Days
 from lake.errors import BadDay, LakeError, TableLocked, UnknownTable
 from lake.failpoints import VARIABLE
+from lake.holder import read_holder
 from lake.ledger import Ledger
 from lake.plan import Survey
 from lake.store import DeltaStore
@@ -46,11 +49,14 @@ CALENDAR = Days.between(D1, day_of(9))
 PYTHON = [sys.executable, "-m"]
 
 
-def started(arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT) -> subprocess.Popen[str]:
-    """A Python process of the project."""
+def started(
+    arguments: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path = ROOT, *, code: str = ""
+) -> subprocess.Popen[str]:
+    """A Python process of the project: a module, or some code."""
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
-    return subprocess.Popen([*PYTHON, *arguments], env=environment, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
+    command = [sys.executable, "-c", code, *arguments] if code else [*PYTHON, *arguments]
+    return subprocess.Popen(command, env=environment, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -195,6 +201,56 @@ def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tm
     }
     assert points(store) == [("a", D1, 1), ("a", D2, 2)]
     assert len(Ledger(store).rows("silver.marks")) == 16
+
+
+KILLED = """
+import os, signal, sys
+import psutil
+import lake.failpoints
+from tests.end_to_end import worker
+
+def kill_alone():
+    for child in psutil.Process().children(recursive=True):
+        child.suspend()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+lake.failpoints._kill = kill_alone
+worker.run(sys.argv[1:])
+"""
+"""A worker that is killed where its failpoint says, and whose JVM stands still there."""
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_a_refresh_waits_for_the_jvm_of_a_killed_one_that_is_about_to_append_to_the_same_empty_day(
+    store: DeltaStore, tmp_path: Path
+) -> None:
+    land(store, D1, "a", [(name, D1, 1) for name in ("a", "b", "c")])
+    refresh(mark_files, store, Days.of(D1))
+    store.create(marks)
+    arguments = worker(tmp_path, ["silver.marks"], [Days.of(D1)])[1:]
+    with started(arguments, {VARIABLE: "after_files@silver.marks"}, code=KILLED) as killed:
+        assert killed.wait(120) == -signal.SIGKILL
+    holder = read_holder(store.locks / "silver.marks.holder")
+    assert holder is not None
+    jvm = psutil.Process(holder.jvms[0][0])
+    told: list[str] = []
+
+    def let_it_go_on(message: str) -> None:
+        told.append(message)
+        jvm.resume()
+
+    store.on_wait = let_it_go_on
+    try:
+        refresh(marks, store, Days.of(D1))
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            jvm.kill()
+
+    assert len(told) == 1
+    assert "of a writer that was killed" in told[0]
+    assert points(store) == [("a", D1, 1), ("b", D1, 1), ("c", D1, 1)]
+    assert due(store) == {}
 
 
 HOLD = """

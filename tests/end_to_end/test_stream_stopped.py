@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.holder import read_holder
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.following import LOG, follower
@@ -59,8 +60,8 @@ def planned(lake: Lake) -> bool:
 
 def is_written_by(process: subprocess.Popen[bytes], lake: Lake) -> bool:
     """Whether the process writes bronze right now."""
-    holder = lake.home / "locks" / f"{departure_events.full_name}.holder"
-    return holder.exists() and holder.read_text() == f"pid {process.pid}"
+    holder = read_holder(lake.store.locks / f"{departure_events.full_name}.holder")
+    return holder is not None and holder.pid == process.pid
 
 
 def files_without_commit(lake: Lake) -> set[str]:

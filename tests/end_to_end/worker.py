@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from lake.batch import refresh
@@ -29,6 +30,11 @@ def main(home: Path, task: dict[str, list[str]], times: int) -> None:
             print(json.dumps([table.full_name, str(days), receipt.version, total.rows_in, total.rows_out]), flush=True)
 
 
+def run(arguments: Sequence[str]) -> None:
+    home, text = arguments
+    asked = json.loads(text)
+    main(Path(home), asked, int(asked.get("times", 1)))
+
+
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[2])
-    main(Path(sys.argv[1]), asked, int(asked.get("times", 1)))
+    run(sys.argv[1:])

@@ -46,6 +46,7 @@ from lake.errors import (
     TopicShorter,
     TopicUnreachable,
     UnknownTable,
+    WrittenMeanwhile,
 )
 
 EXAMPLES: list[LakeError] = [
@@ -63,6 +64,7 @@ EXAMPLES: list[LakeError] = [
     FilesGone("silver.departures", {date(2013, 1, 2): ["departed_on=2013-01-02/part-0.parquet"]}),
     LogDamaged("/lake/tables/silver/departures", "00000000000000000007.json", "it holds no commit"),
     TableLocked("silver.departures", 61.4, "pid 4711"),
+    WrittenMeanwhile("silver.departures", "DELTA_CONCURRENT_APPEND"),
     DayIsOpen("silver.departures", "2013-01-02", date(2013, 1, 2), date(2013, 1, 1)),
     CannotPassOver("departures:0:4", "the topic holds no message at this place"),
     DayAhead(date(2023, 1, 6), date(2013, 1, 6)),
@@ -115,7 +117,12 @@ def test_every_public_class_is_exported() -> None:
 
 def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
     ours = {kind for kind in every_class() if kind.__module__ == "lake.errors"}
-    assert {kind.__name__ for kind in ours if kind.retryable} == {"TableLocked", "Offline", "TopicUnreachable"}
+    assert {kind.__name__ for kind in ours if kind.retryable} == {
+        "TableLocked",
+        "WrittenMeanwhile",
+        "Offline",
+        "TopicUnreachable",
+    }
 
 
 def test_a_broken_contract_counts_its_rows_and_names_days_and_rules() -> None:

@@ -360,7 +360,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def test_a_successor_waits_for_the_jvm_of_a_killed_process(store: DeltaStore) -> None:
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as jvm:
-        facts = {"pid": 1, "jvms": [{"pid": jvm.pid, "started": psutil.Process(jvm.pid).create_time()}]}
+        facts = {"pid": 1, "started": 1, "jvms": [{"pid": jvm.pid, "started": psutil.Process(jvm.pid).create_time()}]}
         store.locks.mkdir(parents=True, exist_ok=True)
         (store.locks / "lake.streams.json").write_text(json.dumps(facts))
         dying = threading.Timer(0.3, end, [jvm])

@@ -13,6 +13,7 @@ import pytest
 
 from lake.errors import FolderNotWritable
 from lake.lease import is_followed, lease
+from lake.store import LOCKS
 from tests.lakes import without_spark
 
 NOBODY = 65534
@@ -35,8 +36,8 @@ def as_somebody_else() -> Iterator[None]:
 def locks() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(dir="/tmp"))
     home.chmod(0o755)
-    folder = home / "locks"
-    folder.mkdir()
+    folder = home / "tables" / LOCKS
+    folder.mkdir(parents=True)
     for name in ("silver.marks.lock", "lake.streams.lock"):
         (folder / name).touch()
         (folder / name).chmod(0)
@@ -45,7 +46,7 @@ def locks() -> Iterator[Path]:
 
 
 def test_a_table_s_lock_of_another_user_is_named(locks: Path) -> None:
-    store = without_spark(locks.parent)
+    store = without_spark(locks.parents[1])
 
     with as_somebody_else(), pytest.raises(FolderNotWritable) as refused, store.lock("silver.marks"):
         pass

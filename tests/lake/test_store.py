@@ -23,6 +23,7 @@ from lake.contract import Contract, compile_contract
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
+from lake.holder import read_holder
 from lake.store import DeltaStore, Txn
 from lake.table import Table
 from tests.lakes import open_lake, stored_rows
@@ -315,7 +316,7 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_named(impatient: Delta
     told: list[str] = []
     impatient.on_wait = told.append
     impatient.locks.mkdir(parents=True)
-    (impatient.locks / "silver.marks.holder").write_text("pid 4711")
+    (impatient.locks / "silver.marks.holder").write_text('{"pid": 4711, "started": 1}')
 
     with FileLock(impatient.locks / "silver.marks.lock"), pytest.raises(TableLocked) as refused:  # noqa: SIM117
         with impatient.lock("silver.marks"):
@@ -329,7 +330,7 @@ def test_a_lock_that_another_holds_is_waited_for_and_then_named(impatient: Delta
 
 def test_the_holder_of_a_lock_says_who_it_is_and_leaves_no_trace(impatient: DeltaStore) -> None:
     with impatient.lock("silver.marks"):
-        assert (impatient.locks / "silver.marks.holder").read_text() == f"pid {os.getpid()}"
+        assert str(read_holder(impatient.locks / "silver.marks.holder")) == f"pid {os.getpid()}"
 
     assert not (impatient.locks / "silver.marks.holder").exists()
     with impatient.lock("silver.marks"):

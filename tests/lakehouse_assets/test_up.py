@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from lake.lease import is_followed
+from lake.store import LOCKS
 from lakehouse_assets.up import DEFAULT_PORT, PortTakenError, choose_port
 from resources.kafka_broker import LocalBroker
 
@@ -74,7 +75,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
     assert len(family) >= 5, "a broker, two JVMs and Dagster's processes were expected"
     assert [process for process in family if _runs(process)] == []
     assert LocalBroker(tmp_path / "kafka").status() is None
-    assert not is_followed(tmp_path / "locks")
+    assert not is_followed(tmp_path / "tables" / LOCKS)
 
 
 def _runs(process: psutil.Process) -> bool:
