@@ -48,11 +48,16 @@ def write_whole(file: Path, content: str | bytes, *, flush: bool = True) -> None
 
 
 def append_line(file: Path, line: str) -> None:
-    """Add a line to a file, which is created with its folder, and force it to the disk."""
+    """Add a line to a file, which is created with its folder, and force it to the disk.
+
+    It begins anew behind a last line that was torn, because both would be one line that nobody can read.
+    """
     is_new = not file.exists()
     _make(file.parent)
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write(f"{line}\n")
+    with file.open("ab+") as opened:
+        if opened.tell() and (opened.seek(-1, os.SEEK_END), opened.read(1))[1] != b"\n":
+            opened.write(b"\n")
+        opened.write(f"{line}\n".encode())
         opened.flush()
         os.fsync(opened.fileno())
     if is_new:

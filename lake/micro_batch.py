@@ -221,6 +221,7 @@ class MicroBatchWriter:
                 if self._appends(batch_id):
                     self._insert_archived(once.accepted(), first_day, batch_id)
                 self._refuse_missing(once, counts, rows, first_day)
+                counts = self._inserted(counts, self._committed(batch_id))
             else:
                 commit = self._commit(once.accepted(fail_on_reject=self._fails), rows, first_day, txn)
                 if batch_id == 0 and not isinstance(self.table.write, Append):  # it has replaced the open days
@@ -434,6 +435,22 @@ class MicroBatchWriter:
         missing = self.store.count_missing(self.table, enforced.again().accepted(), days)
         if missing:
             raise RowsLost(self.table.full_name, str(counts), "the same", counts.rows_out - missing)
+
+    def _committed(self, batch_id: int) -> Commit | None:
+        """What a micro-batch that is repeated had committed, because only its commits know which rows were new then."""
+        log, found = self.store.table_log(self.table), None
+        newest = log.version()
+        for version in range(-1 if newest is None else newest, -1, -1):
+            commit = log.commit(version)
+            if commit is None:
+                break
+            said = commit.metadata
+            if said.get("generation") != self.generation or said.get("batch", batch_id) > batch_id:
+                continue
+            if said["batch"] < batch_id:
+                break
+            found = commit if found is None else _both(commit, found)
+        return found
 
     def _inserted(self, counts: Counts, commit: Commit | None) -> Counts:
         """A row whose key the table held already is a duplicate too."""

@@ -1,7 +1,7 @@
 """What streams leave behind besides rows: a receipt per micro-batch, and one small status file per query.
 
 The receipts are a Delta table, `lake/micro_batches`. Each is a line in a file first, and some at a time are committed;
-a crash between the two, or in a micro-batch, leaves one twice, and the newest counts. The status file says how the
+a crash between the two, or in a micro-batch, leaves one twice, and the first counts. The status file says how the
 query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
 """
 
@@ -97,7 +97,7 @@ class Receipts:
     def commit(self) -> None:
         """Move the receipts that wait into the table; one commit."""
         with self._lock:
-            lines = self._waiting.read_text().splitlines() if self._waiting.is_file() else []
+            lines = self._waiting.read_text(errors="replace").splitlines() if self._waiting.is_file() else []
             rows = [row for line in lines if (row := _whole(line)) is not None]
             if rows:
                 self.store.append_to_lake(_NAME, pa.Table.from_pylist(rows, schema=SCHEMA))
@@ -114,7 +114,7 @@ def _whole(line: str) -> dict[str, Any] | None:
 
 
 def micro_batches(store: DeltaStore) -> list[MicroBatch]:
-    """The newest receipt of every micro-batch, oldest first."""
+    """The first receipt of every micro-batch, oldest first: a repeat after a crash finds what the first had written."""
     try:
         stored = DeltaTable(
             store.log(f"{store.tables}/lake/{_NAME}").location, storage_options=dict(store.storage_options)
@@ -122,8 +122,10 @@ def micro_batches(store: DeltaStore) -> list[MicroBatch]:
     except TableNotFoundError:
         return []
     rows = stored.to_pyarrow_table().sort_by("recorded_at").to_pylist()
-    newest = {(row["table"], row["generation"], row["batch_id"]): row for row in rows}
-    return [_from_row(row) for row in newest.values()]
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault((row["table"], row["generation"], row["batch_id"]), row)
+    return [_from_row(row) for row in first.values()]
 
 
 def _from_row(row: Mapping[str, Any]) -> MicroBatch:

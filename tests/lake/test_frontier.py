@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ import pytest
 from deltalake import write_deltalake
 
 import lake.frontier
+from lake.batch import refresh
 from lake.days import Days
-from lake.errors import AlreadyFollowed, DayAhead, DayIsOpen
+from lake.errors import AlreadyFollowed, DayAhead, DayIsOpen, TableLocked
 from lake.feed import Landing, TopicFeed
 from lake.frontier import (
     Frontier,
@@ -31,6 +32,7 @@ from lake.frontier import (
 )
 from lake.generation import Checkpoints, StreamPlan, begin_generations
 from lake.lease import is_followed, lease
+from lake.micro_batch import MicroBatchWriter
 from lake.store import DeltaStore
 from lake.stream import release
 from lake.table import Table, is_followable, stream_reads
@@ -51,6 +53,8 @@ STREAMED = [
 ]  # fmt: skip
 ALL_CLAIMED = frozenset(table.full_name for table in STREAMED)
 FEB_1 = datetime(2013, 2, 1, tzinfo=UTC)
+NOON = datetime(2013, 1, 5, 12, tzinfo=UTC)
+GOLD = ["gold.hourly_airport_performance", "gold.delay_alerts"]
 JAN = {day: date(2013, 1, day) for day in range(1, 32)}
 
 
@@ -301,6 +305,60 @@ def test_a_seal_waits_for_the_micro_batch_that_had_begun(store: DeltaStore, fron
     assert (after.first_open, after.closing) == (JAN[7], None)
 
 
+def test_a_seal_is_not_published_while_a_micro_batch_is_under_way(store: DeltaStore, frontier: FrontierTable) -> None:
+    impatient = FrontierTable(replace(store, lock_timeout_seconds=0.1))
+    for table in STREAMED:  # each of them, and not only the first
+        with store.lock(table.full_name), pytest.raises(TableLocked, match=table.full_name):
+            seal(impatient, STREAMED, JAN[7])
+        state = frontier.state()
+        assert state is not None
+        assert (state.first_open, state.closing) == (JAN[5], JAN[6])
+    seal(impatient, STREAMED, JAN[7])
+    state = frontier.state()
+    assert state is not None
+    assert (state.first_open, state.closing) == (JAN[7], None)
+
+
+def test_nothing_is_written_while_another_process_has_the_lock(store: DeltaStore, frontier: FrontierTable) -> None:
+    impatient = replace(store, lock_timeout_seconds=0.1)
+    plan = StreamPlan(departures, is_stateful=False, output_mode="append", fingerprint="x")
+    micro_batch = MicroBatchWriter(
+        plan, impatient, FrontierTable(impatient), 1, redelivers=False, stopping=threading.Event(),
+        on_receipt=lambda _: None,
+    )  # fmt: skip
+    writes: dict[str, Callable[[], object]] = {
+        "lake.frontier": lambda: FrontierTable(impatient).change(lambda now: Frontier(JAN[1], JAN[1]), "other"),
+        "lake.ledger": lambda: impatient.append_to_lake("ledger", pa.table({"a": [1]})),
+        departures.full_name: lambda: refresh(departures, impatient, Days.of(JAN[1])),
+        f"{departures.full_name} ": lambda: micro_batch(None, 1),  # type: ignore[arg-type]  # it is not looked at
+    }
+    for name, write in writes.items():
+        with store.lock(name.strip()), pytest.raises(TableLocked):
+            write()
+
+
+# When a stream begins anew
+
+
+def test_what_reads_a_table_whose_days_are_replaced_begins_anew_too(
+    store: DeltaStore, frontier: FrontierTable, tmp_path: Path
+) -> None:
+    """A reader passes over a commit that replaces: it would never see what such a commit adds."""
+    plans = [StreamPlan(table, is_stateful=False, output_mode="append", fingerprint="x") for table in STREAMED]
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+
+    def begun(asked: Table) -> set[str]:
+        before = frontier.state()
+        assert before is not None
+        state = begin_generations(frontier, plans, checkpoints, asked={asked.full_name}, now=NOON)
+        return {name for name, number in state.generations.items() if number != before.generations.get(name, 0)}
+
+    assert begun(departures) == {table.full_name for table in STREAMED}, "none of them had a checkpoint"
+    assert begun(departures) == {"silver.departures", "silver.flights", *GOLD}
+    assert begun(flights) == {"silver.flights"}
+    assert begun(departure_events) == {"bronze.departure_events"}, "bronze only ever adds"
+
+
 def wait_for(condition: object, seconds: float = 20) -> bool:
     waiting = threading.Event()
     for _ in range(int(seconds * 100)):
@@ -329,6 +387,7 @@ def test_the_frontier_never_moves_back(store: DeltaStore, frontier: FrontierTabl
 FOLLOWER = """
 import sys
 from pathlib import Path
+from lake.generation import Checkpoints, StreamPlan, begin_generations
 from lake.lease import lease
 with lease(Path(sys.argv[1])):
     print("held", flush=True)

@@ -22,7 +22,7 @@ from lake.commits import Log
 from lake.contract import Contract, compile_contract
 from lake.days import Days
 from lake.enforce import NOTHING_DROPPED
-from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked
+from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.holder import read_holder
 from lake.store import DeltaStore, Txn
 from lake.table import Table
@@ -293,7 +293,7 @@ def test_an_upsert_never_doubles_rows_whose_files_somebody_else_joins_meanwhile(
     assert before is not None
     DeltaTable(store.path(marks)).optimize.compact()
 
-    with patch.object(Log, "opened", lambda _: before), suppress(CommitFailedError):
+    with patch.object(Log, "opened", lambda _: before), suppress(WrittenMeanwhile):
         store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})
     if ("1", D1, 7) not in rows_in(store):  # refused: the stream does it again
         store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})

@@ -1,0 +1,45 @@
+"""Receipts of micro-batches on their way to their table. Needs no JVM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lake.enforce import Counts
+from lake.progress import MicroBatch, Receipts, micro_batches
+from lake.store import DeltaStore
+from tests.lakes import without_spark
+
+NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+FIRST = MicroBatch("silver.marks", 1, 7, Counts(rows_in=10, rows_out=6, duplicates=4), 3, 0.5, NOON)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DeltaStore:
+    return without_spark(tmp_path)
+
+
+def test_the_receipt_of_a_repeat_after_a_crash_does_not_take_the_place_of_the_first(
+    store: DeltaStore, tmp_path: Path
+) -> None:
+    repeat = replace(FIRST, counts=Counts(rows_in=10, rows_out=10), recorded_at=NOON + timedelta(minutes=1))
+    for receipt in (FIRST, repeat):
+        receipts = Receipts(store, tmp_path / "streams")
+        receipts.add(receipt)
+        receipts.commit()
+    assert micro_batches(store) == [FIRST]
+
+
+@pytest.mark.parametrize("torn", [b'{"table": "silver.marks", "gener', b"{\xff\x00"], ids=["killed", "power cut"])
+def test_a_torn_line_costs_itself_only(store: DeltaStore, tmp_path: Path, torn: bytes) -> None:
+    second = replace(FIRST, batch_id=8, recorded_at=NOON + timedelta(minutes=1))
+    receipts = Receipts(store, tmp_path / "streams")
+    receipts.add(FIRST)
+    with (tmp_path / "streams" / "receipts.jsonl").open("ab") as file:
+        file.write(torn)
+    receipts.add(second)
+    receipts.commit()
+    assert micro_batches(store) == [FIRST, second]
