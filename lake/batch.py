@@ -36,7 +36,7 @@ from lake.errors import (
     WrittenMeanwhile,
 )
 from lake.failpoints import failpoint
-from lake.feed import Feed
+from lake.feed import Feed, Landing
 from lake.frontier import FrontierTable
 from lake.horizon import Horizon
 from lake.ledger import Entry, Ledger, Outcome
@@ -48,6 +48,7 @@ __all__ = ["Receipt", "refresh"]
 _TRIES = 3
 """Each begins anew with the newest inputs, and asks again who owns the days."""
 _MOST_COLLECTED = 50_000
+_Finder = Callable[[Landing, Feed, Iterable[date]], dict[date, dict[str, str]]]
 """More dropped rows than this are counted and written by Spark; so many fit in this process, which is faster."""
 
 
@@ -200,6 +201,8 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
     def write(part: _Work) -> Receipt:
         return _write(part, unless_equal=unless_equal, was_followed=was_followed)
 
+    if _damaged(work, Landing.find_leading_out):  # nothing would fail at these
+        return _write_other_days(work, _damaged(work), write)
     try:
         return write(work)
     except (PySparkException, Py4JError) as error:
@@ -215,11 +218,11 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
     return write(work)
 
 
-def _damaged(work: _Work) -> dict[date, dict[str, str]]:
+def _damaged(work: _Work, find: _Finder = Landing.find_damaged) -> dict[date, dict[str, str]]:
     """Why files of the landing days cannot be read."""
     landing, found = work.store.landing, dict[date, dict[str, str]]()
     for feed in (read.source for read in work.table.reads if isinstance(read.source, Feed)):
-        for day, files in landing.find_damaged(feed, work.days or landing.days(feed)).items():
+        for day, files in find(landing, feed, work.days or landing.days(feed)).items():
             found.setdefault(day, {}).update(files)
     return found
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,8 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.errors import DeclarationError
-from lake.landed import is_data, landing_day, path_pattern
+from lake.errors import DeclarationError, LandingDamaged
+from lake.landed import LEADS_OUT, is_data, landing_day, leads_out, path_pattern
 
 if TYPE_CHECKING:
     from lake.passed_over import PassedMessage
@@ -311,7 +311,14 @@ class Landing:
         return feed.read_stream(spark, self, first_day)
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
-        """Size and time of each file of the topic, by its path under the feed's folder."""
+        """Size and time of each file of the topic, by its path under the feed's folder.
+
+        Raises:
+            LandingDamaged: one is a link that leads out of the landing folder.
+        """
+        if out := self.find_leading_out(feed, self.days(feed)):
+            refused = {path: why for files in out.values() for path, why in files.items()}
+            raise LandingDamaged(feed.name, sorted(out), refused)
         marks: dict[str, str] = {}
         for day in self.days(feed):
             for path in self._files(feed, day):
@@ -438,8 +445,18 @@ class Landing:
 
     def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
         """Why files of these days cannot be read, by day and path; reads each to its end."""
+        return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else _damage(path))
+
+    def find_leading_out(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
+        """The files of these days that are refused because they lie elsewhere, by day and path; opens none."""
+        return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else None)
+
+    def _problems(
+        self, feed: Feed, days: Iterable[date], problem_of: Callable[[Path], str | None]
+    ) -> dict[date, dict[str, str]]:
         found = {
-            day: {str(path): problem for path in self._files(feed, day) if (problem := _damage(path))} for day in days
+            day: {str(path): problem for path in self._files(feed, day) if (problem := problem_of(path))}
+            for day in days
         }
         return {day: files for day, files in found.items() if files}
 

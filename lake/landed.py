@@ -19,9 +19,19 @@ from pathlib import Path
 from lake.days import Days, parse_day
 from lake.errors import BadDay
 
-__all__ = ["Unread", "describe_unread", "find_unread", "is_data", "is_hidden", "landing_day", "path_pattern"]
+__all__ = [
+    "Unread",
+    "describe_unread",
+    "find_unread",
+    "is_data",
+    "is_hidden",
+    "landing_day",
+    "leads_out",
+    "path_pattern",
+]
 
 _TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp", "inprogress", "incomplete")
+LEADS_OUT = "is a link that leads out of landing/"
 _NAME = r"(?![._])[^/]*" + "".join(rf"(?<!(?i:\.{ending}))" for ending in _TEMPORARY) + r"(?<!\._COPYING_)(?<!~)$"
 """The names of files that are read, for Python and for Java."""
 
@@ -84,6 +94,13 @@ def is_data(entry: os.DirEntry[str]) -> bool:
     return is_plain and re.match(_NAME, entry.name) is not None
 
 
+def leads_out(landing: Path, file: Path) -> bool:
+    """Whether a link, the file itself or a folder of it, leads out of the landing folder: not what a source sent."""
+    if not any(path.is_symlink() for path in (file, file.parent, file.parent.parent)):
+        return False
+    return not file.resolve().is_relative_to(landing.resolve())
+
+
 def find_unread(root: Path, feeds: Collection[str], calendar: Days) -> Iterator[Unread]:
     """What lies in the landing folder and no table will read; hidden names are no deliveries and passed over.
 
@@ -116,8 +133,9 @@ def _in_feed(feed: os.DirEntry[str], calendar: Days) -> Iterator[Unread]:
 def _in_day(day: os.DirEntry[str], root: Path) -> Iterator[Unread]:
     for entry in _visible(day.path):
         if is_data(entry):
-            continue
-        if entry.is_dir():
+            if leads_out(root, Path(entry.path)):
+                yield from _all_of(entry, root, LEADS_OUT)
+        elif entry.is_dir():
             yield from _all_of(entry, root, "lies in a sub-folder")
         else:
             named = "has the name of a temporary file" if entry.is_file() else "is no plain file"

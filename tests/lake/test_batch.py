@@ -512,6 +512,24 @@ def test_files_that_cannot_be_read_keep_their_own_days_back_and_no_others(store:
     assert refresh(mark_files, store, days).check().total.rows_out == 5
 
 
+def test_a_link_that_leads_out_of_landing_keeps_its_own_day_back_and_one_inside_is_read(
+    store: DeltaStore, tmp_path: Path
+) -> None:
+    for day in (D1, D2, D3):
+        land(store, day, "a", [("a", day, 1)])
+    (tmp_path / "secret").write_text("secret\n")
+    out = store.landing.folder(FEED, D2) / "out"
+    out.symlink_to(tmp_path / "secret")
+    (store.landing.folder(FEED, D3) / "inside").symlink_to(store.landing.folder(FEED, D1) / "a")
+
+    receipt = refresh(mark_files, store, Days.between(D1, D3))
+
+    assert receipt.failed_days == [D2]
+    with pytest.raises(LandingDamaged, match=f"{re.escape(str(out))}.* is a link that leads out of landing/"):
+        receipt.check()
+    assert [row["file"] for row in stored_rows(store, mark_files)] == ["a", "a", "inside"]
+
+
 def test_a_data_file_that_is_gone_refuses_readers_and_is_made_again(store: DeltaStore) -> None:
     for day in (D1, D2):
         land(store, day, "a", [("a", day, 1)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lake.days import Days
+from lake.errors import LandingDamaged
 from lake.feed import FileFeed, Landing, TopicFeed
 from lake.landed import Unread, find_unread
 
@@ -178,3 +181,35 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
 
     assert found == {D1: {str(closed): "Permission denied"}, D2: {str(folder): "Permission denied"}}
     assert set(marks) == {D1, D2}
+
+
+@pytest.mark.parametrize("level", ["file", "day", "feed"])
+def test_a_link_that_leads_out_of_the_landing_folder_is_refused_by_name(tmp_path: Path, level: str) -> None:
+    landing, elsewhere = Landing(tmp_path / "landing"), tmp_path / "elsewhere"
+    file = landing.folder(DEPARTURES, D1) / "a.jsonl"
+    link = {"file": file, "day": file.parent, "feed": file.parent.parent}[level]
+    target = elsewhere / link.relative_to(landing.root)
+    (elsewhere / file.relative_to(landing.root)).parent.mkdir(parents=True)
+    (elsewhere / file.relative_to(landing.root)).write_text("{}\n")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+
+    assert landing.find_leading_out(DEPARTURES, [D1]) == {D1: {str(file): "is a link that leads out of landing/"}}
+    with pytest.raises(LandingDamaged, match=re.escape(str(file))):
+        landing.delivered(DEPARTURES)
+    (unread,) = find_unread(landing.root, [DEPARTURES.name], Days.of(D1))
+    assert unread.reason == "is a link that leads out of landing/"
+
+
+def test_a_link_within_the_landing_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "mounted").symlink_to(tmp_path / "landing")
+    landing = Landing(tmp_path / "mounted")
+    first, second = (landing.folder(DEPARTURES, D1) / name for name in ("a.jsonl", "b.jsonl"))
+    first.parent.mkdir(parents=True)
+    first.write_text("{}\n")
+    second.symlink_to(first)
+
+    assert landing.find_leading_out(DEPARTURES, [D1]) == {}
+    assert sorted(landing.delivered(DEPARTURES)) == ["landed_on=2013-01-01/a.jsonl", "landed_on=2013-01-01/b.jsonl"]
+    assert list(find_unread(landing.root, [DEPARTURES.name], Days.of(D1))) == []
