@@ -48,9 +48,10 @@ def write_whole(file: Path, content: str | bytes, *, flush: bool = True) -> None
 
 
 def append_line(file: Path, line: str) -> None:
-    """Add a line to a file, which is created with its folder, and force it to the disk.
+    """Add a line to a file and force it to the disk.
 
-    It begins anew behind a last line that was torn, because both would be one line that nobody can read.
+    It begins anew behind a last line that was torn, because both would be one line that nobody can read. The file and
+    its folder are created where they are missing.
     """
     is_new = not file.exists()
     _make(file.parent)
@@ -65,7 +66,7 @@ def append_line(file: Path, line: str) -> None:
 
 
 def flush_commits(table: str, after: int | None) -> None:
-    """Force the commits of a local table to the disk, with the files that they add.
+    """Force commits of a local table, and their files, to the disk.
 
     Args:
         table: folder of the table; a URL needs nothing.
@@ -88,14 +89,14 @@ def flush_commits(table: str, after: int | None) -> None:
 
 
 def flush_files(files: Iterable[Path]) -> None:
-    """Force these files, and their names, to the disk; passes over those that are not there."""
+    """Force files and their names to the disk, if they exist."""
     chosen = list(files)
     _flush_all(chosen)
     flush_folders({file.parent for file in chosen})
 
 
 def flush_folders(folders: Iterable[Path]) -> None:
-    """Force to the disk which files these folders hold; passes over those that this system does not open."""
+    """Force the names in these folders to the disk."""
     for folder in folders:
         with suppress(PermissionError, FileNotFoundError):  # Windows opens none, and keeps names by itself
             _flush(folder)
@@ -134,7 +135,10 @@ def _up_to(root: Path, folder: Path) -> Iterator[Path]:
 
 
 def _flush_all(files: list[Path]) -> None:
-    """Force files to the disk, and Hadoop's checksums of them: it refuses to read a file whose checksum is torn."""
+    """Force files and Hadoop's checksums of them to the disk.
+
+    Hadoop refuses to read a file whose checksum is torn.
+    """
     checksums = [file.with_name(f".{file.name}.crc") for file in files]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(_flush_if_there, [*files, *checksums]))

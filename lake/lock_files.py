@@ -1,4 +1,4 @@
-"""Tell who cannot use the files by which writers keep apart, because a traceback names no remedy."""
+"""Turn a lock file that may not be used into a message with a remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["own_lock_files"]
 
 @contextmanager
 def own_lock_files(locks: Path) -> Iterator[None]:
-    """Turn a refused permission into a message; a lock file may belong to another user.
+    """Turn a refused permission into a message, because another user may own the file.
 
     Raises:
         FolderNotWritable: the message.
