@@ -527,7 +527,7 @@ def test_a_link_that_leads_out_of_landing_keeps_its_own_day_back_and_one_inside_
     assert receipt.failed_days == [D2]
     with pytest.raises(LandingDamaged, match=re.escape(f"{out} (is a link that leads out of landing")):
         receipt.check()
-    assert [row["file"] for row in stored_rows(store, mark_files)] == ["a", "a", "inside"]
+    assert sorted(str(row["file"]) for row in stored_rows(store, mark_files)) == ["a", "a", "inside"]
 
 
 def test_a_data_file_that_is_gone_refuses_readers_and_is_made_again(store: DeltaStore) -> None:
