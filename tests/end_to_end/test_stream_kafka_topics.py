@@ -275,10 +275,11 @@ def test_a_compacted_topic_gives_what_it_still_holds(lake: Lake, kafka: Kafka) -
     assert lag(lake) == 0
 
     # The last message that bronze holds may be gone, too: then there is nothing to compare it with.
-    kafka.send([left(messages, 13) | {"key": sent[-1]["key"], "partition": 0}], "compacted")
+    for number, key in ((13, sent[-1]["key"]), (14, "another")):
+        kafka.send([left(messages, number) | {"key": key, "partition": 0}], "compacted")
     until_compacted(source, offset=11)
     lake.follow(source=source)
-    assert flights(lake)[-2:] == [12, 13]
+    assert flights(lake)[-3:] == [12, 13, 14]
 
 
 def until_compacted(source: KafkaSource, offset: int) -> None:
