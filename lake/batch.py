@@ -39,6 +39,7 @@ from lake.failpoints import failpoint
 from lake.feed import Feed, Landing
 from lake.frontier import FrontierTable
 from lake.horizon import Horizon
+from lake.inputs import Inputs, pin_inputs, split_days
 from lake.ledger import Entry, Ledger, Outcome
 from lake.store import DeltaStore
 from lake.table import Append, Read, Table
@@ -62,7 +63,7 @@ class Receipt:
         counts: counts by day (the only key is None for a table without days). Failed days are in it, with 0 rows out.
         outcomes: what became of each day.
         rules: rejected rows by rule.
-        inputs: versions read, by `layer.table`; hashes of landing files, by `feed:name` and day.
+        inputs: versions read, by `layer.table`; marks of landing files, by `feed:name`, day and name.
         version: version of the table after the refresh; None where nothing was ever written.
         code_version: hash of the declaring file.
         seconds: how long it took.
@@ -118,7 +119,7 @@ class _Work:
     table: Table
     store: DeltaStore
     days: Days | None
-    inputs: dict[str, Any]
+    pinned: Inputs
     run_id: str
     horizon: Horizon
     base: int | None
@@ -131,6 +132,10 @@ class _Work:
     @property
     def all_days(self) -> list[date | None]:
         return [None] if self.days is None else list(self.days)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        return self.pinned.read
 
 
 def refresh(
@@ -159,6 +164,8 @@ def refresh(
     Raises:
         DayIsOpen: streams own one of the days; nothing was written.
         DeclarationError: the transform lets rows of one day see those of others; nothing was written.
+        LandingGone: the files of a landing day are gone, and its rows would go with them; nothing was written.
+        InputLost: an input holds fewer rows than the ledger says; nothing was written.
         RowsOutsideDays: the transform gave rows of other days; nothing was written.
         RowsWithoutDay: the transform gave rows without a day; nothing was written.
         RowsLost: the rows cannot be accounted for; no receipt was written, so the days stay missing or stale.
@@ -186,7 +193,7 @@ def _refresh(
             frontier.refuse_open(table, wanted)
         refuse_across_days(table, store.spark)
         believed = horizon or Horizon(datetime.now(UTC))
-        work = _Work(table, store, wanted, _pin_inputs(table, store, wanted), run_id, believed, base)
+        work = _Work(table, store, wanted, pin_inputs(table, store, wanted, frontier), run_id, believed, base)
         was_followed = frontier is not None and frontier.was_followed(table)
         receipt = _write_what_can_be(work, unless_equal=unless_equal, was_followed=was_followed)
         _record(work, receipt)
@@ -199,7 +206,13 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
     table = work.table
 
     def write(part: _Work) -> Receipt:
-        return _write(part, unless_equal=unless_equal, was_followed=was_followed)
+        pieces = split_days(table, part.days, part.pinned)
+        return _joined(
+            [
+                _write(dataclasses.replace(part, days=days), unless_equal=unless_equal, adds=adds or was_followed)
+                for days, adds in pieces
+            ]
+        )
 
     if _damaged(work, Landing.find_leading_out):  # nothing would fail at these
         return _write_other_days(work, _damaged(work), write)
@@ -236,7 +249,7 @@ def _write_other_days(
     if work.days is None:
         raise problem
     parts = [
-        write(dataclasses.replace(work, days=part, inputs=_pin_inputs(work.table, work.store, part)))
+        write(dataclasses.replace(work, days=part))
         for part in Days.ranges(day for day in work.days if day not in damaged)
     ]
     rules = sum((Counter(part.rules) for part in parts), Counter[str]())
@@ -246,42 +259,35 @@ def _write_other_days(
     version = parts[-1].version if parts else work.store.version(work.table)
     return dataclasses.replace(
         _receipt(work, counts, {**outcomes, **lost}, rules, version),
-        inputs=_merged([part.inputs for part in parts]),
         damaged=problem,
     )
 
 
-def _merged(inputs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several ranges were computed from: of feeds the days of all, of tables the newest."""
-    found: dict[str, Any] = {}
-    for part in inputs:
-        for name, value in part.items():
-            found[name] = {**found.get(name, {}), **value} if isinstance(value, dict) else value
-    return found
+def _joined(parts: Sequence[Receipt]) -> Receipt:
+    """The receipts of parts of the days as one of them all."""
+    if len(parts) == 1:
+        return parts[0]
+    first, last = parts[0], parts[-1]
+    assert first.days is not None, "a table without days has one part"
+    assert last.days is not None
+    return dataclasses.replace(
+        last,
+        days=Days(first.days.start, last.days.end),
+        counts={day: counts for part in parts for day, counts in part.counts.items()},
+        outcomes={day: outcome for part in parts for day, outcome in part.outcomes.items()},
+        rules=sum((Counter(part.rules) for part in parts), Counter[str]()),
+    )
 
 
-def _write(work: _Work, *, unless_equal: bool, was_followed: bool) -> Receipt:
+def _write(work: _Work, *, unless_equal: bool, adds: bool) -> Receipt:
     enforced = _enforced(work)
-    if was_followed and isinstance(work.table.write, Append):
+    if adds and isinstance(work.table.write, Append):
         return _add_to_bronze(work, enforced)
     if unless_equal and work.store.version(work.table) is not None:
         return _replace_what_differs(work, enforced)
     if work.table.policy == "fail":
         return _replace_good_days(work, enforced)
     return _replace_all(work, enforced)
-
-
-def _pin_inputs(table: Table, store: DeltaStore, days: Days | None) -> dict[str, Any]:
-    """The versions to read: one number a table, one hash a landing day for a feed."""
-    inputs: dict[str, Any] = {}
-    for read in table.reads:
-        if isinstance(read.source, Feed):
-            landed = days if days is not None else store.landing.days(read.source)
-            prints = {str(day): store.landing.fingerprint(read.source, day) for day in landed}
-            inputs[f"feed:{read.name}"] = {day: mark for day, mark in prints.items() if mark}
-        else:
-            inputs[read.source.full_name] = store.version(read.source)
-    return inputs
 
 
 def _enforced(work: _Work) -> Enforced:
@@ -293,9 +299,9 @@ def _enforced(work: _Work) -> Enforced:
 def _read(work: _Work, read: Read) -> DataFrame:
     source, store = read.source, work.store
     if isinstance(source, Feed):
-        return store.landing.read(
-            store.spark, source, [date.fromisoformat(d) for d in work.inputs[f"feed:{read.name}"]]
-        )
+        landed = [date.fromisoformat(day) for day in work.inputs[f"feed:{read.name}"]]
+        wanted = [day for day in landed if work.days is None or day in work.days]
+        return store.landing.read(store.spark, source, wanted)
     days = read.selected(work.days) if work.days is not None and source.day else None
     return store.read(source, days, version=work.inputs[source.full_name])
 
@@ -334,18 +340,29 @@ def _account(
 def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
     """Write the accepted rows that bronze does not hold; what it holds stays.
 
-    Once a stream has filled a table, its rows of a day need not be in that day's archive: replacing would lose them.
-    Which duplicates disagree is known of the archive's own copies alone.
+    Once a stream has filled a table, its rows of a day need not be in that day's archive, and files may be gone that
+    were read: replacing would lose them. Rows that say something else than what bronze holds count as disagreeing.
     """
     assert work.table.day is not None
-    commit = work.store.insert_new(work.table, enforced.accepted(), work.ranges or [], None, _metadata(work))
-    counts, total = enforced.counts_by_day(), enforced.observed()
-    missing = work.store.count_missing(work.table, enforced.again().accepted(), work.ranges or [])
+    ranges = work.ranges or []
+    commit = work.store.insert_new(work.table, enforced.accepted(), ranges, None, _metadata(work))
+    counts: Mapping[date | None, Counts] = enforced.counts_by_day()
+    total = enforced.observed()
+    missing = work.store.count_missing(work.table, enforced.again().accepted(), ranges)
     _check_conservation(work, counts, total, total.rows_out - missing)
+    if commit.rows < total.rows_out:
+        counts = _with_differing(counts, work.store.count_differing(work.table, enforced.again().accepted(), ranges))
     rules = _quarantine(work, enforced, total)
     added = commit.days(work.table.day)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
     return _receipt(work, counts, outcomes, rules, commit.version)
+
+
+def _with_differing(
+    counts: Mapping[date | None, Counts], differing: Mapping[date, int]
+) -> Mapping[date | None, Counts]:
+    more: dict[date | None, Counts] = {day: Counts(disagreeing=rows) for day, rows in differing.items()}
+    return {day: count + more.get(day, Counts()) for day, count in counts.items()}
 
 
 def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
@@ -494,6 +511,8 @@ def _record(work: _Work, receipt: Receipt) -> None:
 
 
 def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
+    own = work.store.table_log(work.table).table_id()
+    table_ids = work.pinned.table_ids | ({} if own is None else {receipt.table: own})
     for day, counts in receipt.counts.items():
         if receipt.damaged and day in receipt.damaged.days:
             continue  # nothing was computed
@@ -511,6 +530,7 @@ def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
             code_version=receipt.code_version,
             seconds=round(receipt.seconds, 3),
             run_id=work.run_id,
+            table_ids=table_ids,
         )
 
 

@@ -111,8 +111,8 @@ class _Touches:
 _TOUCHES: dict[tuple[str, str], _Touches] = {}
 """By location and day column."""
 _PLACES: dict[str, Place] = {}
-_SCHEMAS: dict[str, tuple[Place, pa.Schema]] = {}
-"""By location."""
+_DESCRIBED: dict[str, tuple[Place, str, pa.Schema]] = {}
+"""By location: the place, the table's id and its columns."""
 _OPENED: dict[str, tuple[Place, DeltaTable]] = {}
 """By location."""
 _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
@@ -167,21 +167,27 @@ class Log:
 
     def table_id(self) -> str | None:
         """What the table was named when it was made, as its readers note it; None where there is no table."""
-        table = self.open()
-        return None if table is None else str(table.metadata().id)
+        described = self._described()
+        return None if described is None else described[0]
 
     def schema(self) -> pa.Schema:
-        """The columns of the newest version; the table must exist. A process reads them again where they changed."""
-        known = _SCHEMAS.get(self.location)
-        place = self.place(known[0] if known else None)
-        if known is None or place is None or not self._keeps_schema(known[0], place):
+        """The columns of the newest version; the table must exist."""
+        described = self._described()
+        if described is None:
+            raise TableNotFoundError(self.location)
+        return described[1]
+
+    def _described(self) -> tuple[str, pa.Schema] | None:
+        """The table's id and columns. A process reads them again where a commit wrote them, or it was made anew."""
+        known = _DESCRIBED.get(self.location)
+        place = self.place(known[0] if known else _PLACES.get(self.location))
+        if place is None:
+            return None
+        if known is None or not self._keeps_schema(known[0], place):
             table = self.require()
-            schema, version = pa.schema(table.schema()), table.version()
-            place = (version, self.fingerprint(version) or "")
-        else:
-            schema = known[1]
-        _SCHEMAS[self.location] = (place, schema)
-        return schema
+            known = (place, str(table.metadata().id), pa.schema(table.schema()))
+        _DESCRIBED[self.location] = (place, *known[1:])
+        return known[1:]
 
     def _keeps_schema(self, before: Place, now: Place) -> bool:
         """Whether no commit from one place to another wrote the table's metadata; they are of the same log."""

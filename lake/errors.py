@@ -8,6 +8,8 @@
     ├── BadDay                  text that is not a calendar day or a range of days
     ├── BadName                 text that is not a table, column or feed name
     ├── UnknownTable            a well-formed name that no table has
+    ├── LandingGone             days of bronze whose files are gone would lose their rows
+    ├── InputLost               an input holds fewer rows than it had
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
     ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
@@ -47,7 +49,7 @@ changed, and the retry policy reads it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
@@ -67,12 +69,14 @@ __all__ = [
     "DeclarationError",
     "FilesGone",
     "FolderNotWritable",
+    "InputLost",
     "JarDamaged",
     "JarMissing",
     "JavaMissing",
     "JavaWrong",
     "LakeError",
     "LandingDamaged",
+    "LandingGone",
     "LeaseLost",
     "LogDamaged",
     "Message",
@@ -281,6 +285,62 @@ class UnknownTable(LakeError):
         near = get_close_matches(self.name, self.known, n=EXAMPLES)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the tables are: {', '.join(sorted(self.known))}"
         return Message(f"table {_quoted(self.name)}", self.problem, f"{hint} (lakehouse status lists them all)")
+
+
+@dataclass(eq=False)
+class LandingGone(LakeError):
+    """Days of a bronze table have rows whose files are gone, so a refresh would empty them. Nothing was written.
+
+    Attributes:
+        table: `layer.name`.
+        folder: where the files lay, "landing/weather".
+        days: rows by day; None is the whole table.
+    """
+
+    table: str
+    folder: str
+    days: Mapping[date | None, int]
+
+    def message(self) -> Message:
+        rows = sum(self.days.values())
+        return Message(
+            f"{self.table}, {_days(self.days)}",
+            f"{rows:,} rows came from files that are no longer in {self.folder}, so there is nothing to compute them "
+            "from; bronze is the archive and keeps what it holds; nothing was written",
+            "leave these days out (what reads them can be computed: lakehouse refresh TABLE --days A..B), or put the "
+            f"files back into {self.folder}",
+        )
+
+
+@dataclass(eq=False)
+class InputLost(LakeError):
+    """An input of a table holds fewer rows than it had when it was written. Nothing was computed.
+
+    Attributes:
+        table: `layer.name`, what was asked for.
+        source: `layer.name` of the input.
+        days: rows that the ledger says, and rows found, by day of the input; None is the whole table.
+    """
+
+    table: str
+    source: str
+    days: Mapping[date | None, tuple[int, int]]
+
+    def message(self) -> Message:
+        expected, found = (sum(numbers[place] for numbers in self.days.values()) for place in (0, 1))
+        named = [day for day in self.days if day is not None]
+        again = f" --days {min(named)}..{max(named)}" if named else ""
+        return Message(
+            f"{self.table}, input {self.source}, {_days(self.days)}",
+            f"the ledger says {expected:,} rows, the table holds {found:,}; nothing was computed from what is left",
+            f"lakehouse refresh {self.source}{again} computes them again; where that cannot be, restore the folder of "
+            "that table from a backup",
+        )
+
+
+def _days(days: Iterable[date | None]) -> str:
+    named = [str(day) for day in days if day is not None]
+    return f"days {_first(named)}" if named else "the whole table"
 
 
 @dataclass(eq=False)

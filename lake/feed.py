@@ -8,7 +8,6 @@ alone.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.errors import DeclarationError, LandingDamaged
 from lake.landed import LEADS_OUT, is_data, landing_day, leads_out, path_pattern
+from lake.landed_files import LandedFile, hash_of
 
 if TYPE_CHECKING:
     from lake.passed_over import PassedMessage
@@ -311,7 +311,7 @@ class Landing:
         return feed.read_stream(spark, self, first_day)
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
-        """Size and time of each file of the topic, by its path under the feed's folder.
+        """Size, time and a hash of the content of each file of the topic, by its path under the feed's folder.
 
         Raises:
             LandingDamaged: one is a link that leads out of the landing folder.
@@ -319,12 +319,8 @@ class Landing:
         if out := self.find_leading_out(feed, self.days(feed)):
             refused = {path: why for files in out.values() for path, why in files.items()}
             raise LandingDamaged(feed.name, sorted(out), refused)
-        marks: dict[str, str] = {}
-        for day in self.days(feed):
-            for path in self._files(feed, day):
-                stat = _stat(path)
-                marks[f"{path.parent.name}/{path.name}"] = f"{stat.st_size} {stat.st_mtime_ns}"
-        return marks
+        files = (file for day in self.landed(feed).values() for file in day.values())
+        return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in files}
 
     def topic(self, feed: TopicFeed) -> str:
         return feed.name
@@ -409,15 +405,18 @@ class Landing:
         """The landing days that hold at least one file, in order; folders that are no day are passed over."""
         return sorted(day for day in self._folders(feed) if self._files(feed, day))
 
-    def fingerprints(self, feed: Feed) -> dict[date, str]:
-        """The hash that `fingerprint` gives, for each landing day that holds at least one file."""
-        marks = {day: self.fingerprint(feed, day) for day in self._folders(feed)}
-        return {day: mark for day, mark in marks.items() if mark is not None}
+    def files(self, feed: Feed, day: date) -> dict[str, LandedFile]:
+        """The files that landed on a day, by name, in order."""
+        return {path.name: LandedFile.of(path, _stat(path)) for path in self._files(feed, day)}
+
+    def landed(self, feed: Feed) -> dict[date, dict[str, LandedFile]]:
+        """The files of each landing day that holds at least one."""
+        return {day: files for day in self._folders(feed) if (files := self.files(feed, day))}
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
         """Something that is equal as long as no file came, went or, on the newest landing day, grew.
 
-        One look at each folder, where `fingerprints` looks at each file. A file of an older day that is written in
+        One look at each folder, where `landed` looks at each file. A file of an older day that is written in
         place shows once anything else lands.
         """
         folders = self._folders(feed)
@@ -427,12 +426,7 @@ class Landing:
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
         """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
-        files = self._files(feed, day)
-        if not files:
-            return None
-        stats = [(path.name, _stat(path)) for path in files]
-        facts = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return hash_of(self.files(feed, day))
 
     def count_rows(self, feed: Feed, day: date) -> int:
         """The rows that landed on a day, counted without Spark."""

@@ -27,6 +27,7 @@ from lake.errors import DayAhead
 from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, sealable_before
+from lake.landed_files import is_same_mark
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
 
@@ -118,7 +119,7 @@ class Checkpoints:
         """Remember what a bronze table's stream has been given; true if some of it has changed since it was read."""
         file = self.root / table.layer / table.name / "delivered.json"
         seen: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
-        if any(marks.get(name, mark) != mark for name, mark in seen.items()):
+        if any(name in marks and not is_same_mark(mark, marks[name]) for name, mark in seen.items()):
             return True
         if marks.keys() - seen.keys() and file.parent.is_dir():
             write_whole(file, json.dumps({**marks, **seen}))

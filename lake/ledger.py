@@ -1,6 +1,7 @@
 """The ledger: for every refresh one row per table and day, saying what the day was computed from and what came of it.
 
-It is a Delta table like the others (`lake/ledger`), written without a JVM. The newest row of a table and day counts.
+It is a Delta table like the others (`lake/ledger`), written without a JVM. The newest row of a table and day counts:
+newest by `sequence`, which follows its log, because a clock may have been ahead when a row was written.
 """
 
 from __future__ import annotations
@@ -37,11 +38,14 @@ SCHEMA = pa.schema(
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("table_ids", pa.string()),
+        pa.field("sequence", pa.int64()),
     ]
 )
-"""Columns of the ledger; `disagreeing` is null where an older release wrote the row.
+"""Columns of the ledger; `disagreeing`, `table_ids` and `sequence` are null where an older release wrote the row.
 
-`inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> hash of its files.
+`inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> marks of its files by name (an older release:
+one hash of them all). `table_ids` is one too: `layer.table` -> id of the table whose version was read or written.
 """
 
 
@@ -55,12 +59,14 @@ class Entry:
         outcome: written; unchanged (computed, equal to what was stored); failed (broke a `fail` contract, not written).
         rows_in: candidate rows = rows_out + rejected + duplicates.
         disagreeing: how many of the duplicates differ from the row of their key that was kept.
-        inputs: what was read: `layer.table` -> version, `feed:name` -> hash of the day's landing files.
+        inputs: what was read: `layer.table` -> version, `feed:name` -> marks of the day's landing files by name; see
+            `lake.landed_files`.
         version: version of the table that holds the day as computed.
         code_version: hash of the declaring file.
         seconds: how long the whole refresh took, of which this day was a part.
         run_id: who asked.
-        recorded_at: when, UTC.
+        recorded_at: when, UTC, by the clock of that moment.
+        table_ids: the id of each table that was read, and of the table itself: a version says little without it.
     """
 
     table: str
@@ -77,6 +83,11 @@ class Entry:
     disagreeing: int = 0
     run_id: str = ""
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    table_ids: Mapping[str, str] = field(default_factory=dict)
+
+    def is_about(self, table: str, table_id: str | None) -> bool:
+        """Whether the table (`layer.name`) with this id is the one that it read or wrote, as far as it says."""
+        return self.table_ids.get(table, table_id) == table_id
 
     def version_read(self, table: str) -> int:
         """The version of a table (`layer.name`) that it was computed from; -1 where that did not exist yet."""
@@ -96,9 +107,9 @@ class Ledger:
 
     def record(self, entries: Iterable[Entry]) -> None:
         """Append entries; one commit."""
-        rows = [{**asdict(entry), "inputs": json.dumps(dict(entry.inputs), sort_keys=True)} for entry in entries]
+        rows = [_to_row(entry) for entry in entries]
         if rows:
-            self.store.append_to_lake("ledger", pa.Table.from_pylist(rows, schema=SCHEMA))
+            self.store.append_to_lake("ledger", lambda version: _in_sequence(rows, version))
 
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""
@@ -107,7 +118,7 @@ class Ledger:
             return SCHEMA.empty_table()
         found = stored.to_pyarrow_table()
         chosen = found if table is None else found.filter(pc.equal(found["table"], table))
-        return chosen.sort_by("recorded_at")
+        return chosen.take(_oldest_first(chosen))
 
     def forget(self, before: datetime) -> int:
         """Remove entries that were recorded before a moment and that a newer one of their day has replaced.
@@ -143,7 +154,25 @@ class Ledger:
         return found
 
 
+def _to_row(entry: Entry) -> dict[str, Any]:
+    objects = {name: json.dumps(dict(getattr(entry, name)), sort_keys=True) for name in ("inputs", "table_ids")}
+    return {**asdict(entry), **objects}
+
+
+def _in_sequence(rows: list[dict[str, Any]], version: int) -> pa.Table:
+    """The rows of one commit; its version orders them among those of others, also after files were joined."""
+    return pa.Table.from_pylist([{**row, "sequence": version} for row in rows], schema=SCHEMA)
+
+
+def _oldest_first(rows: pa.Table) -> pa.Array:
+    """The places of rows in their order; those of an older release come first, for which there is only the clock."""
+    known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
+    order = pa.table({"sequence": pc.fill_null(known, -1), "recorded_at": rows["recorded_at"]})
+    return pc.sort_indices(order, sort_keys=[("sequence", "ascending"), ("recorded_at", "ascending")])
+
+
 def _entry(row: dict[str, Any]) -> Entry:
     """An entry as this release knows it: an older one wrote fewer columns, a newer one may write more."""
     known = {one.name: row[one.name] for one in fields(Entry) if one.name in row}
-    return Entry(**{**known, "inputs": json.loads(row["inputs"]), "disagreeing": row.get("disagreeing") or 0})
+    objects = {name: json.loads(row.get(name) or "{}") for name in ("inputs", "table_ids")}
+    return Entry(**{**known, **objects, "disagreeing": row.get("disagreeing") or 0})

@@ -100,7 +100,7 @@ class PassedOver:
         message = {"timestamp": timestamp, "key": key, "value": value}
         passed = {"passed_at": datetime.now(UTC), "passed_by": f"{getpass.getuser()}@{socket.gethostname()}"}
         row = {"topic": place.topic, "partition": place.partition, "offset": place.offset, **message, **passed}
-        self.store.append_to_lake("passed_over", pa.Table.from_pylist([row], schema=SCHEMA))
+        self.store.append_to_lake("passed_over", lambda _: pa.Table.from_pylist([row], schema=SCHEMA))
 
 
 def _from_row(row: dict[str, Any]) -> PassedMessage:

@@ -13,10 +13,12 @@ from datetime import date
 from functools import cached_property
 from types import MappingProxyType
 
-from lake.days import Days
+from lake.days import Days, parse_day
 from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.frontier import Frontier, FrontierTable
+from lake.inputs import lost_days
+from lake.landed_files import Changes, LandedFile, changes_since, hash_of
 from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
 from lake.table import Read, Table
@@ -48,6 +50,8 @@ class TableState:
         missing: days whose inputs hold rows and which were never computed, or failed; with the reason.
         stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
         unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged.
+        archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
+        lost: days whose rows are gone, and the files that they came from too; with the reason.
     """
 
     table: Table
@@ -55,6 +59,8 @@ class TableState:
     missing: Mapping[Day, str] = field(default_factory=dict)
     stale: Mapping[Day, str] = field(default_factory=dict)
     unreadable: LogDamaged | None = None
+    archived: Mapping[Day, str] = field(default_factory=dict)
+    lost: Mapping[Day, str] = field(default_factory=dict)
 
     @property
     def newest_day(self) -> date | None:
@@ -66,6 +72,22 @@ class TableState:
     def older_code(self) -> list[Day]:
         """Days computed by another version of the declaring file."""
         return [day for day, entry in self.entries.items() if entry.code_version != self.table.code_version]
+
+    @property
+    def without_source(self) -> set[Day]:
+        """Days that nothing is left, or nothing new has come, to compute from."""
+        return {*self.archived, *self.lost} - {*self.missing, *self.stale}
+
+
+@dataclass
+class _State:
+    """A `TableState` in the making; `without_files`: days of which nothing is left to compute them from."""
+
+    missing: dict[Day, str] = field(default_factory=dict)
+    stale: dict[Day, str] = field(default_factory=dict)
+    archived: dict[Day, str] = field(default_factory=dict)
+    lost: dict[Day, str] = field(default_factory=dict)
+    without_files: dict[Day, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,8 @@ class Survey:
     _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
     _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
-    _marks: dict[str, dict[date, str]] = field(default_factory=dict, repr=False)
+    _ids: dict[str, str | None] = field(default_factory=dict, repr=False)
+    _files: dict[str, dict[date, dict[str, LandedFile]]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
     _days: dict[str, set[Day]] = field(default_factory=dict, repr=False)
 
@@ -125,16 +148,40 @@ class Survey:
 
     def _state(self, table: Table) -> TableState:
         entries = self.ledger.get(table.full_name, {})
-        missing: dict[Day, str] = {}
-        stale: dict[Day, str] = {}
+        state = _State()
         for day in sorted(self._expected(table) | set(entries), key=str):
             if self.is_early(table, day) or not (day is None or day in self.calendar):
                 continue
             if reason := self.missing_reason(table, day):
-                missing[day] = reason
-            elif reason := self._stale_reason(table, day, entries[day]):
-                stale[day] = reason
-        return TableState(table, entries, missing, stale)
+                state.missing[day] = reason
+            else:
+                self._judge(table, day, entries[day], state)
+        lost = lost_days(self.store, table, {day: entries[day] for day in state.without_files})
+        for day, said in state.without_files.items():
+            if day not in lost:
+                state.archived[day] = f"files gone{said}"
+            else:
+                state.lost[day] = "it holds {1:,} of {0:,} rows, and their files are gone".format(*lost[day])
+        return TableState(table, entries, state.missing, state.stale, archived=state.archived, lost=state.lost)
+
+    def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
+        """Say of a computed day whether it is stale, and whether it could be computed again."""
+        own = self._own_reason(table, day, entry)
+        changes = [self._file_changes(r.source, day, entry) for r in table.reads if isinstance(r.source, Feed)]
+        reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
+        is_gone = any(change.gone for change in changes)
+        if is_gone and entry.rows_out and not self._has_files(table, day):
+            state.without_files[day] = f"; {own}" if own else ""
+            return
+        if reason:
+            state.stale[day] = reason
+        if is_gone and not any(change.other for change in changes):
+            state.archived[day] = "some files gone"
+
+    def _has_files(self, table: Table, day: Day) -> bool:
+        """Whether anything is there that a table which reads feeds could be computed from."""
+        feeds = [read.source for read in table.reads if isinstance(read.source, Feed)]
+        return any(self._landed(feed) if day is None else day in self._landed(feed) for feed in feeds)
 
     def missing_reason(self, table: Table, day: Day) -> str | None:
         """Say why a day that some input holds rows for is not there.
@@ -177,30 +224,31 @@ class Survey:
             return set(self._landed(read.source))
         return set(self._touched(read.source, read.source.read_by)) if read.source.day else set()
 
-    def _stale_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
+    def _own_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
+        """What has become of a day in the table itself since it was computed."""
         own = self._newest_touch(table, day, table.day)
-        if (self._version(table) or 0) < entry.version or (own is None and entry.rows_out):
+        is_other = not entry.is_about(table.full_name, self._table_id(table))
+        if is_other or (self._version(table) or 0) < entry.version or (own is None and entry.rows_out):
             return "the table was made anew and does not hold it"
         if own is not None and own > entry.version:
             return f"version {own} was written without a receipt"
-        for read in table.reads:
-            if reason := self._input_changed(read, day, entry):
-                return reason
         return None
 
     def _input_changed(self, read: Read, day: Day, entry: Entry) -> str | None:
         if isinstance(read.source, Feed):
-            return self._landing_changed(read.source, day, entry)
-        seen = entry.version_read(read.source.full_name)
-        if (self._version(read.source) or 0) < seen:
-            return f"{read.source.full_name} was made anew"
+            is_other = self._file_changes(read.source, day, entry).other
+            return f"other files landed in {read.source.name}" if is_other else None
+        name = read.source.full_name
+        seen = entry.version_read(name)
+        if not entry.is_about(name, self._table_id(read.source)) or (self._version(read.source) or 0) < seen:
+            return f"{name} was made anew"
         newest = self._newest_input(read.source, read, day)
-        return f"{read.source.full_name} changed in version {newest}" if newest > seen else None
+        return f"{name} changed in version {newest}" if newest > seen else None
 
     def inputs_of(self, table: Table, day: Day) -> list[object]:
-        """What a day is computed from, as it is now: of each table the newest version that changed it, or its files."""
+        """What a day is computed from, as it is now: of each table its id and what changed it last, or its files."""
         return [
-            self._newest_input(read.source, read, day)
+            (self._table_id(read.source), self._newest_input(read.source, read, day))
             if isinstance(read.source, Table)
             else self._files_now(read.source, day)
             for read in table.reads
@@ -212,20 +260,30 @@ class Survey:
         newer = (self._newest_touch(source, source_day, source.read_by) for source_day in days)
         return max((version for version in newer if version is not None), default=-1)
 
-    def _landing_changed(self, feed: Feed, day: Day, entry: Entry) -> str | None:
-        is_same = entry.inputs.get(f"feed:{feed.name}") == self._files_now(feed, day)
-        return None if is_same else f"other files landed in {feed.name}"
+    def _file_changes(self, feed: Feed, day: Day, entry: Entry) -> Changes:
+        """What has become of the files that a day was computed from; for a table without days, of all of them."""
+        recorded, landed = entry.inputs.get(f"feed:{feed.name}"), self._landed(feed)
+        if day is not None:
+            return changes_since(recorded, landed.get(day, {}))
+        days = sorted({*map(parse_day, recorded or ()), *landed})
+        found = [changes_since((recorded or {}).get(str(one)), landed.get(one, {})) for one in days]
+        return Changes(tuple(n for c in found for n in c.gone), tuple(n for c in found for n in c.other))
 
     def _files_now(self, feed: Feed, day: Day) -> object:
-        """The hash of the files that landed on a day; by day for a table without days."""
+        """A hash of the files that landed on a day; by day for a table without days."""
         landed = self._landed(feed)
-        return {str(d): mark for d, mark in landed.items()} if day is None else landed.get(day)
+        return {str(d): hash_of(files) for d, files in landed.items()} if day is None else hash_of(landed.get(day, {}))
 
-    def _landed(self, feed: Feed) -> dict[date, str]:
-        """What has landed in a feed, by landing day."""
-        if feed.name not in self._marks:
-            self._marks[feed.name] = self.store.landing.fingerprints(feed)
-        return self._marks[feed.name]
+    def _landed(self, feed: Feed) -> dict[date, dict[str, LandedFile]]:
+        """What has landed in a feed, by landing day and name."""
+        if feed.name not in self._files:
+            self._files[feed.name] = self.store.landing.landed(feed)
+        return self._files[feed.name]
+
+    def _table_id(self, table: Table) -> str | None:
+        if table.full_name not in self._ids:
+            self._ids[table.full_name] = self.store.table_log(table).table_id()
+        return self._ids[table.full_name]
 
     def _version(self, table: Table) -> int | None:
         if table.full_name not in self._versions:
@@ -282,13 +340,15 @@ def steps_to_date(
 def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
     """The steps that compute these days of some tables, and first the days of their upstream tables that they need.
 
-    Inputs without days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
+    Days of bronze whose files are gone are left as they are, except for who names bronze: that is refused. Inputs
+    without days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
     """
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
         for read in table.reads if table in needed and table.day else ():
             if isinstance(read.source, Table) and read.source.day:
-                needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey))
+                beyond = set() if read.source in wanted else survey.states[read.source.full_name].without_source
+                needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey) - beyond)
     return _steps(survey, {table: needed[table] for table in survey.tables if table in needed}, exact=True)
 
 
@@ -358,10 +418,11 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False
         first = max(
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
-        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey, table, days, exact))
+        ranges = _ranges(days, survey.states[table.full_name].without_source)
+        suits = (i for i in range(first, len(groups)) if groups[i].suits(survey, table, days, ranges, exact))
         index = next(suits, len(groups))
         if index == len(groups):
-            groups.append(_Group(_ranges(days)))
+            groups.append(_Group(ranges))
         groups[index].tables.append(table)
         place[table] = index
     return [step for group in groups for step in group.steps(survey)]
@@ -374,9 +435,9 @@ class _Group:
     ranges: tuple[Days | None, ...]
     tables: list[Table] = field(default_factory=list)
 
-    def suits(self, survey: Survey, table: Table, days: set[Day], exact: bool) -> bool:
+    def suits(self, survey: Survey, table: Table, days: set[Day], ranges: tuple[Days | None, ...], exact: bool) -> bool:
         """Whether a table can be computed with the others at no cost: its other days are batch's and never had rows."""
-        if _ranges(days) == self.ranges:
+        if ranges == self.ranges:
             return True
         if len(self.ranges) > 1 or self.ranges[0] is None:
             return False
@@ -403,12 +464,17 @@ def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) ->
     return False
 
 
-def _ranges(days: Iterable[Day]) -> tuple[Days | None, ...]:
+def _ranges(days: Iterable[Day], beyond: Collection[Day]) -> tuple[Days | None, ...]:
+    """Days as ranges; of too many, those nearest to each other are joined, unless a day between is `beyond` reach."""
     dates = [day for day in days if day is not None]
     if not dates:
         return (None,)
     found = Days.ranges(dates)
-    while len(found) > _MOST_RANGES:
-        gap = min(range(1, len(found)), key=lambda i: (found[i].start - found[i - 1].end).days)
+    while len(found) > _MOST_RANGES and (gaps := [i for i in range(1, len(found)) if _is_open(found, i, beyond)]):
+        gap = min(gaps, key=lambda i: (found[i].start - found[i - 1].end).days)
         found[gap - 1 : gap + 1] = [Days(found[gap - 1].start, found[gap].end)]
     return tuple(found)
+
+
+def _is_open(ranges: Sequence[Days], gap: int, beyond: Collection[Day]) -> bool:
+    return not any(day in beyond for day in Days(ranges[gap - 1].end, ranges[gap].start))

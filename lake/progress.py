@@ -100,7 +100,7 @@ class Receipts:
             lines = self._waiting.read_text(errors="replace").splitlines() if self._waiting.is_file() else []
             rows = [row for line in lines if (row := _whole(line)) is not None]
             if rows:
-                self.store.append_to_lake(_NAME, pa.Table.from_pylist(rows, schema=SCHEMA))
+                self.store.append_to_lake(_NAME, lambda _: pa.Table.from_pylist(rows, schema=SCHEMA))
             self._waiting.unlink(missing_ok=True)
 
 

@@ -342,6 +342,16 @@ class DeltaStore:
         """How many of these rows, all of these days, have a key that the table does not hold; a job of its own."""
         return self._missing(table, rows, days).count()
 
+    def count_differing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> dict[date, int]:
+        """How many of these rows, all of these days, differ from the row that the table holds of their key; by day."""
+        assert table.day is not None
+        key = list(dict.fromkeys([*table.key, table.day]))
+        others = [name for name in table.contract.stored_names if name not in key]
+        held = self.read(table).where(_within_any(table.day, days))
+        both = rows.join(held.select(*key, F.struct(*others).alias("_held")), on=key, how="inner")
+        differing = both.where(~F.struct(*others).eqNullSafe(F.col("_held")))
+        return {row[0]: row[1] for row in differing.groupBy(table.day).count().collect()}
+
     def add_new(
         self, table: Table, rows: DataFrame, days: Sequence[Days], txn: Txn, metadata: Mapping[str, Any]
     ) -> Commit:
@@ -520,16 +530,21 @@ class DeltaStore:
     def _name_of(self, path: str) -> str:
         return path.removeprefix(f"{self.tables}/").replace("/", ".")
 
-    def append_to_lake(self, name: str, rows: pa.Table) -> None:
+    def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
 
         Nullable columns that a release adds are added to a table that an older one wrote.
+
+        Args:
+            name: which table.
+            rows: gives the rows for the version that their commit will have.
         """
-        location = f"{self.tables}/lake/{name}"
-        with self.lock(f"lake.{name}"), self.flushed(location):
+        log = self.log(f"{self.tables}/lake/{name}")
+        with self.lock(f"lake.{name}"), self.flushed(f"{self.tables}/lake/{name}"):
+            newest = log.version()
             write_deltalake(
-                self.log(location).location,
-                rows,
+                log.location,
+                rows(0 if newest is None else newest + 1),
                 mode="append",
                 schema_mode="merge",
                 storage_options=dict(self.storage_options),

@@ -31,7 +31,7 @@ from lake.ledger import Entry, Ledger
 from lake.plan import Survey, with_upstream
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
-from lake.table import Table, is_followable
+from lake.table import Append, Table, is_followable
 from lakehouse_assets.upstream import Upstream
 from resources.settings import Settings
 
@@ -213,11 +213,15 @@ class Inspection:
         return Verdict(f"{rejected:,} rows are in quarantine", failing, severity, facts)
 
     def row_count(self) -> Verdict:
-        """Conservation within each refresh, and against the rows of what was read, wherever the two can be compared."""
+        """Conservation within each refresh, and against the rows of what was read, wherever the two can be compared.
+
+        Of bronze, which keeps what it has, also that the files still say so; that is a warning.
+        """
         lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
         compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
         differing = {one.day: str(one) for one in compared if not one.agrees}
-        failing = dict(sorted({**differing, **lost}.items(), key=_by_day))
+        severity: Severity = "ERROR" if differing or lost else "WARN"
+        failing = dict(sorted({**self._disagreeing(), **differing, **lost}.items(), key=_by_day))
         facts: dict[str, int | float | str] = {
             "days": len(self.entries),
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
@@ -226,7 +230,15 @@ class Inspection:
             "disagreeing": sum(entry.disagreeing for entry in self.entries.values()),
             "compared_with_upstream": len(compared),
         }
-        return Verdict("every row is accounted for" if not failing else "rows are missing", failing, facts=facts)
+        said = "rows are missing" if severity == "ERROR" else "rows of landed files differ from those that are kept"
+        return Verdict(said if failing else "every row is accounted for", failing, severity, facts)
+
+    def _disagreeing(self) -> dict[Day, str]:
+        """The days of a bronze table for which what landed says something else than the row that is kept."""
+        if not isinstance(self.table.write, Append):
+            return {}
+        found = {day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing}
+        return {day: f"{rows:,} rows of landed files differ from those that are kept" for day, rows in found.items()}
 
     @property
     def _scanned(self) -> Mapping[Day, Entry]:

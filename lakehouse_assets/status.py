@@ -25,7 +25,7 @@ from lake.table import Table
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
-__all__ = ["Health", "Ownership", "print_quarantine", "print_status", "read_ownership"]
+__all__ = ["Health", "Ownership", "print_quarantine", "print_status", "print_without_source", "read_ownership"]
 
 Day = date | None
 
@@ -51,13 +51,15 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen:
         state = survey.states[table.full_name]
         freshness = judge.judge(table)
-        healthy = healthy and not (state.missing or state.stale or state.unreadable or freshness.is_late)
+        is_whole = not (state.missing or state.stale or state.lost or state.unreadable)
+        healthy = healthy and is_whole and not freshness.is_late
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
     whose = ", the clock of the last replay" if judge.now == settings.replay_clock() else ""
     console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC{whose}")
     console.print(grid)
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
+        print_without_source(console, survey.states[table.full_name])
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
@@ -249,6 +251,15 @@ def _print_disagreeing(console: Console, state: TableState) -> None:
         total, days = sum(found.values()), _spell(sorted(found, key=str))
         said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
         console.print(f"{state.table.full_name}: {said}", soft_wrap=True)
+
+
+def print_without_source(console: Console, state: TableState) -> None:
+    """Days whose files are gone: bronze is their archive, or has lost them too."""
+    for reason, days in _by_reason(state.archived).items():
+        console.print(f"{state.table.full_name}: archived: {reason}: {_spell(days)}", soft_wrap=True)
+    for reason, days in _by_reason(state.lost).items():
+        remedy = "put the files back, or restore the table's folder from a backup"
+        console.print(f"[red]{state.table.full_name}: lost: {reason}: {_spell(days)}; {remedy}[/]", soft_wrap=True)
 
 
 def _by_reason(reasons: Mapping[Day, str]) -> dict[str, list[Day]]:

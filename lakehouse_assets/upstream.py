@@ -10,12 +10,13 @@ A day is compared where its input is still as it was read; where it has changed 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
 from lake.days import Days
 from lake.feed import Feed
+from lake.landed_files import Changes, changes_since
 from lake.ledger import Entry
 from lake.store import DeltaStore
 from lake.table import ROWS, InsertNew, Read, Table
@@ -57,6 +58,7 @@ class Upstream:
     table: Table
     store: DeltaStore
     entries: Mapping[Day, Entry]
+    _ids: dict[Table, str | None] = field(default_factory=dict, repr=False)
 
     def comparisons(self) -> Iterator[Comparison]:
         """One for each day and input that can be compared."""
@@ -77,8 +79,12 @@ class Upstream:
     def _with_landed(self, feed: Feed) -> Iterator[Comparison]:
         landing = self.store.landing
         for day, entry in self.entries.items():
-            if day is not None and landing.fingerprint(feed, day) == entry.inputs.get(f"feed:{feed.name}"):
+            if day is not None and self._landed_so(feed, day, entry):
                 yield _equal(day, landing.count_rows(feed, day), entry.rows_in, "lines landed")
+
+    def _landed_so(self, feed: Feed, day: date, entry: Entry) -> bool:
+        """Whether a day's files are those that were read."""
+        return changes_since(entry.inputs.get(f"feed:{feed.name}"), self.store.landing.files(feed, day)) == Changes()
 
     def _with_days(self, source: Table) -> Iterator[Comparison]:
         """By the day that readers select rows of bronze by."""
@@ -86,7 +92,7 @@ class Upstream:
         log = self.store.table_log(source)
         rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
         for day, entry in self.entries.items():
-            if day is not None and touched.get(day, -1) <= entry.version_read(source.full_name):
+            if day is not None and self._has_read(source, entry, touched.get(day, -1)):
                 yield _equal(day, rows.get(day, 0), entry.rows_in, f"rows in {source.full_name}")
 
     def _with_whole(self, source: Table) -> Iterator[Comparison]:
@@ -94,7 +100,7 @@ class Upstream:
         assert source.read_by is not None
         log, entry = self.store.table_log(source), self.entries.get(None)
         newest = log.newest_change()
-        if entry is None or (newest is not None and newest > entry.version_read(source.full_name)):
+        if entry is None or not self._has_read(source, entry, -1 if newest is None else newest):
             return
         rows = sum(log.rows_by_day(source.read_by).values())
         yield Comparison(None, rows, min(rows, entry.rows_in), entry.rows_in, f"rows in {source.full_name}")
@@ -134,10 +140,19 @@ class Upstream:
             if day is not None
             and entry.outcome != "failed"
             and self._own.get(day, -1) <= entry.version
-            and all(
-                touched.get(near, -1) <= entry.version_read(source.full_name) for near in read.selected(Days.of(day))
-            )
+            and entry.is_about(self.table.full_name, self._id_of(self.table))
+            and all(self._has_read(source, entry, touched.get(near, -1)) for near in read.selected(Days.of(day)))
         ]
+
+    def _id_of(self, table: Table) -> str | None:
+        if table not in self._ids:
+            self._ids[table] = self.store.table_log(table).table_id()
+        return self._ids[table]
+
+    def _has_read(self, source: Table, entry: Entry, version: int) -> bool:
+        """Whether an entry was computed from this version of a table, or from a later one of the same."""
+        is_same = entry.is_about(source.full_name, self._id_of(source))
+        return is_same and version <= entry.version_read(source.full_name)
 
     @cached_property
     def _own(self) -> Mapping[date, int]:

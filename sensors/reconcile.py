@@ -136,7 +136,8 @@ def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 def _was_killed_at_once(record: dg.RunRecord) -> bool:
     """Whether a run began a while ago and never said which process executes it, so that nobody can close it."""
     run, since = record.dagster_run, datetime.now(UTC) - record.update_timestamp.astimezone(UTC)
-    return run.status == dg.DagsterRunStatus.STARTED and not {PID, WORKER} & run.tags.keys() and since > _TAGGED_WITHIN
+    is_past = abs(since) > _TAGGED_WITHIN  # or far ahead, by a clock that was wrong when it began
+    return run.status == dg.DagsterRunStatus.STARTED and not {PID, WORKER} & run.tags.keys() and is_past
 
 
 def _first(steps: Sequence[Step]) -> Iterator[Step]:
@@ -161,7 +162,7 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
     if failures:
         (last,) = instance.get_run_records(before, limit=1)
         since = time.time() - (last.end_time or last.create_timestamp.timestamp())
-        if since < _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1]:
+        if 0 <= since < _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1]:
             return None
     tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
@@ -169,10 +170,11 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
 
 
 def _rests(survey: Survey, step: Step) -> bool:
-    """Whether a day that is stale was computed just now."""
+    """Whether a day that is stale was computed just now; not if that lies ahead, by a clock that was wrong then."""
     states = [survey.states[table.full_name] for table in step.tables]
     computed_at = [state.entries[day].recorded_at for state in states for day in _due(step, state.stale)]
-    return bool(computed_at) and datetime.now(UTC) - max(computed_at) < RESTS
+    now = datetime.now(UTC)
+    return any(timedelta(0) <= now - at < RESTS for at in computed_at)
 
 
 def _due(step: Step, reasons: Mapping[Day, str]) -> list[Day]:
@@ -200,4 +202,4 @@ def _computed(entry: Entry | None, reason: str) -> object:
     """
     if entry is None or entry.outcome == "failed":
         return None
-    return reason, sorted(entry.inputs.items()), entry.version
+    return reason, sorted(entry.inputs.items()), entry.version, sorted(entry.table_ids.items())

@@ -65,14 +65,15 @@ def test_a_fingerprint_follows_names_sizes_and_times(tmp_path: Path) -> None:
     assert len({first, second, third}) == 3
 
 
-def test_the_fingerprints_of_a_feed_are_those_of_its_days(tmp_path: Path) -> None:
+def test_what_has_landed_in_a_feed_are_the_files_of_its_days(tmp_path: Path) -> None:
     landing = Landing(tmp_path)
     for day, size in ((D2, 1), (D1, 2)):
         put(tmp_path, "planes", f"landed_on={day}", "planes.jsonl", "x" * size)
     (tmp_path / "planes" / "landed_on=2013-01-05").mkdir()
 
-    assert landing.fingerprints(PLANES) == {day: landing.fingerprint(PLANES, day) for day in (D1, D2)}
-    assert Landing(tmp_path / "nowhere").fingerprints(PLANES) == {}
+    landed = {day: {name: file.size for name, file in files.items()} for day, files in landing.landed(PLANES).items()}
+    assert landed == {D1: {"planes.jsonl": 2}, D2: {"planes.jsonl": 1}}
+    assert Landing(tmp_path / "nowhere").landed(PLANES) == {}
 
 
 def test_a_glance_sees_files_that_come_and_go_and_the_newest_one_grow(tmp_path: Path) -> None:

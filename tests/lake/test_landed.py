@@ -173,7 +173,7 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
     try:
         landing = Landing(nobody)
         found = landing.find_damaged(PLANES, landing.days(PLANES))
-        marks = landing.fingerprints(PLANES)
+        marks = landing.landed(PLANES)
     finally:
         os.seteuid(before)
         folder.chmod(0o755)

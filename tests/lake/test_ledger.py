@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from lake.ledger import SCHEMA, Entry, Ledger
 from tests.lakes import open_lake
 
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 NOW = datetime(2013, 2, 1, tzinfo=UTC)
-ENTRY = Entry("silver.marks", D1, "written", 3, 1, 1, 1, {"bronze.mark_files": 4}, 7, "abc", 0.5, 1, "run-1", NOW)
+IDS = {"bronze.mark_files": "8d2c", "silver.marks": "51f0"}
+ENTRY = Entry("silver.marks", D1, "written", 3, 1, 1, 1, {"bronze.mark_files": 4}, 7, "abc", 0.5, 1, "run-1", NOW, IDS)
 
 
 @pytest.fixture
@@ -37,13 +39,28 @@ def test_an_entry_comes_back_as_it_was(ledger: Ledger) -> None:
     assert ledger.latest("silver.marks") == {D1: ENTRY}
 
 
-def test_the_newest_entry_of_a_day_counts_and_the_older_ones_are_kept(ledger: Ledger) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=3650)], ids=["a good clock", "a clock that was ahead"])
+def test_the_entry_recorded_last_counts_whatever_the_clock_said_and_the_older_ones_are_kept(
+    ledger: Ledger, ahead: timedelta
+) -> None:
     newer = replace(ENTRY, outcome="failed", recorded_at=NOW + timedelta(seconds=1))
+    ledger.record([replace(ENTRY, recorded_at=NOW + ahead)])
     ledger.record([newer])
-    ledger.record([ENTRY])
 
     assert ledger.latest("silver.marks") == {D1: newer}
+    assert ledger.latest_by_table() == {"silver.marks": {D1: newer}}
     assert ledger.rows("silver.marks").num_rows == 2
+
+
+def test_the_order_of_entries_is_the_same_after_their_files_were_joined(ledger: Ledger) -> None:
+    for number in range(12):
+        ledger.record([replace(ENTRY, run_id=str(number), recorded_at=NOW - timedelta(hours=number))])
+    joined = DeltaTable(f"{ledger.store.tables}/lake/ledger")
+    assert joined.optimize.compact()["numFilesRemoved"] == 12
+
+    assert [row["run_id"] for row in ledger.rows().to_pylist()] == [str(number) for number in range(12)]
+    ledger.record([replace(ENTRY, run_id="after", recorded_at=NOW - timedelta(days=9))])
+    assert ledger.latest("silver.marks")[D1].run_id == "after"
 
 
 def test_tables_and_days_are_told_apart(ledger: Ledger) -> None:
@@ -64,21 +81,38 @@ def test_recording_nothing_commits_nothing(ledger: Ledger) -> None:
 
 
 def test_a_ledger_of_an_older_release_is_read_and_goes_on(ledger: Ledger) -> None:
-    row = {**asdict(ENTRY), "inputs": json.dumps(dict(ENTRY.inputs))}
-    older = pa.Table.from_pylist([row], schema=SCHEMA).drop_columns(["disagreeing"])
-    ledger.store.append_to_lake("ledger", older)
-    assert ledger.latest("silver.marks") == {D1: replace(ENTRY, disagreeing=0)}
+    row = {**asdict(ENTRY), "inputs": json.dumps(dict(ENTRY.inputs)), "table_ids": None}
+    older = pa.Table.from_pylist([row], schema=SCHEMA).drop_columns(["disagreeing", "table_ids", "sequence"])
+    ledger.store.append_to_lake("ledger", lambda _: older)
+    as_it_is_read = replace(ENTRY, disagreeing=0, table_ids={})
+    assert ledger.latest("silver.marks") == {D1: as_it_is_read}
 
     ledger.record([replace(ENTRY, day=D2)])
 
-    assert ledger.latest("silver.marks") == {D1: replace(ENTRY, disagreeing=0), D2: replace(ENTRY, day=D2)}
+    assert ledger.latest("silver.marks") == {D1: as_it_is_read, D2: replace(ENTRY, day=D2)}
+
+
+def test_rows_of_an_older_release_come_first_in_the_order_of_their_clock(ledger: Ledger) -> None:
+    ahead = NOW + timedelta(days=3650)
+    rows = [
+        {**asdict(ENTRY), "inputs": "{}", "table_ids": None, "run_id": name, "recorded_at": at}
+        for name, at in (("2", ahead), ("1", NOW))
+    ]
+    older = pa.Table.from_pylist(rows, schema=SCHEMA).drop_columns(["disagreeing", "table_ids", "sequence"])
+    ledger.store.append_to_lake("ledger", lambda _: older)
+    assert ledger.latest("silver.marks")[D1].run_id == "2"
+
+    ledger.record([replace(ENTRY, run_id="3")])
+
+    assert [row["run_id"] for row in ledger.rows().to_pylist()] == ["1", "2", "3"]
+    assert ledger.latest("silver.marks")[D1].run_id == "3"
 
 
 def test_a_column_that_a_newer_release_adds_is_passed_over(ledger: Ledger) -> None:
-    row = {**asdict(ENTRY), "inputs": json.dumps(dict(ENTRY.inputs)), "cost": 1.5}
-    ledger.store.append_to_lake(
-        "ledger", pa.Table.from_pylist([row], schema=SCHEMA.append(pa.field("cost", pa.float64())))
-    )
+    objects = {name: json.dumps(dict(getattr(ENTRY, name))) for name in ("inputs", "table_ids")}
+    row = {**asdict(ENTRY), **objects, "cost": 1.5}
+    newer = pa.Table.from_pylist([row], schema=SCHEMA.append(pa.field("cost", pa.float64())))
+    ledger.store.append_to_lake("ledger", lambda _: newer)
 
     assert ledger.latest("silver.marks") == {D1: ENTRY}
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyspark.sql.functions as F
 import pytest
 from deltalake import DeltaTable
 
 from lake.batch import refresh
 from lake.days import Days
+from lake.errors import InputLost, LandingGone
 from lake.frontier import Frontier, FrontierTable
+from lake.ledger import Ledger
 from lake.plan import Step, Survey, needed_whole, steps_for, steps_to_date
 from lake.store import DeltaStore, Txn
 from lake.table import Read, Table
@@ -116,15 +120,91 @@ def test_a_file_that_changes_after_it_was_read_makes_its_landing_day_stale(store
     assert [row["points"] for row in stored_rows(store, totals)] == [1, 101]
 
 
-def test_files_that_disappear_make_their_landing_day_stale(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
+def test_files_that_disappear_make_nothing_stale_and_take_nothing_with_them(store: DeltaStore) -> None:
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, 1)])
+    land(store, D2, "b", [("b", D2, 5)])
     bring_up_to_date(store)
 
     shutil.rmtree(store.landing.folder(FEED, D1))
+    (store.landing.folder(FEED, D2) / "b").unlink()
 
-    assert due(store) == {"bronze.mark_files": ([], [D1])}
+    state = survey(store).states["bronze.mark_files"]
+    assert (state.missing, state.stale) == ({}, {})
+    assert state.archived == {D1: "files gone", D2: "some files gone"}
+    assert bring_up_to_date(store) == []
+    with pytest.raises(LandingGone, match="1 rows came from files that are no longer in landing/marks_feed"):
+        refresh(mark_files, store, Days.between(D1, D2))
+    land(store, D2, "c", [("c", D2, 10)])
     bring_up_to_date(store)
-    assert stored_rows(store, totals) == []
+    assert sorted((row["name"], row["day"]) for row in stored_rows(store, marks)) == [
+        ("a", D1), ("a", D2), ("b", D2), ("c", D2),
+    ]  # fmt: skip
+    assert [row["points"] for row in stored_rows(store, totals)] == [1, 17]
+    assert survey(store).states["bronze.mark_files"].archived == {D1: "files gone", D2: "some files gone"}
+    steps = steps_for(survey(store), [totals], Days.between(D1, D2))
+    assert next((one.name, str(step.days)) for step in steps for one in step.tables) == ("mark_files", "2013-01-03")
+    run(store, steps)
+    assert [row["points"] for row in stored_rows(store, totals)] == [1, 17]
+
+
+def test_a_copy_whose_files_have_other_times_is_up_to_date(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+
+    os.utime(store.landing.folder(FEED, D1) / "a", (1, 1))
+    assert due(store) == {}
+
+    land(store, D1, "a", [("a", D1, 2)])
+    assert due(store) == {"bronze.mark_files": ([], [D1])}
+
+
+def test_an_input_that_is_gone_is_refused_and_a_table_made_anew_makes_its_readers_stale(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+    version, before = store.version(marks), Path(store.path(marks))
+    shutil.move(before, before.with_name("aside"))
+    with pytest.raises(InputLost, match=r"gold.totals, input silver.marks.* 1 rows, the table holds 0"):
+        refresh(totals, store, Days.of(D1))
+    assert [row["points"] for row in stored_rows(store, totals)] == [1]
+
+    other = replace(marks, transform=lambda lines: marks(lines).withColumn("points", F.lit(7)))
+    refresh(other, store, Days.of(D1))
+
+    assert store.version(marks) == version
+    assert survey(store).states["gold.totals"].stale == dict.fromkeys([D1, D2], "silver.marks was made anew")
+    refresh(totals, store, Days.between(D1, D2))
+    assert [row["points"] for row in stored_rows(store, totals)] == [7]
+    assert due(store) == {}
+
+
+def test_bronze_that_is_lost_with_its_files_is_said_and_not_computed_to_empty(store: DeltaStore) -> None:
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, 1)])
+    bring_up_to_date(store)
+    shutil.rmtree(store.landing.folder(FEED, D1))
+    shutil.rmtree(store.path(mark_files))
+
+    state = survey(store).states["bronze.mark_files"]
+
+    assert (list(state.stale), list(state.lost)) == ([D2], [D1])
+    refresh(mark_files, store, Days.of(D2))
+    with pytest.raises(InputLost):
+        refresh(marks, store, Days.of(D1))
+    refresh(marks, store, Days.of(D2))
+    assert [row["day"] for row in stored_rows(store, marks)] == [D1, D2]
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_from_being_up_to_date(store: DeltaStore) -> None:
+    land(store, D1, "a", [("a", D1, 1)])
+    bring_up_to_date(store)
+    entries = Ledger(store).latest("silver.marks").values()
+    Ledger(store).record([replace(one, recorded_at=one.recorded_at + timedelta(days=3650)) for one in entries])
+
+    land(store, D1, "a", [("a", D1, 2)])
+
+    bring_up_to_date(store)
+    assert due(store) == {}
 
 
 def test_a_day_that_broke_its_contract_is_missing_until_it_is_mended(store: DeltaStore) -> None:

@@ -195,7 +195,8 @@ def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Sett
 
 def test_every_line_that_landed_was_read(settings: Settings, store: DeltaStore) -> None:
     land(settings, {DAY: ["a 2020-01-01 1", "", "b 2020-01-01 2"], SECOND: ["c 2020-01-02 3"]})
-    marks = {day: {"feed:sensors": store.landing.fingerprint(SENSORS, day)} for day in (DAY, SECOND)}
+    landed = store.landing.landed(SENSORS)
+    marks = {day: {"feed:sensors": {n: f.mark() for n, f in landed[day].items()}} for day in (DAY, SECOND)}
     record(store, readings, DAY, rows_in=2, rows_out=2, inputs=marks[DAY])
     record(store, readings, SECOND, inputs=marks[SECOND])
 

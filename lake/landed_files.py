@@ -1,0 +1,105 @@
+"""The files of a landing day: what was read of them, and what has become of those since.
+
+The ledger keeps a mark for each file: its size, its time and a hash of its content. A file is still the same where its
+content is: that is looked at only where the size is equal and the time is another one, as in a copy of a whole lake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Changes", "LandedFile", "changes_since", "hash_of", "is_same_mark"]
+
+Mark = Sequence[Any]
+"""Size in bytes, time in nanoseconds, hash of the content."""
+
+_UNNAMED = "a file that an older release did not name"
+_DIGESTS: dict[Path, tuple[int, int, str]] = {}
+"""What this process has read, by path: the hash of what the file held at a size and time."""
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file as it is now."""
+
+    path: Path
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path, stat: os.stat_result) -> LandedFile:
+        """A file by what was said of it; its content stays unread."""
+        return cls(path, stat.st_size, stat.st_mtime_ns)
+
+    def digest(self) -> str:
+        """A hash of the content, which a process reads once; empty where it cannot be read."""
+        known = _DIGESTS.get(self.path)
+        if known is None or known[:2] != (self.size, self.modified_ns):
+            try:
+                with self.path.open("rb") as file:
+                    known = (self.size, self.modified_ns, hashlib.file_digest(file, "sha256").hexdigest()[:16])
+            except OSError:
+                return ""
+            _DIGESTS[self.path] = known
+        return known[2]
+
+    def mark(self, before: Mark | None = None) -> Mark:
+        """What the ledger keeps of it; the hash of an earlier mark serves where size and time are its own."""
+        if before is not None and before[2] and tuple(before[:2]) == (self.size, self.modified_ns):
+            return before
+        return [self.size, self.modified_ns, self.digest()]
+
+    def has(self, mark: Mark) -> bool:
+        """Whether its content is that of a mark; what cannot be read is not."""
+        size, modified_ns, digest = mark
+        if self.size != size or self.modified_ns == modified_ns:
+            return bool(self.size == size)
+        return bool(digest) and bool(self.digest() == digest)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has become of the files of a landing day since it was read; names, in order.
+
+    Attributes:
+        gone: were read and are not there any more.
+        other: have come since, or hold something else now.
+    """
+
+    gone: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+
+
+def changes_since(recorded: object, now: Mapping[str, LandedFile]) -> Changes:
+    """Compare the files of a day with what the ledger says of them.
+
+    Args:
+        recorded: marks by name; where an older release wrote them, one hash of all; None where there was no file.
+        now: the files by name.
+    """
+    if isinstance(recorded, Mapping):
+        gone = tuple(name for name in recorded if name not in now)
+        other = (name for name, file in now.items() if name not in recorded or not file.has(recorded[name]))
+        return Changes(gone, tuple(other))
+    if recorded is None:
+        return Changes(other=tuple(now))
+    if recorded == hash_of(now):
+        return Changes()
+    return Changes((_UNNAMED,), tuple(now))
+
+
+def hash_of(files: Mapping[str, LandedFile]) -> str | None:
+    """One hash of the names, sizes and times of some files; None of none."""
+    facts = "\n".join(f"{name} {file.size} {file.modified_ns}" for name, file in files.items())
+    return hashlib.sha256(facts.encode()).hexdigest()[:16] if files else None
+
+
+def is_same_mark(before: str, now: str) -> bool:
+    """Whether two marks in one line speak of the same content; an older release wrote size and time alone."""
+    old, new = before.split(), now.split()
+    return old[:2] == new[:2] or (old[0] == new[0] and len(old) == len(new) == 3 and old[2] == new[2])
