@@ -86,7 +86,7 @@ def test_the_marks_and_the_receipts_of_streams_survive(
     checkpoints, plan = Checkpoints(home / "checkpoints"), StreamPlan(marks, False, "append", "0f")
     checkpoints.create(plan, 3)
     checkpoints.note_delivered(marks, {"landed_on=2013-01-01/a.jsonl": "12 1"})
-    TopicGuard([marks], lake.landing, lake, home / "checkpoints" / "topics")._keep(marks, {"topic": "marks"})
+    TopicGuard([marks], lake.landing, lake, home / "checkpoints")._keep(marks, {"topic": "marks"})
     receipts = Receipts(lake, home / "streams")
     for batch in (0, 1):
         receipts.add(MicroBatch("silver.marks", 3, batch, Counts(1, 1, 0, 0), 1, 0.1, datetime(2013, 1, 1, tzinfo=UTC)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -68,5 +69,7 @@ def test_writing_it_again_changes_nothing(settings: Settings) -> None:
 def test_a_home_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
+    settings = replace(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)}), home=tmp_path / "file" / "home")
+
     with pytest.raises(FolderNotWritable, match="export LAKEHOUSE_HOME="):
-        prepare_dagster_home(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "file" / "home")}))
+        prepare_dagster_home(settings)
