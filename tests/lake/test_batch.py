@@ -127,6 +127,26 @@ def test_the_receipt_counts_the_duplicates_that_disagree_by_day(
     assert [Ledger(store).latest("silver.marks")[day].disagreeing for day in (D1, D2, D3)] == [1, 0, 2]
 
 
+def test_a_file_that_changed_in_place_in_a_lake_that_once_streamed_is_counted_and_bronze_keeps_its_rows(
+    store: DeltaStore,
+) -> None:
+    """Streams only add to bronze, so that nothing there is replaced; what says otherwise must not go unsaid."""
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, 2), ("c", D1, 3)])
+    refresh(mark_files, store, Days.of(D1))
+    FrontierTable(store).change(
+        lambda _: Frontier(stream_from=D4, first_open=D4, generations={mark_files.full_name: 1}), "released"
+    )
+    before = stored_rows(store, mark_files)
+    land(store, D1, "a", [("a", D1, 1), ("b", D1, 7), ("c", D1, 8), ("d", D1, 9)])
+
+    receipt = refresh(mark_files, store, Days.of(D1))
+
+    kept = [row for row in stored_rows(store, mark_files) if '"d"' not in row["line"]]
+    assert kept == before
+    assert receipt.counts[D1].disagreeing == 2
+    assert Ledger(store).latest(mark_files.full_name)[D1].disagreeing == 2
+
+
 def test_a_mended_day_leaves_the_quarantine(store: DeltaStore) -> None:
     land(store, D1, "a", [("a", D1, -1)])
     land(store, D2, "a", [("a", D2, -2)])

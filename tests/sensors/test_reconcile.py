@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,13 +17,14 @@ from pyspark.sql import SparkSession
 from lake.batch import refresh
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Ledger
+from lake.ledger import Entry, Ledger
+from lake.plan import Step, Survey, TableState
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.partitions import days_of_run
 from resources.lakehouse import LakehouseResource
 from resources.settings import Settings
-from sensors.reconcile import EVIDENCE, build_reconcile
+from sensors.reconcile import EVIDENCE, _rests, build_reconcile
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
@@ -132,6 +133,19 @@ def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_
 
     asked = [outline(request) for request in daemon.tick()]
     assert [days for tables, days in asked if "measurements" in tables] == [str(DAY)], "one run for both lines"
+
+
+@pytest.mark.parametrize(("ago", "rests"), [(5, True), (11, False), (-5, False), (-315_360_000, False)])
+def test_a_day_that_a_clock_which_was_ahead_computed_does_not_rest_for_as_long_as_that(
+    settings: Settings, ago: int, rests: bool
+) -> None:
+    table = by_name("measurements")
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    entry = Entry(table.full_name, DAY, "written", 1, 1, 0, 0, {}, 1, "abc", 0.5, recorded_at=at)
+    survey = Survey([table], store_of(settings), DAYS)
+    survey.states = {table.full_name: TableState(table, {DAY: entry}, stale={DAY: "an input changed"})}
+
+    assert _rests(survey, Step((table,), Days.of(DAY))) is rests
 
 
 @pytest.fixture
