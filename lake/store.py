@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from filelock import FileLock, Timeout
 from py4j.protocol import Py4JError
@@ -306,6 +306,27 @@ class DeltaStore:
     def create(self, table: Table) -> None:
         """Create the table, without rows, where it does not exist."""
         self._create(self.path(table), table.contract.arrow_schema, table.partition_columns, table)
+
+    def lacks_columns(self, table: Table) -> bool:
+        """Ask whether the contract has nullable columns that the stored table lacks.
+
+        Raises:
+            SchemaDrift: the two differ in another way.
+        """
+        return self._check_stored_schema(self.path(table), table)
+
+    def grow(self, table: Table) -> None:
+        """Add the nullable columns that `lacks_columns` speaks of; changes no row.
+
+        Before a query reads the table, because Spark refuses a micro-batch with other columns than it began with.
+        """
+        path = self.path(table)
+        log = self.log(path)
+        stored, wanted = log.schema(), table.contract.arrow_schema
+        fields = Schema.from_arrow(pa.schema([field for field in wanted if field.name not in stored.names])).fields
+        with self.flushed(path):
+            DeltaTable(log.location, storage_options=dict(self.storage_options)).alter.add_columns(fields)
+        write_checksum(log, log.version() or 0)
 
     def is_committed(self, path: str, txn: Txn) -> bool:
         """Whether this step, or the same step of a later micro-batch, was committed; needs no JVM."""

@@ -427,12 +427,15 @@ class _Driver:
         return rows.withWatermark(source.event_time, f"{int(source.lateness.total_seconds())} seconds")
 
     def _create_tables(self) -> None:
-        """A query needs its inputs to exist; a new one holds no rows."""
+        """A query needs its inputs to exist, with the columns of their contracts; a new one holds no rows."""
         inputs = [read.source for table in self.tables for read in table.reads if isinstance(read.source, Table)]
         for table in {*self.tables, *inputs}:
-            if self.store.version(table) is None:
-                with self.store.lock(table.full_name):
-                    self.store.create(table)
+            if self.store.version(table) is not None and not self.store.lacks_columns(table):
+                continue  # a refresh may hold it for long
+            with self.store.lock(table.full_name):
+                self.store.create(table)
+                if self.store.lacks_columns(table):
+                    self.store.grow(table)
 
     def _drain_level(self, level: Sequence[_Stream]) -> None:
         for stream in level:

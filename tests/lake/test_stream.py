@@ -16,12 +16,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
 from lake.bounded import Bounded
 from lake.commits import Commit
+from lake.contract import ContractColumn
 from lake.days import Days
 from lake.enforce import Collected, Counts, Enforcer
 from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, RowsLost, StreamBroken, TopicUnreachable
@@ -750,3 +753,39 @@ def hours(spark: SparkSession, messages: list[Message]) -> DataFrame:
     """Rows of gold, of departures alone."""
     left = departed_rows(spark, messages).select(*departures.contract.stored_names)
     return hourly_airport_performance(left, frame(spark, arrivals, []))
+
+
+def with_column(first: Table, name: str) -> Table:
+    """The same table, whose contract has one more nullable column."""
+
+    def wider(departure_events: DataFrame) -> DataFrame:
+        return first(departure_events).withColumn(name, F.lit("added"))
+
+    column = ContractColumn(name, T.StringType(), nullable=True, description="added", stored=True)
+    contract = replace(first.contract, columns=(*first.contract.columns, column))
+    return replace(first, transform=wider, contract=contract)
+
+
+def reader_of(source: Table) -> Table:
+    """A table that reads another as a stream."""
+    return replace(hourly_airport_performance, reads=(replace(hourly_airport_performance.reads[0], source=source),
+                   *hourly_airport_performance.reads[1:]))  # fmt: skip
+
+
+def test_a_nullable_column_that_a_contract_gets_is_there_when_streams_start_again(
+    lake: Lake, messages: Messages
+) -> None:
+    first = [*both_messages(messages, 1, 1, 9), *both_messages(messages, 1, 2, 9)]
+    lake.land(first, "a.jsonl")
+    lake.tables = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
+    lake.follow(since=JAN_1)
+    wider = with_column(departures, "remark")
+    lake.tables = [departure_events, arrival_events, wider, arrivals, reader_of(wider)]
+    second = both_messages(messages, 1, 3, 10)
+    lake.land(second, "b.jsonl")
+
+    lake.follow()
+
+    rows = {row["flight"]: row["remark"] for row in lake.store.read(wider).collect()}
+    assert rows == {1: None, 2: None, 3: "added"}
+    lake.check([*first, *second])
