@@ -7,9 +7,13 @@ Commands only parse, call and print; what they do lives elsewhere. Exit codes ar
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, TypeVar
@@ -21,7 +25,7 @@ from lake.days import Days, parse_day
 from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
 from lakehouse_assets.terminal import Terminal
 
-__all__ = ["app", "commands"]
+__all__ = ["app", "commands", "main"]
 
 T = TypeVar("T")
 
@@ -46,8 +50,30 @@ TableNames = Annotated[
 DayRange = Annotated[str | None, typer.Option("--days", help="A day 2013-01-31, or a range 2013-01-01..2013-01-31.")]
 
 
+def main() -> None:
+    """Run a command, and end the process without taking the interpreter down.
+
+    Threads of Arrow may still call into Python then, at which C++ aborts a process whose work is done.
+    """
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads any more
+            stream.flush()
+    os._exit(FAILED if isinstance(code, str) else code or 0)
+
+
 def app() -> None:
-    """Entry point: run a command; print an error that a user can cause as a message, never as a traceback."""
+    """Run a command; print an error that a user can cause as a message, never as a traceback."""
     signal.signal(signal.SIGTERM, _stop)
     _left_out_tables()  # of a command before this one in the same process
     try:
@@ -365,4 +391,4 @@ def up(
 
 
 if __name__ == "__main__":
-    app()
+    main()
