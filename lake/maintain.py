@@ -292,4 +292,4 @@ def _parquet_files(path: str) -> int:
 
 
 def _commits(path: str) -> int:
-    return sum(1 for _ in Path(path, "_delta_log").glob("*.json")) if "://" not in path else 0
+    return sum(1 for _ in Path(path, "_delta_log").glob("[0-9]*.json")) if "://" not in path else 0
