@@ -160,13 +160,13 @@ class _Work:
         first_open = self._frontier.first_open_day(place.table) if self._frontier else None
         mine = [day for day in crowded if first_open is None or day < first_open]
         for days in (part for whole in Days.ranges(mine) for part in _parts(whole)):
-            with self.store.lock(place.lock):
+            with self.store.lock(place.lock), self.store.flushed(place.path):
                 found = SparkTable.forPath(self.store.spark, place.path)
                 found.optimize().where(day_predicate(str(place.day), [days])).executeCompaction()
         return len(mine)
 
     def _join_own(self, place: _Place) -> int:
-        with self.store.lock(place.lock):
+        with self.store.lock(place.lock), self.store.flushed(place.path):
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             if len(table.file_uris()) <= _CROWDED:
                 return 0
