@@ -14,7 +14,7 @@ CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-streams test-year test-soak test-ui up bench lint clean
+.PHONY: help setup demo test test-fast test-streams test-year test-soak test-ui mutants up bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-soak: setup ## streams against batch over many seeds, at every crash point 
 test-ui: setup ## the browser tests: the web UI in headless Chromium
 	@$(if $(CHROMIUM),$(PYTEST) -m browser,echo "There is no Chromium here. Get it: $(BROWSER_HINT)" >&2; exit 1)
 
+mutants: setup ## change lake/ in one place after the other and see a test fail: an hour; MODULES=days for a part
+	@nice $(BIN)/python -m tests.mutants $(MODULES)
+
 up: setup ## the web UI on 127.0.0.1
 	@$(BIN)/lakehouse up
 
@@ -59,7 +62,7 @@ lint: $(VENV)/.packages ## style and types
 	@$(BIN)/mypy $(TYPED)
 
 clean: ## remove the environment and every cache; tables and landing files stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp newer than the lock says that .venv holds what the lock pins.

@@ -235,7 +235,6 @@ def _breaks(kind: type[T.DataType], facts: dict[str, Any], value: Any) -> bool:
         (T.StringType, {"str_matches": r"\bA"}, "state the neighbours"),
         (T.StringType, {"str_matches": "A{20000}"}, "it repeats more than 10,000 times"),
     ],
-    ids=str,
 )
 def test_a_check_that_spark_would_read_otherwise_is_refused_with_what_to_write(
     kind: type[T.DataType], facts: dict[str, Any], said: str

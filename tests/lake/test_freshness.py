@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -16,14 +14,13 @@ from lake.errors import DeclarationError
 from lake.feed import EVERY_DAY, SOME_DAYS, Delivery, Landing
 from lake.freshness import Deliveries, Freshness, FreshnessJudge
 from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
 from lake.plan import Survey, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
-from tests.sensors.streamed import commit
+from tests.recorded import hold, record
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 
 CALENDAR = Days.parse("2013-01-01..2013-12-31")
@@ -47,27 +44,6 @@ def at(day: int, hour: int, minute: int = 0) -> datetime:
 
 def judge(store: DeltaStore, table: Table, now: datetime) -> Freshness:
     return FreshnessJudge(Survey(list(with_upstream([table])), store, CALENDAR), now).judge(table)
-
-
-def hold(store: DeltaStore, table: Table, days: Iterable[date], rows: int = 1) -> None:
-    """Let a table hold so many rows of each day."""
-    if store.version(table) is None:
-        store.create(table)
-    commit(store, table, dict.fromkeys(days, rows))
-
-
-def record(store: DeltaStore, table: Table, days: Iterable[date | None], rows: int = 1, **facts: Any) -> None:
-    """Record days of a table as computed."""
-    known: dict[str, Any] = {
-        "outcome": "written",
-        "inputs": {},
-        "version": 9,
-        "code_version": "x",
-        "seconds": 0.0,
-        **facts,
-    }
-    counts: dict[str, Any] = {"rows_in": rows, "rows_out": rows, "rejected": 0, "duplicates": 0}
-    Ledger(store).record(Entry(table=table.full_name, day=day, **counts, **known) for day in days)
 
 
 @pytest.mark.parametrize(
