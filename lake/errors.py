@@ -10,6 +10,7 @@
     ├── UnknownTable            a well-formed name that no table has
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
+    ├── CannotAcceptLoss        nothing of these days is lost, or nobody said which or why
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
     ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
@@ -60,6 +61,7 @@ __all__ = [
     "AlreadyFollowed",
     "BadDay",
     "BadName",
+    "CannotAcceptLoss",
     "CannotCompile",
     "CannotPassOver",
     "ContractBroken",
@@ -295,14 +297,24 @@ class LandingGone(LakeError):
         table: `layer.name`.
         folder: where the files lay, "landing/weather".
         days: rows by day; None is the whole table.
+        lost: how many of them the table does not hold any more either.
     """
 
     table: str
     folder: str
     days: Mapping[date | None, int]
+    lost: int = 0
 
     def message(self) -> Message:
         rows = sum(self.days.values())
+        if self.lost:
+            return Message(
+                f"{self.table}, {_days(self.days)}",
+                f"of {rows:,} rows {self.lost:,} are lost: the table does not hold them, and their files are no longer "
+                f"in {self.folder}; nothing was written",
+                f"put the files back into {self.folder}, or restore the table's folder from a backup; "
+                f"{_accepting(self.table, self.days)}",
+            )
         return Message(
             f"{self.table}, {_days(self.days)}",
             f"{rows:,} rows came from files that are no longer in {self.folder}, so there is nothing to compute them "
@@ -320,22 +332,54 @@ class InputLost(LakeError):
         table: `layer.name`, what was asked for.
         source: `layer.name` of the input.
         days: rows that the ledger says, and rows found, by day of the input; None is the whole table.
+        reads_files: whether the input is an archive of files, which may be gone as well.
     """
 
     table: str
     source: str
     days: Mapping[date | None, tuple[int, int]]
+    reads_files: bool = False
 
     def message(self) -> Message:
         expected, found = (sum(numbers[place] for numbers in self.days.values()) for place in (0, 1))
-        named = [day for day in self.days if day is not None]
-        again = f" --days {min(named)}..{max(named)}" if named else ""
+        accepting = f"; {_accepting(self.source, self.days)}" if self.reads_files else ""
         return Message(
             f"{self.table}, input {self.source}, {_days(self.days)}",
             f"the ledger says {expected:,} rows, the table holds {found:,}; nothing was computed from what is left",
-            f"lakehouse refresh {self.source}{again} computes them again; where that cannot be, restore the folder of "
-            "that table from a backup",
+            f"lakehouse refresh {self.source}{_days_option(self.days)} computes them again; where that cannot be, "
+            f"restore the folder of that table from a backup{accepting}",
         )
+
+
+@dataclass(eq=False)
+class CannotAcceptLoss(LakeError):
+    """The loss of rows was to be accepted, and cannot be. Nothing was changed.
+
+    Attributes:
+        table: `layer.name`.
+        reason: why not.
+        remedy: what to do instead.
+    """
+
+    table: str
+    reason: str
+    remedy: str
+
+    def message(self) -> Message:
+        return Message(self.table, f"{self.reason}; nothing was accepted", f"{self.remedy} ({_LOST_PAGE})")
+
+
+_LOST_PAGE = "docs/runbook.md, 'Rows of bronze are lost for good'"
+
+
+def _accepting(table: str, days: Iterable[date | None]) -> str:
+    command = f'lakehouse refresh {table}{_days_option(days)} --accept-loss "REASON"'
+    return f"where they are gone for good: {command} ({_LOST_PAGE})"
+
+
+def _days_option(days: Iterable[date | None]) -> str:
+    named = [day for day in days if day is not None]
+    return f" --days {min(named)}..{max(named)}" if named else ""
 
 
 def _days(days: Iterable[date | None]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from lake.days import Days, parse_day
 from lake.errors import InputLost, LandingGone
@@ -21,9 +21,19 @@ from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
 from lake.table import Append, Read, Table
 
-__all__ = ["Inputs", "lost_days", "pin_inputs", "split_days"]
+__all__ = ["Inputs", "Loss", "lost_days", "pin_inputs", "split_days"]
 
 Day = date | None
+
+
+class Loss(NamedTuple):
+    """Count the rows of a day: by the ledger, and still held."""
+
+    rows: int
+    held: int
+
+    def __str__(self) -> str:
+        return f"it holds {self.held:,} of {self.rows:,} rows, and their files are gone"
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ class _LandedPin:
         """Add the marks of these days' files, and of those that were read before and are gone."""
         marks: dict[str, Any] = pinned.read.setdefault(self._name, {})
         refused: dict[Day, int] = {}
+        lost: dict[Day, int] = {}
         for day in self._all_days if days is None else days:
             files, recorded = self.store.landing.files(self.feed, day), self._recorded(day)
             gone = changes_since(recorded, files).gone
@@ -85,10 +96,11 @@ class _LandedPin:
                 marks[str(day)] = {name: known[name] for name in gone if name in known} | still
             if rows := self._rows_at_stake(day, has_files=bool(files), is_archived=bool(gone)):
                 refused[day if self.table.day else None] = rows
+                lost[day if self.table.day else None] = max(rows - self._held_of(day), 0)
             elif gone or (recorded is None and self._held.get(day)):
                 pinned.thinned.add(day)
         if refused:
-            raise LandingGone(self.table.full_name, f"landing/{self.feed.name}", refused)
+            raise LandingGone(self.table.full_name, f"landing/{self.feed.name}", refused, sum(lost.values()))
 
     @property
     def _name(self) -> str:
@@ -116,9 +128,14 @@ class _LandedPin:
         expected = entry.rows_out if entry else 0
         if self.table.day is None:
             return expected if is_archived else 0
-        if has_files or (self.was_followed and not is_archived):
+        if has_files:
+            return expected if is_archived and self._held_of(day) < expected else 0
+        if self.was_followed and not is_archived:
             return 0
-        return max(self._held.get(day, 0), expected)
+        return max(self._held_of(day), expected)
+
+    def _held_of(self, day: date) -> int:
+        return self._held.get(day, 0) if self.table.day else self.store.table_log(self.table).rows()
 
     @cached_property
     def _held(self) -> Mapping[date, int]:
@@ -135,15 +152,14 @@ def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tupl
     yield from sorted([*((part, True) for part in kept), *((part, False) for part in other)], key=lambda p: p[0].start)
 
 
-def lost_days(store: DeltaStore, source: Table, entries: Mapping[Day, Entry]) -> dict[Day, tuple[int, int]]:
-    """The days of which a table holds fewer rows than the ledger says; both numbers."""
+def lost_days(store: DeltaStore, source: Table, entries: Mapping[Day, Entry]) -> dict[Day, Loss]:
+    """The days of which a table holds fewer rows than the ledger says."""
     log = store.table_log(source)
     if not entries:
         return {}
     by_day = log.rows_by_day(source.day) if source.day else {}
     found = {day: log.rows() if day is None else by_day.get(day, 0) for day in entries}
-    both = {day: (entry.rows_out, found[day]) for day, entry in entries.items()}
-    return {day: (expected, held) for day, (expected, held) in both.items() if held < expected}
+    return {day: Loss(entry.rows_out, found[day]) for day, entry in entries.items() if found[day] < entry.rows_out}
 
 
 def _refuse_lost(
@@ -161,7 +177,7 @@ def _refuse_lost(
     first_open = frontier.first_open_day(source) if frontier is not None else None
     sealed = {day: e for day, e in needed.items() if first_open is None or day is None or day < first_open}
     if lost := lost_days(store, source, sealed):
-        raise InputLost(table.full_name, source.full_name, lost)
+        raise InputLost(table.full_name, source.full_name, lost, reads_files=source.reads_feeds)
 
 
 def _is_needed(read: Read, source: Table, day: Day, days: Days | None) -> bool:

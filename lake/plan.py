@@ -17,7 +17,7 @@ from lake.days import Days, parse_day
 from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.frontier import Frontier, FrontierTable
-from lake.inputs import lost_days
+from lake.inputs import Loss, lost_days
 from lake.landed_files import Changes, LandedFile, changes_since, hash_of
 from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
@@ -51,7 +51,7 @@ class TableState:
         stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
         unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged.
         archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
-        lost: days whose rows are gone, and the files that they came from too; with the reason.
+        lost: days whose rows are gone, and files that they came from too; with how many.
     """
 
     table: Table
@@ -60,7 +60,7 @@ class TableState:
     stale: Mapping[Day, str] = field(default_factory=dict)
     unreadable: LogDamaged | None = None
     archived: Mapping[Day, str] = field(default_factory=dict)
-    lost: Mapping[Day, str] = field(default_factory=dict)
+    lost: Mapping[Day, Loss] = field(default_factory=dict)
 
     @property
     def newest_day(self) -> date | None:
@@ -81,13 +81,12 @@ class TableState:
 
 @dataclass
 class _State:
-    """A `TableState` in the making; `without_files`: days of which nothing is left to compute them from."""
+    """A `TableState` in the making."""
 
     missing: dict[Day, str] = field(default_factory=dict)
     stale: dict[Day, str] = field(default_factory=dict)
     archived: dict[Day, str] = field(default_factory=dict)
-    lost: dict[Day, str] = field(default_factory=dict)
-    without_files: dict[Day, str] = field(default_factory=dict)
+    lost: dict[Day, Loss] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,6 +115,7 @@ class Survey:
     _ids: dict[str, str | None] = field(default_factory=dict, repr=False)
     _files: dict[str, dict[date, dict[str, LandedFile]]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
+    _losses: dict[str, dict[Day, Loss]] = field(default_factory=dict, repr=False)
     _days: dict[str, set[Day]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -156,12 +156,6 @@ class Survey:
                 state.missing[day] = reason
             else:
                 self._judge(table, day, entries[day], state)
-        lost = lost_days(self.store, table, {day: entries[day] for day in state.without_files})
-        for day, said in state.without_files.items():
-            if day not in lost:
-                state.archived[day] = f"files gone{said}"
-            else:
-                state.lost[day] = "it holds {1:,} of {0:,} rows, and their files are gone".format(*lost[day])
         return TableState(table, entries, state.missing, state.stale, archived=state.archived, lost=state.lost)
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
@@ -170,13 +164,22 @@ class Survey:
         changes = [self._file_changes(r.source, day, entry) for r in table.reads if isinstance(r.source, Feed)]
         reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
         is_gone = any(change.gone for change in changes)
-        if is_gone and entry.rows_out and not self._has_files(table, day):
-            state.without_files[day] = f"; {own}" if own else ""
-            return
-        if reason:
-            state.stale[day] = reason
-        if is_gone and not any(change.other for change in changes):
-            state.archived[day] = "some files gone"
+        is_bare = bool(changes and entry.rows_out) and not self._has_files(table, day)
+        if (is_gone or is_bare) and (loss := self._lost(table).get(day)):
+            state.lost[day] = loss
+        elif is_bare:
+            state.archived[day] = f"files gone; {own}" if own else "files gone"
+        else:
+            if reason:
+                state.stale[day] = reason
+            if is_gone and not any(change.other for change in changes):
+                state.archived[day] = "some files gone"
+
+    def _lost(self, table: Table) -> dict[Day, Loss]:
+        """The days of which a table holds fewer rows than the ledger says."""
+        if table.full_name not in self._losses:
+            self._losses[table.full_name] = lost_days(self.store, table, self.ledger[table.full_name])
+        return self._losses[table.full_name]
 
     def _has_files(self, table: Table, day: Day) -> bool:
         """Whether anything is there that a table which reads feeds could be computed from."""

@@ -196,6 +196,11 @@ class Table:
         return self.read_by == self.day
 
     @property
+    def reads_feeds(self) -> bool:
+        """Tell whether any input is a feed."""
+        return any(isinstance(read.source, Feed) for read in self.reads)
+
+    @property
     def partition_columns(self) -> list[str]:
         """The Delta partition columns: the day, and for bronze also the event day that readers select by."""
         columns = [self.day, self.read_by]

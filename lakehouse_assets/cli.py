@@ -196,15 +196,28 @@ def replay(
 
 
 @commands.command()
-def refresh(tables: TableNames = None, days: DayRange = None) -> None:
+def refresh(
+    tables: TableNames = None,
+    days: DayRange = None,
+    accept_loss: Annotated[
+        str | None,
+        typer.Option(help="Why rows of these days of a bronze table are gone for good: go on without them."),
+    ] = None,
+) -> None:
     """Compute tables in batch, recorded in Dagster with their checks.
 
     With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
     or stale, until nothing is; a second call finds nothing to do.
+
+    With --accept-loss nothing is computed: it is written down that what is lost of these days is lost for good.
     """
     chosen = _parse("--days", days, Days.parse)
 
-    from lakehouse_assets.refreshing import Ended, refresh_from_command_line
+    from lakehouse_assets.refreshing import Ended, accept_loss_from_command_line, refresh_from_command_line
+
+    if accept_loss is not None:
+        accept_loss_from_command_line(out, tables or [], chosen, accept_loss)
+        return
 
     codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
     raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen)])

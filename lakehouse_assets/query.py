@@ -29,8 +29,8 @@ def connect(
     """Open an in-memory DuckDB in which every table that was ever written is a view.
 
     `bronze.x`, `silver.x` and `gold.x` are the tables, `quarantine.silver_x` the rows that broke a contract, and
-    `lake.ledger` the receipts. The session's time zone is UTC. One whose log is damaged is left out where `on_damage`
-    is told of it.
+    `lake.ledger` the receipts, `lake.passed_over` and `lake.accepted_losses` what people let go. The session's time
+    zone is UTC. One whose log is damaged is left out where `on_damage` is told of it.
     """
     connection = duckdb.connect(config={"allow_unsigned_extensions": "false", "python_enable_replacements": "false"})
     connection.execute("SET TimeZone = 'UTC'")
@@ -40,7 +40,7 @@ def connect(
             connection.load_extension("httpfs")
     for schema in (*LAYERS, "quarantine", "lake"):
         connection.execute(f"CREATE SCHEMA {schema}")
-    views = {"lake.ledger": f"{store.tables}/lake/ledger"}
+    views = {f"lake.{name}": f"{store.tables}/lake/{name}" for name in ("ledger", "passed_over", "accepted_losses")}
     for table in tables:
         views[table.full_name] = store.path(table)
         views[f"quarantine.{table.layer}_{table.name}"] = store.quarantine_path(table)

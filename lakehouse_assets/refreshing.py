@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from enum import Enum, auto
 from functools import cached_property
@@ -14,8 +14,9 @@ import dagster as dg
 from rich.console import Console
 from rich.markup import escape
 
+from lake.accepted_losses import accept_loss
 from lake.days import Days
-from lake.errors import LakeError, Message
+from lake.errors import CannotAcceptLoss, LakeError, Message
 from lake.landed import describe_unread
 from lake.plan import Step, Survey, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
 from lake.table import Table
@@ -23,9 +24,10 @@ from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.runs import CheckResult, TableResult, record_refresh, refuse_outside, skipped_result
+from lakehouse_assets.status import describe_lost
 from resources.dagster_home import open_instance
 
-__all__ = ["Ended", "Refresher", "refresh_from_command_line"]
+__all__ = ["Ended", "Refresher", "accept_loss_from_command_line", "refresh_from_command_line"]
 
 
 class NeverUpToDateError(LakeError):
@@ -149,12 +151,32 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     unread = describe_unread(environment.unread())
     for line in unread:
         err.print(f"[yellow]{escape(line)}[/]\n  next: move it to landing/FEED/landed_on=YYYY-MM-DD/", soft_wrap=True)
+    lost = list(_lost(refresher.survey, tables)) if days is None and refresher.survey else []
+    for line in lost:
+        err.print(f"[bold red]lost[/] {escape(line)}", soft_wrap=True)
     if not results:
-        out.print("no day is missing or stale" if unread or damages else "nothing to do: no day is missing or stale")
+        is_all = not (unread or damages or lost)
+        out.print("nothing to do: no day is missing or stale" if is_all else "no day is missing or stale")
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
-    return Ended.FAILED if damages else _ended(results, days_named=days is not None)
+    return Ended.FAILED if damages or lost else _ended(results, days_named=days is not None)
+
+
+def _lost(survey: Survey, tables: Sequence[Table]) -> Iterator[str]:
+    wanted = with_upstream(tables)
+    return (line for state in survey.states.values() if state.table in wanted for line in describe_lost(state))
+
+
+def accept_loss_from_command_line(out: Console, names: Sequence[str], days: Days | None, reason: str) -> None:
+    """Write down that rows of some days are lost for good."""
+    environment = open_environment()
+    if len(names) != 1:
+        raise CannotAcceptLoss("lakehouse refresh", "a loss is accepted table by table", "name one table of bronze")
+    table = environment.table(names[0])
+    for loss in accept_loss(table, environment.store, days, reason):
+        out.print(f"{loss.table} {loss.day or 'whole'}: accepted as lost: {escape(str(loss))}", soft_wrap=True)
+    out.print("next: lakehouse refresh computes what reads it without these rows")
 
 
 def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:

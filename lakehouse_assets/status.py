@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from lake.accepted_losses import AcceptedLoss, AcceptedLosses
 from lake.days import Days, utc_day
 from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
@@ -25,9 +26,18 @@ from lake.table import Table
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
-__all__ = ["Health", "Ownership", "print_quarantine", "print_status", "print_without_source", "read_ownership"]
+__all__ = [
+    "Health",
+    "Ownership",
+    "describe_lost",
+    "print_quarantine",
+    "print_status",
+    "print_without_source",
+    "read_ownership",
+]
 
 Day = date | None
+Reason = TypeVar("Reason")
 
 
 class Health(NamedTuple):
@@ -57,9 +67,11 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     whose = ", the clock of the last replay" if judge.now == settings.replay_clock() else ""
     console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC{whose}")
     console.print(grid)
+    accepted = AcceptedLosses(environment.store).all()
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
         print_without_source(console, survey.states[table.full_name])
+        _print_accepted(console, [one for one in accepted if one.table == table.full_name])
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
@@ -257,13 +269,31 @@ def print_without_source(console: Console, state: TableState) -> None:
     """Days whose files are gone: bronze is their archive, or has lost them too."""
     for reason, days in _by_reason(state.archived).items():
         console.print(f"{state.table.full_name}: archived: {reason}: {_spell(days)}", soft_wrap=True)
-    for reason, days in _by_reason(state.lost).items():
-        remedy = "put the files back, or restore the table's folder from a backup"
-        console.print(f"[red]{state.table.full_name}: lost: {reason}: {_spell(days)}; {remedy}[/]", soft_wrap=True)
+    for line in describe_lost(state):
+        console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
 
 
-def _by_reason(reasons: Mapping[Day, str]) -> dict[str, list[Day]]:
-    found: dict[str, list[Day]] = {}
+def describe_lost(state: TableState) -> Iterator[str]:
+    """Describe what a table has lost, with the next command."""
+    name = state.table.full_name
+    for loss, days in _by_reason(state.lost).items():
+        ranges = Days.ranges(day for day in days if day)
+        command = f"lakehouse refresh {name}{f' --days {ranges[0]}' if ranges else ''} --accept-loss REASON"
+        yield (
+            f"{name}: lost: {loss}: {_spell(days)}; put the files back, or restore the table's folder from a backup, "
+            f"then lakehouse refresh; where they are gone for good: {command}"
+        )
+
+
+def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:
+    """Losses that somebody accepted, for good to see."""
+    for loss in accepted:
+        day = loss.day or "the whole table"
+        console.print(f"{loss.table}: lost: accepted: {day}: {escape(str(loss))}", soft_wrap=True)
+
+
+def _by_reason(reasons: Mapping[Day, Reason]) -> dict[Reason, list[Day]]:
+    found: dict[Reason, list[Day]] = {}
     for day, reason in reasons.items():
         found.setdefault(reason, []).append(day)
     return found

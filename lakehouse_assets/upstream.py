@@ -83,8 +83,9 @@ class Upstream:
                 yield _equal(day, landing.count_rows(feed, day), entry.rows_in, "lines landed")
 
     def _landed_so(self, feed: Feed, day: date, entry: Entry) -> bool:
-        """Whether a day's files are those that were read."""
-        return changes_since(entry.inputs.get(f"feed:{feed.name}"), self.store.landing.files(feed, day)) == Changes()
+        """Tell whether a day's files are those that were read, and there were any."""
+        recorded = entry.inputs.get(f"feed:{feed.name}")
+        return recorded is not None and changes_since(recorded, self.store.landing.files(feed, day)) == Changes()
 
     def _with_days(self, source: Table) -> Iterator[Comparison]:
         """By the day that readers select rows of bronze by."""

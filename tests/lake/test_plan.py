@@ -13,6 +13,7 @@ import pyspark.sql.functions as F
 import pytest
 from deltalake import DeltaTable
 
+from lake.accepted_losses import accept_loss
 from lake.batch import refresh
 from lake.days import Days
 from lake.errors import InputLost, LandingGone
@@ -178,7 +179,9 @@ def test_an_input_that_is_gone_is_refused_and_a_table_made_anew_makes_its_reader
     assert due(store) == {}
 
 
-def test_bronze_that_is_lost_with_its_files_is_said_and_not_computed_to_empty(store: DeltaStore) -> None:
+def test_bronze_that_is_lost_is_not_computed_to_empty_until_the_loss_is_accepted(
+    store: DeltaStore,
+) -> None:
     for day in (D1, D2):
         land(store, day, "a", [("a", day, 1)])
     bring_up_to_date(store)
@@ -193,6 +196,13 @@ def test_bronze_that_is_lost_with_its_files_is_said_and_not_computed_to_empty(st
         refresh(marks, store, Days.of(D1))
     refresh(marks, store, Days.of(D2))
     assert [row["day"] for row in stored_rows(store, marks)] == [D1, D2]
+
+    accept_loss(mark_files, store, Days.of(D1), "the disk burnt")
+    bring_up_to_date(store)
+
+    assert [(row["name"], row["day"]) for row in stored_rows(store, marks)] == [("a", D2)]
+    assert [(row["day"], row["points"]) for row in stored_rows(store, totals)] == [(D2, 1)]
+    assert not any(one.missing or one.stale or one.lost for one in survey(store).states.values())
 
 
 def test_a_clock_that_was_ahead_keeps_nothing_from_being_up_to_date(store: DeltaStore) -> None:

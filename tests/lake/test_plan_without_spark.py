@@ -12,6 +12,7 @@ import pytest
 from lake.days import Days
 from lake.errors import LogDamaged
 from lake.frontier import Frontier, FrontierTable
+from lake.inputs import Loss
 from lake.plan import Survey, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table
@@ -230,7 +231,8 @@ def test_a_day_whose_rows_are_gone_with_its_files_is_lost(store: DeltaStore) -> 
 
     state = survey(store).states[FILES]
 
-    assert state.lost == {D1: "it holds 1,200 of 2,400 rows, and their files are gone"}
+    assert state.lost == {D1: Loss(2400, 1200)}
+    assert str(state.lost[D1]) == "it holds 1,200 of 2,400 rows, and their files are gone"
     assert state.archived == {D2: "files gone"}
     assert state.without_source == {D1, D2}
 
@@ -260,9 +262,9 @@ def test_a_table_without_days_is_archived_only_when_no_file_of_any_day_is_left(s
     assert survey(store, register).states[name].archived == {None: "some files gone"}
 
     record(store, register, [None], rows=3, version=0, inputs={f"feed:{FEED.name}": marks_of})
-    assert set(survey(store, register).states[name].stale) == {None}
-    (store.landing.folder(FEED, D2) / "a").unlink()
-    assert survey(store, register).states[name].lost == {None: "it holds 0 of 3 rows, and their files are gone"}
+    for file in ("a", "nothing more"):  # what is left of the files cannot bring all of it back
+        assert survey(store, register).states[name].lost == {None: Loss(3, 0)}
+        (store.landing.folder(FEED, D2) / file).unlink(missing_ok=True)
 
 
 # What a state tells

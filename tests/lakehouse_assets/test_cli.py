@@ -261,3 +261,32 @@ def test_a_setting_that_cannot_be_used_is_named(lakehouse: Lakehouse, tmp_path: 
     assert done.returncode == 2
     assert "LAKEHOUSE_HOME" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_refresh_beside_a_lost_day_names_it_and_ends_with_1_until_somebody_accepts_the_loss(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    """The ledger says three rows, and neither the table nor its files are there."""
+    inputs = {"feed:weather": {"a.csv": [1, 1, "0"]}}
+    entry = Entry("bronze.weather_files", D2, "written", 3, 3, 0, 0, inputs, version=0, code_version="x", seconds=1)
+    Ledger(open_environment(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store).record([entry])
+    accept = ("refresh", "bronze.weather_files", "--days", "2013-01-02", "--accept-loss")
+
+    before = lakehouse(tmp_path, "refresh")
+    assert before.returncode == 1
+    assert "nothing to do" not in before.stdout
+    said = "bronze.weather_files: lost: it holds 0 of 3 rows, and their files are gone: 2013-01-02"
+    assert said in before.stderr
+    assert "lakehouse refresh bronze.weather_files --days 2013-01-02 --accept-loss" in before.stderr
+
+    assert lakehouse(tmp_path, *accept, "").returncode == 1
+    for _ in range(2):
+        done = lakehouse(tmp_path, *accept, "deleted for privacy")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "2013-01-02: accepted as lost: 3 of 3 rows" in done.stdout
+
+    after = lakehouse(tmp_path, "refresh")
+    assert (after.returncode, after.stdout) == (0, "nothing to do: no day is missing or stale\n")
+    status = lakehouse(tmp_path, "status").stdout
+    assert "bronze.weather_files: lost: accepted: 2013-01-02: 3 of 3 rows" in status
+    assert "deleted for privacy" in status
