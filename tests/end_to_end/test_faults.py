@@ -203,6 +203,46 @@ def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tm
     assert len(Ledger(store).rows("silver.marks")) == 16
 
 
+STOPPED = """
+import os, signal, sys
+import lake.failpoints
+from lakehouse_assets.cli import main
+
+lake.failpoints._kill = lambda: os.kill(os.getpid(), signal.SIGSTOP)
+main()
+"""
+"""The command line, which stands still where its failpoint says until it is sent on."""
+
+
+@pytest.mark.spark
+@pytest.mark.slow
+def test_two_homes_that_share_their_tables_write_an_empty_day_one_after_the_other(tmp_path: Path) -> None:
+    """Nothing in the two environments is shared but LAKEHOUSE_TABLES: not the locks of their homes, not Dagster's."""
+    source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=40)
+    shared = {"LAKEHOUSE_TABLES": str(tmp_path / "tables"), "LAKEHOUSE_SPARK_MASTER": "local[1]"}
+    command = ["refresh", "silver.departures", "--days", "2013-01-01"]
+    homes = [{**shared, "LAKEHOUSE_HOME": str(tmp_path / name)} for name in ("a", "b")]
+    for home in homes:
+        replay(Path(home["LAKEHOUSE_HOME"]) / "landing", Days.parse("2012-12-31..2013-01-02"), source)
+    first = started(command, {**homes[0], VARIABLE: "before_write@silver.departures"}, code=STOPPED)
+    assert os.waitpid(first.pid, os.WUNTRACED)[1] >> 8 == signal.SIGSTOP
+
+    second = started(["lakehouse_assets.cli", *command], homes[1])
+    assert second.stderr is not None
+    told = next((line for line in second.stderr if f"pid {first.pid}" in line), "")
+    rows_meanwhile = DeltaTable(str(tmp_path / "tables/silver/departures")).to_pyarrow_table().num_rows
+    first.send_signal(signal.SIGCONT)
+    ends = [finished(process) for process in (first, second)]
+
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    assert told
+    assert rows_meanwhile == 0
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # only logs and rows are read
+    keys = Counter(tuple(row[name] for name in departures.key) for row in stored_rows(store, departures))
+    assert len(keys) == 10
+    assert set(keys.values()) == {1}
+
+
 KILLED = """
 import os, signal, sys
 import psutil
