@@ -411,19 +411,21 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_nothing_blocked(
         assert is_followed(store.locks)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
 def test_a_successor_waits_for_the_jvm_of_a_killed_process(store: DeltaStore) -> None:
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as jvm:
         facts = {"pid": 1, "started": 1, "jvms": [{"pid": jvm.pid, "started": psutil.Process(jvm.pid).create_time()}]}
         store.locks.mkdir(parents=True, exist_ok=True)
         (store.locks / "lake.streams.json").write_text(json.dumps(facts))
-        dying = threading.Timer(0.3, end, [jvm])
+        is_killed = threading.Event()
+
+        def end() -> None:
+            is_killed.set()
+            jvm.kill()
+            jvm.wait()
+
+        dying = threading.Timer(0.3, end)
         dying.start()
         with lease(store.locks):
-            assert not psutil.pid_exists(jvm.pid)
+            assert is_killed.is_set()
         dying.join()
