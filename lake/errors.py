@@ -40,7 +40,8 @@
         ├── JarMissing
         ├── JarDamaged
         ├── Offline             (retryable)
-        └── FolderNotWritable
+        ├── FolderNotWritable
+        └── FolderNotReadable
 
 Each class is a dataclass: its fields are what happened, as values; its message is built from them and says where, what
 and the next step. `retryable` is a fact of the class: True means that the same call may succeed later with nothing
@@ -70,6 +71,7 @@ __all__ = [
     "DayIsOpen",
     "DeclarationError",
     "FilesGone",
+    "FolderNotReadable",
     "FolderNotWritable",
     "InputLost",
     "JarDamaged",
@@ -1098,4 +1100,27 @@ class FolderNotWritable(SetupError):
             f"folder {self.folder}",
             f"cannot be written: {self.problem}",
             f"give yourself the right to write it, or choose another: export {self.setting}=/a/folder/you/own",
+        )
+
+
+@dataclass(eq=False)
+class FolderNotReadable(SetupError):
+    """A folder under `landing/` cannot be read.
+
+    So nobody can say what has landed there.
+
+    Attributes:
+        folder: the folder.
+        problem: what the system said.
+    """
+
+    folder: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(
+            f"folder {self.folder}",
+            f"cannot be read: {self.problem}; what it holds is not read, and what was read of it stays",
+            f"give the user of the lake the right to read and enter it (chmod -R u+rX {self.folder}, or chown), then "
+            "run this again",
         )

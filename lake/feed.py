@@ -8,8 +8,10 @@ alone.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +22,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.errors import DeclarationError, LandingDamaged
+from lake.errors import DeclarationError, FolderNotReadable, LandingDamaged
 from lake.landed import LEADS_OUT, is_data, landing_day, leads_out, path_pattern
 from lake.landed_files import LandedFile, hash_of
 
@@ -40,6 +42,7 @@ __all__ = [
     "TopicFeed",
     "TopicSource",
     "Unread",
+    "still_unreadable",
 ]
 
 TOPIC_FRAME = T.StructType(
@@ -68,6 +71,7 @@ FILE_FRAME = T.StructType(
 
 
 _ARCHIVED = T.StructType(TOPIC_FRAME.fields[:-1])
+_FILE_NAME = "_metadata.file_name"
 _MOST_COUNTED_BYTES = 64 * 2**20
 _ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
 # Without them Spark makes columns of the folders' names, and a pattern of a file's name.
@@ -154,11 +158,13 @@ class TopicFeed(Feed):
         """Lines; blank ones hold no message."""
         return sum(not line.isspace() for line in content.splitlines() if line)
 
-    def read_stream(self, spark: SparkSession, landing: Landing, first_day: date) -> DataFrame:
+    def read_stream(
+        self, spark: SparkSession, landing: Landing, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
         """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
 
-        A file is read once, by its name; one that changes later is not read again. One that is not read is not opened:
-        Spark applies the condition to the names of files.
+        A file is read once, by its name; one that changes later is not read again. One that is not read, as those that
+        it is to be `without`, is not opened: Spark applies the condition to the names of files.
         """
         folder = landing.root / self.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,6 +172,9 @@ class TopicFeed(Feed):
         reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED)
         files = reader.option("maxFileAge", "36500d").json(str(folder))
         is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
+        name = F.url_decode(F.replace(F.col(_FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
+        for path in map(Path, without):
+            is_read &= (_landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
         return _as_topic_frame(files.where(is_read & (_landed_on() >= F.lit(first_day))))
 
 
@@ -194,7 +203,7 @@ class FileFeed(Feed):
         text_of = F.make_valid_utf8("value")
         lines = files.select(
             _landed_on().alias("landed_on"),
-            F.col("_metadata.file_name").alias("file"),
+            F.col(_FILE_NAME).alias("file"),
             F.posexplode(F.split(F.regexp_replace(text_of, r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
         )
         return lines.where(F.col("line") != "").select(
@@ -243,8 +252,19 @@ class TopicSource(Protocol):
     def redelivers(self) -> bool:
         """Whether it may give one offset twice to one checkpoint (a file delivered twice); a broker does not."""
 
-    def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
-        """Messages that landed on `first_day` or later as an unbounded frame of `TOPIC_FRAME`, at first all at once."""
+    def read_topic(
+        self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
+        """Read messages that landed on `first_day` or later as an unbounded frame.
+
+        Its columns are `TOPIC_FRAME`; at first all come at once. Those of the files named stay out.
+        """
+
+    def unreadable(self, feed: TopicFeed, first_day: date) -> Mapping[str, str]:
+        """Say why files of `first_day` or later cannot be read.
+
+        A broker has none.
+        """
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """A mark for every delivery that a stream reads only once but which can change later; a broker has none."""
@@ -306,20 +326,33 @@ class Landing:
         """A file may be delivered twice under two names."""
         return True
 
-    def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
+    def read_topic(
+        self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
         """The archive of a topic as a stream."""
-        return feed.read_stream(spark, self, first_day)
+        return feed.read_stream(spark, self, first_day, without)
+
+    def unreadable(self, feed: TopicFeed, first_day: date) -> dict[str, str]:
+        """Say why files of `first_day` or later cannot be read.
+
+        Reads each to its end.
+        """
+        found = self.find_damaged(feed, (day for day in self.days(feed) if day >= first_day))
+        return {path: problem for files in found.values() for path, problem in files.items()}
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """Size, time and a hash of the content of each file of the topic, by its path under the feed's folder.
 
         Raises:
             LandingDamaged: one is a link that leads out of the landing folder.
+            FolderNotReadable: one lies in a folder that nobody but its owner may read.
         """
         if out := self.find_leading_out(feed, self.days(feed)):
             refused = {path: why for files in out.values() for path, why in files.items()}
             raise LandingDamaged(feed.name, sorted(out), refused)
-        files = (file for day in self.landed(feed).values() for file in day.values())
+        files = [file for day in self.landed(feed).values() for file in day.values()]
+        if closed := [file.path for file in files if file.path.parent == self.root / feed.name]:
+            raise FolderNotReadable(str(closed[0]), os.strerror(errno.EACCES))
         return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in files}
 
     def topic(self, feed: TopicFeed) -> str:
@@ -372,21 +405,25 @@ class Landing:
     def waiting_since(self, feed: Feed, first_day: date, after: datetime | None) -> datetime | None:
         """When the first file that holds anything landed after a moment (None: ever); None where none did.
 
+        None too where nobody may look.
+
         Args:
             feed: whose files.
             first_day: only landing days from here on.
             after: aware.
         """
-        return min((at for at, _ in self._landed_after(feed, first_day, after)), default=None)
+        with suppress(FolderNotReadable):
+            return min((at for at, _ in self._landed_after(feed, first_day, after)), default=None)
+        return None
 
     def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int | None:
         """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
-        paths = [path for _, path in self._landed_after(feed, first_day, after)]
         try:
+            paths = [path for _, path in self._landed_after(feed, first_day, after)]
             if sum(_stat(path).st_size for path in paths) > _MOST_COUNTED_BYTES:
                 return None
             return sum(feed.count_rows(_content(path)) for path in paths)
-        except (OSError, ValueError):
+        except (OSError, ValueError, FolderNotReadable):
             return None
 
     def _landed_after(self, feed: Feed, first_day: date, after: datetime | None) -> Iterator[tuple[datetime, Path]]:
@@ -419,7 +456,10 @@ class Landing:
         One look at each folder, where `landed` looks at each file. A file of an older day that is written in
         place shows once anything else lands.
         """
-        folders = self._folders(feed)
+        try:
+            folders = self._folders(feed)
+        except FolderNotReadable as error:
+            return (str(error),)
         times = sorted((day, entry.stat().st_mtime_ns) for day, entry in folders.items())
         newest = (self.fingerprint(feed, day) for day in sorted(folders, reverse=True))
         return (*times, next((mark for mark in newest if mark is not None), None))
@@ -461,7 +501,11 @@ class Landing:
                 return [folder / name for name in sorted(entry.name for entry in entries if is_data(entry))]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except PermissionError:
+        except PermissionError as error:
+            try:
+                folder.stat()
+            except PermissionError:  # nor may anybody look at the feed's folder
+                raise FolderNotReadable(str(folder.parent), str(error.strerror)) from error
             return [folder]  # it may hold files: whoever reads the day learns that it cannot be read
 
     def _folders(self, feed: Feed) -> dict[date, os.DirEntry[str]]:
@@ -471,6 +515,14 @@ class Landing:
                 return {day: entry for entry in entries if (day := landing_day(entry.name)) is not None}
         except FileNotFoundError:
             return {}
+        except PermissionError as error:
+            raise FolderNotReadable(str(self.root / feed.name), str(error.strerror)) from error
+
+
+def still_unreadable(files: Iterable[str]) -> dict[str, str]:
+    """Keep those files that are there and cannot be read, with the reason."""
+    found = {path: _damage(Path(path)) for path in files if os.path.lexists(path)}
+    return {path: problem for path, problem in found.items() if problem}
 
 
 def _content(path: Path) -> bytes:

@@ -8,11 +8,12 @@ was computed from nothing, because a feed that is dead looks the same. Needs no 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
 from lake.days import Days
-from lake.errors import LogDamaged
+from lake.errors import FolderNotReadable, LogDamaged
 from lake.feed import Feed
 from lake.plan import Survey, readers_of
 from lake.store import DeltaStore
@@ -92,7 +93,11 @@ class Deliveries:
     def _describe(self, feed: Feed, day: date, rows: int) -> str:
         if rows:
             return f"{feed.name} delivered {rows:,} rows on {day}, expected at least {feed.delivers.at_least:,}"
-        if self.store.landing.fingerprint(feed, day):
+        try:
+            has_landed = self.store.landing.fingerprint(feed, day) is not None
+        except FolderNotReadable as error:
+            return f"{feed.name} of {day}: {error.folder} cannot be read"
+        if has_landed:
             return f"what {feed.name} delivered on {day} is not in bronze"
         return f"{feed.name} missed {day}"
 
@@ -106,7 +111,9 @@ class Deliveries:
 
     def _has_landed(self, bronze: Table, feed: Feed, day: date) -> bool:
         least = feed.delivers.at_least
-        return self.read(bronze).get(day, 0) >= least or self.store.landing.count_rows(feed, day) >= least
+        with suppress(FolderNotReadable):
+            return self.read(bronze).get(day, 0) >= least or self.store.landing.count_rows(feed, day) >= least
+        return False
 
 
 def _fed(tables: Iterable[Table]) -> Iterator[tuple[Table, Feed]]:

@@ -7,7 +7,7 @@ PLAIN is the shape that the Kafka endpoint of Azure Event Hubs and most hosted c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -100,14 +100,17 @@ class KafkaSource:
         """A broker gives each offset once to a checkpoint."""
         return False
 
-    def read_topic(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame:
+    def read_topic(
+        self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
         """Every message from the first one on that the broker received on `first_day` or later.
 
         All that there is comes at once, but for messages of a transaction that is still open, and those behind them in
         the partition; messages of an aborted one never come. Where messages are gone that were not read yet, the query
         ends with an error instead of a jump. Bytes that are not UTF-8 become U+FFFD: no reader of a table of text could
-        read them.
+        read them. A broker has no files to be `without`.
         """
+        del without
         reader = spark.readStream.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED)
         reader = reader.option("subscribe", self.topic(feed)).option("failOnDataLoss", "true")
         return _as_topic_frame(reader.options(**self._beginning(feed, first_day)).load())
@@ -164,6 +167,11 @@ class KafkaSource:
     def _first_offsets_at(self, feed: TopicFeed, day: date) -> dict[int, int]:
         conf = self.cluster.for_librdkafka()
         return first_offsets_at(conf, self.topic(feed), _midnight(day), _ANSWERS_WITHIN_SECONDS)
+
+    def unreadable(self, feed: TopicFeed, first_day: date) -> Mapping[str, str]:
+        """None: there are no files."""
+        del feed, first_day
+        return {}
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """Nothing: messages never change."""

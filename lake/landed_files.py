@@ -101,5 +101,7 @@ def hash_of(files: Mapping[str, LandedFile]) -> str | None:
 
 def is_same_mark(before: str, now: str) -> bool:
     """Whether two marks in one line speak of the same content; an older release wrote size and time alone."""
+    if before.endswith(" ") and not now.endswith(" "):  # it could not be read, and now it can
+        return False
     old, new = before.split(), now.split()
     return old[:2] == new[:2] or (old[0] == new[0] and len(old) == len(new) == 3 and old[2] == new[2])

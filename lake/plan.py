@@ -14,7 +14,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from lake.days import Days, parse_day
-from lake.errors import LogDamaged
+from lake.errors import FolderNotReadable, LogDamaged
 from lake.feed import Feed
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss, lost_days
@@ -27,9 +27,11 @@ __all__ = [
     "Step",
     "Survey",
     "TableState",
+    "days_for",
     "needed_whole",
     "readers_of",
     "steps_for",
+    "steps_of",
     "steps_to_date",
     "with_upstream",
 ]
@@ -38,6 +40,7 @@ _MOST_RANGES = 6
 """More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
 
 Day = date | None
+Unreadable = LogDamaged | FolderNotReadable
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class TableState:
         entries: newest ledger entry of each day.
         missing: days whose inputs hold rows and which were never computed, or failed; with the reason.
         stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
-        unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged.
+        unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged, or its feed's
+            folder cannot be read.
         archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
         lost: days whose rows are gone, and files that they came from too; with how many.
     """
@@ -58,7 +62,7 @@ class TableState:
     entries: Mapping[Day, Entry]
     missing: Mapping[Day, str] = field(default_factory=dict)
     stale: Mapping[Day, str] = field(default_factory=dict)
-    unreadable: LogDamaged | None = None
+    unreadable: Unreadable | None = None
     archived: Mapping[Day, str] = field(default_factory=dict)
     lost: Mapping[Day, Loss] = field(default_factory=dict)
 
@@ -134,8 +138,8 @@ class Survey:
         return {table.full_name: self._readable_state(table) for table in self.tables}
 
     @property
-    def unreadable(self) -> list[LogDamaged]:
-        """The damaged logs, each once."""
+    def unreadable(self) -> list[Unreadable]:
+        """The damaged logs, and the folders that cannot be read, each once."""
         found = [state.unreadable for state in self.states.values() if state.unreadable]
         return list({str(damage): damage for damage in found}.values())
 
@@ -143,7 +147,7 @@ class Survey:
         try:
             self._version(table)  # a table without entries is not opened otherwise
             return self._state(table)
-        except LogDamaged as damage:
+        except (LogDamaged, FolderNotReadable) as damage:
             return TableState(table, self.ledger.get(table.full_name, {}), unreadable=damage)
 
     def _state(self, table: Table) -> TableState:
@@ -346,13 +350,23 @@ def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]
     Days of bronze whose files are gone are left as they are, except for who names bronze: that is refused. Inputs
     without days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
     """
+    return steps_of(survey, days_for(survey, wanted, days))
+
+
+def steps_of(survey: Survey, needed: Mapping[Table, set[Day]]) -> list[Step]:
+    """The steps that compute exactly these days of these tables, upstream first."""
+    return _steps(survey, needed, exact=True)
+
+
+def days_for(survey: Survey, wanted: Sequence[Table], days: Days) -> dict[Table, set[Day]]:
+    """The days that `steps_for` computes, by table, upstream first."""
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
         for read in table.reads if table in needed and table.day else ():
             if isinstance(read.source, Table) and read.source.day:
                 beyond = set() if read.source in wanted else survey.states[read.source.full_name].without_source
                 needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey) - beyond)
-    return _steps(survey, {table: needed[table] for table in survey.tables if table in needed}, exact=True)
+    return {table: needed[table] for table in survey.tables if table in needed}
 
 
 def needed_whole(wanted: Iterable[Table]) -> set[Table]:

@@ -22,9 +22,19 @@ from deltalake.exceptions import TableNotFoundError
 from lake.commits import Commit
 from lake.durable import append_line, write_whole
 from lake.enforce import Counts
+from lake.errors import STREAM_RUNBOOK
+from lake.landed import SHOWN
 from lake.store import DeltaStore
 
-__all__ = ["MicroBatch", "Receipts", "StreamStatus", "micro_batches", "read_statuses", "write_status"]
+__all__ = [
+    "MicroBatch",
+    "Receipts",
+    "StreamStatus",
+    "describe_unread_files",
+    "micro_batches",
+    "read_statuses",
+    "write_status",
+]
 
 _NAME = "micro_batches"
 
@@ -156,6 +166,7 @@ class StreamStatus:
         busy_since: when the micro-batch under way was first seen; None between two.
         seen_at: when this file was written; the process writes it every few seconds even when nothing arrives.
         last_error: why it failed.
+        unread_files: files that cannot be read, by path, with the reason; it goes on without them.
     """
 
     table: str
@@ -178,6 +189,7 @@ class StreamStatus:
     busy_since: str | None = None
     seen_at: str | None = None
     last_error: str | None = None
+    unread_files: dict[str, str] = field(default_factory=dict)
 
     def add(self, receipt: MicroBatch) -> None:
         """Count a finished micro-batch."""
@@ -199,6 +211,17 @@ class StreamStatus:
             self.busy_since = None
         elif self.busy_since is None:
             self.busy_since = datetime.now(UTC).isoformat()
+
+
+def describe_unread_files(files: Mapping[str, str]) -> str:
+    """Count files that cannot be read, and say what to do."""
+    shown = ", ".join(f"{path} ({why})" for path, why in list(files.items())[:SHOWN])
+    more = f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
+    counted = "1 file that cannot be read" if len(files) == 1 else f"{len(files):,} files that cannot be read"
+    return (
+        f"{counted}: {shown}{more}; send them again or mend them, then start lakehouse follow again: it reads all anew "
+        f"({STREAM_RUNBOOK}, 'A file cannot be read')"
+    )
 
 
 def write_status(folder: Path, status: StreamStatus) -> None:

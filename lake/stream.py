@@ -37,7 +37,7 @@ from lake.errors import (
     TopicMissing,
     TopicUnreachable,
 )
-from lake.feed import TopicFeed, TopicSource
+from lake.feed import TopicFeed, TopicSource, still_unreadable
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
 from lake.horizon import Horizon
@@ -46,7 +46,14 @@ from lake.lease import lease
 from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
 from lake.passed_over import PassedOver, Place
 from lake.passing import pass_over
-from lake.progress import MicroBatch, Receipts, StreamStatus, read_statuses, write_status
+from lake.progress import (
+    MicroBatch,
+    Receipts,
+    StreamStatus,
+    describe_unread_files,
+    read_statuses,
+    write_status,
+)
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.table import Read, Table, is_followable, stream_reads
@@ -89,10 +96,12 @@ class Followed:
     Attributes:
         counts: rows by table; rows in = rows out + rejected + duplicates.
         frontier: where it ended.
+        unread_files: files that cannot be read, with the reason; the streams went on without them.
     """
 
     counts: Mapping[str, Counts]
     frontier: Frontier
+    unread_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -104,6 +113,7 @@ class _Stream:
     status: StreamStatus
     rows: DataFrame
     checkpoint: Path
+    first_day: date
     query: StreamingQuery | None = None
 
     @property
@@ -275,6 +285,7 @@ class _Driver:
     streams: list[_Stream] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, Counts] = field(default_factory=dict)
+    unread: dict[str, dict[str, str]] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
     calendar: Days = ALL_DAYS
@@ -370,7 +381,7 @@ class _Driver:
             if self.asked_to_stop.wait(_POLL_SECONDS):
                 return
             for stream in self.streams:
-                stream.check()
+                self._check(stream)
             self._note_progress()
             if poll % _SEAL_EVERY_POLLS == 0:
                 ends = self._feeds_at_end()
@@ -381,7 +392,8 @@ class _Driver:
     def followed(self) -> Followed:
         state = self.frontier.state()
         assert state is not None
-        return Followed(self.counts, state)
+        unread = {path: why for stream in self.streams for path, why in stream.status.unread_files.items()}
+        return Followed(self.counts, state, unread)
 
     def _stream(self, plan: StreamPlan, checkpoints: Checkpoints, state: Frontier) -> _Stream:
         table, generation = plan.table, state.generations[plan.table.full_name]
@@ -389,6 +401,8 @@ class _Driver:
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         if (before := read_statuses(self.home / "streams").get(status.table)) and before.generation == generation:
             status.last_batch_at = before.last_batch_at  # what it has read stays read
+        status.unread_files = still_unreadable(before.unread_files if before else ())
+        self.unread[status.table] = status.unread_files
         self.counts[table.full_name] = Counts()
         writer = MicroBatchWriter(
             plan,
@@ -403,8 +417,31 @@ class _Driver:
             may_write=self.may_write,
             checkpoint=checkpoint,
         )
-        frames = [self._frame(read, table, first_day) for read in table.reads]
-        return _Stream(plan, writer, status, table(*frames), checkpoint)
+        return _Stream(plan, writer, status, self._rows(table, first_day), checkpoint, first_day)
+
+    def _rows(self, table: Table, first_day: date) -> DataFrame:
+        return table(*(self._frame(read, table, first_day) for read in table.reads))
+
+    def _goes_on(self, stream: _Stream) -> bool:
+        """Have a failed query go on without files that cannot be read.
+
+        Returns whether there are more of these than before. It finds them again where their content has changed, or
+        their rights: what was delivered is noted.
+        """
+        if self.stopping.is_set():
+            return False
+        table, status = stream.plan.table, stream.status
+        self._note_delivered()  # first: what is mended from here on has changed
+        found = {path: why for feed in _topics(table)
+                 for path, why in self.source.unreadable(feed, stream.first_day).items()}  # fmt: skip
+        more = {path: why for path, why in found.items() if path not in status.unread_files}
+        if not more:
+            return False
+        status.unread_files.update(more)
+        stream.rows = self._rows(table, stream.first_day)
+        stream.writer.failure = status.last_error = None
+        self.tell(f"{table.full_name} goes on without {describe_unread_files(more)}")
+        return True
 
     def _events(self, table: Table, checkpoint: Path) -> InputEvents | None:
         """What tells how new the events behind a table's rows are, where the rows do not."""
@@ -416,7 +453,7 @@ class _Driver:
     def _frame(self, read: Read, table: Table, first_day: date) -> DataFrame:
         source = read.source
         if isinstance(source, TopicFeed):
-            return self.source.read_topic(self.store.spark, source, first_day)
+            return self.source.read_topic(self.store.spark, source, first_day, self.unread[table.full_name])
         assert isinstance(source, Table), f"{table.full_name} reads the file feed {read.name}: not followable"
         first_read = read.selected(Days.of(first_day)).start
         if read not in stream_reads(table):
@@ -445,15 +482,26 @@ class _Driver:
             self._await(stream)
 
     def _await(self, stream: _Stream) -> None:
-        query = stream.query
-        while query is not None and not self.asked_to_stop.is_set():
+        while (query := stream.query) is not None and not self.asked_to_stop.is_set():
             try:
                 is_over = query.awaitTermination(_AWAIT_SECONDS)
             except StreamingQueryException as error:
-                raise stream.broken(error) from error
+                if not self._goes_on(stream):
+                    raise stream.broken(error) from error
+                stream.start(drain=True)
+                continue
             self._note_progress()
             if is_over:
                 return
+
+    def _check(self, stream: _Stream) -> None:
+        """Raise what ended a query that runs, unless it can go on."""
+        try:
+            stream.check()
+        except LakeError:
+            if not self._goes_on(stream):
+                raise
+            stream.start(drain=False)
 
     def _note_delivered(self) -> list[str]:
         """The bronze tables that were given files which have changed since: their streams read everything again."""

@@ -327,7 +327,7 @@ def follow(
     elif reopen:
         reopen_from_command_line(out, parse_day(reopen))
     else:
-        follow_from_command_line(
+        is_whole = follow_from_command_line(
             out,
             tables or [],
             new_generation or [],
@@ -337,6 +337,8 @@ def follow(
             feed=feed,
             passing=pass_over or [],
         )
+        if until_idle and not is_whole:
+            raise typer.Exit(FAILED)
 
 
 kafka = typer.Typer(no_args_is_help=True, help="A real Kafka of one node on 127.0.0.1, kept under LAKEHOUSE_HOME.")

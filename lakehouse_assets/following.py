@@ -37,8 +37,11 @@ def follow_from_command_line(
     until_idle: bool,
     feed: str | None = None,
     passing: Sequence[str] = (),
-) -> None:
-    """Follow the tables named, or all that can be followed; prints a line per micro-batch that had rows."""
+) -> bool:
+    """Follow the tables named, or all that can be followed.
+
+    Prints a line per micro-batch that had rows. Returns whether all that there is could be read.
+    """
     environment = open_environment(Settings.from_env({**os.environ, **({"LAKEHOUSE_FEED": feed} if feed else {})}))
     places = [Place.parse(text) for text in passing]
     environment.settings.make_folders()
@@ -64,6 +67,7 @@ def follow_from_command_line(
             on_receipt=lambda receipt: _print_micro_batch(out, receipt),
         )
     out.print(_describe(done.frontier))
+    return not done.unread_files
 
 
 def release_from_command_line(out: Console) -> None:

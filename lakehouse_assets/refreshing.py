@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 from enum import Enum, auto
 from functools import cached_property
 from itertools import count
@@ -17,8 +18,9 @@ from rich.markup import escape
 from lake.accepted_losses import accept_loss
 from lake.days import Days
 from lake.errors import CannotAcceptLoss, LakeError, Message
+from lake.held_back import held_back
 from lake.landed import describe_unread
-from lake.plan import Step, Survey, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
+from lake.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
 from lake.table import Table
 from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
@@ -82,13 +84,31 @@ class Refresher:
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
         """Compute these days of some tables, after the upstream days that they need.
 
+        Where only some days of bronze cannot be computed, the days that read them are left out, and no others.
+
         Raises:
             OutsideCalendar: the tables do not have all of these days; nothing was run.
         """
         refuse_outside(days, self.environment.settings.calendar())
         results = self.to_date([table for table in needed_whole(tables) if table not in tables])
         broken = self._not_computed(results)
-        return results + self.run(steps_for(self._look(), tables, days), broken)
+        survey = self._look()
+        needed = days_for(survey, tables, days)
+        bronze = self.run(steps_of(survey, {t: d for t, d in needed.items() if t.layer == "bronze"}), broken)
+        failed = {self.environment.tables[one.table]: set(one.failed_days) for one in bronze if one.is_partial}
+        broken |= self._not_computed(bronze) - failed.keys()
+        back = held_back(needed, failed)
+        others = {t: d - back.get(t, set()) for t, d in needed.items() if t.layer != "bronze"}
+        held = {t: needed[t] & back[t] for t in others if t in back}
+        return [*results, *bronze, *self.run(steps_of(survey, others), broken), *self._held_back(held, back)]
+
+    def _held_back(self, days: Mapping[Table, set[date | None]], sources: Collection[Table]) -> list[TableResult]:
+        """Tell of days that were left out."""
+        ranges = [(table, part) for table in days for part in Days.ranges(day for day in days[table] if day)]
+        told = [skipped_result(table, sources, part) for table, part in ranges]
+        for result in told:
+            self.on_result(result)
+        return told
 
     def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
         """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out."""

@@ -102,6 +102,15 @@ class TableResult:
         """Whether all days were written; checks may still have something to say."""
         return self.status == "done"
 
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether days failed by themselves.
+
+        The others were written, or all have files that cannot be read.
+        """
+        days, failed = set(self.days or ()), set(self.failed_days)
+        return not self.ok and bool(failed) and (failed < days or failed == set(self.unreadable_days))
+
 
 def record_refresh(
     instance: dg.DagsterInstance,

@@ -19,7 +19,7 @@ from lake.frontier import Frontier, event_progress, sealable_before
 from lake.landed import describe_unread
 from lake.passed_over import PassedOver
 from lake.plan import Survey, TableState
-from lake.progress import StreamStatus
+from lake.progress import StreamStatus, describe_unread_files
 from lake.reopening import is_ahead
 from lake.stalled import Stall, StreamWatch
 from lake.table import Table
@@ -75,7 +75,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
-    _print_streams(console, environment, survey, verbose=verbose)
+    healthy = _print_streams(console, environment, survey, verbose=verbose) and healthy
     for damage in survey.unreadable:
         console.print(f"[red]{escape(str(damage))}[/]", soft_wrap=True)
     for line in describe_unread(environment.unread()):
@@ -152,11 +152,14 @@ def _list(ranges: Sequence[Days]) -> str:
     return ", ".join(map(str, ranges)) or "-"
 
 
-def _print_streams(console: Console, environment: Environment, survey: Survey, *, verbose: bool) -> None:
-    """A line per stream, and which days are open; nothing where no stream ever ran."""
+def _print_streams(console: Console, environment: Environment, survey: Survey, *, verbose: bool) -> bool:
+    """Print a line per stream, and which days are open.
+
+    Prints nothing where no stream ever ran. Returns whether the streams have read each file that they were given.
+    """
     frontier, settings = survey.frontier, environment.settings
     if frontier is None:
-        return
+        return True
     owner = f"streams own days from {frontier.first_open} on" if frontier.claimed else "released: batch owns every day"
     console.print(f"\nstreams: {owner}; bronze is followed from landing day {frontier.stream_from} on")
     watch = StreamWatch(environment.store, settings.home, from_files=settings.feed == "files")
@@ -171,15 +174,19 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
         if stream is not None:
             waiting = stream.lag_messages if stream.lag_messages is not None else watch.count_waiting(table)
             grid.add_row(table.full_name, *_stream_cells(stream, frontier.first_open_day(table), stall, waiting))
+        if stream is not None and stream.unread_files:
+            unread = describe_unread_files(stream.unread_files)
+            notes.append(f"[red]{table.full_name} goes on without {escape(unread)}[/]")
         if stall is not None:
             notes.append(f"[red]{table.full_name} is stalled: {escape(str(stall))}[/]")
         elif stream is not None and stream.last_error:
             notes.append(f"{table.full_name}: last error: {escape(stream.last_error.splitlines()[0])}")
     console.print(grid)
     for note in [*notes, *_passed_over(environment)]:
-        console.print(note)
+        console.print(note, soft_wrap=True)
     for line in _why_open(environment, frontier) if verbose else ():
         console.print(line)
+    return not any(stream.unread_files for stream in watch.statuses.values())
 
 
 def _passed_over(environment: Environment) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.progress import read_statuses
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
@@ -96,3 +98,40 @@ def test_lines_that_are_no_message_stay_in_the_quarantine_of_bronze_and_the_rest
     assert len(quarantined(lake.store, departure_events)) == len(lines)
     assert DeltaTable(lake.store.quarantine_path(departure_events)).to_pyarrow_table().num_rows == len(lines)
     lake.check(sent)
+
+
+def test_streams_go_on_without_files_that_cannot_be_read_and_read_them_once_they_are_mended(lake: Lake) -> None:
+    """The first run meets two such files, and one more that comes while the streams run."""
+    lake.tables = [departure_events]
+    messages = Messages()
+    first, in_torn, in_link, in_colon, last = (good(messages, number) for number in range(1, 6))
+    lake.land([first], "a.jsonl")
+    folder = lake.landing.root / "departures" / "landed_on=2013-01-01"
+    torn, link, colon = folder / "b c+d%20.jsonl.gz", folder / "link.jsonl", folder / "10:00.jsonl"
+    whole = gzip.compress(f"{json.dumps(in_torn)}\n".encode() * 2_000)
+    torn.write_bytes(whole[:-30])
+    link.symlink_to(folder / "nothing.jsonl")
+    told: list[str] = []
+    with lake.following(since=JAN_1, tell=told.append) as running:
+        running.until_read(lake, departure_events, 1)
+        colon.write_text(f"{json.dumps(in_colon)}\n")
+        running.until(lambda: len(told) > 1, "the streams go on without the file with a colon")
+        lake.land([last], "z.jsonl")
+        running.until_read(lake, departure_events, 2)
+
+    assert [line.partition(":")[0] for line in told] == [
+        "bronze.departure_events goes on without 2 files that cannot be read",
+        "bronze.departure_events goes on without 1 file that cannot be read",
+    ]
+    status = read_statuses(lake.home / "streams")["bronze.departure_events"]
+    assert (status.state, status.last_error) == ("stopped", None)
+    assert set(status.unread_files) == {str(torn), str(link), str(colon)}
+    assert status.unread_files[str(colon)] == "Spark cannot open a name with a colon"
+
+    torn.write_bytes(whole)
+    link.unlink()
+    link.write_text(f"{json.dumps(in_link)}\n")
+    done = lake.follow()  # the file with a colon is still what it was
+
+    assert set(done.unread_files) == {str(colon)}
+    lake.check([first, in_torn, in_link, last])

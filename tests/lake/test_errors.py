@@ -23,6 +23,7 @@ from lake.errors import (
     DayIsOpen,
     DeclarationError,
     FilesGone,
+    FolderNotReadable,
     FolderNotWritable,
     InputLost,
     JarDamaged,
@@ -91,6 +92,7 @@ EXAMPLES: list[LakeError] = [
     JarDamaged("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar"), "sha256 aa", "sha256 bb"),
     Offline("jar io.delta:delta-storage:4.4.0", "ConnectionError: no route"),
     FolderNotWritable(Path("/mnt/lake"), "Read-only file system"),
+    FolderNotReadable("/lake/landing/weather", "Permission denied"),
 ]
 
 
@@ -174,6 +176,7 @@ def test_set_up_errors_are_one_family() -> None:
 
     assert own == {
         "SetupError", "JavaMissing", "JavaWrong", "JarMissing", "JarDamaged", "Offline", "FolderNotWritable",
+        "FolderNotReadable",
     }  # fmt: skip
 
 

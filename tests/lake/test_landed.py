@@ -6,6 +6,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lake.days import Days
-from lake.errors import LandingDamaged
+from lake.errors import FolderNotReadable, LandingDamaged
 from lake.feed import FileFeed, Landing, TopicFeed
+from lake.freshness import Deliveries
 from lake.landed import Unread, find_unread
+from lake.plan import Survey
+from lakehouse_assets.feeds.departures import departures as topic_feed
+from tests.lakes import TABLES, without_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -161,6 +167,19 @@ def nobody() -> Iterator[Path]:
         yield Path(folder)
 
 
+@contextmanager
+def _as_nobody(*closed: Path) -> Iterator[None]:
+    """As a user who may not read some folders; root may read everything."""
+    before = os.geteuid()
+    os.seteuid(65534 if before == 0 else before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+        for folder in closed:
+            folder.chmod(0o755)
+
+
 def test_files_and_folders_without_permission_are_named_with_their_day(nobody: Path) -> None:
     for name in ("landed_on=2013-01-01/good", "landed_on=2013-01-01/closed", "landed_on=2013-01-02/good"):
         (nobody / "planes" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -168,18 +187,42 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
     closed, folder = nobody / "planes/landed_on=2013-01-01/closed", nobody / "planes/landed_on=2013-01-02"
     for path in (closed, folder):
         path.chmod(0)
-    before = os.geteuid()
-    os.seteuid(65534 if before == 0 else before)  # root may read everything
-    try:
+    with _as_nobody(folder):
         landing = Landing(nobody)
         found = landing.find_damaged(PLANES, landing.days(PLANES))
         marks = landing.landed(PLANES)
-    finally:
-        os.seteuid(before)
-        folder.chmod(0o755)
+        with pytest.raises(FolderNotReadable, match=f"{folder}: cannot be read: Permission denied"):
+            landing.delivered(replace(DEPARTURES, name="planes"))
 
     assert found == {D1: {str(closed): "Permission denied"}, D2: {str(folder): "Permission denied"}}
     assert set(marks) == {D1, D2}
+
+
+def test_a_feed_whose_folder_cannot_be_read_is_named_and_keeps_no_other_table_waiting(nobody: Path) -> None:
+    tables = [TABLES["bronze.departure_events"], TABLES["bronze.weather_files"]]
+    for name in ("departures", "weather"):
+        (nobody / "landing" / name / "landed_on=2013-01-01").mkdir(parents=True)
+        (nobody / "landing" / name / "landed_on=2013-01-01" / "a").write_text("x\n")
+    store = without_spark(nobody)
+    for folder in (nobody, nobody / "landing"):
+        folder.chmod(0o755)
+    closed, feed = nobody / "landing" / "departures", topic_feed
+    closed.chmod(0)
+    with _as_nobody(closed):
+        for ask in (store.landing.days, store.landing.landed, store.landing.delivered):
+            with pytest.raises(FolderNotReadable, match=f"{closed}: cannot be read: Permission denied"):
+                ask(feed)
+        with pytest.raises(FolderNotReadable):
+            store.landing.files(feed, D1)
+        states = Survey(tables, store, YEAR).states
+        glance, waiting = store.landing.glance(feed), store.landing.waiting_since(feed, D1, None)
+        lack = Deliveries(store).lack(tables[0], feed, D1)
+
+    assert isinstance(states["bronze.departure_events"].unreadable, FolderNotReadable)
+    assert states["bronze.weather_files"].missing == {D1: "never computed"}
+    assert waiting is None
+    assert glance != store.landing.glance(feed)
+    assert lack == f"departures of 2013-01-01: {closed} cannot be read"
 
 
 @pytest.mark.parametrize("level", ["file", "day", "feed"])

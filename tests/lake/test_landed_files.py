@@ -105,6 +105,9 @@ def test_the_one_hash_of_an_older_release_is_compared_by_its_own_rule(folder: Pa
         ("4 1000 aa", "4 2000 aa", True),
         ("4 1000 aa", "4 2000 bb", False),
         ("4 1000 aa", "5 2000 aa", False),
+        ("4 1000 ", "4 1000 aa", False),  # it could not be read, and now it can
+        ("4 1000 ", "4 1000 ", True),
+        ("4 1000 aa", "4 1000 ", True),
         ("4 1000", "4 1000 aa", True),
         ("4 1000", "4 2000 aa", False),
     ],

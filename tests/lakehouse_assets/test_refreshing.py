@@ -164,3 +164,28 @@ def test_a_landing_day_that_cannot_be_read_keeps_no_other_day_from_its_readers(
     ]
     assert str(torn) in results[0].message
     assert [row["day"] for row in stored_rows(store, marks)] == [D2]
+
+
+def test_days_asked_for_are_computed_but_for_those_that_read_a_landing_day_that_cannot_be_read(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    for day in (D2, D3, day_of(4), day_of(5)):
+        land(store, day, "a", [("a", day, 1)])
+    torn = store.landing.folder(FEED, D3) / "torn.gz"
+    torn.write_bytes(gzip.compress(b"line\n" * 10_000)[:-30])
+    environment = replace(refresher.environment, tables={one.full_name: one for one in (mark_files, marks, totals)})
+    refresher.environment = environment
+
+    results = refresher.days([marks, totals], Days.between(D2, day_of(5)))
+
+    by_table: dict[str, list[tuple[str, str]]] = {}
+    for result in results:
+        by_table.setdefault(result.table, []).append((result.status, str(result.days)))
+    assert by_table["bronze.mark_files"] == [("failed", "2013-01-01..2013-01-06")]
+    assert by_table["silver.marks"][-1] == ("skipped", "2013-01-03")
+    assert by_table["gold.totals"][-1] == ("skipped", "2013-01-03..2013-01-04")
+    assert results[-1].message == "not computed: it reads silver.marks, which failed or was skipped"
+    assert {status for found in by_table.values() for status, _ in found[:-1]} == {"done"}
+    assert [row["day"] for row in stored_rows(store, marks)] == [D2, day_of(4), day_of(5)]
+    assert [row["day"] for row in stored_rows(store, totals)] == [D2, day_of(5)]
+    assert _ended(results, days_named=True) == Ended.FAILED

@@ -176,3 +176,20 @@ def test_messages_that_were_passed_over_are_listed_with_who_did_it(environment: 
 
     assert told.startswith("passed over: departures:0:4, timestamp 1357041600000000000, on 20")
     assert f" by {getpass.getuser()}@" in told
+
+
+def test_files_that_a_stream_cannot_read_are_counted_and_named_with_what_to_do(
+    environment: Environment, shown: Shown
+) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    files = {f"/landing/departures/{name}.gz": "Unexpected end" for name in "abcd"}
+    say(environment, "bronze.departure_events", state="stopped", unread_files=files)
+
+    (line,) = [line for line in shown() if "goes on without" in line]
+
+    assert line == (
+        "bronze.departure_events goes on without 4 files that cannot be read: "
+        "/landing/departures/a.gz (Unexpected end), /landing/departures/b.gz (Unexpected end), "
+        "/landing/departures/c.gz (Unexpected end) and 1 more; send them again or mend them, then start lakehouse "
+        "follow again: it reads all anew (docs/runbook-streams.md, 'A file cannot be read')"
+    )
