@@ -32,12 +32,15 @@ from lake.errors import (
     UNREADABLE,
     LakeError,
     NotAStream,
+    OtherMessage,
     StreamBroken,
     TableLocked,
     TopicMissing,
+    TopicReplaced,
+    TopicShorter,
     TopicUnreachable,
 )
-from lake.feed import TopicFeed, TopicSource, still_unreadable
+from lake.feed import Received, TopicFeed, TopicSource, still_unreadable
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
 from lake.horizon import Horizon
@@ -286,6 +289,7 @@ class _Driver:
     stopping: threading.Event = field(default_factory=threading.Event)
     counts: dict[str, Counts] = field(default_factory=dict)
     unread: dict[str, dict[str, str]] = field(default_factory=dict)
+    newest: dict[str, dict[int, Received]] = field(default_factory=dict)
     statuses: threading.Lock = field(default_factory=threading.Lock)
     may_write: Callable[[], None] = always
     calendar: Days = ALL_DAYS
@@ -305,7 +309,7 @@ class _Driver:
 
     @property
     def topics(self) -> TopicGuard:
-        return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root)
+        return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root, self.newest)
 
     @contextmanager
     def queries(
@@ -334,7 +338,7 @@ class _Driver:
             now=self.now(),
         )
         if before is None or not before.claimed:
-            self.topics.tell_of_older(state.stream_from, self.tell)
+            self.topics.tell_of_older(state.stream_from, self.tell, is_first=since is None)
         self._create_tables()
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
@@ -500,6 +504,7 @@ class _Driver:
             stream.check()
         except LakeError:
             if not self._goes_on(stream):
+                self._topics_answer()  # what has become of a topic says more than what Spark found of it
                 raise
             stream.start(drain=False)
 
@@ -535,11 +540,25 @@ class _Driver:
 
     def _feeds_at_end(self) -> list[str]:
         """The feeds whose readers have read all that there is; none while a topic does not answer: that is a stall."""
+        if not self._topics_answer():
+            return []
+        return [name for name in self._feeds if self._is_at_end(name)]
+
+    def _topics_answer(self) -> bool:
+        """Tell whether every topic answers.
+
+        Raises where one is not what it was, and says so in its stream's status.
+        """
         try:
             self.topics.watch()
         except (TopicUnreachable, TopicMissing):  # the queries wait for it, and say so when they give up
-            return []
-        return [name for name in self._feeds if self._is_at_end(name)]
+            return False
+        except (TopicReplaced, TopicShorter, OtherMessage) as error:
+            for stream in self.streams:
+                if stream.name == error.table:
+                    stream.status.state, stream.status.last_error = "failed", _first_lines(error)
+            raise
+        return True
 
     def _is_at_end(self, feed: str) -> bool:
         """Whether its readers are idle; while one asks its source for news, what it said last is still there."""

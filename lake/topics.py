@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
 from operator import or_
@@ -40,12 +40,14 @@ class TopicGuard:
         source: where topics are read from.
         store: where bronze is.
         checkpoints: where the checkpoints lie, and beside them what is known of topics.
+        newest: the newest message of each partition when `watch` looked last, by table.
     """
 
     tables: Sequence[Table]
     source: TopicSource
     store: DeltaStore
     checkpoints: Path
+    newest: dict[str, dict[int, Received]] = field(default_factory=dict)
 
     def admit(self, accept_loss: Collection[str]) -> list[str]:
         """Check every topic before streams start; returns the bronze tables whose topic has another name than before.
@@ -75,23 +77,47 @@ class TopicGuard:
         return renamed
 
     def watch(self) -> None:
-        """Check while streams run that each topic is still the same.
+        """Check while streams run that each topic goes on from where it was.
+
+        A broker that comes back from a backup is noticed by where its topic ends, or, where that has grown past what
+        was read, by the message that was the newest when this looked last.
 
         Raises:
             TopicReplaced: one is not.
+            TopicShorter: one ends before what was read of it.
+            OtherMessage: one has another message where there was one.
+            TopicMissing: one is not there any more.
             TopicUnreachable: its cluster does not answer.
         """
         for table, feed in self._topics():
             known = self._known(table)
             if "id" in known:
                 self._refuse_replaced(table, feed, self.source.identity(feed), known)
+                self._refuse_gone_back(table, feed)
 
-    def tell_of_older(self, stream_from: date, tell: Callable[[str], None]) -> None:
+    def _refuse_gone_back(self, table: Table, feed: TopicFeed) -> None:
+        topic = self.source.topic(feed)
+        read_to = read_by_checkpoint(self.checkpoints / table.layer / table.name, topic)
+        bounds = self.source.bounds(feed)  # after it: the topic may have grown meanwhile, never shrunk
+        _refuse_shorter(table, topic, bounds, read_to)
+        newest = self.newest.setdefault(table.full_name, {})
+        self._refuse_other_messages(table, feed, bounds, newest)
+        lasts = {part: end - 1 for part, (first, end) in bounds.items() if first < end}
+        newest.update(self.source.first_from(feed, lasts) if lasts else {})
+
+    def tell_of_older(self, stream_from: date, tell: Callable[[str], None], *, is_first: bool) -> None:
         """Say how many messages the streams of a first claim leave unread.
 
-        And how they are read, because that needs another claim.
+        And how they are read, because that needs another claim. Of a topic that is empty nobody knows what will come.
         """
         for table, feed in self._topics():
+            if is_first and _is_empty(self.source.bounds(feed)):
+                tell(
+                    f"{table.full_name}: topic {self.source.topic(feed)} holds no message yet; streams own days from "
+                    f"{stream_from} on. Messages of earlier days are kept in bronze, and batch computes those days. To "
+                    "have streams compute them: lakehouse follow --release; lakehouse follow --since DAY"
+                )
+                continue
             older = self.source.count_before(feed, stream_from)
             first = self.source.first_day(feed) if older else None
             if first is not None:
@@ -126,9 +152,7 @@ class TopicGuard:
         held = self._last_held(table, topic)
         self._refuse_other_messages(table, feed, bounds, held)
         read_to = self._read_to(table, topic, held)
-        ends = {part: (to, bounds[part][1]) for part, to in read_to.items() if part in bounds and to > bounds[part][1]}
-        if ends:
-            raise TopicShorter(table.full_name, topic, ends)
+        _refuse_shorter(table, topic, bounds, read_to)
         return self._refuse_gaps(table, topic, bounds, read_to, accepted, accept=accept)
 
     def _refuse_gaps(
@@ -203,6 +227,22 @@ class TopicGuard:
 
     def _keep(self, table: Table, facts: Mapping[str, Any]) -> None:
         write_whole(self._file(table), json.dumps(facts))
+
+
+def _refuse_shorter(
+    table: Table, topic: str, bounds: Mapping[int, tuple[int, int]], read_to: Mapping[int, int]
+) -> None:
+    ends = {part: (to, bounds[part][1]) for part, to in read_to.items() if part in bounds and to > bounds[part][1]}
+    if ends:
+        raise TopicShorter(table.full_name, topic, ends)
+
+
+def _is_empty(bounds: Mapping[int, tuple[int, int]]) -> bool:
+    """Tell whether a broker holds nothing of a topic.
+
+    Of files nobody can say.
+    """
+    return bool(bounds) and all(first == end for first, end in bounds.values())
 
 
 def _holds(bounds: tuple[int, int], offset: int) -> bool:

@@ -168,6 +168,9 @@ class LocalBroker:
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
+            # By default 128 MB, and as much again while its settings change: more than the heap has, and the cleaner,
+            # out of memory, would never compact a topic again.
+            "log.cleaner.dedupe.buffer.size": str(8 * 2**20),
             # Retention goes by the messages' own timestamps.
             "log.retention.ms": "-1",
         }

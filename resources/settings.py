@@ -27,6 +27,8 @@ FeedKind = Literal["files", "kafka"]
 _PREFIX = "LAKEHOUSE_"
 _REPLAY_IS_AHEAD = timedelta(days=2)
 """What a replay lands while it sets its clock is no further ahead."""
+_REPLAY_COUNTS_FOR = timedelta(days=7)
+"""Where topics are read from a broker, nothing lands that says that the lake lives on; so time does."""
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
 
 
@@ -144,10 +146,15 @@ class Settings:
         return self.fixed_now or self.replay_clock() or datetime.now(UTC)
 
     def replay_clock(self) -> datetime | None:
-        """The time of the last replay; None where none ran, or where more has landed since: the lake lives on."""
+        """Tell the time of the last replay.
+
+        None where none ran, or where the lake lives on: where more has landed since, or seven days after the replay.
+        """
+        file = self.landing.root / "_clock.json"
         try:
-            replayed = json.loads((self.landing.root / "_clock.json").read_text())["now"]
-            now = datetime.fromisoformat(replayed).astimezone(UTC)
+            now = datetime.fromisoformat(json.loads(file.read_text())["now"]).astimezone(UTC)
+            if datetime.now(UTC).timestamp() - file.stat().st_mtime > _REPLAY_COUNTS_FOR.total_seconds():
+                return None
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return None if _has_landed_after(self.landing.root, utc_day(now) + _REPLAY_IS_AHEAD) else now

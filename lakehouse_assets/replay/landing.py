@@ -121,6 +121,7 @@ class LandingFolder:
         with suppress(OSError, ValueError, KeyError, TypeError):
             shown = datetime.fromisoformat(json.loads(file.read_text())["now"])
             if shown >= now:
+                file.touch()  # its age says how long ago a replay ran
                 return shown
         _place(file, f"{json.dumps({'now': as_utc(now)})}\n".encode())
         return now

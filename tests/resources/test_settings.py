@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -141,6 +142,24 @@ def test_a_clock_that_a_replay_left_behind_stops_the_lake_s_clock_only_until_mor
 
     assert (now > datetime(2026, 1, 1, tzinfo=UTC)) is is_left_behind
     assert is_left_behind or now == datetime(2013, 2, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("days_ago", "counts"), [(6, True), (8, False)])
+def test_a_clock_that_a_replay_left_behind_counts_for_a_week_where_nothing_lands_as_files(
+    tmp_path: Path, days_ago: int, counts: bool
+) -> None:
+    """As in a lake whose topics come from a broker."""
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    clock = settings.landing.root / "_clock.json"
+    landing = LandingFolder(settings.landing.root)
+    landing.advance_clock(datetime(2013, 2, 1, tzinfo=UTC))
+    written = clock.stat().st_mtime - days_ago * 86_400
+    os.utime(clock, (written, written))
+
+    assert (settings.now() == datetime(2013, 2, 1, tzinfo=UTC)) is counts
+
+    landing.advance_clock(datetime(2013, 1, 1, tzinfo=UTC))  # another replay, of days before
+    assert settings.now() == datetime(2013, 2, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
