@@ -26,6 +26,7 @@
     │   ├── AlreadyFollowed     another process runs the streams of this lake
     │   ├── LeaseLost           another driver may have the lease of the lake by now
     │   ├── NotAStream          the table cannot run as a stream
+    │   ├── InputRestored       an input was restored to an earlier version while it was followed
     │   ├── StreamBroken        a query stopped; what it had committed stays
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
     │   ├── TopicMissing        the cluster has no topic of this name
@@ -74,6 +75,7 @@ __all__ = [
     "FolderNotReadable",
     "FolderNotWritable",
     "InputLost",
+    "InputRestored",
     "JarDamaged",
     "JarMissing",
     "JavaMissing",
@@ -715,6 +717,29 @@ class NotAStream(StreamError):
 
 
 STREAM_RUNBOOK = "docs/runbook-streams.md"
+
+
+@dataclass(eq=False)
+class InputRestored(StreamError):
+    """An input was restored to an earlier version while a stream read it. The micro-batch was not written.
+
+    Attributes:
+        table: `layer.name` of the table whose stream stopped.
+        source: the input.
+        version: the version that restored it.
+    """
+
+    table: str
+    source: str
+    version: int
+
+    def message(self) -> Message:
+        return Message(
+            f"stream of {self.table}",
+            f"{self.source} was restored to an earlier version, in version {self.version}; "
+            "its rows of before would be counted twice",
+            f"run lakehouse follow again: the stream begins anew ({STREAM_RUNBOOK}, 'An input was restored')",
+        )
 
 
 @dataclass(eq=False)

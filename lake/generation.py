@@ -36,6 +36,7 @@ __all__ = ["Checkpoints", "StreamPlan", "begin_generations", "is_new", "plan_str
 _EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
 _AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
 _MARKER = "generation"
+_TABLE = "table_id"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Checkpoints:
         folder = self.folder(plan, generation)
         if not (folder / _MARKER).is_file():
             return True
+        if (made := _noted(folder)) is not None and made != store.table_log(plan.table).table_id():
+            return True  # what the stream wrote is not in this table
         return is_new(folder) and store.is_committed(
             store.path(plan.table), step_txn(plan.table, "write", generation, 0)
         )
@@ -125,11 +128,23 @@ class Checkpoints:
             write_whole(file, json.dumps({**marks, **seen}))
         return False
 
+    def note_table(self, plan: StreamPlan, generation: int, store: DeltaStore) -> None:
+        """Note which table a generation writes, by its id, because one made anew under the same name is empty."""
+        folder = self.folder(plan, generation)
+        if _noted(folder) is None and (name := store.table_log(plan.table).table_id()) is not None:
+            write_whole(folder / _TABLE, f"{name}\n")
+
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""
         folder = self.folder(plan, generation)
         shutil.rmtree(folder.parent, ignore_errors=True)
         write_whole(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
+
+
+def _noted(checkpoint: Path) -> str | None:
+    """The id of the table that a generation writes; None where an older release began it."""
+    file = checkpoint / _TABLE
+    return file.read_text().strip() if file.is_file() else None
 
 
 def begin_generations(

@@ -38,6 +38,7 @@ from lake.progress import MicroBatch
 from lake.read_offsets import READ_TO, planned
 from lake.rejects import not_given_again
 from lake.store import DeltaStore, Txn
+from lake.stream_inputs import StreamInputs
 from lake.table import Append, InsertNew, Table, Upsert
 
 __all__ = ["BEFORE_FIRST", "MicroBatchWriter", "Stopped", "always"]
@@ -79,6 +80,7 @@ class MicroBatchWriter:
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
+        inputs: tells whether a micro-batch reads over a RESTORE of an input; None where it reads no table.
         horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
         checkpoint: folder of the query, which says how far a micro-batch reads a topic; what it has planned is forced
@@ -101,6 +103,7 @@ class MicroBatchWriter:
     on_receipt: Callable[[MicroBatch], None]
     compact_every: int = 200
     events: InputEvents | None = None
+    inputs: StreamInputs | None = None
     horizon: Callable[[], Horizon] = by_wall_clock
     may_write: Callable[[], None] = always
     checkpoint: Path | None = None
@@ -126,6 +129,8 @@ class MicroBatchWriter:
                 self.may_write()
                 assert state is not None, "a stream runs only on days that were claimed"
                 self._flush_plan(batch_id)
+                if self.inputs is not None:
+                    self.inputs.refuse_restored(batch_id)
                 receipt = self._write(rows, batch_id, state)
                 self._compact(batch_id, state)
             self.on_receipt(receipt)

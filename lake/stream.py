@@ -59,6 +59,7 @@ from lake.progress import (
 )
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
+from lake.stream_inputs import StreamInputs, find_other_inputs
 from lake.table import Read, Table, is_followable, stream_reads
 from lake.topics import TopicGuard
 
@@ -326,7 +327,10 @@ class _Driver:
         renamed = self.topics.admit(accept_loss)
         passed = pass_over(passing, self.tables, self.source, self.store)
         self.source = self.source.passing(PassedOver(self.store).all())
-        asked = {*new_generation, *accept_loss, *renamed, *passed, *self._note_delivered()}
+        other = find_other_inputs(plans, before, checkpoints, self.store)
+        for name, reason in other.items():
+            self.tell(f"{name} begins anew: {reason}")
+        asked = {*new_generation, *accept_loss, *renamed, *passed, *other, *self._note_delivered()}
         state = begin_generations(
             self.frontier,
             plans,
@@ -340,6 +344,8 @@ class _Driver:
         if before is None or not before.claimed:
             self.topics.tell_of_older(state.stream_from, self.tell, is_first=since is None)
         self._create_tables()
+        for plan in plans:
+            checkpoints.note_table(plan, state.generations[plan.table.full_name], self.store)
         self.streams = [self._stream(plan, checkpoints, state) for plan in plans]
         try:
             self._note_progress()
@@ -417,6 +423,7 @@ class _Driver:
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status, table),
             events=self._events(table, checkpoint),
+            inputs=StreamInputs.of(table, self.store, checkpoint),
             horizon=lambda: Horizon(self.now(), self.calendar),
             may_write=self.may_write,
             checkpoint=checkpoint,

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh
@@ -480,6 +481,37 @@ def test_a_lost_checkpoint_begins_a_new_generation_that_ends_equal(lake: Lake, m
     assert generations == {"bronze.departure_events": 2, "silver.departures": 2}
     assert [lake.rows(table) for table in lake.tables] == before
     lake.check(sent)
+
+
+@pytest.mark.streams
+def test_readers_of_a_table_that_was_restored_or_made_anew_count_each_row_once(
+    tmp_path: Path, spark: SparkSession, messages: Messages
+) -> None:
+    """By the messages, four departures of the open day; some files of theirs are added to the table a second time."""
+    counting = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
+    lake = Lake(tmp_path, lambda: spark, counting)
+    with interpreted(spark):
+        lake.land([flight(messages, 1, number) for number in (1, 2)], "a.jsonl")
+        lake.follow()
+        lake.land([flight(messages, 1, 3)], "b.jsonl")
+        lake.follow()
+        silver = DeltaTable(lake.store.path(departures))
+        version = silver.version()
+        silver.delete("flight <> 2")
+        silver.restore(version)
+        lake.land([flight(messages, 1, 4)], "c.jsonl")
+        told: list[str] = []
+        lake.follow(tell=told.append)
+        assert left_at_nine(lake) == 4
+        assert told == [
+            f"{counting[-1].full_name} begins anew: silver.departures was restored in version {version + 2}"
+        ]
+
+        shutil.rmtree(lake.store.path(departures))
+        lake.follow(tell=told.append)
+        assert told[1:] == [f"{counting[-1].full_name} begins anew: silver.departures was made anew"]
+        assert departed(lake, JAN_1) == [1, 2, 3, 4]
+        assert left_at_nine(lake) == 4
 
 
 def test_a_torn_line_is_rejected_once_also_when_the_archive_is_read_again(lake: Lake, messages: Messages) -> None:
