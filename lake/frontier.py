@@ -214,12 +214,8 @@ def event_progress(table: Table, store: DeltaStore, now: datetime) -> datetime |
     if name not in actions.schema.names:
         return None
     times = pa.chunked_array(actions.column(name)).cast(pa.timestamp("us", "UTC"))
-    newest: datetime | None = pc.max(times.filter(pc.less_equal(times, _latest(table, now)))).as_py()
+    newest: datetime | None = pc.max(times.filter(pc.less_equal(times, pa.scalar(Horizon(now).latest(table))))).as_py()
     return newest
-
-
-def _latest(table: Table, now: datetime) -> pa.Scalar:
-    return pa.scalar(Horizon(now).latest(table), pa.timestamp("us", "UTC"))
 
 
 def sealable_before(
@@ -254,7 +250,7 @@ def _with_idleness(table: Table, newest: datetime | None, now: datetime, at_end:
     limits = [feed.idle_after for feed in feeds if feed.idle_after is not None and feed.name in at_end]
     if newest is None or len(limits) < len(feeds) or not limits:
         return newest
-    return max(newest, now.astimezone(UTC) - max(limits))
+    return max(newest, now - max(limits))
 
 
 def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) -> Frontier | None:

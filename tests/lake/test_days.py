@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lake.days import Days, parse_day, utc_day
+from lake.days import Days, parse_day, parse_moment, utc_day
 from lake.errors import BadDay
 from tests.hostile import HOSTILE_DAYS
 
@@ -64,8 +64,9 @@ def test_space_around_a_range_does_not_matter_but_within_it_does() -> None:
     "text", ["2013-01-02..2013-01-01", "2013-01-01..", "..2013-01-01", "2013-01-01..2013-01-02..2013-01-03", "..", ""]
 )
 def test_a_range_that_runs_backwards_or_is_open_is_refused(text: str) -> None:
-    with pytest.raises(BadDay):
+    with pytest.raises(BadDay) as refused:
         Days.parse(text)
+    assert refused.value.text in {text, "", "2013-01-02..2013-01-03"}
 
 
 def test_the_message_of_a_refused_day_stays_on_one_short_line_and_says_what_to_write() -> None:
@@ -91,6 +92,7 @@ def test_widening_and_shrinking() -> None:
 
     assert day.widen(before=2, after=1) == Days.parse("2013-01-01..2013-01-04")
     assert day.widen(before=2).widen(before=-2) == day
+    assert day.widen(after=2) == Days.between(JAN_3, JAN_5)
 
 
 def test_the_common_days_of_two_ranges() -> None:
@@ -103,6 +105,21 @@ def test_the_utc_day_of_a_moment_elsewhere() -> None:
 
     assert utc_day(late_in_new_york) == JAN_2
     assert utc_day(datetime(2013, 1, 1, 23, 59, 59, tzinfo=UTC)) == JAN_1
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2013-01-01T10:00:00", datetime(2013, 1, 1, 10, tzinfo=UTC)),
+        ("2013-01-01T10:00:00Z", datetime(2013, 1, 1, 10, tzinfo=UTC)),
+        ("2013-01-01T10:00:00-05:00", datetime(2013, 1, 1, 15, tzinfo=UTC)),
+        ("10 o'clock", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_a_moment_without_a_zone_is_utc_and_anything_else_is_no_moment(text: object, at: datetime | None) -> None:
+    assert parse_moment(text) == at
 
 
 def test_containment_asks_for_dates() -> None:

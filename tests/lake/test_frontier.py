@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import psutil
@@ -98,6 +98,8 @@ def test_flights_streams_departures_and_arrivals_and_reads_the_rest_as_it_is() -
 
 def test_following_a_table_follows_what_it_streams_upstream_first() -> None:
     assert with_streamed_upstream([delay_alerts]) == [departure_events, departures, delay_alerts]
+    both = [departure_events, departures, arrival_events, arrivals]
+    assert with_streamed_upstream([departures, arrivals, departures]) == both
 
 
 # Who owns a day
@@ -125,6 +127,13 @@ def test_a_table_that_only_batch_writes_is_early_where_its_inputs_are_open() -> 
     assert state.first_open_day(daily_carrier_performance) is None
     assert state.first_early_day(daily_carrier_performance) == JAN[3]
     assert state.first_early_day(weather) is None
+    later = replace(daily_carrier_performance, reads=(flights.days(after=1),))
+    assert state.first_early_day(later) == JAN[2]
+
+
+def test_a_table_was_followed_once_it_has_a_generation() -> None:
+    state = Frontier(JAN[3], JAN[5], generations={departures.full_name: 1})
+    assert [state.was_followed(table) for table in (departures, arrivals)] == [True, False]
 
 
 def test_batch_is_refused_an_open_day_and_told_what_to_do() -> None:
@@ -132,7 +141,13 @@ def test_batch_is_refused_an_open_day_and_told_what_to_do() -> None:
     state.refuse_open(departures, Days.parse("2013-01-01..2013-01-04"))
     with pytest.raises(DayIsOpen) as refused:
         state.refuse_open(departures, Days.parse("2013-01-01..2013-01-05"))
-    assert "refresh days up to 2013-01-04" in str(refused.value)
+    said = str(refused.value)
+    assert "silver.departures" in said
+    assert "2013-01-01..2013-01-05" in said
+    assert "2013-01-05" in said.replace("2013-01-01..2013-01-05", "")
+    assert "refresh days up to 2013-01-04" in said
+    whole = Days.parse("2013-01-01..2013-01-31")
+    assert state.batch_days(weather, whole) == whole
     assert state.batch_days(departures, Days.parse("2013-01-01..2013-01-31")) == Days.parse("2013-01-01..2013-01-04")
 
 
@@ -195,6 +210,32 @@ def test_a_feed_that_declares_no_silence_is_never_idle(store: DeltaStore) -> Non
         hold(store, table, datetime(2013, 1, 5, 12, tzinfo=UTC))
     now = datetime(2013, 6, 1, tzinfo=UTC)
     assert sealable_before(STREAMED, store, now=now, at_end=["departures", "arrivals"]) == JAN[5]
+
+
+def test_of_two_feeds_both_must_be_silent_and_read_to_their_end(
+    store: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feeds = [replace(departures_feed.departures, name=name, idle_after=timedelta(hours=6)) for name in ("one", "two")]
+    monkeypatch.setattr(lake.frontier, "topics_of", lambda table: [(table, feed) for feed in feeds])
+    now, ends = datetime(2013, 1, 8, 10, tzinfo=UTC), ["one", "two"]
+    assert sealable_before([departures], store, now=now, at_end=ends) is None, "it has no event yet"
+    hold(store, departures, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    assert sealable_before([departures], store, now=now, at_end=["one"]) == JAN[5]
+    assert sealable_before([departures], store, now=now, at_end=ends) == JAN[8]
+
+
+def test_the_zone_of_the_clock_does_not_matter(store: DeltaStore, idle_after_six_hours: None) -> None:
+    now = datetime(2013, 1, 8, 10, tzinfo=UTC).astimezone(timezone(timedelta(hours=-11)))
+    hold(store, departures, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    hold(store, departures, datetime(2013, 1, 9, 12, tzinfo=UTC))
+    assert event_progress(departures, store, now) == datetime(2013, 1, 5, 12, tzinfo=UTC)
+    assert sealable_before([departures], store, now=now, at_end=["departures"]) == JAN[8]
+
+
+def test_tables_that_speak_for_no_feed_say_nothing_of_days(store: DeltaStore) -> None:
+    hold(store, departures, datetime(2013, 1, 5, 12, tzinfo=UTC))
+    silent = [replace(departures, lateness=None), schedules, replace(departures, event_time=None)]
+    assert sealable_before(silent, store, now=FEB_1) is None
 
 
 # What a producer made up says nothing
@@ -274,6 +315,7 @@ def test_a_closing_day_is_over_for_streams_and_not_yet_open_to_batch() -> None:
     state = Frontier(JAN[5], JAN[5], closing=JAN[6], claimed=ALL_CLAIMED)
     assert state.first_writable_day(departures) == JAN[7]
     assert state.first_writable_day(flights) == JAN[5]
+    assert replace(state, closing=None).first_writable_day(departures) == JAN[5]
     with pytest.raises(DayIsOpen):
         state.refuse_open(departures, Days.of(JAN[5]))
 
@@ -317,6 +359,25 @@ def test_a_seal_is_not_published_while_a_micro_batch_is_under_way(store: DeltaSt
     state = frontier.state()
     assert state is not None
     assert (state.first_open, state.closing) == (JAN[7], None)
+
+
+def test_a_seal_does_not_wait_out_a_long_refresh_and_tells_nobody_that_it_waits(
+    store: DeltaStore, frontier: FrontierTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake.frontier, "_SEAL_WAITS_SECONDS", 0.1)
+    told: list[str] = []
+    patient = FrontierTable(replace(store, lock_timeout_seconds=600, on_wait=told.append))
+    with store.lock(flights.full_name), pytest.raises(TableLocked):
+        seal(patient, STREAMED, JAN[7])
+    assert told == []
+
+
+@pytest.mark.parametrize("before", [JAN[6], JAN[7]])
+def test_a_seal_that_was_begun_is_not_taken_back_by_an_earlier_one(frontier: FrontierTable, before: date) -> None:
+    frontier.change(lambda now: replace(now or Frontier(JAN[1], JAN[1]), closing=JAN[7]), "crashed in between")
+    state = seal(frontier, STREAMED, before)
+    assert state is not None
+    assert (state.first_open, state.closing) == (JAN[8], None)
 
 
 def test_nothing_is_written_while_another_process_has_the_lock(store: DeltaStore, frontier: FrontierTable) -> None:
@@ -378,6 +439,7 @@ def test_a_seal_that_was_begun_is_published_after_a_restart(frontier: FrontierTa
 def test_the_frontier_never_moves_back(store: DeltaStore, frontier: FrontierTable) -> None:
     version = store.log(f"{store.tables}/lake/frontier").version()
     assert seal(frontier, STREAMED, JAN[3]) == frontier.state()
+    assert seal(frontier, STREAMED, JAN[5]) == frontier.state()
     assert seal(frontier, STREAMED, None) == frontier.state()
     assert store.log(f"{store.tables}/lake/frontier").version() == version
 

@@ -85,6 +85,9 @@ def test_where_streams_own_no_day_none_is_stalled(frontier: Frontier | None, dri
         (status(state="failed"), None, "failed: it says no more"),
         (status(seen_at=ago(seconds=119)), GONE, None),
         (status(seen_at=ago(seconds=121)), GONE, "dead: its process 7 has gone without ending it"),
+        (status(seen_at=ago(seconds=120)), GONE, None),
+        (status(seen_at=ago(seconds=120)), ALIVE, None),
+        (status(seen_at="nonsense"), GONE, None),
         (status(seen_at=ago(minutes=3)), None, "dead: its process 7 has gone without ending it"),
         (status(seen_at=ago(minutes=3)), ALIVE, "silent: process 7 has said nothing for 3 min"),
         (None, None, "dead: streams own its days, and no process runs it"),
@@ -102,6 +105,7 @@ def test_a_process_that_has_just_started_has_time_to_say_something(state: str) -
 
     assert judged(before, young) is None
     assert judged(None, young) is None
+    assert judged(None, Driver(7, NOW - timedelta(minutes=2), is_alive=True)) is None
     expected = "silent: process 7, which runs streams, has not run this one for 60 min"
     assert judged(before, ALIVE) == expected
 
@@ -110,6 +114,9 @@ def test_a_process_that_has_just_started_has_time_to_say_something(state: str) -
     ("said", "waits", "expected"),
     [
         (status(busy_since=ago(minutes=6)), None, "stuck: a micro-batch has not ended for 6 min"),
+        (status(busy_since=ago(minutes=5)), None, None),
+        (status(lag_messages=1200, last_batch_at=ago(minutes=5)), None, None),
+        (status(), timedelta(minutes=5), None),
         (status(busy_since=ago(minutes=6), batches=0), None, None),
         (status(busy_since=ago(hours=27), batches=0), None, "stuck: a micro-batch has not ended for 27 h"),
         (
@@ -132,7 +139,8 @@ def test_a_stream_without_progress_while_something_waits(
     ("watermark", "expected"),
     [
         ("2013-01-03T09:00:00.000Z", None),
-        ("2013-01-02T07:01:00.000Z", None),
+        ("2013-01-02T07:00:00.000Z", None),
+        ("2013-01-02T06:59:59.000Z", "behind: its watermark is 29 h old, of which 3 h are for late messages"),
         ("2012-12-31T06:00:00.000Z", "behind: its watermark is 3 days old, of which 3 h are for late messages"),
         ("1970-01-01T00:00:00.000Z", None),
         ("nonsense", None),
@@ -142,6 +150,33 @@ def test_a_watermark_is_judged_by_the_clock_of_the_environment(watermark: str, e
     table = replace(flights, fresh_within=timedelta(hours=26))
 
     assert judged(status(watermark=watermark), table=table) == expected
+
+
+def test_what_is_no_watermark_is_not_old() -> None:
+    assert judged(status(watermark="nonsense"), table=replace(flights, fresh_within=timedelta(0))) is None
+
+
+def test_an_input_that_declares_no_lateness_has_none() -> None:
+    said = status(watermark="2013-01-02T09:00:00.000Z")
+    assert judged(said) == "behind: its watermark is 27 h old, of which 0 s are for late messages"
+
+
+@pytest.mark.parametrize(
+    ("waits", "said"),
+    [
+        (timedelta(seconds=119), "119 s"),
+        (timedelta(seconds=120), "2 min"),
+        (timedelta(seconds=7199), "119 min"),
+        (timedelta(hours=2), "2 h"),
+        (timedelta(seconds=72 * 3600 - 1), "71 h"),
+        (timedelta(hours=72), "3 days"),
+        (timedelta(days=100_000), "100000 days"),
+    ],
+)
+def test_a_length_is_told_in_the_largest_unit_that_says_enough(waits: timedelta, said: str) -> None:
+    impatient = replace(TABLE, fresh_within=timedelta(0))
+    stall = judged(status(state="stopped"), None, table=impatient, waits=waits)
+    assert stall == f"stopped: it was stopped, and what has landed since waits for {said}"
 
 
 def test_a_topic_that_may_be_silent_is_idle_once_it_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +201,8 @@ def test_a_topic_that_may_be_silent_is_idle_once_it_is_read_to_its_end(monkeypat
             True,
             "stopped: it was stopped, and what has landed since waits for 27 h",
         ),
-        (timedelta(hours=25), None, False, None),
+        (timedelta(hours=30), timedelta(hours=26), True, None),
+        (timedelta(hours=26), None, False, None),
         (
             timedelta(hours=27),
             None,
@@ -228,6 +264,24 @@ def test_what_landed_after_the_newest_bronze_commit_waits_for_every_table_that_t
     watch = StreamWatch(store, tmp_path, from_files=True)
     assert [watch.count_waiting(table) for table in (departure_events, departures)] == [2, None]
     assert waiting(from_files=False) == [None, None, None]
+    knows = [StreamWatch(store, tmp_path, from_files=known).evidence(flights).knows_waiting for known in (True, False)]
+    assert knows == [True, False]
+
+
+def test_where_no_stream_was_ever_started_nobody_counts_what_waits(store: DeltaStore, tmp_path: Path) -> None:
+    land(store, date(2013, 1, 3), "first", NOW)
+    watch = StreamWatch(store, tmp_path, from_files=True)
+    assert watch.count_waiting(departure_events) is None
+    assert watch.evidence(departure_events).waiting_since is None
+
+
+def test_events_are_old_by_the_clock_of_the_lake_and_statuses_by_the_wall(store: DeltaStore, tmp_path: Path) -> None:
+    FrontierTable(store).change(lambda _: OPEN, "test")
+    said = StreamStatus(flights.full_name, pid=os.getpid(), seen_at=NOW.isoformat(), watermark="2013-01-01T12:00:00Z")
+    write_status(tmp_path / "streams", said)
+    watch = StreamWatch(store, tmp_path, from_files=True)
+    stall = watch.judge(replace(flights, fresh_within=timedelta(hours=26)), now=NOW, clock=CLOCK)
+    assert str(stall) == "behind: its watermark is 48 h old, of which 3 h are for late messages"
 
 
 def test_a_file_that_was_read_and_gave_no_commit_does_not_wait(store: DeltaStore, tmp_path: Path) -> None:
