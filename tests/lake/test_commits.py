@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Field, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+from deltalake.schema import PrimitiveType
 from pyspark.sql import SparkSession
 
-from lake.commits import Commit, Log
+from lake.commits import Commit, Log, Place, Remembered
 from lake.days import Days
+from lake.errors import LogDamaged
 from lake.store import DeltaStore
+from lake.touches import FILE as TOUCHES_FILE
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
@@ -102,7 +106,7 @@ def test_where_the_log_was_cleaned_a_day_counts_as_changed_by_the_newest_cleaned
     write(store, Days.of(D2), ("a", D2, 1))
     checkpoint(spark, store)
     write(store, Days.of(D3), ("a", D3, 1))
-    clean(store, below=3)
+    clean(store.path(marks), below=3)
 
     assert log.newest_touch("day") == {D1: 2, D2: 2, D3: 3}
     assert log.since(2) == [log.commit(3)]
@@ -115,9 +119,9 @@ def checkpoint(spark: SparkSession, store: DeltaStore) -> None:
     DeltaTable(store.path(marks)).create_checkpoint()
 
 
-def clean(store: DeltaStore, *, below: int) -> None:
+def clean(folder: Path | str, *, below: int) -> None:
     """Remove the commits below a version, as Delta does when they are older than the log's retention."""
-    for file in (Path(store.path(marks)) / "_delta_log").glob("*.json"):
+    for file in Path(folder, "_delta_log").glob("0*.json"):
         if int(file.stem) < below:
             file.unlink()
 
@@ -169,11 +173,12 @@ def test_metadata_that_somebody_else_wrote_are_no_metadata(tmp_path: Path, text:
     assert (commit.metadata, commit.operation, commit.timestamp_ms) == ({}, "WRITE", 5)
 
 
-def commit_by_hand(folder: Path, version: int, *days: date, about: str = "") -> None:
+def commit_by_hand(folder: Path, version: int, *days: date, about: str = "", **metadata: object) -> None:
     (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+    info = {"timestamp": 5, "userMetadata": json.dumps(metadata)}
     facts = {"size": 1, "modificationTime": 5, "dataChange": True}
     adds = [{"add": {**facts, "path": f"{about}{version}-{day}", "partitionValues": {"day": str(day)}}} for day in days]
-    text = "".join(json.dumps(action) + "\n" for action in [{"commitInfo": {"timestamp": 5}}, *adds])
+    text = "".join(json.dumps(action) + "\n" for action in [{"commitInfo": info}, *adds])
     (folder / "_delta_log" / f"{version:020d}.json").write_text(text)
 
 
@@ -213,3 +218,235 @@ def test_the_newest_moment_of_a_commit_comes_from_the_statistics_of_its_files(tm
     assert commit is not None
     assert commit.newest("at") == datetime(2013, 1, 1, 11, 30, tzinfo=UTC)
     assert [commit.newest(name) for name in ("n", "name", "nothing")] == [None, None, None]
+
+
+BY_DAY = pa.schema([pa.field("day", pa.date32()), pa.field("n", pa.int64())])
+
+
+def create(folder: Path) -> Log:
+    DeltaTable.create(str(folder), schema=BY_DAY, partition_by=["day"])
+    return Log(str(folder))
+
+
+def put(folder: Path, *rows: tuple[date | None, int]) -> None:
+    """Let a table hold files of real rows."""
+    found = pa.Table.from_pylist([{"day": day, "n": n} for day, n in rows], schema=BY_DAY)
+    write_deltalake(str(folder), found, mode="append", partition_by=["day"])
+
+
+def test_the_commits_since_a_version_are_all_those_after_it_or_none_where_one_is_gone(tmp_path: Path) -> None:
+    assert Log(str(tmp_path)).since(-1) == []
+    log = create(tmp_path)
+    for version in (1, 2, 3):
+        commit_by_hand(tmp_path, version, D1)
+
+    def versions(*of: int) -> list[int] | None:
+        found = log.since(*of)
+        return None if found is None else [commit.version for commit in found]
+
+    assert [versions(0), versions(2), versions(3), versions(0, 2), versions(2, 2)] == [[1, 2, 3], [3], [], [1, 2], []]
+    (tmp_path / "_delta_log" / f"{1:020d}.json").unlink()
+    assert [versions(0), versions(1)] == [None, [2, 3]]
+
+
+def test_the_newest_step_under_an_identity_is_found_as_far_back_as_the_log_reaches(tmp_path: Path) -> None:
+    assert Log(str(tmp_path)).newest_txn("a") is None
+    log = create(tmp_path)
+    assert log.newest_txn("a") is None
+    commit_by_hand(tmp_path, 1, D1, txn=["a", 7])
+    commit_by_hand(tmp_path, 2, D1, txn=["b", 3])
+    commit_by_hand(tmp_path, 3, D1, txn="a")
+    assert [log.newest_txn(name) for name in ("a", "b", "c")] == [7, 3, None]
+    commit_by_hand(tmp_path, 4, D1, txn=["c", 1])
+    assert [log.newest_txn(name) for name in ("a", "b", "c")] == [7, 3, 1]
+    commit_by_hand(tmp_path, 5, D1, txn=["a", 8])
+    commit_by_hand(tmp_path, 6, D1, txn=["a", 9])
+    assert [log.newest_txn(name) for name in ("a", "b", "c")] == [9, 3, 1]
+
+    shutil.rmtree(tmp_path / "_delta_log")
+    create(tmp_path)
+    for version in range(1, 8):
+        commit_by_hand(tmp_path, version, D2, txn=["b", 1])
+    assert [log.newest_txn(name) for name in ("a", "b", "c")] == [None, 1, None], "another table"
+
+
+def test_a_step_behind_a_commit_that_was_removed_is_not_known(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    for version, step in ((1, 5), (2, None), (3, None)):
+        commit_by_hand(tmp_path, version, D1, txn=["a", step] if step else None)
+    DeltaTable(str(tmp_path)).create_checkpoint()
+    assert log.newest_txn("a") == 5
+    clean(tmp_path, below=2)
+    assert Log(f"{tmp_path}/.").newest_txn("a") is None
+
+
+def test_rows_are_counted_and_asked_in_sql(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "table"))
+    assert (log.rows(), log.query("SELECT count(*) AS c FROM stored"), log.has_rows()) == (0, [], False)
+    create(tmp_path / "table")
+    assert (log.rows(), log.has_rows()) == (0, False)
+    put(tmp_path / "table", (D1, 1), (D1, 2), (D2, 3), (None, 4))
+    assert (log.rows(), log.has_rows()) == (4, True)
+    assert log.query("SELECT sum(n) AS n FROM stored WHERE day = DATE '2013-01-01'") == [{"n": 3}]
+    assert (log.days("day"), log.rows_by_day("day")) == ({D1, D2}, {D1: 2, D2: 1})
+
+
+def test_files_that_are_gone_are_named_by_day_and_can_be_forgotten(tmp_path: Path) -> None:
+    log = Log(str(tmp_path))
+    assert (log.gone_files("day"), log.forget_gone_files()) == ({}, False)
+    put(tmp_path, (D1, 1), (D2, 2), (None, 3))
+    put(tmp_path, (D1, 4))
+    assert (log.gone_files("day"), log.forget_gone_files()) == ({}, False)
+    for file in [*tmp_path.glob("day=2013-01-01/*.parquet"), *tmp_path.glob("day=__HIVE*/*.parquet")]:
+        file.unlink()
+
+    found = log.gone_files("day")
+
+    assert {day: len(paths) for day, paths in found.items()} == {D1: 2, None: 1}
+    assert all(path.startswith("day=2013-01-01/") for path in found[D1])
+    assert {day: len(paths) for day, paths in log.gone_files(None).items()} == {None: 3}
+    assert log.forget_gone_files()
+    assert (log.gone_files("day"), log.rows()) == ({}, 1)
+
+
+def test_the_files_of_days_are_told_with_their_rows(tmp_path: Path) -> None:
+    log = Log(str(tmp_path))
+    assert log.files_by_day("day", [Days.of(D1)]) == {}
+    put(tmp_path, (D1, 1), (D1, 2), (D2, 3), (D3, 3))
+    put(tmp_path, (D1, 4))
+    found = log.files_by_day("day", [Days.of(D1), Days.of(D3)], log.opened())
+    assert {day: sorted(files.values()) for day, files in found.items()} == {D1: [1, 2], D3: [1]}
+    assert all((tmp_path / path).is_file() for files in found.values() for path in files)
+    assert log.files_by_day("n", [Days.of(D1)]) == {}
+    commit_by_hand(tmp_path, 2, D2)
+    assert log.rows_by_day("day") == {D1: 3, D2: 1, D3: 1}, "a file without statistics counts as none"
+
+
+def test_a_table_that_was_opened_follows_its_log_and_is_opened_again_where_it_was_made_anew(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "table"))
+    assert log.opened() is None
+    put(tmp_path / "table", (D1, 1))
+    first = log.opened()
+    put(tmp_path / "table", (D1, 2))
+    second = log.opened()
+    assert second is first
+    assert second is not None
+    assert second.version() == 1
+
+    shutil.rmtree(tmp_path / "table")
+    for _ in range(3):
+        put(tmp_path / "table", (D2, 1))
+    third = log.opened()
+    assert third is not None
+    assert (third.version(), third is first) == (2, False)
+    assert log.files_by_day("day", [Days.of(D1)], third) == {}
+
+
+def test_columns_and_identity_are_those_of_the_table_as_it_is_now(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "table"))
+    assert log.table_id() is None
+    with pytest.raises(TableNotFoundError):
+        log.schema()
+    create(tmp_path / "table")
+    table_id = log.table_id()
+    assert (table_id, log.schema().names) == (str(DeltaTable(log.location).metadata().id), ["day", "n"])
+    commit_by_hand(tmp_path / "table", 1, D1)
+    assert (log.table_id(), log.schema().names) == (table_id, ["day", "n"])
+    DeltaTable(log.location).alter.add_columns([Field("m", PrimitiveType("long"))])
+    commit_by_hand(tmp_path / "table", 3, D1)
+    assert (log.table_id(), log.schema().names) == (table_id, ["day", "n", "m"])
+
+    shutil.rmtree(tmp_path / "table")
+    create(tmp_path / "table")
+    assert log.table_id() not in (None, table_id)
+    for version in range(1, 6):
+        commit_by_hand(tmp_path / "table", version, D1)
+    assert log.schema().names == ["day", "n"]
+
+
+def test_a_commit_says_when_it_was_made_and_what_its_writer_left(tmp_path: Path) -> None:
+    create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1, at="2013-01-01T10:00:00", n=5)
+    commit = Log(str(tmp_path)).commit(1)
+    assert commit is not None
+    assert commit.committed_at == datetime(1970, 1, 1, 0, 0, 0, 5000, tzinfo=UTC)
+    assert commit.moment("at") == datetime(2013, 1, 1, 10, tzinfo=UTC)
+    assert [commit.moment(name) for name in ("n", "nothing")] == [None, None]
+
+
+def test_what_was_written_down_of_a_log_serves_after_its_commits_were_removed(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    Log(str(tmp_path / "nothing")).write_touches(["day"])
+    assert not (tmp_path / "nothing").exists()
+    commit_by_hand(tmp_path, 1, D1, D2)
+    commit_by_hand(tmp_path, 2, D2)
+    log.write_touches(["day"])
+    written = log.written_touches()
+    assert written is not None
+    assert (written.version, written.changed, written.days) == (2, 2, {"day": {D1: 1, D2: 2}})
+    assert (written.table_id, written.commit) == (log.table_id(), log.fingerprint(2))
+
+    commit_by_hand(tmp_path, 3, D3)
+    commit_by_hand(tmp_path, 4)
+    DeltaTable(str(tmp_path)).create_checkpoint()
+    clean(tmp_path, below=3)
+    elsewhere = Log(f"{tmp_path}/.")  # another process has read nothing of it yet
+    assert elsewhere.newest_touch("day") == {D1: 1, D2: 2, D3: 3}
+    assert elsewhere.newest_touch("n") == {}
+    assert elsewhere.newest_change() == 3
+    clean(tmp_path, below=4)
+    assert Log(f"{tmp_path}/./.").newest_touch("day") == {D1: 3, D2: 3, D3: 3}, "commit 3 was not written down"
+
+
+def test_what_was_written_down_of_another_table_is_not_believed(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1)
+    log.write_touches(["day"])
+    before = log.read_file(TOUCHES_FILE)
+    assert before is not None
+    commit_by_hand(tmp_path, 1, D2, about="rewritten")
+    assert log.written_touches() is None, "its commit is another one"
+
+    shutil.rmtree(tmp_path / "_delta_log")
+    create(tmp_path)
+    log.write_file(TOUCHES_FILE, before)
+    assert log.written_touches() is None, "it reaches further than the log"
+    commit_by_hand(tmp_path, 1, D1)
+    commit_by_hand(tmp_path, 2, D1)
+    assert log.written_touches() is None, "the table has another id"
+    log.write_file(TOUCHES_FILE, b"torn")
+    assert log.written_touches() is None
+
+
+def test_a_log_without_any_change_has_none(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    assert log.newest_change() is None
+    commit_by_hand(tmp_path, 1, D1)
+    commit_by_hand(tmp_path, 2)
+    assert log.newest_change() == 1
+
+
+def test_an_empty_commit_is_damage_and_named(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    (tmp_path / "_delta_log" / f"{1:020d}.json").write_text(" \n")
+    with pytest.raises(LogDamaged) as damaged:
+        log.commit(1)
+    assert (damaged.value.file, damaged.value.location) == (f"{1:020d}.json", str(tmp_path))
+    assert "it holds no commit" in str(damaged.value)
+
+
+def test_what_was_read_of_a_log_is_read_again_once_it_has_moved_on(tmp_path: Path) -> None:
+    remembered, reads = Remembered[int](), list[int]()
+    log = Log(str(tmp_path))
+
+    def read(place: Place) -> int:
+        reads.append(place[0])
+        return place[0]
+
+    assert remembered.get(log, read) is None
+    create(tmp_path)
+    assert [remembered.get(log, read), remembered.get(log, read), reads] == [0, 0, [0]]
+    commit_by_hand(tmp_path, 1, D1)
+    assert [remembered.get(log, read), remembered.get(log, read), reads] == [1, 1, [0, 1]]
+    shutil.rmtree(tmp_path / "_delta_log")
+    assert remembered.get(log, read) is None
