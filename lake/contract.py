@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from math import isnan
 from typing import Any
 
@@ -98,12 +98,9 @@ def _known(value: Column, dtype: T.DataType) -> Column:
     return ~F.isnan(value) if isinstance(dtype, T.DoubleType | T.FloatType) else F.lit(True)
 
 
-def _compared(compare: Callable[[Any, Any], Any], fact: str) -> Callable[[Facts, T.DataType], Verdict]:
-    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
-        bound = _ordered(facts[fact], dtype)
-        return lambda value: _known(value, dtype) & compare(value, bound)
-
-    return compile_
+def _compared(compare: Callable[[Any, Any], Any], fact: str, facts: Facts, dtype: T.DataType) -> Verdict:
+    bound = _ordered(facts[fact], dtype)
+    return lambda value: _known(value, dtype) & compare(value, bound)
 
 
 def _equal(facts: Facts, dtype: T.DataType) -> Verdict:
@@ -115,28 +112,20 @@ def _in_range(facts: Facts, dtype: T.DataType) -> Verdict:
     low, high = (_ordered(facts[name], dtype) for name in ("min_value", "max_value"))
     above = operator.ge if facts.get("include_min", True) else operator.gt
     below = operator.le if facts.get("include_max", True) else operator.lt
-    if low > high:
-        raise UnfitCheckError(f"nothing lies between {low!r} and {high!r}", "state the smaller bound first")
     return lambda value: _known(value, dtype) & above(value, low) & below(value, high)
 
 
-def _is_in(fact: str) -> Callable[[Facts, T.DataType], Verdict]:
-    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
-        # A null in the list would make every verdict null, which passes. Of a null value `nullable` decides alone.
-        listed = [_literal(one, dtype) for one in facts[fact] if one is not None]
-        if not listed:
-            raise UnfitCheckError("it lists no value", "list the values")
-        return lambda value: value.isin(listed)
-
-    return compile_
+def _is_in(fact: str, facts: Facts, dtype: T.DataType) -> Verdict:
+    # A null in the list would make every verdict null, which passes. Of a null value `nullable` decides alone.
+    listed = [_literal(one, dtype) for one in facts[fact] if one is not None]
+    if not listed:
+        raise UnfitCheckError("it lists no value", "list the values")
+    return lambda value: value.isin(listed)
 
 
-def _not(compiler: Callable[[Facts, T.DataType], Verdict]) -> Callable[[Facts, T.DataType], Verdict]:
-    def compile_(facts: Facts, dtype: T.DataType) -> Verdict:
-        passes = compiler(facts, dtype)
-        return lambda value: ~passes(value)
-
-    return compile_
+def _not(compiler: Callable[[Facts, T.DataType], Verdict], facts: Facts, dtype: T.DataType) -> Verdict:
+    passes = compiler(facts, dtype)
+    return lambda value: ~passes(value)
 
 
 def _of_text(dtype: T.DataType) -> None:
@@ -148,8 +137,7 @@ def _str_length(facts: Facts, dtype: T.DataType) -> Verdict:
     _of_text(dtype)
     low, high, exact = (facts.get(name) for name in ("min_value", "max_value", "exact_value"))
     low, high = (exact, exact) if exact is not None else (low, high)
-    bounds = [bound for bound in (low, high) if bound is not None]
-    if not bounds or not all(map(_is_whole, bounds)) or bounds != sorted(bounds):
+    if not all(bound is None or _is_whole(bound) for bound in (low, high)):
         raise UnfitCheckError(
             f"no length lies between {low!r} and {high!r}", "state min_value, max_value or exact_value"
         )
@@ -169,14 +157,14 @@ def _str_matches(facts: Facts, dtype: T.DataType) -> Verdict:
 
 _COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
     "equal_to": _equal,
-    "not_equal_to": _not(_equal),
-    "greater_than": _compared(operator.gt, "min_value"),
-    "greater_than_or_equal_to": _compared(operator.ge, "min_value"),
-    "less_than": _compared(operator.lt, "max_value"),
-    "less_than_or_equal_to": _compared(operator.le, "max_value"),
+    "not_equal_to": partial(_not, _equal),
+    "greater_than": partial(_compared, operator.gt, "min_value"),
+    "greater_than_or_equal_to": partial(_compared, operator.ge, "min_value"),
+    "less_than": partial(_compared, operator.lt, "max_value"),
+    "less_than_or_equal_to": partial(_compared, operator.le, "max_value"),
     "in_range": _in_range,
-    "isin": _is_in("allowed_values"),
-    "notin": _not(_is_in("forbidden_values")),
+    "isin": partial(_is_in, "allowed_values"),
+    "notin": partial(_not, partial(_is_in, "forbidden_values")),
     "str_length": _str_length,
     "str_matches": _str_matches,
 }

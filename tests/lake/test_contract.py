@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -30,6 +32,7 @@ FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
     "less": (T.IntegerType, {"lt": 3}),
     "same": (T.IntegerType, {"eq": 3}),
     "other": (T.IntegerType, {"ne": 3}),
+    "from, not to": (T.LongType, {"in_range": {"min_value": -1, "max_value": 1, "include_max": False}}),
     "inside": (
         T.LongType,
         {"in_range": {"min_value": -1, "max_value": 1, "include_min": False, "include_max": False}},
@@ -46,6 +49,8 @@ FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
     "unlisted": (T.StringType, {"notin": ["A", "B", ""]}),
     "unlisted with nothing": (T.StringType, {"notin": ["A", None]}),
     "sized": (T.StringType, {"str_length": {"min_value": 1, "max_value": 2}}),
+    "long": (T.StringType, {"str_length": {"min_value": 2}}),
+    "short": (T.StringType, {"str_length": {"max_value": 2}}),
     "airport": (T.StringType, {"str_matches": AIRPORT}),
     "carrier": (T.StringType, {"str_matches": CARRIER}),
     "tail": (T.StringType, {"str_matches": TAIL_NUMBER}),
@@ -244,6 +249,94 @@ def test_a_check_that_spark_would_read_otherwise_is_refused_with_what_to_write(
 
     assert said in str(refused.value)
     assert "contract Odd, column value" in str(refused.value)
+
+
+VALUES_OF = "state values of the column's type"
+BOUNDS = "state min_value, max_value or exact_value"
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "problem", "remedy"),
+    [
+        (T.IntegerType, {"eq": "3"}, "'3' is no value of int", VALUES_OF),
+        (T.StringType, {"ge": "A"}, "string has no order", "use isin, notin, eq or ne"),
+        (T.IntegerType, {"str_matches": "A"}, "int is no text", "use it on a STRING"),
+        (T.StringType, {"isin": [None]}, "it lists no value", "list the values"),
+        (T.StringType, {"str_length": {"min_value": True}}, "no length lies between True and None", BOUNDS),
+        (T.StringType, {"str_length": {"max_value": 1.5}}, "no length lies between None and 1.5", BOUNDS),
+        (T.DecimalType, {"ge": Decimal("NaN")}, "Decimal('NaN') is no value of decimal(10,0)", VALUES_OF),
+        (T.DecimalType, {"ge": 0.5}, "0.5 is no value of decimal(10,0)", VALUES_OF),
+        (T.LongType, {"ge": -(2**63)}, f"-{2**63} is no value of bigint", VALUES_OF),
+        (T.DoubleType, {"ge": -(2**53) - 1}, f"-{2**53 + 1} is no value of double", VALUES_OF),
+    ],
+)  # fmt: skip
+def test_a_refused_check_says_what_is_wrong_and_what_to_write(
+    kind: type[T.DataType], facts: dict[str, Any], problem: str, remedy: str
+) -> None:
+    with pytest.raises(CannotCompile) as refused:
+        compile_contract(one_check(kind, facts))
+    assert (refused.value.problem, refused.value.remedy) == (problem, remedy)
+    assert (refused.value.contract, refused.value.column) == ("Odd", "value")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"in_range": {"min_value": 2, "max_value": 1}},
+        {"str_length": {"min_value": 2, "max_value": 1}},
+        {"str_length": {"min_value": None, "max_value": None}},
+    ],
+)
+def test_an_interval_that_holds_nothing_is_refused_by_pandera_itself(facts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"empty interval|need to be specified"):
+        one_check(T.StringType, facts)
+
+
+def test_a_column_of_a_type_without_fitting_values_is_compared_with_none() -> None:
+    class Odd(Contract):
+        """A list."""
+
+        value: T.ArrayType = Field(description="any", isin=["A"], dtype_kwargs={"elementType": T.StringType()})
+
+    with pytest.raises(CannotCompile, match="'A' is no value of array<string>"):
+        compile_contract(Odd)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        (T.DecimalType, {"ge": 3}),
+        (T.DecimalType, {"ge": Decimal("1.5")}),
+        (T.LongType, {"le": 2**63 - 1}),
+        (T.DoubleType, {"le": 2**53}),
+        (T.IntegerType, {"in_range": {"min_value": 1, "max_value": 1}}),
+        (T.StringType, {"str_length": {"exact_value": 2}}),
+        (T.StringType, {"str_length": {"min_value": 2, "max_value": 2}}),
+        (T.BinaryType, {"eq": b"A"}),
+    ],
+)
+def test_the_largest_and_narrowest_facts_that_can_be_compared_are_accepted(
+    kind: type[T.DataType], facts: dict[str, Any]
+) -> None:
+    assert [rule.column for rule in compile_contract(one_check(kind, facts)).rules] == ["value"]
+
+
+@pytest.mark.spark
+def test_a_time_without_a_zone_is_utc_whatever_zone_the_process_has(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        rules = [_rule(T.TimestampType, {"ge": at}) for at in (datetime(2013, 1, 1), datetime(2013, 1, 1, tzinfo=UTC))]
+        frame = spark.sql(
+            "SELECT explode(array(TIMESTAMP'2012-12-31T23:59:59Z', TIMESTAMP'2013-01-01T00:00:00Z')) value"
+        )
+        found = [tuple(row) for row in frame.select(*(rule.broken() for rule in rules)).collect()]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == [(True, True), (False, False)]
 
 
 @pytest.mark.spark
