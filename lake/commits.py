@@ -28,12 +28,16 @@ from lake.log_damage import find_damage, read_actions
 from lake.touches import FILE as TOUCHES_FILE
 from lake.touches import Touches
 
-__all__ = ["Commit", "Log", "Place", "Remembered"]
+__all__ = ["WRITE_MARK", "Commit", "Log", "Place", "Remembered"]
 
 T = TypeVar("T")
 Partition = tuple[tuple[str, str | None], ...]
 Place = tuple[int, str]
 """A version and the hash of its commit file: another one where the table was made anew."""
+
+
+WRITE_MARK = "write"
+"""Under this name the metadata of every commit of this project hold what tells one write from another."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,11 @@ class Commit:
     def rows(self) -> int:
         """Rows added in all."""
         return sum(self.added.values())
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this project made it: each of its writes leaves a mark."""
+        return WRITE_MARK in self.metadata
 
 
 def _days(texts: Iterable[str | None]) -> set[date]:

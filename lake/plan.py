@@ -8,7 +8,7 @@ version than the one it was computed from, or where its table or an input was ma
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from types import MappingProxyType
@@ -16,12 +16,13 @@ from types import MappingProxyType
 from lake.days import Days, parse_day
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.feed import Feed
+from lake.foreign_rows import foreign_days
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss, lost_days
 from lake.landed_files import Changes, LandedFile, changes_since, hash_of
 from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.table import Append, Read, Table
 
 __all__ = [
     "Step",
@@ -56,6 +57,7 @@ class TableState:
             folder cannot be read.
         archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
         lost: days whose rows are gone, and files that they came from too; with how many.
+        foreign: days with rows that nobody computed; with how many. But for bronze they are stale too.
     """
 
     table: Table
@@ -65,6 +67,7 @@ class TableState:
     unreadable: Unreadable | None = None
     archived: Mapping[Day, str] = field(default_factory=dict)
     lost: Mapping[Day, Loss] = field(default_factory=dict)
+    foreign: Mapping[Day, str] = field(default_factory=dict)
 
     @property
     def newest_day(self) -> date | None:
@@ -160,7 +163,20 @@ class Survey:
                 state.missing[day] = reason
             else:
                 self._judge(table, day, entries[day], state)
-        return TableState(table, entries, state.missing, state.stale, archived=state.archived, lost=state.lost)
+        foreign = self._foreign(table, set(entries))
+        if not isinstance(table.write, Append):  # what bronze holds beside its files, nothing can be computed from
+            state.stale |= foreign
+        found = TableState(table, entries, state.missing, state.stale, archived=state.archived, lost=state.lost)
+        return replace(found, foreign=foreign)
+
+    def _foreign(self, table: Table, known: set[Day]) -> dict[Day, str]:
+        """The days with rows that nobody computed; those that have to be computed anyway are missing."""
+        if table.day is None:
+            return {}
+        found = foreign_days(self.store.table_log(table), table.day, known | self._expected(table))
+        return {
+            day: said for day, said in found.items() if day and day in self.calendar and not self.is_early(table, day)
+        }
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
         """Say of a computed day whether it is stale, and whether it could be computed again."""

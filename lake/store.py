@@ -32,7 +32,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.checksum import write_checksum
-from lake.commits import Commit, Log
+from lake.commits import WRITE_MARK, Commit, Log
 from lake.days import Days
 from lake.durable import flush_commits
 from lake.enforce import QUARANTINE, day_within
@@ -667,7 +667,7 @@ def _token() -> str:
 
 def _user_metadata(metadata: Mapping[str, Any], token: str, txn: Txn | None) -> str:
     step = {} if txn is None else {"txn": [txn.app_id, txn.version]}
-    return json.dumps({**metadata, **step, "write": token}, default=str)
+    return json.dumps({**metadata, **step, WRITE_MARK: token}, default=str)
 
 
 @contextmanager
@@ -690,7 +690,7 @@ def _find_commit(log: Log, before: int | None, token: str) -> Commit:
     newest = log.version()
     for version in range(-1 if newest is None else newest, -1 if before is None else before, -1):
         commit = log.commit(version)
-        if commit is not None and commit.metadata.get("write") == token:
+        if commit is not None and commit.metadata.get(WRITE_MARK) == token:
             return commit
     return Commit(-1 if newest is None else newest, 0, "", {}, {}, frozenset())
 

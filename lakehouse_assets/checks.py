@@ -26,6 +26,7 @@ from lake.day_alone import can_differ, compute_again
 from lake.days import Days
 from lake.errors import LakeError
 from lake.feed import Feed
+from lake.foreign_rows import foreign_days
 from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
 from lake.plan import Survey, with_upstream
@@ -218,10 +219,12 @@ class Inspection:
         Of bronze, which keeps what it has, also that the files still say so; that is a warning.
         """
         lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
+        log, day_column = self.store.table_log(self.table), self.table.day
+        foreign = foreign_days(log, day_column, set(self.entries)) if day_column and log.version() is not None else {}
         compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
         differing = {one.day: str(one) for one in compared if not one.agrees}
-        severity: Severity = "ERROR" if differing or lost else "WARN"
-        failing = dict(sorted({**self._disagreeing(), **differing, **lost}.items(), key=_by_day))
+        severity: Severity = "ERROR" if differing or lost or foreign else "WARN"
+        failing = dict(sorted({**self._disagreeing(), **differing, **lost, **foreign}.items(), key=_by_day))
         facts: dict[str, int | float | str] = {
             "days": len(self.entries),
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
@@ -230,7 +233,8 @@ class Inspection:
             "disagreeing": sum(entry.disagreeing for entry in self.entries.values()),
             "compared_with_upstream": len(compared),
         }
-        said = "rows are missing" if severity == "ERROR" else "rows of landed files differ from those that are kept"
+        wrong = "rows are missing" if differing or lost else "rows are there that nobody computed"
+        said = wrong if severity == "ERROR" else "rows of landed files differ from those that are kept"
         return Verdict(said if failing else "every row is accounted for", failing, severity, facts)
 
     def _disagreeing(self) -> dict[Day, str]:

@@ -22,7 +22,7 @@ from lake.plan import Survey, TableState
 from lake.progress import StreamStatus, describe_unread_files
 from lake.reopening import is_ahead
 from lake.stalled import Stall, StreamWatch
-from lake.table import Table
+from lake.table import Append, Table
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
@@ -61,7 +61,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen:
         state = survey.states[table.full_name]
         freshness = judge.judge(table)
-        is_whole = not (state.missing or state.stale or state.lost or state.unreadable)
+        is_whole = not (state.missing or state.stale or state.lost or state.foreign or state.unreadable)
         healthy = healthy and is_whole and not freshness.is_late
         grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
     whose = ", the clock of the last replay" if judge.now == settings.replay_clock() else ""
@@ -71,6 +71,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
         print_without_source(console, survey.states[table.full_name])
+        _print_foreign(console, survey.states[table.full_name])
         _print_accepted(console, [one for one in accepted if one.table == table.full_name])
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
@@ -290,6 +291,17 @@ def describe_lost(state: TableState) -> Iterator[str]:
             f"{name}: lost: {loss}: {_spell(days)}; put the files back, or restore the table's folder from a backup, "
             f"then lakehouse refresh; where they are gone for good: {command}"
         )
+
+
+def _print_foreign(console: Console, state: TableState) -> None:
+    """Rows that no declaration gives."""
+    name = state.table.full_name
+    for reason, days in _by_reason(state.foreign).items():
+        first = Days.ranges(day for day in days if day)[0]
+        command = f"lakehouse refresh {name} --days {first} replaces them by what its inputs hold"
+        if isinstance(state.table.write, Append):
+            command = "put the files that they came from into landing/, or delete the rows"
+        console.print(f"[red]{name}: {reason}: {_spell(days)}; next: {command}[/]", soft_wrap=True)
 
 
 def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:

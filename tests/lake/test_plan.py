@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from lake.accepted_losses import accept_loss
 from lake.batch import refresh
@@ -239,6 +240,15 @@ def test_a_write_without_a_receipt_is_seen(store: DeltaStore) -> None:
     reasons = survey(store).states["silver.marks"].stale
 
     assert reasons == {D1: "version 2 was written without a receipt"}
+    by_hand = pa.Table.from_pylist(
+        [{"name": "y", "day": D2, "points": 9}, {"name": "z", "day": D1, "points": 9}],
+        schema=marks.contract.arrow_schema,
+    )
+    write_deltalake(store.path(marks), by_hand, mode="append")
+    assert survey(store).states["silver.marks"].stale == {
+        D1: "version 3 was written without a receipt",
+        D2: "1 rows that nobody computed: another program wrote version 3",
+    }
     bring_up_to_date(store)
     assert [(row["name"], row["points"]) for row in stored_rows(store, marks)] == [("a", 1)]
 

@@ -193,6 +193,15 @@ def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Sett
     assert verdict.facts["compared_with_upstream"] == 0
 
 
+def test_rows_of_a_day_that_nobody_computed_are_an_error(settings: Settings, store: DeltaStore) -> None:
+    write(store, measurements, [measured("a", THIRD)])
+
+    verdict = Inspection(measurements, store, settings).row_count()
+
+    assert verdict.failing == {THIRD: "1 rows that nobody computed: another program wrote version 0"}
+    assert verdict.severity == "ERROR"
+
+
 def test_every_line_that_landed_was_read(settings: Settings, store: DeltaStore) -> None:
     land(settings, {DAY: ["a 2020-01-01 1", "", "b 2020-01-01 2"], SECOND: ["c 2020-01-02 3"]})
     landed = store.landing.landed(SENSORS)
