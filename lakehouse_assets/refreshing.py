@@ -26,6 +26,7 @@ from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.runs import CheckResult, TableResult, record_refresh, refuse_outside, skipped_result
+from lakehouse_assets.standing import first_and_last, lasting_checks, standing_errors
 from lakehouse_assets.status import describe_lost
 from resources.dagster_home import open_instance
 
@@ -126,6 +127,13 @@ class Refresher:
             broken = self._not_computed(results)
         raise AssertionError("unreachable")
 
+    def standing(self, tables: Iterable[Table], results: Iterable[TableResult]) -> list[str]:
+        """Tell of checks that an earlier run left red, of tables that had nothing to compute now."""
+        computed = {result.table for result in results}
+        checks = lasting_checks(table for table in tables if table.full_name not in computed)
+        errors = standing_errors(self.instance, list(checks))
+        return [f"{checks[key].full_name} {key.name}: {first_and_last(said)}" for key, said in errors.items()]
+
     def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
         """The tables that failed for more than landing files that cannot be read."""
         failed = (result for result in results if not result.ok)
@@ -165,6 +173,7 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     environment.refuse_short_calendar()
     with Refresher(environment, lambda result: print_result(out, result)) as refresher:
         results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+        standing = refresher.standing(tables, results) if days is None else []
     damages = refresher.survey.unreadable if refresher.survey else []
     for damage in damages:
         err.print(f"[bold red]damaged[/] {escape(str(damage))}", soft_wrap=True)
@@ -175,12 +184,14 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     for line in lost:
         err.print(f"[bold red]lost[/] {escape(line)}", soft_wrap=True)
     if not results:
-        is_all = not (unread or damages or lost)
+        is_all = not (unread or damages or lost or standing)
         out.print("nothing to do: no day is missing or stale" if is_all else "no day is missing or stale")
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
-    return Ended.FAILED if damages or lost else _ended(results, days_named=days is not None)
+    for line in standing:
+        err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
+    return Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
 
 
 def _lost(survey: Survey, tables: Sequence[Table]) -> Iterator[str]:

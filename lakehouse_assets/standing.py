@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from lake.days import parse_day
 from lake.ledger import Entry
-from lakehouse_assets.checks import Verdict
+from lake.table import Table
+from lakehouse_assets.checks import LATE, Verdict, checks_of
 
-__all__ = ["still_differs"]
+__all__ = ["first_and_last", "lasting_checks", "standing_errors", "still_differs"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
@@ -42,3 +47,41 @@ def still_differs(
         return None
     summary, shown, *_ = (said.description or "").splitlines()
     return Verdict(summary, {day: shown.removeprefix(f"{day}: ")}, facts=facts)
+
+
+def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
+    """Return the checks whose verdict holds until the table is computed again, with their tables."""
+    return {
+        dg.AssetCheckKey(dg.AssetKey([table.layer, table.name]), name): table
+        for table in tables
+        for name in checks_of(table)
+        if name not in LATE
+    }
+
+
+def standing_errors(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, str]:
+    """Return the checks whose newest verdict is an error, with what it says, whoever started the run."""
+    found = ((record.key, record.evaluation) for record in _newest_verdicts(instance, checks))
+    return {
+        key: said.description or ""
+        for key, said in found
+        if said and not said.passed and said.severity == dg.AssetCheckSeverity.ERROR
+    }
+
+
+def _newest_verdicts(
+    instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]
+) -> Iterator[AssetCheckExecutionRecord]:
+    """Return the newest verdict of each check; one that is only planned has none yet."""
+    storage, completed = instance.event_log_storage, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    for key, record in storage.get_latest_asset_check_execution_by_key(checks).items():
+        if record.status in completed:
+            yield record
+        else:
+            yield from storage.get_asset_check_execution_history(key, limit=1, status=completed)
+
+
+def first_and_last(description: str) -> str:
+    """What is wrong, and the next step."""
+    lines = description.splitlines() or [""]
+    return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

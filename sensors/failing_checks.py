@@ -10,17 +10,12 @@ next tick finds whatever has changed since.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-    AssetCheckExecutionRecord,
-)
 
 from lake.table import Table
-from lakehouse_assets.checks import LATE, checks_of
-from lakehouse_assets.factory import asset_key
+from lakehouse_assets.standing import first_and_last, lasting_checks, standing_errors
 from resources.settings import Settings
 from sensors.notify import Memory, Notifier, listed
 from sensors.verdicts import undelivered
@@ -31,12 +26,7 @@ __all__ = ["build_failing_checks"]
 def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.SensorDefinition:
     """The sensor `failing_checks`; it runs where LAKEHOUSE_ALERT_URLS is set."""
     notifier = Notifier(settings.alert_urls)
-    watched = {
-        dg.AssetCheckKey(asset_key(table), name): table
-        for table in tables
-        for name in checks_of(table)
-        if name not in LATE
-    }
+    watched = lasting_checks(tables)
 
     @dg.sensor(
         name="failing_checks",
@@ -46,12 +36,10 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
     )
     def failing_checks(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         errors = {}
-        for record in _verdicts(context.instance, list(watched)):
-            found = record.evaluation
-            if found and not found.passed and found.severity == dg.AssetCheckSeverity.ERROR:
-                table = watched[record.key]
-                name = f"{table.full_name} {record.key.name}"
-                errors[name] = f"{name} ({table.owner}): {_first_and_last(found.description or '')}"
+        for key, description in standing_errors(context.instance, list(watched)).items():
+            table = watched[key]
+            name = f"{table.full_name} {key.name}"
+            errors[name] = f"{name} ({table.owner}): {first_and_last(description)}"
         memory = Memory.parse(json.loads(context.cursor or "{}"))
         spoken = listed(errors, "checks found errors", "checks find no error any more")
         silent = notifier.tell(memory, errors.keys(), *spoken)
@@ -59,18 +47,3 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
         return dg.SensorResult(skip_reason=said, cursor=json.dumps(memory.dump()))
 
     return failing_checks
-
-
-def _verdicts(instance: dg.DagsterInstance, keys: list[dg.AssetCheckKey]) -> Iterator[AssetCheckExecutionRecord]:
-    storage, completed = instance.event_log_storage, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
-    for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
-        if record.status in completed:
-            yield record
-        else:
-            yield from storage.get_asset_check_execution_history(key, limit=1, status=completed)
-
-
-def _first_and_last(description: str) -> str:
-    """What is wrong, and the next step."""
-    lines = description.splitlines() or [""]
-    return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

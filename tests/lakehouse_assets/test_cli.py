@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from lake.days import Days
@@ -14,6 +15,7 @@ from lake.ledger import Entry, Ledger
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.refreshing import Ended, _ended
 from lakehouse_assets.runs import CheckResult, TableResult
+from resources.dagster_home import open_instance
 from resources.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
@@ -200,6 +202,28 @@ def test_a_verdict_that_a_later_step_of_the_call_made_good_is_taken_back() -> No
     assert _ended([bad, good], days_named=False) == Ended.DONE
     assert _ended([good, bad], days_named=False) == Ended.FAILED
     assert _ended([bad, replace(good, table="silver.b")], days_named=False) == Ended.FAILED
+
+
+def test_a_check_that_an_earlier_run_left_red_fails_a_refresh_that_has_nothing_to_do(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    said = "3 of 4 rows rejected\n2013-01-01: 3 of 4 rows\nnext: lakehouse quarantine silver.weather"
+    key = dg.AssetKey(["silver", "weather"])
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    ends = []
+    for passed in (False, True):
+        found = dg.AssetCheckEvaluation(
+            asset_key=key, check_name="contract", passed=passed, description=said, severity=dg.AssetCheckSeverity.ERROR
+        )
+        with open_instance(settings) as instance:
+            instance.report_runless_asset_event(found)
+        ends.append(lakehouse(tmp_path, "refresh"))
+    red, green = ends
+
+    assert (red.returncode, "nothing to do" in red.stdout) == (1, False)
+    assert "still red silver.weather contract: 3 of 4 rows rejected" in red.stderr
+    assert "next: lakehouse quarantine silver.weather" in red.stderr
+    assert (green.returncode, green.stdout) == (0, "nothing to do: no day is missing or stale\n")
 
 
 @pytest.mark.parametrize("check", ["fresh", "streaming"])
