@@ -204,7 +204,9 @@ class FreshnessJudge:
         """
         entry = self.survey.ledger.get(table.full_name, {}).get(None)
         for source in (read.source for read in table.reads if isinstance(read.source, Table)):
-            newest = self._newest_change(source, due)
+            newest, made = self._newest_change(source, due), self.survey.store.table_log(source).table_id()
+            if newest is not None and entry is not None and not entry.is_about(source.full_name, made):
+                return f"{source.full_name} was made anew, which {table.full_name} has not read"
             if newest is not None and (entry is None or newest > entry.version_read(source.full_name)):
                 return f"{source.full_name} changed in version {newest}, which {table.full_name} has not read"
         return None

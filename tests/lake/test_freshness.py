@@ -190,6 +190,12 @@ def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store
     assert str(judge(store, whole, at(2, 2))) == "fresh"
     assert str(judge(store, whole, at(3, 2))) == "late: marks_feed missed 2013-01-02"
 
+    ids = {"bronze.mark_files": "another table of this name"}
+    record(store, whole, [None], inputs={"bronze.mark_files": 1}, table_ids=ids)
+    assert str(judge(store, whole, at(2, 2))) == (
+        "late: bronze.mark_files was made anew, which silver.whole has not read"
+    )
+
 
 def test_a_day_that_streams_own_is_there_when_its_deliveries_are_and_a_batch_table_waits_for_the_seal(
     store: DeltaStore,
