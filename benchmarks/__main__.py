@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.growth.measure import five_million_additions, measure_growth, render_growth, write_growth
 from benchmarks.landing import YEAR, shared_landing
 from benchmarks.machine import describe_machine
 from benchmarks.measure import run_measured
@@ -185,6 +186,17 @@ def stream(
         measure_year(work, results, out, first_day=YEAR.start)
     results.save(kept)
     _publish_streams(results, is_full=is_full)
+
+
+@commands.command()
+def growth(
+    times: Annotated[int, typer.Option("--times", min=1, help="How often each lake is looked at.")] = 7,
+    work: WorkFolder = WORK,
+) -> None:
+    """Measure what looking at a lake of three years costs, beside one of a month; both are simulated, without Spark."""
+    found = measure_growth(_made(work) / "growth", out, times)
+    write_growth(render_growth(found, times, five_million_additions()), DOCUMENT)
+    out.print(f"written: {DOCUMENT}")
 
 
 @commands.command()

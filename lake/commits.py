@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -124,6 +125,8 @@ _DESCRIBED: dict[str, tuple[Place, str, pa.Schema]] = {}
 """By location: the place, the table's id and its columns."""
 _OPENED: dict[str, tuple[Place, DeltaTable]] = {}
 """By location."""
+_ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
+"""By location and day column."""
 _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
 """By location and identity."""
 
@@ -255,6 +258,22 @@ class Log:
         commits = [self.commit(number) for number in range(version + 1, (-1 if last is None else last) + 1)]
         return None if any(commit is None for commit in commits) else [c for c in commits if c is not None]
 
+    def added_since(self, version: int, newest: int) -> list[str] | None:
+        """The files that commits after `version` added, relative to the table; None where one is gone or removed rows.
+
+        Commits that only join files say nothing new.
+        """
+        found: list[str] = []
+        for number in range(version + 1, newest + 1):
+            content = self._content(number)
+            actions = [] if content is None else read_actions(self.location, _file_of(number), content)
+            removed = [action["remove"] for action in actions if "remove" in action]
+            if content is None or any(one.get("dataChange", True) for one in removed):
+                return None
+            added = [action["add"] for action in actions if "add" in action]
+            found += [unquote(add["path"]) for add in added if add.get("dataChange", True)]
+        return found
+
     def newest_txn(self, app_id: str) -> int | None:
         """The newest step that was committed under this identity; None where none was, as far back as the log reaches.
 
@@ -363,11 +382,16 @@ class Log:
         return None
 
     def rows_by_day(self, column: str) -> dict[date, int]:
-        """Rows that the newest version holds, by day, from file statistics."""
-        rows: Counter[date] = Counter()
-        for _, day, count in self._files(column):
-            rows[day] += count
-        return dict(rows)
+        """Rows that the newest version holds, by day, from file statistics; a process counts each version once."""
+        if (place := self.place(_PLACES.get(self.location))) is None:
+            return {}
+        known = _ROWS.get((self.location, column))
+        if known is None or known[0] != place:
+            rows: Counter[date] = Counter()
+            for _, day, count in self._files(column):
+                rows[day] += count
+            known = _ROWS[self.location, column] = (place, rows)
+        return dict(known[1])
 
     def days(self, column: str) -> set[date]:
         """The days that the newest version holds files for."""
@@ -465,14 +489,25 @@ class Remembered(Generic[T]):
     def __init__(self) -> None:
         self._known: dict[str, tuple[Place, T]] = {}
 
-    def get(self, log: Log, read: Callable[[Place], T]) -> T | None:
-        """What `read` gives for the newest place of a log, at the latest; None where there is no table."""
+    def get(
+        self, log: Log, read: Callable[[Place], T], advance: Callable[[T, int, int], T | None] = lambda *_: None
+    ) -> T | None:
+        """What `read` gives for the newest place of a log, at the latest; None where there is no table.
+
+        Args:
+            log: which.
+            read: reads it all.
+            advance: adds to what is known as of a version what commits up to another say; None where that needs `read`.
+        """
         known = self._known.get(log.location)
         place = log.place(known[0] if known else None)
         if place is None:
             return None
         if known is None or place != known[0]:
-            known = self._known[log.location] = (place, read(place))
+            value = None
+            if known is not None and place[0] > known[0][0] and log.fingerprint(known[0][0]) == known[0][1]:
+                value = advance(known[1], known[0][0], place[0])
+            known = self._known[log.location] = (place, read(place) if value is None else value)
         return known[1]
 
 

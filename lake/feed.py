@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from lake.errors import DeclarationError, FolderNotReadable, LandingDamaged
 from lake.landed import LEADS_OUT, is_data, landing_day, leads_out, path_pattern
 from lake.landed_files import LandedFile, hash_of
+from lake.landing_days import landed_in
 
 if TYPE_CHECKING:
     from lake.passed_over import PassedMessage
@@ -446,9 +448,10 @@ class Landing:
         """The files that landed on a day, by name, in order."""
         return {path.name: LandedFile.of(path, _stat(path)) for path in self._files(feed, day)}
 
-    def landed(self, feed: Feed) -> dict[date, dict[str, LandedFile]]:
+    def landed(self, feed: Feed) -> dict[date, Mapping[str, LandedFile]]:
         """The files of each landing day that holds at least one."""
-        return {day: files for day in self._folders(feed) if (files := self.files(feed, day))}
+        found = {day: landed_in(f, partial(self.files, feed, day)) for day, f in self._folders(feed).items()}
+        return {day: files for day, files in found.items() if files}
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
         """Something that is equal as long as no file came, went or, on the newest landing day, grew.

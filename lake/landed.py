@@ -14,10 +14,12 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache, partial
 from pathlib import Path
 
 from lake.days import Days, parse_day
 from lake.errors import BadDay
+from lake.landing_days import is_plain
 
 __all__ = [
     "Unread",
@@ -68,6 +70,7 @@ def describe_unread(found: Sequence[Unread]) -> list[str]:
     return [f"{counted} landed that no table reads: {', '.join(map(str, found[:SHOWN]))}{more}"]
 
 
+@lru_cache(maxsize=100_000)
 def landing_day(folder: str) -> date | None:
     """The day of a folder `landed_on=YYYY-MM-DD`; None for any other name."""
     name, _, day = folder.partition("=")
@@ -126,8 +129,12 @@ def _in_feed(feed: os.DirEntry[str], calendar: Days) -> Iterator[Unread]:
             yield from _all_of(entry, root, "is no landing day (landed_on=YYYY-MM-DD)")
         elif day not in calendar:
             yield from _all_of(entry, root, f"outside the calendar {calendar}")
-        else:
+        elif feed.is_symlink() or entry.is_symlink() or not is_plain(entry, partial(_holds_only_files, entry)):
             yield from _in_day(entry, root)
+
+
+def _holds_only_files(day: os.DirEntry[str]) -> bool:
+    return all(is_data(entry) and not entry.is_symlink() for entry in _visible(day.path))
 
 
 def _in_day(day: os.DirEntry[str], root: Path) -> Iterator[Unread]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from lake.commits import Remembered
 from lake.store import DeltaStore
@@ -95,7 +96,8 @@ class Entry:
         return -1 if version is None else int(version)
 
 
-_READ = Remembered[Mapping[str, Mapping[date | None, Entry]]]()
+_Newest = Mapping[str, Mapping[date | None, Entry]]
+_READ = Remembered[_Newest]()
 
 
 class Ledger:
@@ -126,10 +128,7 @@ class Ledger:
         Returns how many. The caller holds the ledger's lock.
         """
         rows = self.rows()
-        newest: dict[tuple[str, date | None], int] = {}
-        for place, (table, day) in enumerate(zip(rows["table"].to_pylist(), rows["day"].to_pylist(), strict=True)):
-            newest[table, day] = place
-        newest_places = set(newest.values())
+        newest_places = set(_newest_places(rows).values())
         kept = pa.array([place in newest_places for place in range(rows.num_rows)])
         kept = pc.or_(kept, pc.greater_equal(rows["recorded_at"], pa.scalar(before)))
         left = rows.filter(kept)
@@ -143,15 +142,28 @@ class Ledger:
 
     def latest_by_table(self) -> dict[str, dict[date | None, Entry]]:
         """The newest entry of each table and day, from one read; a process remembers it until the ledger is written."""
-        known = _READ.get(self.store.log(self._location), lambda _: self._newest())
+        known = _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer)
         return {table: dict(entries) for table, entries in (known or {}).items()}
 
-    def _newest(self) -> dict[str, dict[date | None, Entry]]:
+    def _newest(self) -> _Newest:
         """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
-        found: dict[str, dict[date | None, Entry]] = {}
-        for entry in map(_entry, self.rows().to_pylist()):
-            found.setdefault(entry.table, {})[entry.day] = entry
-        return found
+        rows = self.rows()
+        chosen = sorted(_newest_places(rows).values())
+        return _by_table({}, rows.take(pa.array(chosen, pa.int64())))
+
+    def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
+        """What was known with what later commits added; None where they did more, or did not number their rows."""
+        log = self.store.log(self._location)
+        paths = log.added_since(before, newest)
+        if paths is None:
+            return None
+        for path in paths:
+            with log.open_file(path) as file:
+                rows = pq.read_table(file)
+            if "sequence" not in rows.column_names or rows["sequence"].null_count:
+                return None
+            known = _by_table(known, rows.take(_oldest_first(rows)))
+        return known
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:
@@ -162,6 +174,20 @@ def _to_row(entry: Entry) -> dict[str, Any]:
 def _in_sequence(rows: list[dict[str, Any]], version: int) -> pa.Table:
     """The rows of one commit; its version orders them among those of others, also after files were joined."""
     return pa.Table.from_pylist([{**row, "sequence": version} for row in rows], schema=SCHEMA)
+
+
+def _newest_places(rows: pa.Table) -> dict[tuple[str, date | None], int]:
+    """Of rows, oldest first, the place of the newest of each table and day."""
+    named = zip(rows["table"].to_pylist(), rows["day"].to_pylist(), strict=True)
+    return {name: place for place, name in enumerate(named)}
+
+
+def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
+    """What is known with these rows, oldest first."""
+    found = {table: dict(entries) for table, entries in known.items()}
+    for entry in map(_entry, rows.to_pylist()):
+        found.setdefault(entry.table, {})[entry.day] = entry
+    return found
 
 
 def _oldest_first(rows: pa.Table) -> pa.Array:

@@ -32,7 +32,7 @@ from lake.retention import kept_for, properties_of
 from lake.store import DeltaStore, day_predicate
 from lake.table import Table
 
-__all__ = ["Maintained", "maintain"]
+__all__ = ["Maintained", "Maintenance", "Place", "maintain"]
 
 _CROWDED = 4
 """More files of one partition than this are joined; a refresh writes one, a few late messages a few more."""
@@ -69,8 +69,17 @@ class Maintained:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """One Delta table to maintain: a declared one, its quarantine, or one of the lake's own."""
+class Place:
+    """One Delta table to maintain: a declared one, its quarantine, or one of the lake's own.
+
+    Attributes:
+        name: as in `Maintained`.
+        lock: the name of its lock.
+        path: where it lies.
+        day: the column of its days; None where it has none.
+        table: the declared table; None for one of the lake's own.
+        columns: what readers ask for the newest change of.
+    """
 
     name: str
     lock: str
@@ -100,37 +109,50 @@ def maintain(
     Raises:
         TableLocked: another process kept writing a table. What was done before stays done.
     """
-    work = _Work(store, checkpoints, now or datetime.now(UTC))
+    work = Maintenance(store, checkpoints, now or datetime.now(UTC))
     done = []
-    for place in [*_declared(tables, store), *_own(store)]:
-        if store.log(place.path).version() is not None:
-            done.append(work.maintain(place))
-            on_done(done[-1])
+    for place in work.places(tables):
+        done.append(work.maintain(place))
+        on_done(done[-1])
     return done
 
 
-def _declared(tables: Iterable[Table], store: DeltaStore) -> Iterator[_Place]:
+def _declared(tables: Iterable[Table], store: DeltaStore) -> Iterator[Place]:
     for table in tables:
         name, columns = table.full_name, tuple(table.partition_columns)
-        yield _Place(name, name, store.path(table), table.day, table, columns)
+        yield Place(name, name, store.path(table), table.day, table, columns)
         day = "day" if table.day else None
-        yield _Place(f"quarantine.{name}", name, store.quarantine_path(table), day, table)
+        yield Place(f"quarantine.{name}", name, store.quarantine_path(table), day, table)
 
 
-def _own(store: DeltaStore) -> Iterator[_Place]:
+def _own(store: DeltaStore) -> Iterator[Place]:
     root = Path(store.tables, "lake")
     for folder in sorted(root.iterdir()) if "://" not in store.tables and root.is_dir() else []:
         if folder.name not in _UNTOUCHED:
-            yield _Place(f"lake.{folder.name}", f"lake.{folder.name}", str(folder), None, None)
+            yield Place(f"lake.{folder.name}", f"lake.{folder.name}", str(folder), None, None)
 
 
 @dataclass(frozen=True)
-class _Work:
+class Maintenance:
+    """Maintain the tables of one store.
+
+    Attributes:
+        store: where they are.
+        checkpoints: folder of the streams' checkpoints.
+        now: the clock, aware.
+    """
+
     store: DeltaStore
     checkpoints: Path
     now: datetime
 
-    def maintain(self, place: _Place) -> Maintained:
+    def places(self, tables: Iterable[Table]) -> Iterator[Place]:
+        """Find these tables, their quarantines and the lake's own tables, as far as they exist."""
+        for place in [*_declared(tables, self.store), *_own(self.store)]:
+            if self._log(place).version() is not None:
+                yield place
+
+    def maintain(self, place: Place) -> Maintained:
         """Join, remove files, remove commits; in this order, so that a killed call has lost nothing."""
         days = self._join(place)
         with self.store.lock(place.lock):
@@ -140,10 +162,10 @@ class _Work:
             reason = self._needed(place)
             if reason:
                 return Maintained(place.name, days, note=reason)
-            files = self._vacuum(place)
-            return Maintained(place.name, days, files, self._shorten_log(place))
+            files = self.vacuum(place)
+            return Maintained(place.name, days, files, self.shorten_log(place))
 
-    def _log(self, place: _Place) -> Log:
+    def _log(self, place: Place) -> Log:
         return self.store.log(place.path)
 
     @cached_property
@@ -152,7 +174,7 @@ class _Work:
 
     # Small files
 
-    def _join(self, place: _Place) -> int:
+    def _join(self, place: Place) -> int:
         """Join the small files of the days that batch owns; returns how many days had any."""
         if place.table is None:
             return self._join_own(place)
@@ -165,7 +187,7 @@ class _Work:
                 found.optimize().where(day_predicate(str(place.day), [days])).executeCompaction()
         return len(mine)
 
-    def _join_own(self, place: _Place) -> int:
+    def _join_own(self, place: Place) -> int:
         with self.store.lock(place.lock), self.store.flushed(place.path):
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             if len(table.file_uris()) <= _CROWDED:
@@ -175,7 +197,7 @@ class _Work:
 
     # What no reader needs
 
-    def _needed(self, place: _Place) -> str:
+    def _needed(self, place: Place) -> str:
         """Return why commits beyond the promise are still needed; empty where none is."""
         oldest = self.now - kept_for(place.table)
         log = self._log(place)
@@ -187,7 +209,7 @@ class _Work:
             return f"version {step} may be asked for by the stream that wrote it"
         return ""
 
-    def _is_claimed(self, place: _Place) -> bool:
+    def _is_claimed(self, place: Place) -> bool:
         claimed = self._frontier.claimed if self._frontier else frozenset()
         return place.table is not None and place.table.full_name in claimed
 
@@ -212,19 +234,20 @@ class _Work:
                 oldest[name] = min(version, oldest.get(name, version))
         return oldest
 
-    def _vacuum(self, place: _Place) -> int:
+    def vacuum(self, place: Place) -> int:
+        """Remove the files that no version within the promise holds; returns how many."""
         before = _parquet_files(place.path)
         hours = kept_for(place.table).total_seconds() / 3600
         if place.table is None:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             table.vacuum(int(hours), dry_run=False, full=True)
         else:
-            with _few_listing_tasks(self.store.spark):
+            with _few_listing_tasks(self.store.spark), _silent(self.store.spark):
                 SparkTable.forPath(self.store.spark, place.path).vacuum(ceil(hours))
         return before - _parquet_files(place.path)
 
-    def _shorten_log(self, place: _Place) -> int:
-        """Write a checkpoint, and which days were touched; then remove the commits before it that are old enough."""
+    def shorten_log(self, place: Place) -> int:
+        """Write a checkpoint, and which days were touched; then remove older commits; returns how many."""
         log = self._log(place)
         before = _commits(place.path)
         log.write_touches(place.columns)
@@ -235,9 +258,9 @@ class _Work:
         table.cleanup_metadata()
         return before - _commits(place.path)
 
-    def _set_properties(self, place: _Place) -> None:
+    def _set_properties(self, place: Place) -> None:
         """Give a table that an older release made the properties of this one."""
-        wanted = properties_of(place.table if place.columns else None)
+        wanted = properties_of(place.table)
         table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
         stored = table.metadata().configuration
         if any(stored.get(name) != value for name, value in wanted.items()):
@@ -253,6 +276,22 @@ def _few_listing_tasks(spark: SparkSession) -> Iterator[None]:
         yield
     finally:
         spark.conf.unset(name)
+
+
+@contextmanager
+def _silent(spark: SparkSession) -> Iterator[None]:
+    """Keep what VACUUM prints out of the output of a command, which may be read by a program."""
+    jvm = getattr(spark, "_jvm", None)
+    if jvm is None:  # a remote session prints elsewhere
+        yield
+        return
+    console = getattr(getattr(jvm.scala, "Console$"), "MODULE$")
+    before = console.out()
+    console.setOutDirect(jvm.java.io.PrintStream(jvm.java.io.OutputStream.nullOutputStream()))
+    try:
+        yield
+    finally:
+        console.setOutDirect(before)
 
 
 def _crowded(log: Log, day: str | None) -> list[date]:

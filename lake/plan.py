@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from types import MappingProxyType
 
@@ -21,6 +21,7 @@ from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss, lost_days
 from lake.landed_files import Changes, LandedFile, changes_since, hash_of
 from lake.ledger import Entry, Ledger
+from lake.settled import ByDay, Evidence, Settled
 from lake.store import DeltaStore
 from lake.table import Append, Read, Table
 
@@ -95,6 +96,15 @@ class _State:
     archived: dict[Day, str] = field(default_factory=dict)
     lost: dict[Day, Loss] = field(default_factory=dict)
 
+    @property
+    def days(self) -> set[Day]:
+        """Every day of which there is anything to say."""
+        return {*self.missing, *self.stale, *self.archived, *self.lost}
+
+
+_SETTLED: dict[tuple[str, str, str], Settled] = {}
+"""By tables, landing folder and `layer.name`."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -120,10 +130,9 @@ class Survey:
     _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
     _ids: dict[str, str | None] = field(default_factory=dict, repr=False)
-    _files: dict[str, dict[date, dict[str, LandedFile]]] = field(default_factory=dict, repr=False)
+    _files: dict[str, dict[date, Mapping[str, LandedFile]]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
     _losses: dict[str, dict[Day, Loss]] = field(default_factory=dict, repr=False)
-    _days: dict[str, set[Day]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def ledger(self) -> dict[str, dict[Day, Entry]]:
@@ -155,14 +164,18 @@ class Survey:
 
     def _state(self, table: Table) -> TableState:
         entries = self.ledger.get(table.full_name, {})
-        state = _State()
-        for day in sorted(self._expected(table) | set(entries), key=str):
+        evidence, lake = self._evidence(table, entries), (self.store.tables, str(self.store.landing.root))
+        to_judge = _SETTLED.get((*lake, table.full_name), Settled()).to_judge(evidence) if evidence else None
+        state, skipped = _State(), set[Day]()
+        for day in sorted(self._expected(table) | set(entries) if to_judge is None else to_judge, key=str):
             if self.is_early(table, day) or not (day is None or day in self.calendar):
-                continue
-            if reason := self.missing_reason(table, day):
+                skipped.add(day)
+            elif reason := self.missing_reason(table, day):
                 state.missing[day] = reason
-            else:
+            elif day in entries:
                 self._judge(table, day, entries[day], state)
+        if evidence:
+            _SETTLED[*lake, table.full_name] = Settled(evidence, {*state.days, *skipped})
         foreign = self._foreign(table, set(entries))
         if not isinstance(table.write, Append):  # what bronze holds beside its files, nothing can be computed from
             state.stale |= foreign
@@ -177,6 +190,28 @@ class Survey:
         return {
             day: said for day, said in found.items() if day and day in self.calendar and not self.is_early(table, day)
         }
+
+    def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
+        """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
+
+        None where it has no days, because one verdict costs no more than to compare.
+        """
+        if table.day is None:
+            return None
+        sources = [read.source for read in table.reads if isinstance(read.source, Table)]
+        whole: list[object] = [table, self.calendar, *(self._table_id(one) for one in (table, *sources))]
+        whole += [self._changed(source) for source in sources if source.day is None]
+        by_day = [ByDay(entries), ByDay(self._touched(table, table.day)), *map(self._by_day, table.reads)]
+        return Evidence(whole, [self._version(one) or 0 for one in (table, *sources)], by_day)
+
+    def _by_day(self, read: Read) -> ByDay:
+        """What is known of the days of an input, and which days of the reader depend on one of them."""
+        if isinstance(read.source, Feed):
+            return ByDay(self._landed(read.source))
+        if read.source.day is None:
+            return ByDay({})
+        before, after = (read.after, read.before) if read.is_widened else (0, 0)
+        return ByDay(self._touched(read.source, read.source.read_by), before, after)
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
         """Say of a computed day whether it is stale, and whether it could be computed again."""
@@ -213,7 +248,7 @@ class Survey:
         """
         entry = self.ledger.get(table.full_name, {}).get(day)
         if entry is None:
-            return "never computed" if day in self._expected(table) else None
+            return "never computed" if self._is_expected(table, day) else None
         return "broke the contract" if entry.outcome == "failed" else None
 
     def is_early(self, table: Table, day: Day) -> bool:
@@ -225,13 +260,19 @@ class Survey:
         first = self._early[table.full_name]
         return first is not None and day >= first
 
-    def _expected(self, table: Table) -> set[Day]:
-        """The days that some input holds rows for, and those that only a later day of the first input gives rows to."""
-        if table.full_name not in self._days:
-            self._days[table.full_name] = self._find_expected(table)
-        return self._days[table.full_name]
+    def _is_expected(self, table: Table, day: Day) -> bool:
+        """Whether some input holds rows for a day, or only a later day of the first input gives rows to it."""
+        if day is None or table.day is None:
+            return day in self._expected(table)
+        first = table.reads[0]
+        later = range(1, first.after + 1) if first.is_widened else range(0)
+        return day in self.calendar and (
+            any(day in self._source_days(read) for read in table.reads)
+            or any(day + timedelta(days=number) in self._source_days(first) for number in later)
+        )
 
-    def _find_expected(self, table: Table) -> set[Day]:
+    def _expected(self, table: Table) -> set[Day]:
+        """The days of which `_is_expected` is true."""
         if table.day is None:
             return {None} if any(self._source_days(read) for read in table.reads) else set()
         found = {day for read in table.reads for day in self._source_days(read)}
@@ -242,10 +283,10 @@ class Survey:
             }
         return {day for day in found if day in self.calendar}
 
-    def _source_days(self, read: Read) -> set[date]:
+    def _source_days(self, read: Read) -> Collection[date]:
         if isinstance(read.source, Feed):
-            return set(self._landed(read.source))
-        return set(self._touched(read.source, read.source.read_by)) if read.source.day else set()
+            return self._landed(read.source).keys()
+        return self._touched(read.source, read.source.read_by).keys() if read.source.day else ()
 
     def _own_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
         """What has become of a day in the table itself since it was computed."""
@@ -297,7 +338,7 @@ class Survey:
         landed = self._landed(feed)
         return {str(d): hash_of(files) for d, files in landed.items()} if day is None else hash_of(landed.get(day, {}))
 
-    def _landed(self, feed: Feed) -> dict[date, dict[str, LandedFile]]:
+    def _landed(self, feed: Feed) -> dict[date, Mapping[str, LandedFile]]:
         """What has landed in a feed, by landing day and name."""
         if feed.name not in self._files:
             self._files[feed.name] = self.store.landing.landed(feed)

@@ -15,12 +15,15 @@ RECENT = timedelta(days=2)
 
 
 def kept_for(table: Table | None) -> timedelta:
-    """Return how far back versions of a table can be read; None: one of the lake's own tables."""
+    """Return how far back versions of a table, and of its quarantine, can be read.
+
+    None: one of the lake's own tables.
+    """
     return HISTORY if table is not None and not is_followable(table) else RECENT
 
 
 def properties_of(table: Table | None) -> dict[str, str]:
-    """Return the Delta properties of a table, by `kept_for`."""
+    """Return the Delta properties of a table, and of its quarantine, by `kept_for`."""
     interval = f"interval {kept_for(table).days} days"
     return {
         "delta.logRetentionDuration": interval,

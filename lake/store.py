@@ -278,7 +278,7 @@ class DeltaStore:
         """Replace these days of the table's quarantine."""
         path = self.quarantine_path(table)
         day = "day" if table.day else None
-        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if day else [], None)
+        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if day else [], table)
         return self._replace(path, rejects, day, days, {}, merge_schema=False, txn=txn)
 
     def store_quarantine(self, table: Table, rejects: pa.Table, days: Sequence[Days] | None) -> None:
@@ -288,7 +288,7 @@ class DeltaStore:
         if not rejects.num_rows and not _holds_any(log, day, days):
             return
         schema = to_arrow_schema(QUARANTINE, timezone="UTC")
-        self._create(path, schema, [day] if day else [], None)
+        self._create(path, schema, [day] if day else [], table)
         # delta-rs refuses the second of two writers only by a transaction id that both carry.
         ids = [Transaction(_REPLACE, (log.version() or 0) + 1)] if self.is_shared else []
         with self.flushed(path), self._refusals(path):
@@ -342,7 +342,7 @@ class DeltaStore:
     def append_quarantine(self, table: Table, rejects: DataFrame, txn: Txn) -> Commit:
         """Add rows that broke the table's contract."""
         path = self.quarantine_path(table)
-        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if table.day else [], None)
+        self._create(path, to_arrow_schema(QUARANTINE, timezone="UTC"), ["day"] if table.day else [], table)
         return self._append(path, rejects, {}, txn, merge_schema=False)
 
     def insert_new(
@@ -579,7 +579,8 @@ class DeltaStore:
                 self.log(location).location, rows, mode="overwrite", storage_options=dict(self.storage_options)
             )
 
-    def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table | None) -> None:
+    def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table) -> None:
+        """Create a table or its quarantine where it does not exist."""
         log = self.log(path)
         if log.version() is None:
             with self.flushed(path):
@@ -588,7 +589,7 @@ class DeltaStore:
                     schema=schema,
                     mode="ignore",
                     partition_by=partition_by or None,
-                    description=table.description.partition("\n")[0] if table else None,
+                    description=table.description.partition("\n")[0] if path == self.path(table) else None,
                     configuration=properties_of(table),
                     storage_options=dict(self.storage_options),
                 )

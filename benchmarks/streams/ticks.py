@@ -23,7 +23,7 @@ from lakehouse_assets.environment import Environment, open_environment
 from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
 
-__all__ = ["REPORT", "fill", "measure_ticks"]
+__all__ = ["REPORT", "fill", "measure_ticks", "ticker", "until_quiet"]
 
 REPORT = "ticks.json"
 SENSORS = ("reconcile", "stream_commits")
@@ -49,8 +49,8 @@ def measure_ticks(environment: Environment, times: int) -> list[SampledRun]:
     runs = []
     with open_instance(environment.settings) as instance:
         for name in SENSORS:
-            tick = _ticker(definitions, instance, name, environment)
-            quiet = _until_quiet(tick)
+            tick = ticker(definitions, instance, name, environment)
+            quiet = until_quiet(tick)
             cursors = dict(zip(MEETS, (quiet, _before(quiet, environment)), strict=True))
             for meets, cursor in cursors.items():
                 seconds = [tick(cursor)[1] for _ in range(times)]
@@ -62,7 +62,8 @@ Tick = Callable[[str | None], tuple[str | None, float]]
 """From a cursor to the next one and the seconds that it took."""
 
 
-def _ticker(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str, environment: Environment) -> Tick:
+def ticker(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str, environment: Environment) -> Tick:
+    """A call of a sensor; its cursor and seconds of it."""
     sensor = definitions.get_repository_def().get_sensor_def(name)
     resources = {"lakehouse": LakehouseResource.from_settings(environment.settings)}
 
@@ -77,7 +78,7 @@ def _ticker(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str
     return tick
 
 
-def _until_quiet(tick: Tick) -> str:
+def until_quiet(tick: Tick) -> str:
     """The cursor with which nothing is new."""
     before, after = None, tick(None)[0]
     for _ in range(MOST_TICKS):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -20,7 +22,7 @@ from lake.commits import Log
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
-from lake.maintain import Maintained, maintain
+from lake.maintain import Maintained, Maintenance, maintain
 from lake.plan import Survey
 from lake.store import DeltaStore
 from lake.touches import FILE
@@ -79,6 +81,19 @@ def files_of(store: DeltaStore, day: date) -> int:
     return len(store.table_log(marks).files_by_day("day", [Days.of(day)]).get(day, {}))
 
 
+@contextmanager
+def printed_by(store: DeltaStore) -> Iterator[Callable[[], str]]:
+    """What the JVM prints from this thread meanwhile."""
+    jvm: Any = store.spark._jvm
+    console = getattr(getattr(jvm.scala, "Console$"), "MODULE$")
+    before, written = console.out(), jvm.java.io.ByteArrayOutputStream()
+    console.setOutDirect(jvm.java.io.PrintStream(written))
+    try:
+        yield written.toString
+    finally:
+        console.setOutDirect(before)
+
+
 @pytest.mark.spark
 def test_small_files_of_batch_days_are_joined_and_nothing_else_changes(
     store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,8 +107,10 @@ def test_small_files_of_batch_days_are_joined_and_nothing_else_changes(
     rows = {table.full_name: stored_rows(store, table) for table in TABLES}
     before = stale(store)
 
-    done = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "none")}
+    with printed_by(store) as printed:
+        done = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "none")}
 
+    assert printed() == "", "a program may read what a command prints"
     assert done["silver.marks"].days_joined == 1
     assert (files_of(store, D1), files_of(store, D4)) == (1, 7)
     assert done["silver.marks"].files_removed == 7
@@ -167,6 +184,39 @@ def test_the_ledger_forgets_old_entries_that_newer_ones_replaced(tmp_path: Path)
     assert [row["version"] for row in ledger.rows().to_pylist()] == [3, 4, 5]
     assert ledger.latest("silver.marks") == {D1: newest, D2: replaced}
     assert ledger.forget(now - timedelta(days=90)) == 0
+
+
+def test_maintenance_forgets_what_the_ledger_no_longer_needs(tmp_path: Path) -> None:
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # the ledger needs no session
+    now = datetime.now(UTC)
+    for version, days_ago in enumerate([120, 100, 89]):
+        at = now - timedelta(days=days_ago)
+        Ledger(store).record([Entry("silver.marks", D1, "written", 1, 1, 0, 0, {}, version, "a", 0.5, recorded_at=at)])
+
+    maintain([], store, checkpoints=tmp_path / "none", now=now)
+
+    assert [row["version"] for row in Ledger(store).rows().to_pylist()] == [2]
+
+
+def test_a_quarantine_is_kept_as_long_as_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake.retention, "HISTORY", timedelta(days=30))
+    monkeypatch.setattr(lake.retention, "RECENT", timedelta(days=2))
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # nothing here needs a session
+    rejects = pa.table({"day": [D1], "rules": [["a rule"]], "raw": ["{"], "row": ["1"]})
+
+    store.create(marks)
+    store.store_quarantine(marks, rejects, [ALL])
+
+    stored = [DeltaTable(path).metadata() for path in (store.path(marks), store.quarantine_path(marks))]
+    assert [one.configuration["delta.logRetentionDuration"] for one in stored] == ["interval 30 days"] * 2
+    assert [one.configuration["delta.deletedFileRetentionDuration"] for one in stored] == ["interval 30 days"] * 2
+    # An older release gave it two days.
+    quarantine = DeltaTable(store.quarantine_path(marks))
+    quarantine.alter.set_table_properties({"delta.logRetentionDuration": "interval 2 days"})
+    work = Maintenance(store, tmp_path, datetime.now(UTC))
+    work._set_properties(next(place for place in work.places([marks]) if place.name == "quarantine.silver.marks"))
+    found = DeltaTable(store.quarantine_path(marks)).metadata().configuration
+    assert found["delta.logRetentionDuration"] == "interval 30 days"
 
 
 def test_own_tables_are_joined_and_their_logs_are_short(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Which days a process need not look at again: it found them up to date, and of their evidence nothing has changed.
+
+Comparing evidence with that of the last look costs some nanoseconds a day, judging a day some microseconds for each of
+its inputs. So the tenth year of a lake costs about as much as its first month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+__all__ = ["ByDay", "Evidence", "Settled"]
+
+Day = date | None
+
+
+@dataclass(frozen=True)
+class ByDay:
+    """What is known of something by day.
+
+    Attributes:
+        facts: by day.
+        before: so many days before one of them depend on it too.
+        after: likewise after it.
+    """
+
+    facts: Mapping[Any, object]
+    before: int = 0
+    after: int = 0
+
+    def changed_since(self, known: ByDay) -> Iterator[Day]:
+        """Find the days that depend on a fact which is not as it was."""
+        if self.facts == known.facts:
+            return
+        nothing = object()
+        for day in self.facts.keys() | known.facts.keys():
+            if self.facts.get(day, nothing) != known.facts.get(day, nothing):
+                yield from self._reached(day)
+
+    def _reached(self, day: Day) -> Iterator[Day]:
+        if day is None:
+            yield None
+        else:
+            yield from (day + timedelta(days=offset) for offset in range(-self.before, self.after + 1))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that days of one table are judged by.
+
+    Attributes:
+        whole: what each day depends on, and has to be equal.
+        versions: of the table and its inputs; they never go down, unless a table was made anew or restored.
+        by_day: the rest.
+    """
+
+    whole: Sequence[object]
+    versions: Sequence[int]
+    by_day: Sequence[ByDay]
+
+    def follows(self, known: Evidence) -> bool:
+        """Tell whether the days alone have changed since."""
+        is_newer = all(now >= before for now, before in zip(self.versions, known.versions, strict=False))
+        return is_newer and self.whole == known.whole and len(self.by_day) == len(known.by_day)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What one process knows of one table.
+
+    Attributes:
+        evidence: by which the days were judged last; None before.
+        due: days that were not up to date then.
+    """
+
+    evidence: Evidence | None = None
+    due: Collection[Day] = field(default=())
+
+    def to_judge(self, now: Evidence) -> set[Day] | None:
+        """Find the days that have to be judged; None for all."""
+        if self.evidence is None or not now.follows(self.evidence):
+            return None
+        pairs = zip(now.by_day, self.evidence.by_day, strict=True)
+        return {*self.due, *(day for one, known in pairs for day in one.changed_since(known))}
