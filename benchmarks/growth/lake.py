@@ -19,7 +19,7 @@ from lake.days import Days
 from lake.enforce import Counts
 from lake.feed import Feed
 from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
+from lake.ledger import Entry, Ledger, Outcome
 from lake.maintain import Maintenance, Place
 from lake.plan import Survey, steps_to_date
 from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
@@ -31,9 +31,6 @@ __all__ = ["SimulatedLake", "WithoutSpark"]
 Day = date | None
 _EVERY = timedelta(minutes=5)
 _COMPACT_EVERY = 200
-_DETAILED_DAYS = 35
-"""Of the last days each table has a ledger commit of its own and maintenance runs daily; before them, one commit a day
-and once a month, which leaves the same behind."""
 
 
 class WithoutSpark(Maintenance):
@@ -63,6 +60,8 @@ class SimulatedLake:
         days: the simulated days; their last is yesterday, because Delta's clean-up goes by the machine's clock.
         streamed: how many of the last days streams read.
         is_maintained: whether maintenance runs.
+        detailed: of so many last days each table has a ledger commit of its own, and maintenance runs daily; before
+            them there is one commit, and one maintenance, a month, which leaves the same behind.
     """
 
     tables: Sequence[Table]
@@ -71,6 +70,8 @@ class SimulatedLake:
     days: Days
     streamed: int = 7
     is_maintained: bool = True
+    detailed: int = 35
+    _entries: list[Entry] = field(default_factory=list, repr=False)
     written: dict[str, SimulatedTable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,9 +83,12 @@ class SimulatedLake:
             left = (self.days.last - day).days
             if left < self.streamed:
                 self._stream(day)
-            self._run(day, is_detailed=left < _DETAILED_DAYS, is_streamed=left < self.streamed)
-            if self.is_maintained and (left < _DETAILED_DAYS or day.day == 1):
-                self.maintain(day)
+            self._run(day, is_streamed=left < self.streamed)
+            if left < self.detailed or day.day == 1:
+                self._record()
+                if self.is_maintained:
+                    self.maintain(day)
+        self._record()
         for folder in self._own_tables():
             date_log(folder, _at(self.days.last, 4))
 
@@ -113,25 +117,26 @@ class SimulatedLake:
 
     # A day of batch
 
-    def _run(self, day: date, *, is_detailed: bool, is_streamed: bool) -> None:
+    def _run(self, day: date, *, is_streamed: bool) -> None:
         """Land a day, and compute what it makes missing or stale; where streams run, what they have sealed."""
         now = _at(day + timedelta(days=1), 2)
         feeds = {read.source for table in self.tables for read in table.reads if isinstance(read.source, Feed)}
         for feed in feeds:
             if self._delivers(feed, day, is_streamed=is_streamed):
                 self._land(feed, day, now)
-        entries: list[Entry] = []
         for table, days in self._sealed() if is_streamed else self._due(day):
-            entries += self._refresh(table, days, now)
-            if is_detailed:
-                Ledger(self.store).record(entries)
-                entries = []
-        Ledger(self.store).record(entries)
+            self._entries += self._refresh(table, days, now)
+            if is_streamed or (self.days.last - day).days < self.detailed:
+                self._record()
+
+    def _record(self) -> None:
+        Ledger(self.store).record(self._entries)
+        self._entries.clear()
 
     def _delivers(self, feed: Feed, day: date, *, is_streamed: bool) -> bool:
-        """Whether a file lands: of feeds that deliver now and then on the first day, since then nothing has changed."""
+        """Whether a file lands: of feeds that deliver now and then on the first of a month, always the same lines."""
         if not feed.delivers.every_day:
-            return day == self.days.start
+            return day == self.days.start or day.day == 1
         return not (is_streamed and any(is_followable(table) and _reads(table, feed) for table in self.tables))
 
     def _land(self, feed: Feed, day: date, now: datetime) -> None:
@@ -153,6 +158,8 @@ class SimulatedLake:
                 else:
                     days |= {one for source_day in changed[read.source] for one in read.affected(source_day)}
             changed[table] = {one for one in days if one in self.days and one <= day}
+            if table.day is None:
+                changed[table] = set()  # the same lines as before
             if days:
                 yield table, [*sorted(changed[table])] if table.day else [None]
 
@@ -173,10 +180,13 @@ class SimulatedLake:
         ids = {one.full_name: self.written[one.full_name].id for one in (table, *sources)}
         metadata = {"refresh": table.full_name, "days": ", ".join(map(str, days)), "inputs": inputs}
         more = {"code_version": table.code_version, "run_id": "simulated"}
-        version = self.written[table.full_name].replace(days, now, {**metadata, **more})
+        outcome: Outcome = "unchanged" if table.day is None and self.store.version(table) else "written"
+        if outcome == "written":
+            self.written[table.full_name].replace(days, now, {**metadata, **more})
+        version = self.store.version(table) or 0
         return [
             Entry(
-                table.full_name, day, "written", 1, 1, 0, 0, {**inputs, **self._marks_of(table, day)}, version,
+                table.full_name, day, outcome, 1, 1, 0, 0, {**inputs, **self._marks_of(table, day)}, version,
                 table.code_version, 0.5, run_id="simulated", recorded_at=now, table_ids=ids,
             )
             for day in days
