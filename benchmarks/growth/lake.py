@@ -175,6 +175,9 @@ class SimulatedLake:
                     yield table, [None] if step.days is None or table.day is None else list(step.days)
 
     def _refresh(self, table: Table, days: Sequence[Day], now: datetime) -> list[Entry]:
+        feeds = [read.source for read in table.reads if isinstance(read.source, Feed)]
+        if feeds:  # a range bridges days of which nothing has landed
+            days = [day for day in days if day and any(self.store.landing.folder(feed, day).is_dir() for feed in feeds)]
         sources = [read.source for read in table.reads if isinstance(read.source, Table)]
         inputs = {source.full_name: self.store.version(source) for source in sources}
         ids = {one.full_name: self.written[one.full_name].id for one in (table, *sources)}
