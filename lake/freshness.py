@@ -198,11 +198,13 @@ class FreshnessJudge:
         return f"{table.full_name} of {day}: {reason}" if reason else None
 
     def _not_read(self, table: Table, due: date) -> str | None:
-        """Name an input that changed after a table without days was computed.
+        """Name an input that changed after a table without days was computed, or the table where it is another by now.
 
         Only changes of days up to the due one count.
         """
         entry = self.survey.ledger.get(table.full_name, {}).get(None)
+        if entry is not None and not entry.is_about(table.full_name, self.survey.store.table_log(table).table_id()):
+            return f"{table.full_name} was made anew and does not hold what was computed"
         for source in (read.source for read in table.reads if isinstance(read.source, Table)):
             newest, made = self._newest_change(source, due), self.survey.store.table_log(source).table_id()
             if newest is not None and entry is not None and not entry.is_about(source.full_name, made):

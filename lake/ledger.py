@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lake.commits import Remembered
+from lake.sequence import in_sequence, oldest_first
 from lake.store import DeltaStore
 
 __all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
@@ -111,7 +112,7 @@ class Ledger:
         """Append entries; one commit."""
         rows = [_to_row(entry) for entry in entries]
         if rows:
-            self.store.append_to_lake("ledger", lambda version: _in_sequence(rows, version))
+            self.store.append_to_lake("ledger", lambda version: in_sequence(rows, version, SCHEMA))
 
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""
@@ -120,7 +121,7 @@ class Ledger:
             return SCHEMA.empty_table()
         found = stored.to_pyarrow_table()
         chosen = found if table is None else found.filter(pc.equal(found["table"], table))
-        return chosen.take(_oldest_first(chosen))
+        return chosen.take(oldest_first(chosen))
 
     def forget(self, before: datetime) -> int:
         """Remove entries that were recorded before a moment and that a newer one of their day has replaced.
@@ -162,18 +163,13 @@ class Ledger:
                 rows = pq.read_table(file)
             if "sequence" not in rows.column_names or rows["sequence"].null_count:
                 return None
-            known = _by_table(known, rows.take(_oldest_first(rows)))
+            known = _by_table(known, rows.take(oldest_first(rows)))
         return known
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:
     objects = {name: json.dumps(dict(getattr(entry, name)), sort_keys=True) for name in ("inputs", "table_ids")}
     return {**asdict(entry), **objects}
-
-
-def _in_sequence(rows: list[dict[str, Any]], version: int) -> pa.Table:
-    """The rows of one commit; its version orders them among those of others, also after files were joined."""
-    return pa.Table.from_pylist([{**row, "sequence": version} for row in rows], schema=SCHEMA)
 
 
 def _newest_places(rows: pa.Table) -> dict[tuple[str, date | None], int]:
@@ -188,13 +184,6 @@ def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
     for entry in map(_entry, rows.to_pylist()):
         found.setdefault(entry.table, {})[entry.day] = entry
     return found
-
-
-def _oldest_first(rows: pa.Table) -> pa.Array:
-    """The places of rows in their order; those of an older release come first, for which there is only the clock."""
-    known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
-    order = pa.table({"sequence": pc.fill_null(known, -1), "recorded_at": rows["recorded_at"]})
-    return pc.sort_indices(order, sort_keys=[("sequence", "ascending"), ("recorded_at", "ascending")])
 
 
 def _entry(row: dict[str, Any]) -> Entry:

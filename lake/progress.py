@@ -24,6 +24,7 @@ from lake.durable import append_line, write_whole
 from lake.enforce import Counts
 from lake.errors import STREAM_RUNBOOK
 from lake.landed import SHOWN
+from lake.sequence import in_sequence, oldest_first
 from lake.store import DeltaStore
 
 __all__ = [
@@ -50,8 +51,10 @@ SCHEMA = pa.schema(
         pa.field("version", pa.int64(), nullable=False),
         pa.field("seconds", pa.float64(), nullable=False),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("sequence", pa.int64()),
     ]
 )
+"""Columns of the receipts; `sequence`, the version whose commit wrote a row, is null where an older release did."""
 
 State = Literal["running", "stopped", "failed"]
 
@@ -110,7 +113,7 @@ class Receipts:
             lines = self._waiting.read_text(errors="replace").splitlines() if self._waiting.is_file() else []
             rows = [row for line in lines if (row := _whole(line)) is not None]
             if rows:
-                self.store.append_to_lake(_NAME, lambda _: pa.Table.from_pylist(rows, schema=SCHEMA))
+                self.store.append_to_lake(_NAME, lambda version: in_sequence(rows, version, SCHEMA))
             self._waiting.unlink(missing_ok=True)
 
 
@@ -131,7 +134,8 @@ def micro_batches(store: DeltaStore) -> list[MicroBatch]:
         )
     except TableNotFoundError:
         return []
-    rows = stored.to_pyarrow_table().sort_by("recorded_at").to_pylist()
+    found = stored.to_pyarrow_table()
+    rows = found.take(oldest_first(found)).to_pylist()
     first: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         first.setdefault((row["table"], row["generation"], row["batch_id"]), row)

@@ -197,6 +197,19 @@ def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store
     )
 
 
+def test_a_table_without_days_that_is_another_by_now_is_late(store: DeltaStore) -> None:
+    whole = replace(MARKS, name="whole", day=None, read_by=None)
+    hold(store, FILES, [D1])
+    store.create(whole)
+    own = store.table_log(whole).table_id() or ""
+    record(store, whole, [None], inputs={"bronze.mark_files": 1}, table_ids={"silver.whole": own})
+    assert str(judge(store, whole, at(2, 2))) == "fresh"
+    record(store, whole, [None], inputs={"bronze.mark_files": 1}, table_ids={"silver.whole": "the one before"})
+    assert str(judge(store, whole, at(2, 2))) == (
+        "late: silver.whole was made anew and does not hold what was computed"
+    )
+
+
 def test_a_day_that_streams_own_is_there_when_its_deliveries_are_and_a_batch_table_waits_for_the_seal(
     store: DeltaStore,
 ) -> None:

@@ -1,0 +1,30 @@
+"""The order of rows in tables of the lake itself: by the commit that wrote them, because a clock may be put right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["in_sequence", "oldest_first"]
+
+_NO_MATTER = pa.scalar(datetime.fromtimestamp(0, UTC), pa.timestamp("us", tz="UTC"))
+
+
+def in_sequence(rows: Sequence[Mapping[str, Any]], version: int, schema: pa.Schema) -> pa.Table:
+    """Number the rows of one commit; its version orders them among those of others, also after files were joined."""
+    return pa.Table.from_pylist([{**row, "sequence": version} for row in rows], schema=schema)
+
+
+def oldest_first(rows: pa.Table) -> pa.Array:
+    """Find the places of rows in their order; within a commit they stay as they were written.
+
+    Those of an older release come first, for which there is only the clock.
+    """
+    known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
+    clock = pc.if_else(pc.is_null(known), rows["recorded_at"], _NO_MATTER)
+    order = pa.table({"sequence": pc.fill_null(known, -1), "clock": clock, "place": pa.array(range(rows.num_rows))})
+    return pc.sort_indices(order, sort_keys=[(name, "ascending") for name in order.column_names])
