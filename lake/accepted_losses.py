@@ -1,4 +1,6 @@
-"""Accept on purpose that rows of bronze are gone for good with their files, and keep who did and why; without a JVM.
+"""Accept on purpose that rows of bronze are gone for good. Needs no JVM.
+
+Who accepted what, and why, is kept.
 
 Readers of such a day are refused, because nobody should compute from what is left without knowing. Accepting writes
 two things: the record, and a ledger entry that says of the day what its table holds, from no file. Readers find their
@@ -92,7 +94,7 @@ class AcceptedLosses:
 
 
 def accept_loss(table: Table, store: DeltaStore, days: Days | None, reason: str) -> list[AcceptedLoss]:
-    """Accept the loss of those of some days that are lost; whoever asks twice is answered the same.
+    """Accept the loss of days that are lost. Who asks twice is answered the same.
 
     Args:
         table: a table of bronze.

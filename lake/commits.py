@@ -95,7 +95,7 @@ class Commit:
 
     @property
     def is_own(self) -> bool:
-        """Whether this project made it: each of its writes leaves a mark."""
+        """Return whether this project made it, by the mark that each of its writes leaves."""
         return WRITE_MARK in self.metadata
 
 
@@ -259,9 +259,9 @@ class Log:
         return None if any(commit is None for commit in commits) else [c for c in commits if c is not None]
 
     def added_since(self, version: int, newest: int) -> list[str] | None:
-        """The files that commits after `version` added, relative to the table; None where one is gone or removed rows.
+        """Return the files that later commits added, relative to the table.
 
-        Commits that only join files say nothing new.
+        None where a commit is gone or removed rows. Commits that only join files say nothing new.
         """
         found: list[str] = []
         for number in range(version + 1, newest + 1):
@@ -382,7 +382,10 @@ class Log:
         return None
 
     def rows_by_day(self, column: str) -> dict[date, int]:
-        """Rows that the newest version holds, by day, from file statistics; a process counts each version once."""
+        """Count the rows of the newest version by day, from file statistics.
+
+        A process counts each version once.
+        """
         if (place := self.place(_PLACES.get(self.location))) is None:
             return {}
         known = _ROWS.get((self.location, column))

@@ -721,7 +721,7 @@ STREAM_RUNBOOK = "docs/runbook-streams.md"
 
 @dataclass(eq=False)
 class InputRestored(StreamError):
-    """An input was restored to an earlier version while a stream read it. The micro-batch was not written.
+    """An input was restored to an earlier version while followed. Nothing was written.
 
     Attributes:
         table: `layer.name` of the table whose stream stopped.

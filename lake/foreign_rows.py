@@ -31,6 +31,6 @@ def foreign_days(log: Log, column: str, known: Collection[date | None]) -> dict[
 
 
 def _is_own(log: Log, version: int) -> bool:
-    """Whether a commit is this project's; of one that maintenance has removed nobody can say, and it passes."""
+    """Return whether a commit is this project's, or was removed, because nobody can say then."""
     commit = log.commit(version)
     return commit is None or commit.is_own

@@ -198,9 +198,10 @@ class FreshnessJudge:
         return f"{table.full_name} of {day}: {reason}" if reason else None
 
     def _not_read(self, table: Table, due: date) -> str | None:
-        """Name an input that changed after a table without days was computed, or the table where it is another by now.
+        """Name what a table without days has not read.
 
-        Only changes of days up to the due one count.
+        That is an input that changed since then, or was made anew, or the table itself if it was. Only changes of days
+        up to the due one count.
         """
         entry = self.survey.ledger.get(table.full_name, {}).get(None)
         if entry is not None and not entry.is_about(table.full_name, self.survey.store.table_log(table).table_id()):

@@ -129,7 +129,10 @@ class Checkpoints:
         return False
 
     def note_table(self, plan: StreamPlan, generation: int, store: DeltaStore) -> None:
-        """Note which table a generation writes, by its id, because one made anew under the same name is empty."""
+        """Note the id of the table that a generation writes.
+
+        One that was made anew under the same name is empty.
+        """
         folder = self.folder(plan, generation)
         if _noted(folder) is None and (name := store.table_log(plan.table).table_id()) is not None:
             write_whole(folder / _TABLE, f"{name}\n")
@@ -142,7 +145,7 @@ class Checkpoints:
 
 
 def _noted(checkpoint: Path) -> str | None:
-    """The id of the table that a generation writes; None where an older release began it."""
+    """Return the id of the table that a generation writes, if its release noted it."""
     file = checkpoint / _TABLE
     return file.read_text().strip() if file.is_file() else None
 

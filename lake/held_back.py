@@ -1,4 +1,4 @@
-"""Find the days of tables that cannot be computed because days of an input were not: theirs alone, no others."""
+"""Find the days that cannot be computed because days of an input were not."""
 
 from __future__ import annotations
 
