@@ -124,7 +124,9 @@ _PLACES: dict[str, Place] = {}
 _DESCRIBED: dict[str, tuple[Place, str, pa.Schema]] = {}
 """By location: the place, the table's id and its columns."""
 _OPENED: dict[str, tuple[Place, DeltaTable]] = {}
-"""By location."""
+"""By location; for who writes."""
+_NEWEST: dict[str, tuple[Place, DeltaTable]] = {}
+"""By location; for who only reads, because several threads may."""
 _ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
 """By location and day column."""
 _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
@@ -154,11 +156,23 @@ class Log:
         return None if place is None else place[0]
 
     def open(self) -> DeltaTable | None:
-        """The newest version; None where there is no table.
+        """The newest version, to read from; None where there is no table. A process opens each version once.
 
         Raises:
             LogDamaged: a file of the log cannot be read; it names the file.
         """
+        known = _NEWEST.get(self.location)
+        if known is not None and self.fingerprint(known[0][0]) == known[0][1] and not self._has(known[0][0] + 1):
+            return known[1]
+        table = self._load()
+        if table is not None and (content := self.fingerprint(table.version())) is not None:
+            _NEWEST[self.location] = ((table.version(), content), table)
+        return table
+
+    def _has(self, version: int) -> bool:
+        return self.read_file(_file_of(version)) is not None
+
+    def _load(self) -> DeltaTable | None:
         try:
             return DeltaTable(self.location, storage_options=dict(self.options))
         except TableNotFoundError:
@@ -410,7 +424,7 @@ class Log:
         if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
             table = self._updated(known[1])
         else:
-            table = self.open()
+            table = self._load()
         if table is None:
             return None
         _OPENED[self.location] = ((table.version(), self.fingerprint(table.version()) or ""), table)

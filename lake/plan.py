@@ -320,7 +320,7 @@ class Survey:
 
     def _newest_input(self, source: Table, read: Read, day: Day) -> int:
         """The newest version of an input that changed any of the days that a day reads; -1 where none did."""
-        days = [None] if day is None or source.day is None else list(read.selected(Days.of(day)))
+        days = list(read.selected(Days.of(day))) if day and source.day and read.is_widened else [day]
         newer = (self._newest_touch(source, source_day, source.read_by) for source_day in days)
         return max((version for version in newer if version is not None), default=-1)
 
