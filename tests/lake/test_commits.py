@@ -6,6 +6,7 @@ import json
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -144,19 +145,40 @@ COMMITS = {
     "Hive's name for no day": ({"remove": {"partitionValues": {"day": "__HIVE_DEFAULT_PARTITION__"}}}, set(), {}),
     "a removal": ({"remove": {"partitionValues": {"day": "2013-01-02"}, "dataChange": True}}, {D2}, {}),
     "a removal by OPTIMIZE": ({"remove": {"partitionValues": {"day": "2013-01-02"}, "dataChange": False}}, set(), {}),
+    "no day, then a day": (
+        {"add": {"partitionValues": {"day": None}, "dataChange": True}},
+        {"add": {"partitionValues": {"day": "2013-01-02"}, "stats": '{"numRecords": 2}', "dataChange": True}},
+        {D2},
+        {D2: 2},
+    ),
+    "several files of a day": (
+        {"add": {"partitionValues": {"day": "2013-01-02"}, "stats": '{"numRecords": 2}', "dataChange": True}},
+        {"add": {"partitionValues": {"day": "2013-01-02"}, "stats": '{"numRecords": 3}', "dataChange": True}},
+        {
+            "add": {
+                "partitionValues": {"day": "2013-01-02", "hour": "7"},
+                "stats": '{"numRecords": 4}',
+                "dataChange": True,
+            }
+        },
+        {D2},
+        {D2: 9},
+    ),
     "another column": ({"add": {"partitionValues": {"hour": "2013-01-02"}, "dataChange": True}}, set(), {}),
 }
 
 
-@pytest.mark.parametrize(("action", "touched", "rows"), COMMITS.values(), ids=COMMITS.keys())
-def test_the_days_of_one_action(tmp_path: Path, action: dict[str, object], touched: set[date], rows: object) -> None:
+@pytest.mark.parametrize("case", COMMITS.values(), ids=COMMITS.keys())
+def test_the_days_of_the_actions_of_a_commit(tmp_path: Path, case: tuple[Any, ...]) -> None:
+    *actions, touched, rows = case
     folder = tmp_path / "_delta_log"
     folder.mkdir()
-    (folder / f"{7:020d}.json").write_text(json.dumps(action) + "\n")
+    (folder / f"{7:020d}.json").write_text("".join(json.dumps(action) + "\n" for action in actions))
 
     commit = Log(str(tmp_path)).commit(7)
 
     assert commit is not None
+    assert (commit.operation, commit.timestamp_ms) == ("", 0)
     assert commit.days("day") == touched
     assert commit.rows_by_day("day") == rows
 
@@ -450,3 +472,34 @@ def test_what_was_read_of_a_log_is_read_again_once_it_has_moved_on(tmp_path: Pat
     assert [remembered.get(log, read), remembered.get(log, read), reads] == [1, 1, [0, 1]]
     shutil.rmtree(tmp_path / "_delta_log")
     assert remembered.get(log, read) is None
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    log = Log(str(tmp_path / "nothing"))
+    for ask in (log.require, log.schema):
+        with pytest.raises(TableNotFoundError, match="nothing"):
+            ask()
+
+
+def test_a_damaged_commit_that_comes_while_a_table_is_open_is_named(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"n": [1]}))
+    log = Log(str(tmp_path))
+    assert log.opened() is not None
+    (tmp_path / "_delta_log" / f"{1:020d}.json").write_text('{"add": {"pa')
+    with pytest.raises(LogDamaged, match=f"{1:020d}.json"):
+        log.opened()
+
+
+def test_a_version_is_opened_once_and_the_next_one_is_another(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"n": [1]}))
+    log = Log(str(tmp_path))
+    first = log.open()
+    assert log.open() is first
+    write_deltalake(tmp_path, pa.table({"n": [2]}), mode="append")
+    second = log.open()
+    assert second is not None
+    assert (second.version(), log.rows()) == (1, 2)
+    shutil.rmtree(tmp_path)
+    write_deltalake(tmp_path, pa.table({"n": [1, 2, 3]}))
+    write_deltalake(tmp_path, pa.table({"n": [4]}), mode="append")
+    assert log.rows() == 4

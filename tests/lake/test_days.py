@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -98,6 +100,39 @@ def test_widening_and_shrinking() -> None:
 def test_the_common_days_of_two_ranges() -> None:
     assert Days.parse("2013-01-01..2013-01-03").intersect(Days.parse("2013-01-03..2013-01-05")) == Days.of(JAN_3)
     assert not Days.of(JAN_1).intersect(Days.of(JAN_5))
+
+
+@pytest.mark.parametrize(("text", "is_day"), [
+    ("1899-12-31", False), ("1900-01-01", True), ("9999-12-30", True), ("9999-12-31", False), ("2013-02-30", False),
+])  # fmt: skip
+def test_days_of_the_years_1900_to_9999_are_days_and_what_is_none_is_named(text: str, is_day: bool) -> None:
+    if is_day:
+        assert parse_day(text).isoformat() == text
+        return
+    with pytest.raises(BadDay) as refused:
+        parse_day(text)
+    assert refused.value.text == text
+
+
+def test_a_reversed_range_is_named_whole() -> None:
+    with pytest.raises(BadDay) as refused:
+        Days(JAN_3, JAN_1)
+    assert refused.value.text == "2013-01-03..2013-01-01"
+
+
+@pytest.fixture
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process whose own zone is five hours behind UTC."""
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("new_york")
+def test_the_zone_of_the_process_makes_no_day() -> None:
+    assert utc_day(datetime(2013, 1, 2, 1, tzinfo=UTC)) == JAN_2
 
 
 def test_the_utc_day_of_a_moment_elsewhere() -> None:

@@ -76,6 +76,16 @@ def test_a_table_is_late_when_the_day_that_is_due_is_not_there(
     assert verdict.due_day == due
     assert verdict.is_late == said.startswith("late")
     assert str(verdict) == said
+    assert verdict.newest_day == (min(newest, due) if newest and due else None)
+    assert verdict.is_whole is False
+
+
+@pytest.mark.parametrize(("late_by", "said"), [
+    (timedelta(minutes=59), "0 h"), (timedelta(hours=71, minutes=59), "71 h"), (timedelta(hours=72), "3 days"),
+    (timedelta(hours=119), "4 days"),
+])  # fmt: skip
+def test_what_is_late_is_told_in_hours_and_from_the_third_day_on_in_days(late_by: timedelta, said: str) -> None:
+    assert str(Freshness(D1, None, D1, late_by, "why")) == f"late: 2013-01-01 is missing for {said}: why"
 
 
 def test_days_after_the_calendar_are_never_due(store: DeltaStore) -> None:
@@ -188,6 +198,7 @@ def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store
 
     record(store, whole, [None], inputs={"bronze.mark_files": 1})
     assert str(judge(store, whole, at(2, 2))) == "fresh"
+    assert judge(store, whole, at(2, 2)) == Freshness(D1, D1, is_whole=True)
     assert str(judge(store, whole, at(3, 2))) == "late: marks_feed missed 2013-01-02"
 
     ids = {"bronze.mark_files": "another table of this name"}

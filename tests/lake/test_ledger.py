@@ -72,6 +72,8 @@ def test_tables_and_days_are_told_apart(ledger: Ledger) -> None:
         "silver.marks": {D1: ENTRY, D2: other_day},
         "gold.totals": {None: other_table},
     }
+    assert ledger.latest("silver.marks") == {D1: ENTRY, D2: other_day}
+    assert ledger.rows("gold.totals")["table"].to_pylist() == ["gold.totals"]
 
 
 def test_recording_nothing_commits_nothing(ledger: Ledger) -> None:
