@@ -37,6 +37,7 @@ Place = tuple[int, str]
 """A version and the hash of its commit file: another one where the table was made anew."""
 
 
+_RESTORE = b"RESTORE"
 WRITE_MARK = "write"
 """Under this name the metadata of every commit of this project hold what tells one write from another."""
 
@@ -226,6 +227,19 @@ class Log:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
         content = self._content(version)
         return None if content is None else _parse(version, read_actions(self.location, _file_of(version), content))
+
+    def restored(self, after: int, up_to: int) -> int | None:
+        """Return the newest commit in a range that restored an earlier version; None where none did, or it was removed.
+
+        Args:
+            after: the version before the first that is looked at.
+            up_to: the last.
+        """
+        for version in range(up_to, after, -1):
+            content = self._content(version)
+            if content and _RESTORE in content and (commit := self.commit(version)) and commit.operation == "RESTORE":
+                return version
+        return None
 
     def fingerprint(self, version: int) -> str | None:
         """A hash of one commit's file: another one where the table was made anew; None where there is no file."""

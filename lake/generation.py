@@ -112,8 +112,11 @@ class Checkpoints:
         folder = self.folder(plan, generation)
         if not (folder / _MARKER).is_file():
             return True
-        if (made := _noted(folder)) is not None and made != store.table_log(plan.table).table_id():
-            return True  # what the stream wrote is not in this table
+        if (noted := _noted(folder)) is not None:
+            log, (made, version) = store.table_log(plan.table), noted
+            # What the stream wrote is not in a table that was made anew, and not all in one that was restored.
+            if made != log.table_id() or log.restored(version, log.version() or 0) is not None:
+                return True
         return is_new(folder) and store.is_committed(
             store.path(plan.table), step_txn(plan.table, "write", generation, 0)
         )
@@ -129,13 +132,13 @@ class Checkpoints:
         return False
 
     def note_table(self, plan: StreamPlan, generation: int, store: DeltaStore) -> None:
-        """Note the id of the table that a generation writes.
+        """Note which table a generation writes, by its id, and up to which version it was looked at.
 
-        One that was made anew under the same name is empty.
+        One that was made anew under the same name is empty; one that was restored later lacks rows.
         """
-        folder = self.folder(plan, generation)
-        if _noted(folder) is None and (name := store.table_log(plan.table).table_id()) is not None:
-            write_whole(folder / _TABLE, f"{name}\n")
+        log = store.table_log(plan.table)
+        if (name := log.table_id()) is not None:
+            write_whole(self.folder(plan, generation) / _TABLE, f"{name} {log.version()}\n")
 
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""
@@ -144,10 +147,13 @@ class Checkpoints:
         write_whole(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
 
 
-def _noted(checkpoint: Path) -> str | None:
-    """Return the id of the table that a generation writes, if its release noted it."""
+def _noted(checkpoint: Path) -> tuple[str, int] | None:
+    """Return the table that a generation writes, and a version; None where its release noted none."""
     file = checkpoint / _TABLE
-    return file.read_text().strip() if file.is_file() else None
+    if not file.is_file():
+        return None
+    name, version = file.read_text().split()
+    return name, int(version)
 
 
 def begin_generations(

@@ -22,9 +22,6 @@ from lake.table import Table, stream_reads
 
 __all__ = ["StreamInputs", "find_other_inputs"]
 
-_RESTORE = "RESTORE"
-"""Delta's name for the operation."""
-
 
 @dataclass(frozen=True)
 class StreamInputs:
@@ -54,7 +51,7 @@ class StreamInputs:
             return f"{other} was made anew"
         for name, version in read.items():
             source, log = self._by_id[name]
-            if (restored := _restored(log, version, log.version() or 0)) is not None:
+            if (restored := log.restored(version, log.version() or 0)) is not None:
                 return f"{source.full_name} was restored in version {restored}"
         return None
 
@@ -68,7 +65,7 @@ class StreamInputs:
         ends = self._read_up_to(batch_id) if starts else {}
         for name in starts.keys() & ends.keys() & self._by_id.keys():
             source, log = self._by_id[name]
-            if (restored := _restored(log, starts[name], ends[name])) is not None:
+            if (restored := log.restored(starts[name], ends[name])) is not None:
                 raise InputRestored(self.table, source.full_name, restored)
 
     @cached_property
@@ -96,12 +93,3 @@ def find_other_inputs(
         if (reason := StreamInputs.of(plan.table, store, folder).why_anew()) is not None:
             found[name] = reason
     return found
-
-
-def _restored(log: Log, after: int, up_to: int) -> int | None:
-    """The newest version in a range of commits that restored a table; None where none did."""
-    for version in range(up_to, after, -1):
-        commit = log.commit(version)
-        if commit is not None and commit.operation == _RESTORE:
-            return version
-    return None

@@ -497,7 +497,7 @@ def test_readers_of_a_table_that_was_restored_or_made_anew_count_each_row_once(
         lake.follow()
         silver = DeltaTable(lake.store.path(departures))
         version = silver.version()
-        silver.delete("flight <> 2")
+        silver.delete("flight = 3")  # a file of its own, so that RESTORE only adds
         silver.restore(version)
         lake.land([flight(messages, 1, 4)], "c.jsonl")
         told: list[str] = []
@@ -512,6 +512,25 @@ def test_readers_of_a_table_that_was_restored_or_made_anew_count_each_row_once(
         assert told[1:] == [f"{counting[-1].full_name} begins anew: silver.departures was made anew"]
         assert departed(lake, JAN_1) == [1, 2, 3, 4]
         assert left_at_nine(lake) == 4
+
+
+@pytest.mark.streams
+def test_rows_that_a_restore_took_away_from_bronze_or_silver_are_back_after_the_next_start(
+    lake: Lake, messages: Messages, spark: SparkSession
+) -> None:
+    sent = [flight(messages, 1, number) for number in (1, 2, 3)]
+    with interpreted(spark):
+        lake.land(sent[:2], "a.jsonl")
+        lake.follow()
+        before = {table: lake.store.version(table) or 0 for table in lake.tables}
+        lake.land(sent[2:], "b.jsonl")
+        lake.follow()
+        for table in reversed(lake.tables):
+            DeltaTable(lake.store.path(table)).restore(before[table])
+            assert lake.store.read(table).count() == 2
+            lake.follow()
+            lake.check(sent)
+            assert departed(lake, JAN_1) == [1, 2, 3]
 
 
 def test_a_torn_line_is_rejected_once_also_when_the_archive_is_read_again(lake: Lake, messages: Messages) -> None:
