@@ -88,6 +88,25 @@ def test_what_is_late_is_told_in_hours_and_from_the_third_day_on_in_days(late_by
     assert str(Freshness(D1, None, D1, late_by, "why")) == f"late: 2013-01-01 is missing for {said}: why"
 
 
+def test_a_table_whose_log_is_damaged_is_late_and_names_the_file(store: DeltaStore) -> None:
+    hold(store, FILES, [D1])
+    record(store, FILES, [D1])
+    newest = max(Path(store.path(FILES), "_delta_log").glob("*.json"))
+    newest.write_text('{"add": {"pa')
+
+    verdict = judge(store, FILES, at(2, 2))
+
+    assert verdict.is_late
+    assert newest.name in verdict.why
+
+
+def test_a_delivery_that_was_not_computed_is_late_by_its_table(store: DeltaStore) -> None:
+    hold(store, FILES, [D1])
+    land(store, D1, "a", [("a", D1, 1)])
+
+    assert judge(store, FILES, at(2, 2)).why == "bronze.mark_files of 2013-01-01: never computed"
+
+
 def test_days_after_the_calendar_are_never_due(store: DeltaStore) -> None:
     hold(store, FILES, [CALENDAR.last])
 

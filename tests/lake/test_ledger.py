@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from lake.ledger import SCHEMA, Entry, Ledger
 from tests.lakes import open_lake
@@ -74,6 +74,36 @@ def test_tables_and_days_are_told_apart(ledger: Ledger) -> None:
     }
     assert ledger.latest("silver.marks") == {D1: ENTRY, D2: other_day}
     assert ledger.rows("gold.totals")["table"].to_pylist() == ["gold.totals"]
+
+
+@pytest.mark.parametrize("is_joined", [False, True], ids=["as they came", "joined meanwhile"])
+def test_a_look_finds_all_that_was_recorded_since_the_one_before(ledger: Ledger, *, is_joined: bool) -> None:
+    ledger.record([ENTRY])
+    assert ledger.latest_by_table() == {"silver.marks": {D1: ENTRY}}
+    newer, other_day = replace(ENTRY, run_id="2"), replace(ENTRY, day=D2, run_id="3")
+    ledger.record([newer])
+    ledger.record([other_day])
+    if is_joined:
+        DeltaTable(f"{ledger.store.tables}/lake/ledger").optimize.compact()
+
+    assert ledger.latest_by_table() == {"silver.marks": {D1: newer, D2: other_day}}
+
+
+@pytest.mark.parametrize("lacks", ["no column", "a null"])
+def test_what_an_older_release_records_beside_a_running_process_is_ordered_as_by_a_new_one(
+    ledger: Ledger, lacks: str
+) -> None:
+    """Entries without a number come first, whenever they come."""
+    ledger.record([ENTRY])
+    assert ledger.latest_by_table() == {"silver.marks": {D1: ENTRY}}
+    old = ledger.rows()
+    index = old.schema.get_field_index("sequence")
+    old = old.set_column(index, "sequence", pa.nulls(1, pa.int64())) if lacks == "a null" else old.remove_column(index)
+    old = old.set_column(old.schema.get_field_index("run_id"), "run_id", pa.array(["old"]))
+    write_deltalake(f"{ledger.store.tables}/lake/ledger", old, mode="append", schema_mode="merge")
+
+    assert ledger.latest("silver.marks") == {D1: ENTRY}
+    assert ledger.latest_by_table() == {"silver.marks": {D1: ENTRY}}
 
 
 def test_recording_nothing_commits_nothing(ledger: Ledger) -> None:
