@@ -9,14 +9,11 @@ input changed and are computed without these rows; files that come back are file
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from lake.days import ALL_DAYS, Days
 from lake.errors import CannotAcceptLoss
@@ -24,6 +21,7 @@ from lake.feed import Feed
 from lake.frontier import FrontierTable
 from lake.inputs import Loss
 from lake.ledger import Entry, Ledger
+from lake.passed_over import this_user
 from lake.plan import Survey
 from lake.store import DeltaStore
 from lake.table import Table
@@ -81,10 +79,8 @@ class AcceptedLosses:
 
     def all(self) -> list[AcceptedLoss]:
         """Read what was accepted, in order of time."""
-        log = self.store.log(f"{self.store.tables}/lake/accepted_losses")
-        if log.version() is None:
-            return []
-        rows = DeltaTable(log.location, storage_options=dict(log.options)).to_pyarrow_table().to_pylist()
+        stored = self.store.rows_in_lake("accepted_losses")
+        rows = [] if stored is None else stored.to_pylist()
         return sorted((AcceptedLoss(**row) for row in rows), key=lambda one: (one.accepted_at, str(one.day)))
 
     def add(self, losses: Sequence[AcceptedLoss]) -> None:
@@ -94,7 +90,9 @@ class AcceptedLosses:
 
 
 def accept_loss(table: Table, store: DeltaStore, days: Days | None, reason: str) -> list[AcceptedLoss]:
-    """Accept the loss of days that are lost. Who asks twice is answered the same.
+    """Accept that lost days are lost for good.
+
+    Who asks twice is answered the same.
 
     Args:
         table: a table of bronze.
@@ -140,7 +138,7 @@ def _accepted_before(table: Table, store: DeltaStore, wanted: Days | None) -> li
 
 
 def _described(table: Table, lost: Mapping[Day, Loss], reason: str) -> list[AcceptedLoss]:
-    now, by = datetime.now(UTC), f"{getpass.getuser()}@{socket.gethostname()}"
+    now, by = datetime.now(UTC), this_user()
     return [AcceptedLoss(table.full_name, day, *loss, reason.strip(), now, by) for day, loss in lost.items()]
 
 

@@ -96,7 +96,7 @@ class Commit:
 
     @property
     def is_own(self) -> bool:
-        """Return whether this project made it, by the mark that each of its writes leaves."""
+        """Tell whether this project made it, because each of its writes leaves a mark."""
         return WRITE_MARK in self.metadata
 
 
@@ -157,7 +157,9 @@ class Log:
         return None if place is None else place[0]
 
     def open(self) -> DeltaTable | None:
-        """The newest version, to read from; None where there is no table. A process opens each version once.
+        """Open the newest version to read from it.
+
+        None where there is no table. A process opens each version once.
 
         Raises:
             LogDamaged: a file of the log cannot be read; it names the file.
@@ -229,7 +231,9 @@ class Log:
         return None if content is None else _parse(version, read_actions(self.location, _file_of(version), content))
 
     def restored(self, after: int, up_to: int) -> int | None:
-        """Return the newest commit in a range that restored an earlier version; None where none did, or it was removed.
+        """Find the newest commit of a range that restored an earlier version.
+
+        None where none did, or where it was removed.
 
         Args:
             after: the version before the first that is looked at.
@@ -523,7 +527,9 @@ class Remembered(Generic[T]):
     def get(
         self, log: Log, read: Callable[[Place], T], advance: Callable[[T, int, int], T | None] = lambda *_: None
     ) -> T | None:
-        """What `read` gives for the newest place of a log, at the latest; None where there is no table.
+        """Give what `read` gives for the newest place of a log.
+
+        None where there is no table.
 
         Args:
             log: which.

@@ -6,7 +6,7 @@ So a day without an entry, whose newest change has no such mark, holds rows that
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from datetime import date
 
 from lake.commits import Log
@@ -14,15 +14,15 @@ from lake.commits import Log
 __all__ = ["foreign_days"]
 
 
-def foreign_days(log: Log, column: str, known: Collection[date | None]) -> dict[date | None, str]:
+def foreign_days(log: Log, column: str, is_known: Callable[[date], bool]) -> dict[date | None, str]:
     """Find the days that hold rows of another program, each with what is wrong.
 
     Args:
         log: of the table.
         column: its day column.
-        known: days that are not looked at, because batch computed them or will.
+        is_known: whether a day is not looked at, because batch computed it or will.
     """
-    touched = {day: version for day, version in log.newest_touch(column).items() if day not in known}
+    touched = {day: version for day, version in log.newest_touch(column).items() if not is_known(day)}
     is_own = {version: _is_own(log, version) for version in set(touched.values())}
     strange = {day: version for day, version in sorted(touched.items()) if not is_own[version]}
     held = log.rows_by_day(column) if strange else {}
@@ -31,6 +31,9 @@ def foreign_days(log: Log, column: str, known: Collection[date | None]) -> dict[
 
 
 def _is_own(log: Log, version: int) -> bool:
-    """Return whether a commit is this project's, or was removed, because nobody can say then."""
+    """Tell whether this project made a commit.
+
+    One that maintenance has removed passes, because nobody can say.
+    """
     commit = log.commit(version)
     return commit is None or commit.is_own

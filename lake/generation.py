@@ -132,7 +132,7 @@ class Checkpoints:
         return False
 
     def note_table(self, plan: StreamPlan, generation: int, store: DeltaStore) -> None:
-        """Note which table a generation writes, by its id, and up to which version it was looked at.
+        """Note which table a generation writes, by id and present version.
 
         One that was made anew under the same name is empty; one that was restored later lacks rows.
         """
@@ -148,7 +148,10 @@ class Checkpoints:
 
 
 def _noted(checkpoint: Path) -> tuple[str, int] | None:
-    """Return the table that a generation writes, and a version; None where its release noted none."""
+    """Read which table a generation writes, and the version looked at last.
+
+    None where an older release noted nothing.
+    """
     file = checkpoint / _TABLE
     if not file.is_file():
         return None

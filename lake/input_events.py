@@ -7,14 +7,12 @@ and the commits of an input say what events they brought.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
-from pathlib import Path
 
-from lake.commits import Commit, Log
+from lake.commits import Commit
+from lake.stream_inputs import StreamInputs
 from lake.table import Table
 
 __all__ = ["NEWEST_EVENT", "InputEvents", "newest_event"]
@@ -35,15 +33,9 @@ def newest_event(table: Table, commit: Commit) -> datetime | None:
 
 @dataclass(frozen=True)
 class InputEvents:
-    """The events that the micro-batches of one query read from other tables.
+    """The events that the micro-batches of one query read from other tables."""
 
-    Attributes:
-        inputs: each table that the query reads as a stream, with its log.
-        checkpoint: folder of the query.
-    """
-
-    inputs: Sequence[tuple[Table, Log]]
-    checkpoint: Path
+    inputs: StreamInputs
 
     def newest(self, batch_id: int) -> datetime | None:
         """The newest event that was read for a micro-batch; where it read nothing new, for the one before."""
@@ -53,7 +45,7 @@ class InputEvents:
 
     def _events(self, name: str, start: int, end: int) -> Iterator[datetime]:
         """Of the commits behind `start` up to `end`, and of `end` at the least."""
-        table, log = self._by_id[name]
+        table, log = self.inputs.by_id[name]
         first = max(start, end - _MOST_COMMITS) + 1
         for version in range(min(first, end), end + 1):
             commit = log.commit(version)
@@ -61,24 +53,7 @@ class InputEvents:
             if event is not None:
                 yield event
 
-    @cached_property
-    def _by_id(self) -> Mapping[str, tuple[Table, Log]]:
-        return {name: (table, log) for table, log in self.inputs if (name := log.table_id()) is not None}
-
     def _ends(self, batch_id: int) -> dict[str, int]:
         """The newest version that was read of each input, by its id, when a micro-batch had been."""
-        ends = versions_read(self.checkpoint / "offsets" / str(batch_id))
-        return {name: end for name, end in ends.items() if name in self._by_id}
-
-
-def versions_read(offsets: Path) -> dict[str, int]:
-    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
-
-    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
-    """
-    try:
-        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
-        # An index below 0: none of this version's files, which may not even be there.
-        return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
+        ends = self.inputs.read_up_to(batch_id)
+        return {name: end for name, end in ends.items() if name in self.inputs.by_id}

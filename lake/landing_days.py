@@ -1,4 +1,4 @@
-"""What the folders of landing days hold, as far as this process has looked into them.
+"""Remember what this process has seen in the folders of landing days.
 
 A folder whose time is the same holds the same names, so that only the files themselves are looked at again, which may
 have been written in place. A folder that changed just now is not remembered, because clocks of file systems tick.
@@ -34,7 +34,9 @@ _PLAIN: dict[str, _Mark] = {}
 
 
 def landed_in(folder: os.DirEntry[str], look: Callable[[], Mapping[str, LandedFile]]) -> Mapping[str, LandedFile]:
-    """Return the files of a landing day by name; the same object as long as nothing has changed.
+    """Find the files of a landing day by name.
+
+    The same object is returned as long as nothing has changed.
 
     Args:
         folder: of the day.
@@ -51,7 +53,9 @@ def landed_in(folder: os.DirEntry[str], look: Callable[[], Mapping[str, LandedFi
 
 
 def is_plain(folder: os.DirEntry[str], look: Callable[[], bool]) -> bool:
-    """Tell whether a folder holds nothing but files that are read; once it did, until a name in it changes.
+    """Tell whether a folder holds nothing but files that are read.
+
+    Once it did, it does until a name in it changes.
 
     Args:
         folder: of the day.

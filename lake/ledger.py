@@ -116,10 +116,9 @@ class Ledger:
 
     def rows(self, table: str | None = None) -> pa.Table:
         """All rows, oldest first; of one table if named."""
-        stored = self.store.log(self._location).open()
-        if stored is None:
+        found = self.store.rows_in_lake("ledger")
+        if found is None:
             return SCHEMA.empty_table()
-        found = stored.to_pyarrow_table()
         chosen = found if table is None else found.filter(pc.equal(found["table"], table))
         return chosen.take(oldest_first(chosen))
 
@@ -179,7 +178,7 @@ def _newest_places(rows: pa.Table) -> dict[tuple[str, date | None], int]:
 
 
 def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
-    """What is known with these rows, oldest first."""
+    """Add rows to what is known, oldest first."""
     found = {table: dict(entries) for table, entries in known.items()}
     for entry in _entries(rows):
         found.setdefault(entry.table, {})[entry.day] = entry

@@ -26,10 +26,10 @@ from lake.commits import Log
 from lake.days import Days
 from lake.durable import flush_files
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
-from lake.input_events import versions_read
 from lake.ledger import Ledger
 from lake.retention import kept_for, properties_of
 from lake.store import DeltaStore, day_predicate
+from lake.stream_inputs import versions_read
 from lake.table import Table
 
 __all__ = ["Maintained", "Maintenance", "Place", "maintain"]

@@ -80,7 +80,7 @@ class MicroBatchWriter:
         on_receipt: told of each finished micro-batch before its checkpoint is; keeps the receipt.
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
-        inputs: tells whether a micro-batch reads over a RESTORE of an input; None where it reads no table.
+        inputs: tells whether a micro-batch reads over a RESTORE of an input; None where nobody knows.
         horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
         checkpoint: folder of the query, which says how far a micro-batch reads a topic; what it has planned is forced

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from lake.errors import CannotPassOver
 from lake.store import DeltaStore
 
-__all__ = ["SCHEMA", "PassedMessage", "PassedOver", "Place"]
+__all__ = ["SCHEMA", "PassedMessage", "PassedOver", "Place", "this_user"]
 
 _PLACE = re.compile(r"([A-Za-z0-9._-]{1,249}):([0-9]{1,9}):([0-9]{1,18})", re.ASCII)
 
@@ -87,10 +86,8 @@ class PassedOver:
 
     def all(self) -> list[PassedMessage]:
         """Read the messages that were passed over, by their places."""
-        log = self.store.log(f"{self.store.tables}/lake/passed_over")
-        if log.version() is None:
-            return []
-        rows = DeltaTable(log.location, storage_options=dict(log.options)).to_pyarrow_table().to_pylist()
+        stored = self.store.rows_in_lake("passed_over")
+        rows = [] if stored is None else stored.to_pylist()
         return sorted(map(_from_row, rows), key=lambda one: one.place)
 
     def add(self, place: Place, timestamp: int, key: str | None, value: str | None) -> None:
@@ -98,9 +95,14 @@ class PassedOver:
         if any(one.place == place for one in self.all()):
             return
         message = {"timestamp": timestamp, "key": key, "value": value}
-        passed = {"passed_at": datetime.now(UTC), "passed_by": f"{getpass.getuser()}@{socket.gethostname()}"}
+        passed = {"passed_at": datetime.now(UTC), "passed_by": this_user()}
         row = {"topic": place.topic, "partition": place.partition, "offset": place.offset, **message, **passed}
         self.store.append_to_lake("passed_over", lambda _: pa.Table.from_pylist([row], schema=SCHEMA))
+
+
+def this_user() -> str:
+    """Name who decides here: user and host."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _from_row(row: dict[str, Any]) -> PassedMessage:

@@ -8,7 +8,7 @@ version than the one it was computed from, or where its table or an input was ma
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -32,7 +32,6 @@ __all__ = [
     "days_for",
     "needed_whole",
     "readers_of",
-    "steps_for",
     "steps_of",
     "steps_to_date",
     "with_upstream",
@@ -176,20 +175,30 @@ class Survey:
                 self._judge(table, day, entries[day], state)
         if evidence:
             _SETTLED[*lake, table.full_name] = Settled(evidence, {*state.days, *skipped})
-        foreign = self._foreign(table, set(entries))
+        foreign = self._foreign(table, entries)
         if not isinstance(table.write, Append):  # what bronze holds beside its files, nothing can be computed from
             state.stale |= foreign
-        found = TableState(table, entries, state.missing, state.stale, archived=state.archived, lost=state.lost)
-        return replace(found, foreign=foreign)
+        return TableState(
+            table,
+            entries,
+            state.missing,
+            state.stale,
+            archived=state.archived,
+            lost=state.lost,
+            foreign=foreign,
+        )
 
-    def _foreign(self, table: Table, known: set[Day]) -> dict[Day, str]:
-        """The days with rows that nobody computed; those that have to be computed anyway are missing."""
-        if table.day is None:
-            return {}
-        found = foreign_days(self.store.table_log(table), table.day, known | self._expected(table))
-        return {
-            day: said for day, said in found.items() if day and day in self.calendar and not self.is_early(table, day)
-        }
+    def _foreign(self, table: Table, entries: Mapping[Day, Entry]) -> dict[Day, str]:
+        """Find the days with rows that nobody computed.
+
+        Those that have to be computed anyway are missing.
+        """
+
+        def is_known(day: date) -> bool:
+            is_other = day not in self.calendar or self.is_early(table, day)
+            return day in entries or is_other or self._is_expected(table, day)
+
+        return foreign_days(self.store.table_log(table), table.day, is_known) if table.day else {}
 
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
         """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
@@ -401,22 +410,18 @@ def steps_to_date(
     return [*_steps(survey, bronze), *_steps(survey, others)]
 
 
-def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
-    """The steps that compute these days of some tables, and first the days of their upstream tables that they need.
-
-    Days of bronze whose files are gone are left as they are, except for who names bronze: that is refused. Inputs
-    without days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
-    """
-    return steps_of(survey, days_for(survey, wanted, days))
-
-
 def steps_of(survey: Survey, needed: Mapping[Table, set[Day]]) -> list[Step]:
     """The steps that compute exactly these days of these tables, upstream first."""
     return _steps(survey, needed, exact=True)
 
 
 def days_for(survey: Survey, wanted: Sequence[Table], days: Days) -> dict[Table, set[Day]]:
-    """The days that `steps_for` computes, by table, upstream first."""
+    """Find these days of tables, and the upstream days that they need.
+
+    They come by table, upstream first. Days of bronze whose files are gone are left as they are, except for who names
+    bronze: that is refused. Inputs without days, and whatever tables without days read, have to be up to date before:
+    see `needed_whole`.
+    """
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
         for read in table.reads if table in needed and table.day else ():

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from lake.commits import Commit
 from lake.durable import append_line, write_whole
@@ -128,13 +126,9 @@ def _whole(line: str) -> dict[str, Any] | None:
 
 def micro_batches(store: DeltaStore) -> list[MicroBatch]:
     """The first receipt of every micro-batch, oldest first: a repeat after a crash finds what the first had written."""
-    try:
-        stored = DeltaTable(
-            store.log(f"{store.tables}/lake/{_NAME}").location, storage_options=dict(store.storage_options)
-        )
-    except TableNotFoundError:
+    found = store.rows_in_lake(_NAME)
+    if found is None:
         return []
-    found = stored.to_pyarrow_table()
     rows = found.take(oldest_first(found)).to_pylist()
     first: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:

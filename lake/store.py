@@ -551,6 +551,15 @@ class DeltaStore:
     def _name_of(self, path: str) -> str:
         return path.removeprefix(f"{self.tables}/").replace("/", ".")
 
+    def rows_in_lake(self, name: str) -> pa.Table | None:
+        """Read a table of the lake itself (`lake/<name>`) without a JVM; None where nothing was ever written.
+
+        Raises:
+            LogDamaged: a file of its log cannot be read.
+        """
+        stored = self.log(f"{self.tables}/lake/{name}").open()
+        return None if stored is None else stored.to_pyarrow_table()
+
     def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
         """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
 

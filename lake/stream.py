@@ -414,6 +414,7 @@ class _Driver:
         status.unread_files = still_unreadable(before.unread_files if before else ())
         self.unread[status.table] = status.unread_files
         self.counts[table.full_name] = Counts()
+        inputs = StreamInputs.of(table, self.store, checkpoint)
         writer = MicroBatchWriter(
             plan,
             self.store,
@@ -422,8 +423,8 @@ class _Driver:
             redelivers=self.source.redelivers,
             stopping=self.stopping,
             on_receipt=lambda receipt: self._count(receipt, status, table),
-            events=self._events(table, checkpoint),
-            inputs=StreamInputs.of(table, self.store, checkpoint),
+            events=_events(table, inputs),
+            inputs=inputs,
             horizon=lambda: Horizon(self.now(), self.calendar),
             may_write=self.may_write,
             checkpoint=checkpoint,
@@ -453,13 +454,6 @@ class _Driver:
         stream.writer.failure = status.last_error = None
         self.tell(f"{table.full_name} goes on without {describe_unread_files(more)}")
         return True
-
-    def _events(self, table: Table, checkpoint: Path) -> InputEvents | None:
-        """What tells how new the events behind a table's rows are, where the rows do not."""
-        inputs = [read.source for read in stream_reads(table) if isinstance(read.source, Table)]
-        if not inputs or table.event_time is not None:
-            return None
-        return InputEvents([(source, self.store.table_log(source)) for source in inputs], checkpoint)
 
     def _frame(self, read: Read, table: Table, first_day: date) -> DataFrame:
         source = read.source
@@ -630,6 +624,11 @@ def _topics(table: Table) -> list[TopicFeed]:
 
 def _feeds(table: Table) -> list[str]:
     return [feed.name for feed in _topics(table)]
+
+
+def _events(table: Table, inputs: StreamInputs) -> InputEvents | None:
+    """What tells how new the events behind a table's rows are, where the rows do not."""
+    return InputEvents(inputs) if inputs.inputs and table.event_time is None else None
 
 
 def _levels(streams: Sequence[_Stream]) -> Iterator[list[_Stream]]:

@@ -7,6 +7,7 @@ begin anew: its first micro-batch reads the open days as they are, and replaces 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +17,10 @@ from lake.commits import Log
 from lake.errors import InputRestored
 from lake.frontier import Frontier
 from lake.generation import Checkpoints, StreamPlan
-from lake.input_events import versions_read
 from lake.store import DeltaStore
 from lake.table import Table, stream_reads
 
-__all__ = ["StreamInputs", "find_other_inputs"]
+__all__ = ["StreamInputs", "find_other_inputs", "versions_read"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class StreamInputs:
 
     def why_anew(self) -> str | None:
         """Say why the query cannot go on from its checkpoint; None where it can."""
-        read = self._read_up_to(self._newest_finished())
-        if read.keys() - self._by_id.keys():
+        read = self.read_up_to(self._newest_finished())
+        if read.keys() - self.by_id.keys():
             other = next(source.full_name for source, log in self.inputs if log.table_id() not in read)
             return f"{other} was made anew"
         for name, version in read.items():
-            source, log = self._by_id[name]
+            source, log = self.by_id[name]
             if (restored := log.restored(version, log.version() or 0)) is not None:
                 return f"{source.full_name} was restored in version {restored}"
         return None
@@ -61,15 +61,16 @@ class StreamInputs:
         Raises:
             InputRestored: it does.
         """
-        starts = self._read_up_to(batch_id - 1) if self.inputs and batch_id > 0 else {}
-        ends = self._read_up_to(batch_id) if starts else {}
-        for name in starts.keys() & ends.keys() & self._by_id.keys():
-            source, log = self._by_id[name]
+        starts = self.read_up_to(batch_id - 1) if self.inputs and batch_id > 0 else {}
+        ends = self.read_up_to(batch_id) if starts else {}
+        for name in starts.keys() & ends.keys() & self.by_id.keys():
+            source, log = self.by_id[name]
             if (restored := log.restored(starts[name], ends[name])) is not None:
                 raise InputRestored(self.table, source.full_name, restored)
 
     @cached_property
-    def _by_id(self) -> Mapping[str, tuple[Table, Log]]:
+    def by_id(self) -> Mapping[str, tuple[Table, Log]]:
+        """The inputs that are there, by their ids."""
         return {name: (table, log) for table, log in self.inputs if (name := log.table_id()) is not None}
 
     def _newest_finished(self) -> int:
@@ -77,7 +78,8 @@ class StreamInputs:
         ended = (int(file.name) for file in self.checkpoint.glob("commits/*") if file.name.isdigit())
         return max(ended, default=0)
 
-    def _read_up_to(self, batch_id: int) -> dict[str, int]:
+    def read_up_to(self, batch_id: int) -> dict[str, int]:
+        """Return the newest version that was read of each input, by its id, when a micro-batch had been."""
         return versions_read(self.checkpoint / "offsets" / str(batch_id))
 
 
@@ -93,3 +95,16 @@ def find_other_inputs(
         if (reason := StreamInputs.of(plan.table, store, folder).why_anew()) is not None:
             found[name] = reason
     return found
+
+
+def versions_read(offsets: Path) -> dict[str, int]:
+    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
+
+    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
+    """
+    try:
+        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
+        # An index below 0: none of this version's files, which may not even be there.
+        return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}

@@ -219,8 +219,8 @@ class Inspection:
         Of bronze, which keeps what it has, also that the files still say so; that is a warning.
         """
         lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
-        log, day_column = self.store.table_log(self.table), self.table.day
-        foreign = foreign_days(log, day_column, set(self.entries)) if day_column and log.version() is not None else {}
+        log, column = self.store.table_log(self.table), self.table.day
+        foreign = foreign_days(log, column, self.entries.__contains__) if column else {}
         compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
         differing = {one.day: str(one) for one in compared if not one.agrees}
         severity: Severity = "ERROR" if differing or lost or foreign else "WARN"

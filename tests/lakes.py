@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from importlib.metadata import files
@@ -22,6 +22,7 @@ import lakehouse_assets
 from lake.batch import Receipt, refresh
 from lake.days import Days
 from lake.feed import Landing
+from lake.plan import Step, Survey, days_for, steps_of
 from lake.store import DeltaStore
 from lake.table import Table, discover
 from lakehouse_assets.query import connect
@@ -39,6 +40,7 @@ __all__ = [
     "open_lake",
     "quarantined",
     "refresh_all",
+    "steps_for",
     "stored_rows",
     "without_spark",
 ]
@@ -95,6 +97,11 @@ def refresh_all(
     return {
         table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
     }
+
+
+def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
+    """The steps that compute these days of some tables, and first those of their upstream tables that they need."""
+    return steps_of(survey, days_for(survey, wanted, days))
 
 
 def jobs_of(spark: SparkSession, action: Callable[[], object]) -> int:

@@ -19,9 +19,9 @@ from lake.errors import CannotAcceptLoss, DayIsOpen, InputLost, LandingGone
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss, pin_inputs
 from lake.ledger import Entry, Ledger
-from lake.plan import Survey, TableState, steps_for
+from lake.plan import Survey, TableState
 from lake.store import DeltaStore
-from tests.lakes import without_spark
+from tests.lakes import steps_for, without_spark
 from tests.tiny import FEED, day_of, land, mark_files, marks
 
 D1, D2, D3 = (day_of(number) for number in range(1, 4))

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 from lake.input_events import InputEvents
 from lake.store import DeltaStore
+from lake.stream_inputs import StreamInputs
 from lakehouse_assets.silver.arrivals import arrivals
 from tests.lakes import open_lake
 from tests.sensors.streamed import D2, DEPARTURES, commit, follow
@@ -36,7 +37,8 @@ def store(tmp_path: Path) -> DeltaStore:
 @pytest.fixture
 def events(store: DeltaStore, tmp_path: Path) -> InputEvents:
     (tmp_path / "offsets").mkdir()
-    return InputEvents([(table, store.table_log(table)) for table in (DEPARTURES, arrivals)], tmp_path)
+    inputs = [(table, store.table_log(table)) for table in (DEPARTURES, arrivals)]
+    return InputEvents(StreamInputs("gold.flown", inputs, tmp_path))
 
 
 def read_to(events: InputEvents, store: DeltaStore, batch_id: int, *ends: tuple[int, int]) -> None:
@@ -47,7 +49,7 @@ def read_to(events: InputEvents, store: DeltaStore, batch_id: int, *ends: tuple[
         for name, (end, index) in zip(ids, ends, strict=False)
     ]
     lines = ["v1", json.dumps({"batchWatermarkMs": 0, "conf": {}}), *map(json.dumps, offsets)]
-    (events.checkpoint / "offsets" / str(batch_id)).write_text("\n".join(lines))
+    (events.inputs.checkpoint / "offsets" / str(batch_id)).write_text("\n".join(lines))
 
 
 def test_it_is_the_newest_of_what_was_read_since_the_micro_batch_before(events: InputEvents, store: DeltaStore) -> None:
@@ -82,6 +84,6 @@ def test_an_offset_may_name_a_version_that_is_not_there_yet(events: InputEvents,
 
 @pytest.mark.parametrize("content", ["", "v1\n{nope", 'v1\n{"reservoirId": 1}', "v1\n-\n-"])
 def test_offsets_that_cannot_be_read_say_nothing(events: InputEvents, content: str) -> None:
-    (events.checkpoint / "offsets" / "0").write_text(content)
+    (events.inputs.checkpoint / "offsets" / "0").write_text(content)
 
     assert (events.newest(0), events.newest(7)) == (None, None)

@@ -20,10 +20,10 @@ from lake.days import Days
 from lake.errors import InputLost, LandingGone
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Ledger
-from lake.plan import Step, Survey, needed_whole, steps_for, steps_to_date
+from lake.plan import Step, Survey, needed_whole, steps_to_date
 from lake.store import DeltaStore, Txn
 from lake.table import Read, Table
-from tests.lakes import stored_rows
+from tests.lakes import steps_for, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark

@@ -13,10 +13,10 @@ from lake.days import Days
 from lake.errors import LogDamaged
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss
-from lake.plan import Survey, needed_whole, readers_of, steps_for, steps_to_date, with_upstream
+from lake.plan import Survey, needed_whole, readers_of, steps_to_date, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table
-from tests.lakes import without_spark
+from tests.lakes import steps_for, without_spark
 from tests.recorded import hold, record
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 
