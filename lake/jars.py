@@ -22,8 +22,8 @@ from lake.errors import FolderNotWritable, JarDamaged, JarMissing, LakeError, Of
 
 __all__ = ["LOCK", "Jar", "fetch", "jars", "jars_of", "maven_cache", "read_lock"]
 
-LOCK = Path(__file__).resolve().parent.parent / "jars.lock"
-"""The committed list of jars."""
+LOCK = Path(__file__).resolve().with_name("jars.lock")
+"""The committed list of jars, which the wheel carries."""
 
 _LINE = re.compile(r"([\w.\-]+):([\w.\-]+):([\w.\-]+) sha256:([0-9a-f]{64})")
 _DOWNLOADS_AT_ONCE = 8
@@ -89,7 +89,7 @@ def read_lock(lock: Path = LOCK) -> dict[str, tuple[Jar, ...]]:
         lines = lock.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise JarMissing(
-            "jars.lock", lock, "the list of jars is missing; the project must run from its own folder"
+            "jars.lock", lock, "the list of jars is missing; install the package lakehouse again"
         ) from None
     sets: dict[str, list[Jar]] = {}
     for number, line in enumerate(lines, start=1):

@@ -137,7 +137,9 @@ def check_java() -> Check:
 def check_jars(repository: Path | None = None, lock: Path = LOCK) -> Check:
     """The Delta jars are there, byte for byte as pinned, and the pinned ones are those of the installed packages."""
     if wrong := list(_unlike_their_packages(lock)):
-        remedy = "make setup; if it does not help, write the version of the package into jars.lock and run it again"
+        remedy = (
+            "make setup; if it does not help, write the version of the package into lake/jars.lock and run it again"
+        )
         return Check("jars", ok=False, found="; ".join(wrong), remedy=remedy)
     verified = jars("delta", repository=repository, lock=lock)
     return Check("jars", ok=True, found=f"{len(verified)} verified in {repository or maven_cache()}")

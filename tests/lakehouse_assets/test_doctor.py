@@ -112,7 +112,9 @@ def test_a_jar_of_another_version_than_its_package_is_named_with_both(
     check = check_jars(lock=lock)
 
     assert (check.ok, check.found) == (False, found)
-    assert check.remedy.startswith("make setup; if it does not help, write the version of the package into jars.lock")
+    assert check.remedy.startswith(
+        "make setup; if it does not help, write the version of the package into lake/jars.lock"
+    )
 
 
 def test_a_package_that_takes_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
