@@ -96,7 +96,7 @@ def _exercise(spark: SparkSession, folder: Path) -> None:
 
 def _write_lines(spark: SparkSession, lines: Path) -> None:
     parts = "CASE WHEN id % 2 = 0 THEN 'a' ELSE 'b' END AS part"
-    spark.range(100).selectExpr(parts, "id", "timestamp'2013-01-01 00:00:00' AS said_at").write.json(str(lines))
+    spark.range(100).selectExpr(parts, "id", "timestamp'2024-01-01 00:00:00' AS said_at").write.json(str(lines))
 
 
 def _newest(rows: DataFrame) -> DataFrame:

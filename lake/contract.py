@@ -34,7 +34,7 @@ __all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_co
 class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
     """Base of every contract, whose fields read like the table.
 
-    `carrier: T.StringType = Field(description="IATA carrier code", str_length={"min_value": 2, "max_value": 2})`
+    `country: T.StringType = Field(description="ISO country code", str_length={"min_value": 2, "max_value": 2})`
 
     `Field(metadata={"stored": False})` states a column that the transform computes only so that it can be checked.
     """

@@ -227,7 +227,7 @@ class ContractBroken(ContractError):
 
 @dataclass(eq=False)
 class BadDay(LakeError):
-    """Text that is not a day (2013-01-31) or a range of days (2013-01-01..2013-01-31).
+    """Text that is not a day (2024-01-31) or a range of days (2024-01-01..2024-01-31).
 
     Attributes:
         text: what was given.
@@ -241,7 +241,7 @@ class BadDay(LakeError):
         return Message(
             f"day {_quoted(self.text)}",
             self.problem,
-            "write a day as 2013-01-31, a range as 2013-01-01..2013-01-31 (the last day included)",
+            "write a day as 2024-01-31, a range as 2024-01-01..2024-01-31 (the last day included)",
         )
 
 
@@ -398,7 +398,7 @@ class RowsOutsideDays(LakeError):
     Attributes:
         table: name of the table.
         column: the column that holds the day.
-        days: the days that were asked for, "2013-01-01..2013-01-31".
+        days: the days that were asked for, "2024-01-01..2024-01-31".
         outside: days found besides, with rows per day where counted.
     """
 
@@ -616,7 +616,7 @@ class DayIsOpen(StreamError):
 
     Attributes:
         table: `layer.name`.
-        days: the days asked for, "2013-01-01..2013-01-31".
+        days: the days asked for, "2024-01-01..2024-01-31".
         first_open: the first day that streams own; batch owns the days before it.
         last_sealed: the day before it.
     """

@@ -1,7 +1,7 @@
 """Failpoints: named places in the write path at which a test kills the process, as a power cut would.
 
-`LAKEHOUSE_FAILPOINT=after_commit` kills at the first pass through that point; `after_commit@silver.flights` only where
-the table is that one; `after_commit@silver.flights:3` at the third such pass. Read once, at import; off, a failpoint
+`LAKEHOUSE_FAILPOINT=after_commit` kills at the first pass through that point; `after_commit@silver.orders` only where
+the table is that one; `after_commit@silver.orders:3` at the third such pass. Read once, at import; off, a failpoint
 costs one comparison.
 """
 

@@ -286,7 +286,7 @@ def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) 
 
 
 def seal_pending(frontier: FrontierTable) -> Frontier | None:
-    """Publish a seal whose first step is done. Right after a start nothing is in flight, so it need not wait."""
+    """Publish a seal whose first step is done. It need not wait right after a start, because no write is under way."""
     state = frontier.state()
     if state is None or state.closing is None:
         return state

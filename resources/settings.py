@@ -268,7 +268,7 @@ def _day(found: Mapping[str, str], name: str, default: date) -> date:
     try:
         return parse_day(found[name]) if name in found else default
     except BadDay as error:
-        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a day like 2013-01-31") from error
+        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a day like 2024-01-31") from error
 
 
 def _number(found: Mapping[str, str], name: str, default: float) -> float:

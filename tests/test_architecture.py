@@ -8,6 +8,7 @@ A table file is pure: it knows frames and contracts, and neither Dagster nor a s
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,22 @@ def test_there_is_something_to_look_at() -> None:
 def test_the_core_knows_neither_dagster_nor_anything_that_is_built_on_it(file: Path) -> None:
     for name in imports(parsed(file)):
         assert name.split(".")[0] not in ("dagster", "dagster_pyspark", "dagster_deltalake", *PACKAGES[1:]), name
+
+
+AIRLINE = re.compile("flight|airport|airline|carrier|2013|nycflights", re.IGNORECASE)
+
+
+def test_the_framework_says_no_word_of_its_example() -> None:
+    files = [file for file in (ROOT / "lake").rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    said = [
+        f"{file.relative_to(ROOT)}:{number}: {line}"
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        if AIRLINE.search(line)
+    ]
+
+    assert len(files) > 50
+    assert said == []
 
 
 @pytest.mark.parametrize("file", TABLE_FILES, ids=lambda file: f"{file.parts[-2]}.{file.stem}")

@@ -76,7 +76,7 @@ def test_the_message_of_a_refused_day_stays_on_one_short_line_and_says_what_to_w
 
     assert "\\n" in said.splitlines()[0]
     assert len(said.splitlines()[0]) < 120
-    assert "next: write a day as 2013-01-31" in said
+    assert "next: write a day as 2024-01-31" in said
 
 
 def test_backwards_dates_make_no_range() -> None:

@@ -37,7 +37,7 @@ def test_help_names_every_command(lakehouse: Lakehouse, tmp_path: Path) -> None:
 def test_a_wrong_day_ends_with_2_and_says_how_to_write_one(lakehouse: Lakehouse, tmp_path: Path, days: str) -> None:
     done = lakehouse(tmp_path, "refresh", "gold", "--days", days)
     assert done.returncode == 2
-    assert "2013-01-31" in done.stderr
+    assert "2024-01-31" in done.stderr
     assert "Traceback" not in done.stderr
 
 
