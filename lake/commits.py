@@ -485,8 +485,7 @@ class Log:
         """The files that the newest version names and nobody finds, by day; None where the path names none."""
         table, found = self.open(), dict[date | None, list[str]]()
         for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
-            names = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
-            days = _days([names.get(column or "")])
+            days = _days(part.removeprefix(f"{column}=") for part in path.split("/"))
             found.setdefault(next(iter(days), None), []).append(path)
         return found
 

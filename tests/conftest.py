@@ -40,6 +40,16 @@ def utc_process() -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process whose own zone is five hours behind UTC."""
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.fixture(scope="session")
 def spark(utc_process: None) -> Iterator[SparkSession]:
     """The one Spark session of the whole test run: two cores, quick to start."""

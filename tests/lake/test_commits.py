@@ -271,6 +271,21 @@ def test_the_commits_since_a_version_are_all_those_after_it_or_none_where_one_is
     assert [versions(0), versions(1)] == [None, [2, 3]]
 
 
+def test_of_a_log_that_a_process_knows_only_what_is_new_is_read(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1, txn=["a", 7])
+    commit_by_hand(tmp_path, 2, D2)
+    assert (log.version(), log.newest_txn("a"), log.newest_touch("day")) == (2, 7, {D1: 1, D2: 2})
+    table_id = log.table_id()
+    for version in (0, 1):
+        (tmp_path / "_delta_log" / f"{version:020d}.json").write_text("{")  # whoever reads it now fails
+    commit_by_hand(tmp_path, 3, D3, txn=["b", 1])
+
+    assert [log.newest_txn(name) for name in ("b", "a")] == [1, 7]
+    assert (log.version(), log.newest_touch("day")) == (3, {D1: 1, D2: 2, D3: 3})
+    assert (log.table_id(), log.schema().names) == (table_id, ["day", "n"])
+
+
 def test_the_newest_step_under_an_identity_is_found_as_far_back_as_the_log_reaches(tmp_path: Path) -> None:
     assert Log(str(tmp_path)).newest_txn("a") is None
     log = create(tmp_path)
@@ -329,6 +344,15 @@ def test_files_that_are_gone_are_named_by_day_and_can_be_forgotten(tmp_path: Pat
     assert {day: len(paths) for day, paths in log.gone_files(None).items()} == {None: 3}
     assert log.forget_gone_files()
     assert (log.gone_files("day"), log.rows()) == ({}, 1)
+
+
+def test_files_that_are_gone_are_named_by_one_of_the_days_that_a_table_is_filed_under(tmp_path: Path) -> None:
+    rows = pa.table({"landed_on": [D2, D2], "day": [D1, D2], "n": [1, 2]})
+    write_deltalake(str(tmp_path), rows, partition_by=["landed_on", "day"])
+    for file in tmp_path.glob("landed_on=*/day=2013-01-01/*.parquet"):
+        file.unlink()
+    log = Log(str(tmp_path))
+    assert [list(log.gone_files(column)) for column in ("landed_on", "day")] == [[D2], [D1]]
 
 
 def test_the_files_of_days_are_told_with_their_rows(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
@@ -118,16 +116,6 @@ def test_a_reversed_range_is_named_whole() -> None:
     with pytest.raises(BadDay) as refused:
         Days(JAN_3, JAN_1)
     assert refused.value.text == "2013-01-03..2013-01-01"
-
-
-@pytest.fixture
-def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process whose own zone is five hours behind UTC."""
-    with monkeypatch.context() as zone:
-        zone.setenv("TZ", "America/New_York")
-        time.tzset()
-        yield
-    time.tzset()
 
 
 @pytest.mark.usefixtures("new_york")

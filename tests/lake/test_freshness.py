@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from lake.days import Days
@@ -121,6 +123,11 @@ def test_the_zone_of_the_clock_does_not_matter(store: DeltaStore) -> None:
     assert judge(store, FILES, elsewhere) == judge(store, FILES, at(2, 2))
 
 
+@pytest.mark.usefixtures("new_york")
+def test_the_zone_of_the_process_does_not_matter(store: DeltaStore) -> None:
+    assert judge(store, FILES, at(2, 2)).due_day == D1
+
+
 def test_a_day_that_was_computed_from_nothing_is_no_delivery(store: DeltaStore) -> None:
     hold(store, FILES, [D1])
     for table in (FILES, MARKS):
@@ -227,6 +234,58 @@ def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store
     )
 
 
+def test_a_table_without_days_that_is_late_has_no_newest_day_and_is_late_by_the_day_that_is_due(
+    store: DeltaStore,
+) -> None:
+    whole = replace(MARKS, name="whole", day=None, read_by=None)
+    hold(store, FILES, [D1])
+    record(store, whole, [None], inputs={"bronze.mark_files": 1})
+    hold(store, FILES, [D2])
+
+    why = "bronze.mark_files changed in version 2, which silver.whole has not read"
+    assert judge(store, whole, at(3, 5)) == Freshness(D2, None, D2, timedelta(hours=3), why, is_whole=True)
+
+
+def test_days_to_come_are_nothing_that_a_table_without_days_has_to_have_read(store: DeltaStore) -> None:
+    whole = replace(MARKS, name="whole", reads=(Read(MARKS),), day=None, read_by=None)
+    hold(store, FILES, [D1])
+    record(store, MARKS, [D1], rows=0)
+    hold(store, MARKS, [D3])
+    assert str(judge(store, whole, at(2, 2))) == "fresh", "it never read a row, and none is due"
+
+    hold(store, MARKS, [D1])
+    record(store, whole, [None], inputs={"silver.marks": 2})
+    hold(store, MARKS, [D2])
+    assert str(judge(store, whole, at(2, 2))) == "fresh", "version 3 changed the next day"
+
+
+def test_every_change_of_a_table_without_days_has_to_be_read_by_another(store: DeltaStore) -> None:
+    whole = replace(MARKS, name="whole", day=None, read_by=None)
+    below = replace(whole, name="below", reads=(Read(whole),))
+    hold(store, FILES, [D1])
+    record(store, whole, [None], inputs={"bronze.mark_files": 1})
+    store.create(whole)
+    assert str(judge(store, below, at(2, 2))) == "fresh", "there is nothing to read yet"
+
+    write_deltalake(store.path(whole), pa.Table.from_pylist([{"name": "a", "day": D3, "points": 1}]), mode="append")
+    assert judge(store, below, at(2, 2)).why == "silver.whole changed in version 1, which silver.below has not read"
+
+
+def test_each_day_needs_all_that_is_due_of_a_table_without_days(store: DeltaStore) -> None:
+    whole = replace(MARKS, name="whole", day=None, read_by=None)
+    reader = replace(totals, reads=(Read(MARKS), Read(whole)), fresh_within=TWO_HOURS)
+    for day in (D1, D2):
+        hold(store, FILES, [day])
+        record(store, MARKS, [day])
+    record(store, whole, [None], inputs={"bronze.mark_files": 1})
+    record(store, reader, [D1, D2])
+
+    said = "bronze.mark_files changed in version 2, which silver.whole has not read"
+    assert (
+        str(judge(store, reader, at(3, 2))) == f"late: 2013-01-01..2013-01-02 are missing, the first for 24 h: {said}"
+    )
+
+
 def test_a_table_without_days_that_is_another_by_now_is_late(store: DeltaStore) -> None:
     whole = replace(MARKS, name="whole", day=None, read_by=None)
     hold(store, FILES, [D1])
@@ -257,6 +316,15 @@ def test_a_day_that_streams_own_is_there_when_its_deliveries_are_and_a_batch_tab
     assert judge(store, settled, at(3, 2)).why == (
         "gold.totals of 2013-01-01: not computed while streams own days that it reads"
     )
+
+
+def test_a_day_before_those_that_streams_own_is_computed_by_batch_and_missed_there(store: DeltaStore) -> None:
+    own = Frontier(D3, D3, claimed=frozenset({departures.full_name}), generations={departures.full_name: 1})
+    FrontierTable(store).change(lambda _: own, "test")
+    hold(store, departure_events, [D1, D2])
+    record(store, departure_events, [D1, D2])
+
+    assert judge(store, departures, at(3, 2)).why == "silver.departures of 2013-01-01: never computed"
 
 
 def test_a_delivery_that_is_awaited_keeps_back_all_that_reads_it(store: DeltaStore) -> None:
