@@ -110,9 +110,9 @@ def _equal(facts: Facts, dtype: T.DataType) -> Verdict:
 
 def _in_range(facts: Facts, dtype: T.DataType) -> Verdict:
     low, high = (_ordered(facts[name], dtype) for name in ("min_value", "max_value"))
-    above = operator.ge if facts.get("include_min", True) else operator.gt
-    below = operator.le if facts.get("include_max", True) else operator.lt
-    return lambda value: _known(value, dtype) & above(value, low) & below(value, high)
+    above = operator.ge if facts["include_min"] else operator.gt
+    below = operator.le if facts["include_max"] else operator.lt
+    return lambda value: above(value, low) & below(value, high)  # NaN is below none, to Spark too
 
 
 def _is_in(fact: str, facts: Facts, dtype: T.DataType) -> Verdict:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -62,6 +63,14 @@ FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
     "true": (T.BooleanType, {"eq": True}),
 }
 """Every kind of check that a contract of the project uses, and those that one may."""
+
+CHECKS = {
+    "eq": "equal_to", "ne": "not_equal_to", "ge": "greater_than_or_equal_to", "gt": "greater_than",
+    "le": "less_than_or_equal_to", "lt": "less_than",
+}  # fmt: skip
+"""Short names, as `Field` takes them, and those of the checks."""
+SUPPORTED = {*CHECKS.values(), "in_range", "isin", "notin", "str_length", "str_matches"}
+INF, NAN = float("inf"), float("nan")
 
 
 def one_check(kind: type[T.DataType], facts: dict[str, Any]) -> type[Contract]:
@@ -209,10 +218,72 @@ def _rule_or_none(facts: dict[str, Any]) -> Rule | None:
 def _breaks(kind: type[T.DataType], facts: dict[str, Any], value: Any) -> bool:
     """What pandera for pandas says of one value; a null passes."""
     ((name, stated),) = facts.items()
-    checks = {"eq": "equal_to", "ne": "not_equal_to", "in_range": "in_range"}
-    check = getattr(pandas_checks.Check, checks.get(name, name))
+    check = getattr(pandas_checks.Check, CHECKS.get(name, name))
     built = check(**stated, ignore_na=False) if isinstance(stated, dict) else check(stated, ignore_na=False)
     return value is not None and not built(pd.Series([value], dtype=object)).check_passed
+
+
+VERDICTS: dict[str, tuple[type[T.DataType], dict[str, Any], list[Any], list[Any]]] = {
+    "equal": (T.IntegerType, {"eq": 3}, [3], [2, 4]),
+    "not equal": (T.IntegerType, {"ne": 3}, [2, 4], [3]),
+    "at least": (T.IntegerType, {"ge": 3}, [3, 4], [2]),
+    "more than": (T.IntegerType, {"gt": 3}, [4], [2, 3]),
+    "at most": (T.LongType, {"le": 2**62 + 1}, [2**62, 2**62 + 1], [2**62 + 2]),
+    "less than": (T.IntegerType, {"lt": 3}, [2], [3, 4]),
+    "range": (T.IntegerType, {"in_range": {"min_value": -1, "max_value": 1}}, [-1, 0, 1], [-2, 2]),
+    "range without ends": (
+        T.IntegerType,
+        {"in_range": {"min_value": -1, "max_value": 1, "include_min": False, "include_max": False}},
+        [0],
+        [-2, -1, 1, 2],
+    ),
+    "range without its first": (
+        T.LongType, {"in_range": {"min_value": -1, "max_value": 1, "include_min": False}}, [0, 1], [-2, -1, 2],
+    ),
+    "range without its last": (
+        T.LongType, {"in_range": {"min_value": -1, "max_value": 1, "include_max": False}}, [-1, 0], [-2, 1, 2],
+    ),
+    "double at least": (T.DoubleType, {"ge": 0}, [-0.0, 0.0, INF], [-1.5, -INF, NAN]),
+    "double at most": (T.DoubleType, {"le": INF}, [0.5, INF, -INF], [NAN]),
+    "double range": (T.DoubleType, {"in_range": {"min_value": -1, "max_value": 1}}, [-1.0, 1.0], [1.0000001, INF, NAN]),
+    "float more than": (T.FloatType, {"gt": 0}, [0.5, INF], [0.0, NAN]),
+    "decimal at least": (T.DecimalType, {"ge": Decimal(2)}, [Decimal(2)], [Decimal(1)]),
+    "listed": (T.StringType, {"isin": ["A", "", None]}, ["A", ""], ["B", "a"]),
+    "not listed": (T.StringType, {"notin": ["A", "", None]}, ["B", "a"], ["A", ""]),
+    "length": (T.StringType, {"str_length": {"min_value": 1, "max_value": 2}}, ["A", "AB", "😀"], ["", "ABC"]),
+    "least length": (T.StringType, {"str_length": {"min_value": 2}}, ["AB", "ABC"], ["", "A"]),
+    "greatest length": (T.StringType, {"str_length": {"max_value": 2}}, ["", "AB"], ["ABC"]),
+    "exact length": (T.StringType, {"str_length": {"exact_value": 2}}, ["AB"], ["A", "ABC"]),
+    "no length": (T.StringType, {"str_length": {"exact_value": 0}}, [""], ["A"]),
+    "pattern": (T.StringType, {"str_matches": "AA|UA"}, ["AA", "UAX"], ["XUA", "A", "aa"]),
+    "date at least": (T.DateType, {"ge": date(2013, 1, 1)}, [date(2013, 1, 1)], [date(2012, 12, 31)]),
+    "time before": (T.TimestampType, {"lt": datetime(2013, 1, 1)}, [datetime(2012, 12, 31)], [datetime(2013, 1, 1)]),
+    "true": (T.BooleanType, {"eq": True}, [True], [False]),
+    "bytes": (T.BinaryType, {"eq": b"A"}, [b"A"], [b"B", b""]),
+}  # fmt: skip
+"""Checks, each with values that pass and values that do not. A null does neither."""
+
+
+@pytest.mark.spark
+def test_every_check_passes_what_it_states_and_nothing_beyond(spark: SparkSession) -> None:
+    """All in one query: a column for each check, which holds the values that it passes, then the others, then null."""
+    schema = T.StructType([T.StructField(name, kind()) for name, (kind, *_) in VERDICTS.items()])
+    values = [[*passing, *breaking] for _, _, passing, breaking in VERDICTS.values()]
+    rows = [*zip_longest(*values), (None,) * len(values)]
+    rules = [replace(_rule(kind, facts), column=name) for name, (kind, facts, *_) in VERDICTS.items()]
+
+    found = spark.createDataFrame(rows, schema).select(*(rule.passes() for rule in rules)).collect()
+
+    for (name, (_, _, passing, breaking)), seen in zip(VERDICTS.items(), zip(*found, strict=True), strict=True):
+        nothing = [None] * (len(rows) - len(passing) - len(breaking))
+        assert list(seen) == [True] * len(passing) + [False] * len(breaking) + nothing, name
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_the_verdicts_stated_above_are_those_of_pandera(name: str) -> None:
+    kind, facts, passing, breaking = VERDICTS[name]
+    checked = {value: _breaks(kind, facts, value) for value in [*passing, *breaking]}
+    assert checked == {**dict.fromkeys(passing, False), **dict.fromkeys(breaking, True)}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +347,8 @@ def test_a_refused_check_says_what_is_wrong_and_what_to_write(
     with pytest.raises(CannotCompile) as refused:
         compile_contract(one_check(kind, facts))
     assert (refused.value.problem, refused.value.remedy) == (problem, remedy)
-    assert (refused.value.contract, refused.value.column) == ("Odd", "value")
+    (check,) = (CHECKS.get(name, name) for name in facts)
+    assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", "value", check)
 
 
 @pytest.mark.parametrize(
@@ -348,15 +420,29 @@ def test_each_row_is_told_all_the_rules_that_it_breaks_in_the_order_of_the_contr
         code: T.StringType = Field(description="a code", str_matches=r"^[A-Z]{3}$", nullable=True)
 
     compiled = compile_contract(Small)
-    frame = spark.createDataFrame([(5, "JFK"), (-1, "x"), (None, None), (10, "JFK")], "number INT, code STRING")
+    frame = spark.createDataFrame(
+        [(5, "JFK"), (5, None), (-1, "x"), (None, None), (10, "JFK")], "number INT, code STRING"
+    )
 
-    found = frame.select(compiled.is_satisfied(), compiled.broken_rules()).collect()
+    told = frame.select(compiled.is_satisfied(), compiled.broken_rules()).collect()
+    broken = frame.select(*(rule.broken() for rule in compiled.rules)).collect()
 
-    assert [(ok, list(rules)) for ok, rules in found] == [
+    assert [(ok, list(rules)) for ok, rules in told] == [
+        (True, []),
         (True, []),
         (False, ["number:greater_than_or_equal_to", "code:str_matches"]),
         (False, ["number:not_null"]),
         (False, ["number:less_than_or_equal_to"]),
+    ]
+    assert [rule.check for rule in compiled.rules] == [
+        "not_null", "greater_than_or_equal_to", "less_than_or_equal_to", "str_matches",
+    ]  # fmt: skip
+    assert [tuple(row) for row in broken] == [
+        (False, False, False, False),
+        (False, False, False, False),
+        (False, True, False, True),
+        (True, False, False, False),
+        (False, False, True, False),
     ]
 
 
@@ -370,10 +456,9 @@ def test_a_contract_without_any_rule_accepts_everything(spark: SparkSession) -> 
     compiled = compile_contract(Anything)
     frame = spark.createDataFrame([("x",), (None,)], "value STRING")
 
-    assert [tuple(row) for row in frame.select(compiled.is_satisfied(), compiled.broken_rules()).collect()] == [
-        (True, []),
-        (True, []),
-    ]
+    told = frame.select(compiled.is_satisfied(), compiled.broken_rules().alias("rules"))
+    assert [tuple(row) for row in told.collect()] == [(True, []), (True, [])]
+    assert told.schema["rules"].dataType.simpleString() == "array<string>"
 
 
 @pytest.mark.parametrize(
@@ -392,8 +477,8 @@ def test_a_check_that_cannot_be_compiled_is_refused_and_names_those_that_can(che
 
     (kind,) = check
     assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", "code", kind)
-    assert "use one of:" in str(refused.value)
-    assert "str_matches" in str(refused.value)
+    assert set(refused.value.supported) == SUPPORTED
+    assert "use one of: equal_to, greater_than, " in str(refused.value)
 
 
 def _whole_frame() -> type[Contract]:
@@ -422,6 +507,18 @@ def _unique_together() -> type[Contract]:
     return Odd
 
 
+def _coerced_together() -> type[Contract]:
+    class Odd(Contract):
+        """A wish that enforcement would not fulfil."""
+
+        code: T.StringType = Field(description="a code")
+
+        class Config:
+            coerce = True
+
+    return Odd
+
+
 def _coerced(**facts: Any) -> type[Contract]:
     class Odd(Contract):
         """A wish that enforcement would not fulfil."""
@@ -432,20 +529,24 @@ def _coerced(**facts: Any) -> type[Contract]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "odd"),
-    {
-        "dataframe_check": _whole_frame,
-        "unique": _unique_together,
-        "coerce": lambda: _coerced(coerce=True),
-        "regex": lambda: _coerced(regex=True),
-        "isin": lambda: _coerced(isin=["A"], raise_warning=True),
-    }.items(),
+    ("odd", "column", "check"),
+    [
+        (_whole_frame, "(the whole frame)", "dataframe_check"),
+        (_unique_together, "(the whole frame)", "unique"),
+        (_coerced_together, "(the whole frame)", "coerce"),
+        (lambda: _coerced(coerce=True), "code", "coerce"),
+        (lambda: _coerced(regex=True), "code", "regex"),
+        (lambda: _coerced(isin=["A"], raise_warning=True), "code", "isin"),
+    ],
 )
-def test_what_enforcement_would_not_look_at_is_refused(kind: str, odd: Callable[[], type[Contract]]) -> None:
+def test_what_enforcement_would_not_look_at_is_refused(
+    odd: Callable[[], type[Contract]], column: str, check: str
+) -> None:
     with pytest.raises(CannotCompile) as refused:
         compile_contract(odd())
 
-    assert refused.value.check == kind
+    assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", column, check)
+    assert set(refused.value.supported) == SUPPORTED
 
 
 def test_stored_and_checked_columns_are_told_apart() -> None:
@@ -457,6 +558,7 @@ def test_stored_and_checked_columns_are_told_apart() -> None:
 
     compiled = compile_contract(Partly)
 
+    assert compiled.name == "Partly"
     assert compiled.stored_names == ["kept"]
     assert [column.name for column in compiled.columns] == ["kept", "checked"]
     assert [rule.name for rule in compiled.rules] == ["kept:not_null", "checked:not_null", "checked:equal_to"]
@@ -512,8 +614,9 @@ def test_a_frame_with_other_columns_is_refused_without_running_anything(
         a: T.IntegerType = Field(description="a")
         b: T.StringType = Field(description="b")
 
-    with pytest.raises(SchemaDrift, match=re.escape(said)):
+    with pytest.raises(SchemaDrift, match=re.escape(said)) as refused:
         compile_contract(Pair).check_schema(spark.createDataFrame([], ddl), "silver.pair")
+    assert refused.value.table == "silver.pair"
 
 
 @pytest.mark.spark
