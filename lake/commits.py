@@ -27,7 +27,7 @@ from lake.durable import write_whole
 from lake.errors import BadDay, LogDamaged
 from lake.log_damage import find_damage, read_actions
 from lake.touches import FILE as TOUCHES_FILE
-from lake.touches import Touches
+from lake.touches import ForeignFile, Touches
 
 __all__ = ["WRITE_MARK", "Commit", "Log", "Place", "Remembered"]
 
@@ -99,6 +99,11 @@ class Commit:
         """Tell whether this project made it, because each of its writes leaves a mark."""
         return WRITE_MARK in self.metadata
 
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether another program changed rows by it."""
+        return bool(self.touched) and not self.is_own
+
 
 def _days(texts: Iterable[str | None]) -> set[date]:
     found: set[date] = set()
@@ -112,11 +117,21 @@ def _days(texts: Iterable[str | None]) -> set[date]:
 
 @dataclass(frozen=True)
 class _Touches:
-    """What this process has read of a log, up to a version whose commit file has a hash."""
+    """Which version changed each day, by the commits that this process has read.
+
+    Attributes:
+        version: the newest.
+        hash: of its commit file.
+        touched: by day, the newest version that changed it.
+        foreign: the oldest version by which another program changed rows.
+        written: what was written down of the versions before those that were read.
+    """
 
     version: int
     hash: str
     touched: Mapping[date, int]
+    foreign: int | None
+    written: Touches | None
 
 
 _TOUCHES: dict[tuple[str, str], _Touches] = {}
@@ -227,8 +242,16 @@ class Log:
 
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
+        actions = self.actions(version)
+        return None if actions is None else _parse(version, actions)
+
+    def actions(self, version: int) -> list[dict[str, Any]] | None:
+        """Read what one commit's file says.
+
+        None where it does not exist (not yet, or cleaned up).
+        """
         content = self._content(version)
-        return None if content is None else _parse(version, read_actions(self.location, _file_of(version), content))
+        return None if content is None else read_actions(self.location, _file_of(version), content)
 
     def restored(self, after: int, up_to: int) -> int | None:
         """Find the newest commit of a range that restored an earlier version.
@@ -341,32 +364,53 @@ class Log:
         that was removed, because it cannot have changed later. A process reads each commit once: it remembers what it
         has read, and the hash of the newest commit's file, by which it notices a table that was made anew.
         """
-        known = _TOUCHES.get((self.location, column))
-        if known is not None and self.fingerprint(known.version) == known.hash:
-            version, touched = known.version, dict(known.touched)
-            while (commit := self.commit(version + 1)) is not None:
-                version += 1
-                touched |= dict.fromkeys(commit.days(column), version)
-        else:
-            newest = self.version()
-            version, touched = (-1 if newest is None else newest), self._read_touches(column, newest)
-        found = self.fingerprint(version)
-        if found is not None:
-            _TOUCHES[self.location, column] = _Touches(version, found, touched)
-        return dict(touched)
+        return dict(self._touches(column).touched)
 
-    def _read_touches(self, column: str, newest: int | None) -> dict[date, int]:
+    def first_foreign(self, column: str) -> tuple[int, Mapping[str, ForeignFile]] | None:
+        """Find from which version on to look for foreign rows.
+
+        It comes with the files that hold any as of it, by path. None where the log, as far back as it reaches, has
+        none.
+        """
+        known = self._touches(column)
+        if known.written is not None and (known.foreign is not None or known.written.foreign):
+            return known.written.version, known.written.foreign
+        return None if known.foreign is None else (known.foreign - 1, {})
+
+    def _touches(self, column: str) -> _Touches:
+        known = _TOUCHES.get((self.location, column))
+        if known is None or self.fingerprint(known.version) != known.hash:
+            known = self._read_touches(column)
+        version, touched, foreign = known.version, dict(known.touched), known.foreign
+        while (commit := self.commit(version + 1)) is not None:
+            version += 1
+            touched |= dict.fromkeys(commit.days(column), version)
+            if foreign is None and commit.is_foreign:
+                foreign = version
+        found = self.fingerprint(version)
+        known = _Touches(version, found or "", touched, foreign, known.written)
+        if found is not None:
+            _TOUCHES[self.location, column] = known
+        return known
+
+    def _read_touches(self, column: str) -> _Touches:
+        """Read a log from its newest version back."""
+        newest, written = self.version(), self.written_touches()
+        first = -1 if newest is None else newest
         touched: dict[date, int] = {}
-        written = self.written_touches()
-        for number in range(-1 if newest is None else newest, -1, -1):
+        foreign: int | None = None
+        for number in range(first, -1, -1):
             if written is not None and number == written.version and column in written.days:
-                return {**written.days[column], **touched}
+                return _Touches(first, "", {**written.days[column], **touched}, foreign, written)
             commit = self.commit(number)
             if commit is None:
-                return dict.fromkeys(self.days(column), number) | touched
+                touched = dict.fromkeys(self.days(column), number) | touched
+                break
             for day in commit.days(column):
                 touched.setdefault(day, number)
-        return touched
+            if commit.is_foreign:
+                foreign = number
+        return _Touches(first, "", touched, foreign, None)
 
     def written_touches(self) -> Touches | None:
         """What was written down before commits were removed; None where that is of another table, or torn."""
@@ -376,14 +420,21 @@ class Log:
             return None
         return found if self.fingerprint(found.version) in (None, found.commit) else None
 
-    def write_touches(self, columns: Iterable[str]) -> None:
-        """Write down which version changed each day last; nobody else may commit meanwhile."""
+    def write_touches(self, columns: Iterable[str], foreign: Mapping[str, ForeignFile] | None = None) -> None:
+        """Write down what the commits say, because they may be removed then.
+
+        Nobody else may commit meanwhile.
+
+        Args:
+            columns: the day columns.
+            foreign: files with rows of another program, by path.
+        """
         version, table_id = self.version(), self.table_id()
         if version is None or table_id is None:
             return
         days = {column: self.newest_touch(column) for column in columns}
         commit = self.fingerprint(version) or ""
-        written = Touches(table_id, version, commit, self.newest_change(), days)
+        written = Touches(table_id, version, commit, self.newest_change(), days, foreign or {})
         self.write_file(TOUCHES_FILE, written.to_json())
 
     def place(self, before: Place | None) -> Place | None:

@@ -25,6 +25,7 @@ from pyspark.sql import SparkSession
 from lake.commits import Log
 from lake.days import Days
 from lake.durable import flush_files
+from lake.foreign_rows import foreign_files
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.ledger import Ledger
 from lake.retention import kept_for, properties_of
@@ -250,7 +251,8 @@ class Maintenance:
         """Write a checkpoint, and which days were touched; then remove older commits; returns how many."""
         log = self._log(place)
         before = _commits(place.path)
-        log.write_touches(place.columns)
+        foreign = foreign_files(log, place.day) if place.columns and place.day else {}
+        log.write_touches(place.columns, foreign)
         table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
         table.create_checkpoint()
         # What the commits say must be on the disk before they go.

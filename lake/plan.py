@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 
 from lake.days import Days, parse_day
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.feed import Feed
-from lake.foreign_rows import foreign_days
+from lake.foreign_rows import foreign_days, how_to_mend
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss, lost_days
 from lake.landed_files import Changes, LandedFile, changes_since, hash_of
@@ -34,6 +34,7 @@ __all__ = [
     "readers_of",
     "steps_of",
     "steps_to_date",
+    "ways_to_mend",
     "with_upstream",
 ]
 
@@ -57,7 +58,7 @@ class TableState:
             folder cannot be read.
         archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
         lost: days whose rows are gone, and files that they came from too; with how many.
-        foreign: days with rows that nobody computed; with how many. But for bronze they are stale too.
+        foreign: days with rows that nobody computed; with how many. Those that batch may replace are stale too.
     """
 
     table: Table
@@ -176,8 +177,7 @@ class Survey:
         if evidence:
             _SETTLED[*lake, table.full_name] = Settled(evidence, {*state.days, *skipped})
         foreign = self._foreign(table, entries)
-        if not isinstance(table.write, Append):  # what bronze holds beside its files, nothing can be computed from
-            state.stale |= foreign
+        state.stale |= {day: reason for day, reason in foreign.items() if self.is_replaceable(table, day)}
         return TableState(
             table,
             entries,
@@ -189,16 +189,16 @@ class Survey:
         )
 
     def _foreign(self, table: Table, entries: Mapping[Day, Entry]) -> dict[Day, str]:
-        """Find the days with rows that nobody computed.
+        """Find the days with rows that nobody computed, unless they are missing anyway."""
 
-        Those that have to be computed anyway are missing.
-        """
+        def is_due(day: date) -> bool:
+            return self.is_replaceable(table, day) and self._is_expected(table, day)
 
-        def is_known(day: date) -> bool:
-            is_other = day not in self.calendar or self.is_early(table, day)
-            return day in entries or is_other or self._is_expected(table, day)
+        return foreign_days(table, self.store.table_log(table), entries, partial(self.is_early, table), is_due)
 
-        return foreign_days(self.store.table_log(table), table.day, is_known) if table.day else {}
+    def is_replaceable(self, table: Table, day: Day) -> bool:
+        """Ask whether batch may replace a day, as it never does in bronze."""
+        return not isinstance(table.write, Append) and day in self.calendar and not self.is_early(table, day)
 
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
         """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
@@ -438,6 +438,20 @@ def needed_whole(wanted: Iterable[Table]) -> set[Table]:
     """
     inputs = ((table, read.source) for table in with_upstream(wanted) for read in table.reads)
     return {source for table, source in inputs if isinstance(source, Table) and not (table.day and source.day)}
+
+
+def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tuple[str, list[Day]]]:
+    """Say what to do about rows of another program.
+
+    Each way comes with its days, and names the first of them.
+    """
+    found: dict[str, list[Day]] = {}
+    for day in days:
+        is_early = survey.is_early(table, day)
+        how = how_to_mend(table, day, is_in_calendar=day in survey.calendar, is_early=is_early)
+        found.setdefault(how, []).append(day)
+    ranges = {how: Days.ranges(day for day in days if day) for how, days in found.items()}
+    return [(how.format(days=ranges[how][0] if ranges[how] else ""), days) for how, days in found.items()]
 
 
 def _needed_of(read: Read, days: set[Day], survey: Survey) -> set[Day]:

@@ -10,12 +10,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["FILE", "Touches"]
+__all__ = ["FILE", "ForeignFile", "Touches"]
 
 FILE = "_touches.json"
 """Its name in the folder of the log; engines pass over names that are no version."""
+
+
+class ForeignFile(NamedTuple):
+    """A file with rows that another program wrote.
+
+    Attributes:
+        partition: value by partition column, as text.
+        rows: how many of its rows; None where its statistics do not say.
+        version: that wrote them.
+    """
+
+    partition: Mapping[str, str | None]
+    rows: int | None
+    version: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Touches:
         commit: hash of that commit's file.
         changed: the newest version that changed any row; None where none did.
         days: by day column, the newest version that changed each day.
+        foreign: files of another program that the version holds, by path.
     """
 
     table_id: str
@@ -35,6 +50,7 @@ class Touches:
     commit: str
     changed: int | None
     days: Mapping[str, Mapping[date, int]] = field(default_factory=dict)
+    foreign: Mapping[str, ForeignFile] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Write it as a file's content."""
@@ -50,6 +66,7 @@ class Touches:
                 column: {date.fromisoformat(day): int(number) for day, number in found.items()}
                 for column, found in said.pop("days").items()
             }
-            return cls(**said, days=days)
+            foreign = {path: ForeignFile(*file) for path, file in said.pop("foreign", {}).items()}
+            return cls(**said, days=days, foreign=foreign)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None

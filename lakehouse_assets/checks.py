@@ -15,10 +15,10 @@ day's failure green. Only a scan of a table too large to read whole keeps to the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from lake.commits import Log
@@ -29,7 +29,7 @@ from lake.feed import Feed
 from lake.foreign_rows import foreign_days
 from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
-from lake.plan import Survey, with_upstream
+from lake.plan import Survey, ways_to_mend, with_upstream
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
 from lake.table import Append, Table, is_followable
@@ -103,12 +103,14 @@ class Verdict:
         failing: the days that fail, in order, each with what is wrong; None is the whole table.
         severity: how bad that is.
         facts: numbers that the verdict rests on.
+        remedy: what to do, where that is not what `NEXT` says.
     """
 
     summary: str
     failing: Mapping[Day, str] = field(default_factory=dict)
     severity: Severity = "ERROR"
     facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    remedy: str = ""
 
     @property
     def passed(self) -> bool:
@@ -118,7 +120,11 @@ class Verdict:
 
 def next_step(table: str, check: str, verdict: Verdict) -> str:
     """Name the command that helps where a check fails, for the first failing days."""
-    ranges = Days.ranges(day for day in verdict.failing if day)
+    return verdict.remedy or _command(table, check, verdict.failing)
+
+
+def _command(table: str, check: str, days: Iterable[Day]) -> str:
+    ranges = Days.ranges(day for day in days if day)
     return NEXT[check].format(table=table, days=f" --days {ranges[0]}" if ranges else "")
 
 
@@ -219,12 +225,12 @@ class Inspection:
         Of bronze, which keeps what it has, also that the files still say so; that is a warning.
         """
         lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
-        log, column = self.store.table_log(self.table), self.table.day
-        foreign = foreign_days(log, column, self.entries.__contains__) if column else {}
+        foreign = self._foreign
         compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
         differing = {one.day: str(one) for one in compared if not one.agrees}
         severity: Severity = "ERROR" if differing or lost or foreign else "WARN"
-        failing = dict(sorted({**self._disagreeing(), **differing, **lost, **foreign}.items(), key=_by_day))
+        wrong = {**self._disagreeing(), **differing, **lost}
+        failing = dict(sorted({**wrong, **foreign}.items(), key=_by_day))
         facts: dict[str, int | float | str] = {
             "days": len(self.entries),
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
@@ -233,9 +239,22 @@ class Inspection:
             "disagreeing": sum(entry.disagreeing for entry in self.entries.values()),
             "compared_with_upstream": len(compared),
         }
-        wrong = "rows are missing" if differing or lost else "rows are there that nobody computed"
-        said = wrong if severity == "ERROR" else "rows of landed files differ from those that are kept"
-        return Verdict(said if failing else "every row is accounted for", failing, severity, facts)
+        is_red = "rows are missing" if differing or lost else "rows are there that nobody computed"
+        said = is_red if severity == "ERROR" else "rows of landed files differ from those that are kept"
+        remedy = self._remedy(wrong, foreign) if foreign else ""
+        return Verdict(said if failing else "every row is accounted for", failing, severity, facts, remedy)
+
+    @property
+    def _foreign(self) -> dict[Day, str]:
+        """The days with rows of another program."""
+        log, is_early = self.store.table_log(self.table), partial(self._survey.is_early, self.table)
+        return foreign_days(self.table, log, self.entries, is_early)
+
+    def _remedy(self, wrong: Iterable[Day], foreign: Iterable[Day]) -> str:
+        """Say what to do about days that differ, then about rows of another program."""
+        days = [day for day in wrong if day not in foreign]
+        commands = [_command(self.table.full_name, "row_count", days)] if days else []
+        return "; ".join([*commands, *(how for how, _ in ways_to_mend(self._survey, self.table, foreign))])
 
     def _disagreeing(self) -> dict[Day, str]:
         """The days of a bronze table for which what landed says something else than the row that is kept."""
@@ -254,8 +273,11 @@ class Inspection:
 
     def fresh(self) -> Verdict:
         """Whether the newest due day is there, with all that the feeds were to deliver for it."""
-        survey = Survey(list(with_upstream([self.table])), self.store, self.settings.calendar())
-        return judge_fresh(self.table, FreshnessJudge(survey, self.settings.now()))
+        return judge_fresh(self.table, FreshnessJudge(self._survey, self.settings.now()))
+
+    @cached_property
+    def _survey(self) -> Survey:
+        return Survey(list(with_upstream([self.table])), self.store, self.settings.calendar())
 
     def range_equals_day(self) -> Verdict:
         """Compute one day of the range that this run has written by itself; it chooses tables and days."""

@@ -18,11 +18,11 @@ from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
 from lake.landed import describe_unread
 from lake.passed_over import PassedOver
-from lake.plan import Survey, TableState
+from lake.plan import Survey, TableState, ways_to_mend
 from lake.progress import StreamStatus, describe_unread_files
 from lake.reopening import is_ahead
 from lake.stalled import Stall, StreamWatch
-from lake.table import Append, Table
+from lake.table import Table
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
@@ -71,7 +71,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
         print_without_source(console, survey.states[table.full_name])
-        _print_foreign(console, survey.states[table.full_name])
+        _print_foreign(console, survey, table)
         _print_accepted(console, [one for one in accepted if one.table == table.full_name])
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
@@ -293,15 +293,11 @@ def describe_lost(state: TableState) -> Iterator[str]:
         )
 
 
-def _print_foreign(console: Console, state: TableState) -> None:
+def _print_foreign(console: Console, survey: Survey, table: Table) -> None:
     """Rows that no declaration gives."""
-    name = state.table.full_name
-    for reason, days in _by_reason(state.foreign).items():
-        first = Days.ranges(day for day in days if day)[0]
-        command = f"lakehouse refresh {name} --days {first} replaces them by what its inputs hold"
-        if isinstance(state.table.write, Append):
-            command = "put the files that they came from into landing/, or delete the rows"
-        console.print(f"[red]{name}: {reason}: {_spell(days)}; next: {command}[/]", soft_wrap=True)
+    for reason, days in _by_reason(survey.states[table.full_name].foreign).items():
+        for how, some in ways_to_mend(survey, table, days):
+            console.print(f"[red]{table.full_name}: {reason}: {_spell(some)}; next: {how}[/]", soft_wrap=True)
 
 
 def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import date
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 
+from lake.commits import WRITE_MARK
 from lake.days import Days
+from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
+from lake.maintain import Maintenance
 from lake.plan import Survey, TableState, steps_to_date
 from lake.store import DeltaStore, Txn
 from lake.table import Table
 from tests.lakes import without_spark
-from tests.tiny import day_of, mark_files, marks
+from tests.tiny import FEED, day_of, mark_files, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
 LINE = {"line": "x", "file": "a", "line_number": 1, "landed_on": D1, "event_date": D1}
+FOREIGN = "{} that nobody computed: another program wrote version {}"
 
 
 def mark(day: date, name: str = "a") -> dict[str, object]:
@@ -52,7 +58,7 @@ def test_rows_of_another_program_make_a_day_stale_that_nobody_computed(store: De
     write_by_hand(store, marks, mark(D3, "a"), mark(D3, "b"))
 
     found = states(store)[marks.full_name]
-    assert found.foreign == {D3: "2 rows that nobody computed: another program wrote version 2"}
+    assert found.foreign == {D3: FOREIGN.format("2 rows", 2)}
     assert found.stale == found.foreign
     steps = steps_to_date(Survey([mark_files, marks], store, Days.between(D1, D3)), [marks])
     assert [(step.tables, step.days) for step in steps if marks in step.tables] == [((marks,), Days.of(D3))]
@@ -81,3 +87,109 @@ def test_of_bronze_they_are_told_and_no_refresh_is_asked_for(store: DeltaStore) 
     found = states(store)[mark_files.full_name]
     assert set(found.foreign) == {D2}
     assert found.stale == {}
+
+
+def test_they_stay_a_finding_whatever_this_project_adds_to_their_day(store: DeltaStore) -> None:
+    for table, row in ((marks, mark(D3)), (mark_files, {**LINE, "landed_on": D2})):
+        write_by_hand(store, table, row)
+        store.append_arrow(table, rows_of(table, {**row, table.key[0]: "b"}), Txn("test", 1), {})
+    store.upsert_arrow(marks, rows_of(marks, mark(D3, "b")), Txn("test", 2), {})
+
+    found = states(store)
+    one = "1 row that nobody computed: another program wrote version 2"
+    assert (found[marks.full_name].foreign, found[mark_files.full_name].foreign) == ({D3: one}, {D2: one})
+    assert found[marks.full_name].stale[D3] == one
+
+
+def test_a_day_that_this_project_replaced_holds_none(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3))
+    own = CommitProperties({"userMetadata": json.dumps({WRITE_MARK: "x"})})
+    write_deltalake(
+        store.path(marks), rows_of(marks, mark(D3)), mode="overwrite", predicate=f"day = '{D3}'", commit_properties=own
+    )
+    assert states(store)[marks.full_name].foreign == {}
+
+
+def test_what_a_deletion_by_hand_leaves_of_this_project_is_no_finding(store: DeltaStore) -> None:
+    store.append_arrow(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
+    store.log(store.path(marks)).require().delete("name = 'a'")
+    assert states(store)[marks.full_name].foreign == {}
+
+    write_by_hand(store, marks, mark(D3, "c"), mark(D3, "d"), mark(D3, "e"))
+    store.log(store.path(marks)).require().delete("name = 'c'")
+    assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("2 rows", 4)}
+
+
+def test_joining_files_neither_hides_them_nor_keeps_them_once_they_are_deleted(store: DeltaStore) -> None:
+    store.append_arrow(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
+    write_by_hand(store, marks, mark(D3, "c"))
+    store.log(store.path(marks)).require().optimize.compact()
+    assert len(store.table_log(marks).files_by_day("day", [Days.of(D3)])[D3]) == 1
+    assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("1 row", 3)}
+
+    store.log(store.path(marks)).require().delete("name = 'c'")
+    assert states(store)[marks.full_name].foreign == {}
+
+
+def test_a_restored_version_has_those_that_it_had(store: DeltaStore) -> None:
+    store.append_arrow(marks, rows_of(marks, mark(D3, "a")), Txn("test", 1), {})
+    write_by_hand(store, marks, mark(D3, "b"))
+    DeltaTable(store.path(marks)).restore(2)
+    assert states(store)[marks.full_name].foreign == {}
+    DeltaTable(store.path(marks)).restore(3)
+    assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("1 row", 3)}
+
+
+def test_they_are_known_after_the_commits_that_wrote_them_were_removed(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3))
+    work = Maintenance(store, Path("none"), datetime.now(UTC))
+    work.shorten_log(next(place for place in work.places([marks]) if place.name == marks.full_name))
+    store.append_arrow(marks, rows_of(marks, mark(D3, "b")), Txn("test", 1), {})
+    DeltaTable(store.path(marks)).create_checkpoint()
+    for version in range(3):
+        Path(store.path(marks), "_delta_log", f"{version:020d}.json").unlink()
+
+    elsewhere = replace(store, tables=f"{store.tables}/.")  # another process has read nothing of it yet
+    assert states(elsewhere)[marks.full_name].foreign == {D3: FOREIGN.format("1 row", 2)}
+
+
+def test_files_without_statistics_and_a_day_that_no_calendar_has_are_told_too(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3))
+    log = Path(store.path(marks), "_delta_log")
+    for version, day in enumerate([D3, "1800-01-01"], start=3):
+        action = {"path": f"day={day}/{version}.parquet", "partitionValues": {"day": str(day)}, "size": 9}
+        lines = [{"commitInfo": {"operation": "WRITE"}}, {"add": action | {"modificationTime": 0, "dataChange": True}}]
+        (log / f"{version:020d}.json").write_text("\n".join(map(json.dumps, lines)))
+
+    found = states(store)[marks.full_name]
+    assert found.foreign == {None: FOREIGN.format("rows", 4), D3: FOREIGN.format("rows", 3)}
+    assert set(found.stale) == {D3}
+
+
+def test_a_day_outside_of_the_calendar_is_told_and_not_to_be_computed(store: DeltaStore) -> None:
+    outside = date(2014, 1, 1)
+    write_by_hand(store, marks, mark(outside))
+    found = states(store)[marks.full_name]
+    assert (found.foreign, found.stale) == ({outside: FOREIGN.format("1 row", 2)}, {})
+
+
+@pytest.mark.parametrize("day", [D1, D3])
+def test_those_of_a_day_that_streams_own_are_told_and_not_to_be_computed(store: DeltaStore, day: date) -> None:
+    frontier = Frontier(D1, D1, claimed=frozenset({marks.full_name}))
+    FrontierTable(store).change(lambda _: frontier, "test")
+    write_by_hand(store, marks, mark(day, "x"))
+    store.append_arrow(marks, rows_of(marks, mark(day, "y")), Txn("test", 1), {})
+    found = states(store)[marks.full_name]
+    assert (found.foreign, found.stale) == ({day: FOREIGN.format("1 row", 2)}, {})
+
+
+def test_of_bronze_they_stay_a_finding_when_files_of_their_day_were_added(store: DeltaStore) -> None:
+    """A refresh of such a day takes nothing away; what it books is what landed."""
+    write_by_hand(store, mark_files, {**LINE, "landed_on": D2, "file": "x"})
+    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "landed_on": D2}), Txn("test", 1), {})
+    booked = Entry(mark_files.full_name, D2, "written", 1, 1, 0, 0, {f"feed:{FEED.name}": {}}, 3, "x", 0.1)
+    Ledger(store).record([booked])
+    assert states(store)[mark_files.full_name].foreign == {D2: FOREIGN.format("1 row", 2)}
+
+    Ledger(store).record([replace(booked, rows_in=2, rows_out=2)])
+    assert states(store)[mark_files.full_name].foreign == {}, "their file has landed"

@@ -198,7 +198,7 @@ def test_rows_of_a_day_that_nobody_computed_are_an_error(settings: Settings, sto
 
     verdict = Inspection(measurements, store, settings).row_count()
 
-    assert verdict.failing == {THIRD: "1 rows that nobody computed: another program wrote version 0"}
+    assert verdict.failing == {THIRD: "1 row that nobody computed: another program wrote version 0"}
     assert verdict.severity == "ERROR"
 
 
