@@ -357,14 +357,16 @@ class Log:
                 return int(found[1])
         return None
 
-    def newest_touch(self, column: str) -> dict[date, int]:
+    def newest_touch(self, column: str) -> Mapping[date, int]:
         """For each day, the newest version that changed its rows, as far back as the log reaches.
+
+        The same object as long as that is the same.
 
         `lake.touches` tells of commits that were removed. Without it each day that holds rows gets the newest version
         that was removed, because it cannot have changed later. A process reads each commit once: it remembers what it
         has read, and the hash of the newest commit's file, by which it notices a table that was made anew.
         """
-        return dict(self._touches(column).touched)
+        return self._touches(column).touched
 
     def first_foreign(self, column: str) -> tuple[int, Mapping[str, ForeignFile]] | None:
         """Find from which version on to look for foreign rows.
@@ -381,10 +383,11 @@ class Log:
         known = _TOUCHES.get((self.location, column))
         if known is None or self.fingerprint(known.version) != known.hash:
             known = self._read_touches(column)
-        version, touched, foreign = known.version, dict(known.touched), known.foreign
+        version, touched, foreign = known.version, known.touched, known.foreign
         while (commit := self.commit(version + 1)) is not None:
             version += 1
-            touched |= dict.fromkeys(commit.days(column), version)
+            if days := commit.days(column):
+                touched = {**touched, **dict.fromkeys(days, version)}
             if foreign is None and commit.is_foreign:
                 foreign = version
         found = self.fingerprint(version)

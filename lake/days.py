@@ -115,6 +115,10 @@ class Days:
         start = max(self.start, other.start)
         return Days(start, max(start, min(self.end, other.end)))
 
+    def before(self, day: date) -> Days:
+        """The days of the range that lie before a day; empty if none."""
+        return Days(min(self.start, day), min(self.end, day))
+
     def __iter__(self) -> Iterator[date]:
         return (self.start + number * _ONE_DAY for number in range(len(self)))
 

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,9 +23,9 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.errors import DeclarationError, FolderNotReadable, LandingDamaged
-from lake.landed import LEADS_OUT, is_data, landing_day, leads_out, path_pattern
+from lake.landed import LEADS_OUT, folder_name, landing_day, leads_out, path_pattern
 from lake.landed_files import LandedFile, hash_of
-from lake.landing_days import landed_in
+from lake.landing_days import feed_folder, read_day
 
 if TYPE_CHECKING:
     from lake.passed_over import PassedMessage
@@ -352,7 +351,7 @@ class Landing:
         if out := self.find_leading_out(feed, self.days(feed)):
             refused = {path: why for files in out.values() for path, why in files.items()}
             raise LandingDamaged(feed.name, sorted(out), refused)
-        files = [file for day in self.landed(feed).values() for file in day.values()]
+        files = [file for day in self.landed(feed, is_whole=True).values() for file in day.values()]
         if closed := [file.path for file in files if file.path.parent == self.root / feed.name]:
             raise FolderNotReadable(str(closed[0]), os.strerror(errno.EACCES))
         return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in files}
@@ -421,51 +420,51 @@ class Landing:
     def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int | None:
         """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
         try:
-            paths = [path for _, path in self._landed_after(feed, first_day, after)]
-            if sum(_stat(path).st_size for path in paths) > _MOST_COUNTED_BYTES:
+            files = [file for _, file in self._landed_after(feed, first_day, after)]
+            if sum(file.size for file in files) > _MOST_COUNTED_BYTES:
                 return None
-            return sum(feed.count_rows(_content(path)) for path in paths)
+            return sum(feed.count_rows(_content(file.path)) for file in files)
         except (OSError, ValueError, FolderNotReadable):
             return None
 
-    def _landed_after(self, feed: Feed, first_day: date, after: datetime | None) -> Iterator[tuple[datetime, Path]]:
-        days = (day for day in self._folders(feed) if day >= first_day)
-        for path in (path for day in days for path in self._files(feed, day)):
-            stat = _stat(path)
-            landed = datetime.fromtimestamp(stat.st_mtime, UTC)
-            if stat.st_size and (after is None or landed > after):
-                yield landed, path
+    def _landed_after(
+        self, feed: Feed, first_day: date, after: datetime | None
+    ) -> Iterator[tuple[datetime, LandedFile]]:
+        days = (files for day, files in self.landed(feed).items() if day >= first_day)
+        for file in (file for files in days for file in files.values()):
+            landed = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+            if file.size and (after is None or landed > after):
+                yield landed, file
 
     def folder(self, feed: Feed, day: date) -> Path:
         """The folder of one landing day."""
-        return self.root / feed.name / f"landed_on={day.isoformat()}"
+        return self.root / feed.name / folder_name(day)
 
     def days(self, feed: Feed) -> list[date]:
         """The landing days that hold at least one file, in order; folders that are no day are passed over."""
-        return sorted(day for day in self._folders(feed) if self._files(feed, day))
+        return sorted(self.landed(feed, is_whole=True))
 
-    def files(self, feed: Feed, day: date) -> dict[str, LandedFile]:
+    def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
         """The files that landed on a day, by name, in order."""
-        return {path.name: LandedFile.of(path, _stat(path)) for path in self._files(feed, day)}
+        return read_day(self.folder(feed, day)).files
 
-    def landed(self, feed: Feed) -> dict[date, Mapping[str, LandedFile]]:
-        """The files of each landing day that holds at least one."""
-        found = {day: landed_in(f, partial(self.files, feed, day)) for day, f in self._folders(feed).items()}
-        return {day: files for day, files in found.items() if files}
+    def landed(self, feed: Feed, *, is_whole: bool = False) -> Mapping[date, Mapping[str, LandedFile]]:
+        """The files of each landing day that holds at least one.
+
+        A process that has looked before looks at the newest days and some of the others: see `lake.landing_days`.
+
+        Args:
+            feed: whose files.
+            is_whole: look at all.
+        """
+        return feed_folder(self.root / feed.name).look(is_whole=is_whole).landed
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
-        """Something that is equal as long as no file came, went or, on the newest landing day, grew.
-
-        One look at each folder, where `landed` looks at each file. A file of an older day that is written in
-        place shows once anything else lands.
-        """
+        """Something that is equal as long as no folder or file that `landed` looks at came, went or changed."""
         try:
-            folders = self._folders(feed)
+            return feed_folder(self.root / feed.name).look().glance()
         except FolderNotReadable as error:
             return (str(error),)
-        times = sorted((day, entry.stat().st_mtime_ns) for day, entry in folders.items())
-        newest = (self.fingerprint(feed, day) for day in sorted(folders, reverse=True))
-        return (*times, next((mark for mark in newest if mark is not None), None))
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
         """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
@@ -498,28 +497,7 @@ class Landing:
         return {day: files for day, files in found.items() if files}
 
     def _files(self, feed: Feed, day: date) -> list[Path]:
-        folder = self.folder(feed, day)
-        try:
-            with os.scandir(folder) as entries:
-                return [folder / name for name in sorted(entry.name for entry in entries if is_data(entry))]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except PermissionError as error:
-            try:
-                folder.stat()
-            except PermissionError:  # nor may anybody look at the feed's folder
-                raise FolderNotReadable(str(folder.parent), str(error.strerror)) from error
-            return [folder]  # it may hold files: whoever reads the day learns that it cannot be read
-
-    def _folders(self, feed: Feed) -> dict[date, os.DirEntry[str]]:
-        """The folders of landing days; those that are no day are passed over."""
-        try:
-            with os.scandir(self.root / feed.name) as entries:
-                return {day: entry for entry in entries if (day := landing_day(entry.name)) is not None}
-        except FileNotFoundError:
-            return {}
-        except PermissionError as error:
-            raise FolderNotReadable(str(self.root / feed.name), str(error.strerror)) from error
+        return [file.path for file in self.files(feed, day).values()]
 
 
 def still_unreadable(files: Iterable[str]) -> dict[str, str]:
@@ -546,11 +524,3 @@ def _damage(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return ((isinstance(error, OSError) and error.strerror) or str(error)).splitlines()[0]
     return None
-
-
-def _stat(path: Path) -> os.stat_result:
-    """Size and times of a file; of the link where it leads nowhere."""
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return path.lstat()

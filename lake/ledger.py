@@ -140,10 +140,12 @@ class Ledger:
         """The newest entry of each day of a table."""
         return {entry.day: entry for entry in _entries(self.rows(table))}
 
-    def latest_by_table(self) -> dict[str, dict[date | None, Entry]]:
-        """The newest entry of each table and day, from one read; a process remembers it until the ledger is written."""
-        known = _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer)
-        return {table: dict(entries) for table, entries in (known or {}).items()}
+    def latest_by_table(self) -> _Newest:
+        """The newest entry of each table and day, from one read; a process remembers it until the ledger is written.
+
+        Of a table without a newer entry it is the same object as before.
+        """
+        return _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer) or {}
 
     def _newest(self) -> _Newest:
         """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
@@ -179,10 +181,10 @@ def _newest_places(rows: pa.Table) -> dict[tuple[str, date | None], int]:
 
 def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
     """Add rows to what is known, oldest first."""
-    found = {table: dict(entries) for table, entries in known.items()}
+    newer: dict[str, dict[date | None, Entry]] = {}
     for entry in _entries(rows):
-        found.setdefault(entry.table, {})[entry.day] = entry
-    return found
+        newer.setdefault(entry.table, {})[entry.day] = entry
+    return {**known, **{table: {**known.get(table, {}), **entries} for table, entries in newer.items()}}
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -46,8 +46,27 @@ Unreadable = LogDamaged | FolderNotReadable
 
 
 @dataclass(frozen=True)
+class Totals:
+    """What the entries of one table say together.
+
+    Attributes:
+        days: how many days are computed.
+        rows: how many rows they hold.
+        rejected: how many rows are in quarantine.
+        disagreeing: days with duplicates that differ from the row that was kept; with how many.
+    """
+
+    days: int
+    rows: int
+    rejected: int
+    disagreeing: Mapping[Day, int]
+
+
+@dataclass(frozen=True)
 class TableState:
     """What one table has and lacks.
+
+    While nothing changes, a process makes one and keeps it.
 
     Attributes:
         table: the table.
@@ -70,13 +89,30 @@ class TableState:
     lost: Mapping[Day, Loss] = field(default_factory=dict)
     foreign: Mapping[Day, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def newest_day(self) -> date | None:
         """The newest computed day that holds rows."""
         held = [day for day, entry in self.entries.items() if day and entry.rows_out]
         return max(held, default=None)
 
-    @property
+    @cached_property
+    def totals(self) -> Totals:
+        """What its entries say together."""
+        entries = self.entries.values()
+        return Totals(
+            days=sum(entry.outcome != "failed" for entry in entries),
+            rows=sum(entry.rows_out for entry in entries),
+            rejected=sum(entry.rejected for entry in entries),
+            disagreeing={day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing},
+        )
+
+    @cached_property
+    def up_to_date(self) -> tuple[Days, ...]:
+        """The computed days that are not stale, and did not fail."""
+        due = {*self.missing, *self.stale}
+        return tuple(Days.ranges(day for day in self.entries if day and day not in due))
+
+    @cached_property
     def older_code(self) -> list[Day]:
         """Days computed by another version of the declaring file."""
         return [day for day, entry in self.entries.items() if entry.code_version != self.table.code_version]
@@ -102,8 +138,8 @@ class _State:
         return {*self.missing, *self.stale, *self.archived, *self.lost}
 
 
-_SETTLED: dict[tuple[str, str, str], Settled] = {}
-"""By tables, landing folder and `layer.name`."""
+_SETTLED: dict[tuple[str, str, str], tuple[Settled, TableState]] = {}
+"""By tables, landing folder and `layer.name`: what was known when the state was found."""
 
 
 @dataclass(frozen=True)
@@ -126,16 +162,16 @@ class Survey:
     tables: Sequence[Table]
     store: DeltaStore
     calendar: Days
-    _touches: dict[tuple[str, str], dict[date, int]] = field(default_factory=dict, repr=False)
+    _touches: dict[tuple[str, str], Mapping[date, int]] = field(default_factory=dict, repr=False)
     _changes: dict[str, int | None] = field(default_factory=dict, repr=False)
     _versions: dict[str, int | None] = field(default_factory=dict, repr=False)
     _ids: dict[str, str | None] = field(default_factory=dict, repr=False)
-    _files: dict[str, dict[date, Mapping[str, LandedFile]]] = field(default_factory=dict, repr=False)
+    _files: dict[str, Mapping[date, Mapping[str, LandedFile]]] = field(default_factory=dict, repr=False)
     _early: dict[str, date | None] = field(default_factory=dict, repr=False)
     _losses: dict[str, dict[Day, Loss]] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def ledger(self) -> dict[str, dict[Day, Entry]]:
+    def ledger(self) -> Mapping[str, Mapping[Day, Entry]]:
         """The newest ledger entry by table and day."""
         return Ledger(self.store).latest_by_table()
 
@@ -164,8 +200,9 @@ class Survey:
 
     def _state(self, table: Table) -> TableState:
         entries = self.ledger.get(table.full_name, {})
-        evidence, lake = self._evidence(table, entries), (self.store.tables, str(self.store.landing.root))
-        to_judge = _SETTLED.get((*lake, table.full_name), Settled()).to_judge(evidence) if evidence else None
+        evidence, key = self._evidence(table, entries), self._key(table)
+        known, before = _SETTLED[key] if key in _SETTLED else (Settled(), None)
+        to_judge = known.to_judge(evidence) if evidence else None
         state, skipped = _State(), set[Day]()
         for day in sorted(self._expected(table) | set(entries) if to_judge is None else to_judge, key=str):
             if self.is_early(table, day) or not (day is None or day in self.calendar):
@@ -174,8 +211,16 @@ class Survey:
                 state.missing[day] = reason
             elif day in entries:
                 self._judge(table, day, entries[day], state)
-        if evidence:
-            _SETTLED[*lake, table.full_name] = Settled(evidence, {*state.days, *skipped})
+        found = self._found(table, entries, state)
+        if found == before:
+            found = before  # with all that was counted of it
+        _SETTLED[key] = (Settled(evidence, {*state.days, *skipped}), found)
+        return found
+
+    def _key(self, table: Table) -> tuple[str, str, str]:
+        return self.store.tables, str(self.store.landing.root), table.full_name
+
+    def _found(self, table: Table, entries: Mapping[Day, Entry], state: _State) -> TableState:
         foreign = self._foreign(table, entries)
         state.stale |= {day: reason for day, reason in foreign.items() if self.is_replaceable(table, day)}
         return TableState(
@@ -347,7 +392,7 @@ class Survey:
         landed = self._landed(feed)
         return {str(d): hash_of(files) for d, files in landed.items()} if day is None else hash_of(landed.get(day, {}))
 
-    def _landed(self, feed: Feed) -> dict[date, Mapping[str, LandedFile]]:
+    def _landed(self, feed: Feed) -> Mapping[date, Mapping[str, LandedFile]]:
         """What has landed in a feed, by landing day and name."""
         if feed.name not in self._files:
             self._files[feed.name] = self.store.landing.landed(feed)
@@ -374,7 +419,7 @@ class Survey:
             self._changes[table.full_name] = self.store.table_log(table).newest_change()
         return self._changes[table.full_name]
 
-    def _touched(self, table: Table, column: str | None) -> dict[date, int]:
+    def _touched(self, table: Table, column: str | None) -> Mapping[date, int]:
         """The newest version that changed each day, by a partition column: its own day, or what readers select by."""
         assert column is not None
         name = (table.full_name, column)

@@ -32,7 +32,7 @@ class ByDay:
 
     def changed_since(self, known: ByDay) -> Iterator[Day]:
         """Find the days that depend on a fact which is not as it was."""
-        if self.facts == known.facts:
+        if self.facts is known.facts or self.facts == known.facts:
             return
         nothing = object()
         for day in self.facts.keys() | known.facts.keys():

@@ -15,12 +15,12 @@ from lake.broken_files import BrokenFile, find_tables
 from lake.days import Days
 from lake.errors import UnknownTable
 from lake.feed import Feed
-from lake.landed import Unread, find_unread
 from lake.ledger import Ledger
 from lake.plan import Survey
 from lake.session import build_session
 from lake.store import DeltaStore
 from lake.table import LAYERS, Table
+from lake.unread import Unread, find_unread
 from resources.settings import Settings
 
 __all__ = ["Environment", "open_environment", "open_store", "take_left_out"]
@@ -84,7 +84,8 @@ class Environment:
             BadSettingError: they do; it names the variable.
         """
         ledger = Ledger(self.store).latest_by_table()
-        held = [day for name in self.tables for day in ledger.get(name, {}) if day]
+        dated = [days for name in self.tables if (days := [*filter(None, ledger.get(name, ()))])]
+        held = [end(days) for days in dated for end in (min, max)]
         if held:
             self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 

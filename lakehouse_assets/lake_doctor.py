@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lake.landed import describe_unread
+from lake.unread import describe_unread
 from lakehouse_assets.doctor import Check, guarded
 from lakehouse_assets.environment import Environment, open_environment
 

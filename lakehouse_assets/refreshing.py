@@ -19,9 +19,9 @@ from lake.accepted_losses import accept_loss
 from lake.days import Days
 from lake.errors import CannotAcceptLoss, LakeError, Message
 from lake.held_back import held_back
-from lake.landed import describe_unread
 from lake.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
 from lake.table import Table
+from lake.unread import describe_unread
 from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment

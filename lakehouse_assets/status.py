@@ -16,13 +16,13 @@ from lake.accepted_losses import AcceptedLoss, AcceptedLosses
 from lake.days import Days, utc_day
 from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
-from lake.landed import describe_unread
 from lake.passed_over import PassedOver
 from lake.plan import Survey, TableState, ways_to_mend
 from lake.progress import StreamStatus, describe_unread_files
 from lake.reopening import is_ahead
 from lake.stalled import Stall, StreamWatch
 from lake.table import Table
+from lake.unread import describe_unread
 from lakehouse_assets.environment import Environment
 from resources.settings import BadSettingError
 
@@ -123,8 +123,8 @@ def read_ownership(state: TableState, frontier: Frontier | None) -> Ownership:
     followed = frontier is not None and frontier.was_followed(table)
     never = "batch has not computed it yet" if followed else "never computed"
     reasons: dict[Day, str] = {day: reason if day in state.entries else never for day, reason in due.items()}
-    computed = (day for day in state.entries if day and day not in due and (first_open is None or day < first_open))
-    return Ownership(tuple(Days.ranges(computed)), reasons, first_open)
+    settled = (days if first_open is None else days.before(first_open) for days in state.up_to_date)
+    return Ownership(tuple(days for days in settled if days), reasons, first_open)
 
 
 def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, verbose: bool) -> None:
@@ -236,14 +236,13 @@ def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
 
 
 def _cells(state: TableState, freshness: Freshness) -> list[str]:
-    entries = state.entries.values()
-    failed = [entry for entry in entries if entry.outcome == "failed"]
+    totals = state.totals
     colour = "red" if freshness.is_late else "green"
     return [
         str(state.newest_day or "-"),
-        f"{len(state.entries) - len(failed):,}" if state.table.day else "whole",
-        f"{sum(entry.rows_out for entry in entries):,}",
-        _warn(sum(entry.rejected for entry in entries)),
+        f"{totals.days:,}" if state.table.day else "whole",
+        f"{totals.rows:,}",
+        _warn(totals.rejected),
         "[red]?[/]" if state.unreadable else _warn(len(state.missing)),
         "[red]?[/]" if state.unreadable else _warn(len(state.stale)),
         f"[{colour}]{freshness}[/]",
@@ -266,7 +265,7 @@ def _print_reasons(console: Console, state: TableState, *, is_followed: bool) ->
 
 def _print_disagreeing(console: Console, state: TableState) -> None:
     """Duplicates that say something else than the row that is kept: a source that contradicts itself."""
-    found = {day: entry.disagreeing for day, entry in state.entries.items() if entry.disagreeing}
+    found = state.totals.disagreeing
     if found:
         total, days = sum(found.values()), _spell(sorted(found, key=str))
         said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"

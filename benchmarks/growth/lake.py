@@ -62,6 +62,7 @@ class SimulatedLake:
         is_maintained: whether maintenance runs.
         detailed: of so many last days each table has a ledger commit of its own, and maintenance runs daily; before
             them there is one commit, and one maintenance, a month, which leaves the same behind.
+        calendar: of who looks at it; None: `days`.
     """
 
     tables: Sequence[Table]
@@ -71,6 +72,7 @@ class SimulatedLake:
     streamed: int = 7
     is_maintained: bool = True
     detailed: int = 35
+    calendar: Days | None = None
     _entries: list[Entry] = field(default_factory=list, repr=False)
     written: dict[str, SimulatedTable] = field(default_factory=dict)
 
@@ -166,7 +168,7 @@ class SimulatedLake:
     def _sealed(self) -> Iterator[tuple[Table, list[Day]]]:
         """What the product itself finds missing or stale; it says so in a few steps."""
         while True:
-            survey = Survey(self.tables, self.store, self.days)
+            survey = Survey(self.tables, self.store, self.calendar or self.days)
             steps = steps_to_date(survey, self.tables)
             if not steps:
                 return

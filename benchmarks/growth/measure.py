@@ -69,6 +69,7 @@ def _lake(home: Path, length: int, out: Console) -> tuple[Environment, Simulated
         simulated.build()
         done.touch()
         out.print(f"  built {length} days in {time.monotonic() - started:.0f} s")
+    simulated.calendar = environment.settings.calendar()
     return environment, simulated
 
 

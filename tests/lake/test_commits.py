@@ -52,6 +52,17 @@ def test_a_commit_touches_the_days_that_it_fills_changes_or_empties(store: Delta
 
 
 @pytest.mark.spark
+def test_what_changed_each_day_stays_one_object_until_a_commit_changes_a_day(store: DeltaStore, log: Log) -> None:
+    write(store, Days.of(D1), ("a", D1, 1))
+    before = log.newest_touch("day")
+    assert log.newest_touch("day") is before
+
+    write(store, Days.of(D2), ("a", D2, 1))
+
+    assert (before, log.newest_touch("day")) == ({D1: 1}, {D1: 1, D2: 2})
+
+
+@pytest.mark.spark
 def test_optimize_touches_nothing(store: DeltaStore, log: Log, spark: SparkSession) -> None:
     write(store, Days.of(D1), ("a", D1, 1))
     with store.lock(marks.full_name):

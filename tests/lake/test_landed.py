@@ -19,8 +19,8 @@ from lake.days import Days
 from lake.errors import FolderNotReadable, LandingDamaged
 from lake.feed import FileFeed, Landing, TopicFeed
 from lake.freshness import Deliveries
-from lake.landed import Unread, find_unread
 from lake.plan import Survey
+from lake.unread import Unread, find_unread
 from lakehouse_assets.feeds.departures import departures as topic_feed
 from tests.lakes import TABLES, without_spark
 

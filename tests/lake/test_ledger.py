@@ -52,6 +52,18 @@ def test_the_entry_recorded_last_counts_whatever_the_clock_said_and_the_older_on
     assert ledger.rows("silver.marks").num_rows == 2
 
 
+def test_a_new_entry_of_one_table_leaves_what_is_known_of_the_others(ledger: Ledger) -> None:
+    other = replace(ENTRY, table="silver.pupils")
+    ledger.record([ENTRY, other])
+    before = ledger.latest_by_table()
+    ledger.record([replace(ENTRY, day=D2)])
+
+    after = ledger.latest_by_table()
+
+    assert after["silver.pupils"] is before["silver.pupils"]
+    assert (set(before["silver.marks"]), set(after["silver.marks"])) == ({D1}, {D1, D2})
+
+
 def test_the_order_of_entries_is_the_same_after_their_files_were_joined(ledger: Ledger) -> None:
     for number in range(12):
         ledger.record([replace(ENTRY, run_id=str(number), recorded_at=NOW - timedelta(hours=number))])
