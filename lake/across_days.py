@@ -10,16 +10,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
-from io import StringIO
 
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.errors import DeclarationError
 from lake.feed import Feed
+from lake.plan_text import analyzed_plan
 from lake.table import Table
 
 __all__ = ["refuse_across_days"]
@@ -30,7 +29,6 @@ _DEFINED = re.compile(r" AS (\w+#\d+)")
 _ORDER = re.compile(r"#\d+L? (ASC|DESC)")
 _OF_A_DAY = re.compile(r"date|timestamp|window", re.IGNORECASE)
 _PART_OF_A_DATE = re.compile(r"(month|year|quarter|weekofyear|dayof\w+|weekday|trunc|hour|minute)\(", re.IGNORECASE)
-_ALL_FIELDS = "100000"
 
 
 @cache
@@ -45,8 +43,7 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
     if table.day is None:
         return
     frames = [_empty(spark, read.source, has_days=_has_days(read.source)) for read in table.reads]
-    with _shown_in_full(spark):
-        plan = _Plan.of(table(*frames))
+    plan = _Plan.of(table(*frames))
     for problem in plan.problems(table):
         where = inspect.getfile(table.transform)
         remedy = (
@@ -68,17 +65,6 @@ def _empty(spark: SparkSession, source: Table | Feed, *, has_days: bool) -> Data
     return spark.range(0).select(*(F.lit(None).cast(one.dataType).alias(one.name) for one in schema.fields))
 
 
-@contextmanager
-def _shown_in_full(spark: SparkSession) -> Iterator[None]:
-    name = "spark.sql.debug.maxToStringFields"
-    before = spark.conf.get(name)
-    spark.conf.set(name, _ALL_FIELDS)
-    try:
-        yield
-    finally:
-        spark.conf.set(name, str(before))
-
-
 @dataclass(frozen=True)
 class _Node:
     """A line of a plan: how deep it stands, what it is, and its text."""
@@ -97,11 +83,7 @@ class _Plan:
 
     @classmethod
     def of(cls, rows: DataFrame) -> _Plan:
-        printed = StringIO()
-        with redirect_stdout(printed):
-            rows.explain(mode="extended")
-        _, _, after = printed.getvalue().partition("== Analyzed Logical Plan ==")
-        text = after.partition("== Optimized Logical Plan ==")[0]
+        text = analyzed_plan(rows)
         found = [(match, line) for line in text.splitlines() if (match := _LINE.match(line))]
         nodes = [_Node(len(match[1]), match[2], line[len(match[1]) :]) for match, line in found]
         return cls(nodes, dict(_definitions(text)))

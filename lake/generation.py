@@ -12,10 +12,8 @@ import json
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from io import StringIO
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -28,12 +26,14 @@ from lake.failpoints import failpoint
 from lake.feed import Feed, TopicFeed, TopicSource
 from lake.frontier import Frontier, FrontierTable, sealable_before
 from lake.landed_files import is_same_mark
+from lake.plan_text import analyzed_plan
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
 
 __all__ = ["Checkpoints", "StreamPlan", "begin_generations", "is_new", "plan_stream", "step_txn"]
 
 _EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
+"""What differs from session to session in a plan's text."""
 _AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
 _MARKER = "generation"
 _TABLE = "table_id"
@@ -64,7 +64,7 @@ def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
     """
     refuse_across_days(table, spark)
     frames = [_empty(spark, read.source) for read in table.reads]
-    plan = _analyzed(table(*frames))
+    plan = _EXPRESSION_IDS.sub("", analyzed_plan(table(*frames)))
     aggregates = bool(_AGGREGATE.search(plan))
     is_stateful = aggregates or len(stream_reads(table)) > 1
     sources = [read.source for read in stream_reads(table)]
@@ -76,15 +76,6 @@ def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
 
 def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
     return spark.createDataFrame([], source.schema if isinstance(source, Feed) else source.contract.schema)
-
-
-def _analyzed(rows: DataFrame) -> str:
-    """The analyzed plan as text without the numbers that differ from session to session."""
-    printed = StringIO()
-    with redirect_stdout(printed):
-        rows.explain(mode="extended")
-    _, _, analyzed = printed.getvalue().partition("== Analyzed Logical Plan ==")
-    return _EXPRESSION_IDS.sub("", analyzed.partition("== Optimized Logical Plan ==")[0])
 
 
 def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:
@@ -276,4 +267,4 @@ def _due(
 def _follows_replaced(table: Table, due: Mapping[str, bool]) -> bool:
     """Whether an input's first micro-batch will replace its days; bronze only ever adds."""
     sources = [read.source for read in stream_reads(table)]
-    return any(due.get(s.full_name, False) for s in sources if isinstance(s, Table) and not _is_bronze(s))
+    return any(due.get(s.full_name) for s in sources if isinstance(s, Table) and not _is_bronze(s))

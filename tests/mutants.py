@@ -25,6 +25,7 @@ WITH_SPARK = {
     # The tests left out compare with pandera for other values each time, and take too long for that.
     "contract": ["tests/lake/test_contract.py", "-m", "spark and not slow", "-k", "not pandera and not python"],
     "generation": ["tests/lake/test_generation.py", "-m", "spark"],
+    "plan_text": ["tests/lake/test_generation.py", "-m", "spark"],
 }
 MUTMUT = "from mutmut.__main__ import cli; cli()"  # `python -m mutmut` would import that module twice
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -161,6 +161,22 @@ def test_only_a_stream_with_state_begins_anew_when_its_transform_or_a_watermark_
     assert fingerprint(replace(visitors, transform=other)) != fingerprint(visitors)
     assert fingerprint(replace(visitors, reads=(patient.days(),))) != fingerprint(visitors)
     assert fingerprint(patient) == fingerprint(clicks)
+
+
+@pytest.mark.spark
+def test_a_change_of_the_last_of_many_columns_is_a_change_of_the_transform(spark: SparkSession) -> None:
+    """Spark prints the first 25 of them only, if it is not told otherwise."""
+
+    def counted(value: object) -> Callable[[DataFrame], DataFrame]:
+        def transform(clicks: DataFrame) -> DataFrame:
+            counts = [F.count(F.lit(number)).alias(f"_{number}") for number in range(40)]
+            last = F.max(F.lit(value)).alias("_last")
+            return clicks.groupBy("visitor", "clicked_on").agg(*counts, last).select("visitor", "clicked_on", "_last")
+
+        return transform
+
+    one, other = (plan_stream(replace(visitors, transform=counted(value)), spark) for value in (1, 2))
+    assert one.fingerprint != other.fingerprint
 
 
 # Where a checkpoint lies
@@ -344,6 +360,8 @@ def test_the_first_claim_begins_every_table_and_the_next_goes_on(store: DeltaSto
     assert all((checkpoints.folder(plan_of(table), 1) / "generation").is_file() for table in FOLLOWED)
     assert begin(store) == first
     assert FrontierTable(store).state() == first
+    (kept,) = DeltaTable(f"{store.tables}/lake/frontier").to_pyarrow_table().to_pylist()
+    assert kept["cause"] == "follow"
 
 
 def test_a_table_that_is_followed_later_begins_alone(store: DeltaStore) -> None:

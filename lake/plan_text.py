@@ -1,0 +1,34 @@
+"""What Spark prints of a frame's analyzed plan, because it shows a plan to Python in no other way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+
+from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["analyzed_plan"]
+
+_FIELDS_SHOWN = "spark.sql.debug.maxToStringFields"
+_ALL = "100000"
+
+
+def analyzed_plan(rows: DataFrame) -> str:
+    """Return the analyzed plan in full; runs no job."""
+    printed = StringIO()
+    with _shown_in_full(rows.sparkSession), redirect_stdout(printed):
+        rows.explain(mode="extended")
+    _, _, analyzed = printed.getvalue().partition("== Analyzed Logical Plan ==")
+    return analyzed.partition("== Optimized Logical Plan ==")[0]
+
+
+@contextmanager
+def _shown_in_full(spark: SparkSession) -> Iterator[None]:
+    """Let Spark print lists to their ends: it leaves out what comes after 25 columns, and their expressions."""
+    before = spark.conf.get(_FIELDS_SHOWN)
+    spark.conf.set(_FIELDS_SHOWN, _ALL)
+    try:
+        yield
+    finally:
+        spark.conf.set(_FIELDS_SHOWN, str(before))
