@@ -7,6 +7,7 @@
     │   └── ContractBroken      rows of a `policy="fail"` table broke the contract; nothing was written for their days
     ├── BadDay                  text that is not a calendar day or a range of days
     ├── BadName                 text that is not a table, column or feed name
+    ├── BadSetting              a setting cannot be used
     ├── UnknownTable            a well-formed name that no table has
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
@@ -63,6 +64,7 @@ __all__ = [
     "AlreadyFollowed",
     "BadDay",
     "BadName",
+    "BadSetting",
     "CannotAcceptLoss",
     "CannotCompile",
     "CannotPassOver",
@@ -271,6 +273,26 @@ class BadName(LakeError):
 def _quoted(text: str, limit: int = 60) -> str:
     """Untrusted text on one line and of bounded length, so that it can stand in a log."""
     return ascii(text if len(text) <= limit else text[:limit] + "...")
+
+
+@dataclass(eq=False)
+class BadSetting(LakeError):
+    """A setting has a value that cannot be used.
+
+    Attributes:
+        name: the variable, LAKEHOUSE_...
+        value: what it holds; a description where it may be a secret.
+        expected: what it should hold.
+    """
+
+    name: str
+    value: str
+    expected: str
+
+    def message(self) -> Message:
+        return Message(
+            f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}"
+        )
 
 
 @dataclass(eq=False)

@@ -10,8 +10,8 @@ from lake.errors import LakeError, Message, SetupError
 from lake.feed import TopicSource
 from lake.jars import fetch
 from lake.kafka import KafkaCluster, KafkaSource
+from lake.settings import Settings
 from resources.kafka_broker import LocalBroker
-from resources.settings import Settings
 
 __all__ = ["KafkaClientMissingError", "NoBrokerError", "local_broker", "require_client", "topic_source"]
 

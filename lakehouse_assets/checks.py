@@ -30,11 +30,11 @@ from lake.foreign_rows import foreign_days
 from lake.freshness import FreshnessJudge
 from lake.ledger import Entry, Ledger
 from lake.plan import Survey, ways_to_mend, with_upstream
+from lake.settings import Settings
 from lake.stalled import StreamWatch
 from lake.store import DeltaStore
 from lake.table import Append, Table, is_followable
 from lakehouse_assets.upstream import Upstream
-from resources.settings import Settings
 
 __all__ = [
     "CHECKS",

@@ -22,7 +22,7 @@ import typer
 from rich.table import Table as Grid
 
 from lake.days import Days, parse_day
-from lake.errors import BadDay, BadName, LakeError, SetupError, UnknownTable
+from lake.errors import BadDay, BadName, BadSetting, LakeError, SetupError, UnknownTable
 from lakehouse_assets.terminal import Terminal
 
 __all__ = ["app", "commands", "main"]
@@ -102,9 +102,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _exit_code(error: LakeError) -> int:
-    from resources.settings import BadSettingError
-
-    if isinstance(error, BadDay | BadName | UnknownTable | BadSettingError):
+    if isinstance(error, BadDay | BadName | UnknownTable | BadSetting):
         return WRONG_ARGUMENTS
     if isinstance(error, SetupError):
         return NOT_SET_UP
@@ -138,9 +136,9 @@ def demo(
 @commands.command()
 def doctor() -> None:
     """Check Python, Java, memory, jars, packages, folders, ports and what has landed; each failure with its remedy."""
+    from lake.settings import Settings
     from lakehouse_assets.doctor import run_checks
     from lakehouse_assets.lake_doctor import check_lake
-    from resources.settings import Settings
 
     checks = run_checks(Settings.from_env().home) + check_lake()
     grid = Grid(box=None, show_header=False)
@@ -399,8 +397,8 @@ def up(
     if first and not streams:
         raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
 
+    from lake.settings import Settings
     from lakehouse_assets.up import serve
-    from resources.settings import Settings
 
     sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
 

@@ -8,11 +8,11 @@ import dagster as dg
 
 import lakehouse_assets
 from lake.broken_files import BrokenFile, find_tables
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.factory import build_asset, build_checks, build_feeds
 from lakehouse_assets.partitions import build_partitions
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors.alerts import build_failure_alerts
 from sensors.daily import build_daily_schedule
 from sensors.failing_checks import build_failing_checks

@@ -16,14 +16,14 @@ from lake.days import Days
 from lake.errors import UnknownTable
 from lake.feed import Feed
 from lake.ledger import Ledger
+from lake.opening import open_store
 from lake.plan import Survey
-from lake.session import build_session
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import LAYERS, Table
 from lake.unread import Unread, find_unread
-from resources.settings import Settings
 
-__all__ = ["Environment", "open_environment", "open_store", "take_left_out"]
+__all__ = ["Environment", "open_environment", "take_left_out"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Environment:
         """Raise where tables hold days that the calendar does not have.
 
         Raises:
-            BadSettingError: they do; it names the variable.
+            BadSetting: they do; it names the variable.
         """
         ledger = Ledger(self.store).latest_by_table()
         dated = [days for name in self.tables if (days := [*filter(None, ledger.get(name, ()))])]
@@ -121,18 +121,3 @@ def take_left_out() -> list[BrokenFile]:
     taken = _left_out.copy()
     _left_out.clear()
     return taken
-
-
-def open_store(settings: Settings) -> DeltaStore:
-    """The store of these settings; its Spark session starts when rows are first read or written."""
-    jar_sets = ("delta", "spark-kafka") if settings.feed == "kafka" else ("delta",)
-    return DeltaStore(
-        tables=settings.tables,
-        landing=settings.landing,
-        locks=settings.locks,
-        session=lambda: build_session(
-            app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote, jar_sets=jar_sets
-        ),
-        storage_options=settings.storage_options,
-        lock_timeout_seconds=settings.lock_timeout_seconds,
-    )

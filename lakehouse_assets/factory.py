@@ -20,12 +20,12 @@ from lake.contract import ContractColumn
 from lake.errors import LakeError
 from lake.feed import Feed
 from lake.plan import Step
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
 from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lakehouse_assets.standing import still_differs
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 
 __all__ = [
     "CAUSE",

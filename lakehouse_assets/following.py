@@ -17,12 +17,12 @@ from lake.frontier import Frontier, FrontierTable
 from lake.passed_over import Place
 from lake.progress import MicroBatch
 from lake.reopening import reopen
+from lake.settings import Settings
 from lake.stream import follow, refuse_batch_only, release
 from lake.table import is_followable
 from lakehouse_assets.brokers import topic_source
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.runs import refuse_outside
-from resources.settings import Settings
 
 __all__ = ["follow_from_command_line", "release_from_command_line", "reopen_from_command_line"]
 

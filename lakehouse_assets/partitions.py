@@ -14,8 +14,8 @@ from dagster._core.execution.context.metadata_logging import (
 )
 
 from lake.days import Days
+from lake.settings import Settings
 from lake.table import Read, Table
-from resources.settings import Settings
 
 __all__ = ["build_partition_mapping", "build_partitions", "days_of_run", "range_tags", "tell_of_days"]
 

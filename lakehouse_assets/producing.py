@@ -19,10 +19,10 @@ from lake.days import Days, utc_day
 from lake.errors import LakeError
 from lake.errors import Message as Words
 from lake.kafka import KafkaCluster
+from lake.settings import Settings
 from lakehouse_assets.replay import messages
 from lakehouse_assets.replay.landing import LandingFolder
 from lakehouse_assets.replay.topics import PARTITIONS, TOPICS, Message
-from resources.settings import Settings
 
 __all__ = ["NotDeliveredError", "clocked", "create_topics", "produce", "produce_with_progress"]
 

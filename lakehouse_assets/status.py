@@ -14,6 +14,7 @@ from rich.table import Table as Grid
 
 from lake.accepted_losses import AcceptedLoss, AcceptedLosses
 from lake.days import Days, utc_day
+from lake.errors import BadSetting
 from lake.freshness import Freshness, FreshnessJudge
 from lake.frontier import Frontier, event_progress, sealable_before
 from lake.passed_over import PassedOver
@@ -24,7 +25,6 @@ from lake.stalled import Stall, StreamWatch
 from lake.table import Table
 from lake.unread import describe_unread
 from lakehouse_assets.environment import Environment
-from resources.settings import BadSettingError
 
 __all__ = [
     "Health",
@@ -94,7 +94,7 @@ def _print_short_calendar(console: Console, environment: Environment) -> bool:
     """Say where the calendar is shorter than the lake; returns whether it is not."""
     try:
         environment.refuse_short_calendar()
-    except BadSettingError as error:
+    except BadSetting as error:
         console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
         return False
     return True

@@ -18,6 +18,7 @@ from lake.errors import LakeError, Message
 from lake.jars import fetch
 from lake.kafka import KafkaCluster
 from lake.progress import read_statuses
+from lake.settings import Settings
 from lake.table import is_followable
 from lakehouse_assets.doctor import PROJECT
 from lakehouse_assets.environment import open_environment
@@ -27,7 +28,6 @@ from lakehouse_assets.supervisor import Child, Service, supervise
 from resources.dagster_home import open_instance, prepare_dagster_home
 from resources.kafka_broker import LocalBroker
 from resources.ports import HOST, free_ports, is_free
-from resources.settings import Settings
 
 __all__ = ["DEFAULT_PORT", "PortTakenError", "choose_port", "serve"]
 

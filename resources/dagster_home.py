@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from lake.durable import write_whole
-from resources.settings import Settings
+from lake.settings import Settings
 
 __all__ = ["open_instance", "prepare_dagster_home"]
 

@@ -23,7 +23,7 @@ from dagster._core.events import DagsterEventType
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.days import Days, parse_day
-from resources.settings import Settings
+from lake.settings import Settings
 from sensors.notify import Memory, Message, Notifier
 from sensors.verdicts import undelivered
 

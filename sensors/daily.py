@@ -22,11 +22,11 @@ from lake.days import Days
 from lake.errors import FolderNotReadable
 from lake.feed import Feed
 from lake.freshness import Deliveries
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.factory import CAUSE, UNLESS_EQUAL, asset_key
 from lakehouse_assets.partitions import range_tags
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 
 __all__ = ["WAITS_FOR", "build_daily_schedule", "days_to_look_back"]
 

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.standing import first_and_last, lasting_checks, standing_errors
-from resources.settings import Settings
 from sensors.notify import Memory, Notifier, listed
 from sensors.verdicts import undelivered
 

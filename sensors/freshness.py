@@ -17,10 +17,10 @@ import dagster as dg
 from lake.broken_files import BrokenFile
 from lake.freshness import FreshnessJudge
 from lake.plan import Survey
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.checks import Verdict, judge_fresh
 from resources.lakehouse import Lakehouse, LakehouseResource
-from resources.settings import Settings
 from sensors.notify import Notifier
 from sensors.verdicts import tell_verdicts
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import dagster as dg
 
 from lake.maintain import maintain
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.maintaining import describe, summarize
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 
 __all__ = ["build_maintenance"]
 

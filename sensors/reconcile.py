@@ -30,12 +30,12 @@ from lake.errors import LogDamaged
 from lake.feed import Feed
 from lake.ledger import Entry
 from lake.plan import Day, Step, Survey, steps_to_date
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.factory import PID, WORKER, asset_key, step_tags
 from lakehouse_assets.runs import fail_runs_of_dead_processes
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 
 __all__ = ["EVIDENCE", "build_reconcile"]
 

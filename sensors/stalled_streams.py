@@ -15,11 +15,11 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lake.settings import Settings
 from lake.stalled import StreamWatch
 from lake.table import Table, is_followable
 from lakehouse_assets.checks import judge_streaming
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 from sensors.notify import Notifier
 from sensors.verdicts import tell_verdicts
 

@@ -26,10 +26,10 @@ from lake.days import Days
 from lake.errors import LogDamaged
 from lake.frontier import FrontierTable
 from lake.input_events import newest_event
+from lake.settings import Settings
 from lake.table import Table, is_followable
 from lakehouse_assets.factory import asset_key
 from resources.lakehouse import Lakehouse
-from resources.settings import Settings
 
 __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from pyspark.sql import SparkSession
 
+    from lake.settings import Settings
     from lake.store import DeltaStore
-    from resources.settings import Settings
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -26,10 +26,10 @@ from benchmarks.report import grid, replace_between
 from benchmarks.streams.rounds import clean_env
 from benchmarks.streams.ticks import ticker, until_quiet
 from lake.days import Days
+from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.status import print_status
-from resources.settings import Settings
 
 __all__ = ["DAYS", "five_million_additions", "measure_growth", "render_growth", "write_growth"]
 

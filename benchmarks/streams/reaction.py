@@ -19,9 +19,9 @@ from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.rounds import PROJECT, clean_env, run_in, started, wait_until
 from lake.commits import Log
 from lake.days import Days
+from lake.settings import Settings
 from lakehouse_assets.replay import Message
 from resources.dagster_home import open_instance
-from resources.settings import Settings
 
 __all__ = ["measure_reaction"]
 

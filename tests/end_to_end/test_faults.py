@@ -28,13 +28,13 @@ from lake.failpoints import VARIABLE
 from lake.holder import read_holder
 from lake.ledger import Ledger
 from lake.plan import Survey
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.cli import commands
 from lakehouse_assets.partitions import days_of_run
 from lakehouse_assets.replay import replay
 from lakehouse_assets.silver.departures import departures
-from resources.settings import Settings
 from tests.end_to_end.oracle import ORACLE_TABLES, build_oracle
 from tests.hostile import HOSTILE_DAYS, HOSTILE_NAMES
 from tests.lakes import TABLES, cut_source, duckdb_over, open_lake, quarantined, stored_rows

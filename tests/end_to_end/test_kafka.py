@@ -18,11 +18,11 @@ from rich.console import Console
 from lake.days import Days
 from lake.java import find_java
 from lake.kafka import KafkaCluster, KafkaSource
+from lake.settings import Settings
 from lakehouse_assets.producing import NotDeliveredError, create_topics, paced, produce, produce_with_progress
 from lakehouse_assets.replay import messages, replay
 from resources.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
 from resources.ports import free_ports
-from resources.settings import Settings
 from tests.lakes import cut_source, interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 

@@ -17,9 +17,9 @@ from pyspark.sql import DataFrame
 
 from lake.contract import Contract
 from lake.feed import FileFeed
+from lake.settings import Settings
 from lake.table import Append, InsertNew, Replace, Table, table
 from lakehouse_assets.bronze.landing import FileLine, file_rows
-from resources.settings import Settings
 
 __all__ = ["DAY", "QUIET_DAGSTER", "SENSORS", "TABLES", "by_name", "land", "settings_for"]
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import TABLES
 
 

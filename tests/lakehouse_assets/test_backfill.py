@@ -20,11 +20,11 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.ledger import Ledger
+from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import asset_key
 from lakehouse_assets.partitions import days_of_run
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 
 pytestmark = [

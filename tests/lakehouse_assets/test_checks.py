@@ -14,6 +14,7 @@ from deltalake import write_deltalake
 from lake.days import Days
 from lake.enforce import QUARANTINE
 from lake.ledger import Entry, Ledger, Outcome
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets import checks
@@ -25,7 +26,6 @@ from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, SENSORS, by_name, land, settings_for
 
 measurements, known_sensors, readings = by_name("measurements"), by_name("known_sensors"), by_name("readings")

@@ -12,11 +12,11 @@ import pytest
 
 from lake.days import Days
 from lake.ledger import Entry, Ledger
+from lake.settings import Settings
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.refreshing import Ended, _ended
 from lakehouse_assets.runs import CheckResult, TableResult
 from resources.dagster_home import open_instance
-from resources.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 

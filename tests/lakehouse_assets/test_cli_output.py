@@ -20,14 +20,14 @@ from rich.console import Console
 from lake.days import Days
 from lake.enforce import QUARANTINE
 from lake.frontier import Frontier, FrontierTable
+from lake.opening import open_store
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.environment import open_store
 from lakehouse_assets.refreshing import print_result
 from lakehouse_assets.runs import CheckResult, TableResult
 from lakehouse_assets.silver.carriers import carriers
 from lakehouse_assets.silver.departures import departures
-from resources.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 

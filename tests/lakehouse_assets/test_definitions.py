@@ -14,11 +14,11 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, Asset
 from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
+from lake.settings import Settings
 from lake.table import discover, is_followable
 from lakehouse_assets.definitions import build_definitions, defs
 from lakehouse_assets.doctor import PROJECT
 from lakehouse_assets.factory import asset_key
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER

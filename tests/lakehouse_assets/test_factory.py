@@ -15,11 +15,11 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.errors import RowsOutsideDays, TableLocked
+from lake.opening import open_store
+from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import open_store
 from lakehouse_assets.factory import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
 from lakehouse_assets.partitions import range_tags
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]

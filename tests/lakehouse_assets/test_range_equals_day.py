@@ -10,12 +10,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 
 from lake.days import Days
+from lake.settings import Settings
 from lake.table import Replace, table
 from lakehouse_assets.checks import checks_of
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import asset_key
 from lakehouse_assets.partitions import range_tags
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, DailyTotals, by_name, land
 
 FOUR_DAYS = Days.between(DAY, date(2020, 1, 4))

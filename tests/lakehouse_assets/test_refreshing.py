@@ -14,13 +14,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.days import Days
 from lake.plan import steps_to_date
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lakehouse_assets.environment import Environment
 from lakehouse_assets.refreshing import Ended, Refresher, _ended
 from lakehouse_assets.runs import TableResult
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals

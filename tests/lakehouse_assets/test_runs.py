@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.plan import Step
+from lake.settings import Settings
 from lakehouse_assets import factory
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import CAUSE, PID, WORKER, this_process
@@ -26,7 +27,6 @@ from lakehouse_assets.runs import (
     record_refresh,
 )
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 
 pytestmark = QUIET_DAGSTER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import dagster as dg
@@ -9,37 +10,34 @@ import pytest
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
-from resources.lakehouse import LakehouseResource, SparkResource, storage_options
-from resources.settings import Settings
+from lake.errors import BadSetting
+from lake.opening import open_store
+from lake.settings import Settings
+from resources.lakehouse import LakehouseResource, SparkResource, check_storage_options
 
 
-def test_local_tables_need_no_options() -> None:
-    assert storage_options("/tables", {}) == {"provider": "local"}
+@pytest.mark.parametrize(
+    ("tables", "given"),
+    [
+        ("/tables", {}),
+        ("s3a://bucket/tables", {"AWS_REGION": "eu-west-1", "aws_allow_http": "true", "AWS_ENDPOINT_URL": "http://x"}),
+        ("abfss://c@a.dfs.core.windows.net/t", {"AZURE_STORAGE_ACCOUNT_NAME": "a"}),
+        ("gs://bucket/t", {"GOOGLE_SERVICE_ACCOUNT": "/key.json"}),
+    ],
+)
+def test_options_reach_the_store_as_they_were_given(tmp_path: Path, tables: str, given: dict[str, str]) -> None:
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_TABLES": tables, "LAKEHOUSE_STORAGE_OPTIONS": json.dumps(given)}
+    settings = Settings.from_env(env)
+
+    assert LakehouseResource.from_settings(settings).store().storage_options == given
+    assert open_store(settings).storage_options == given
 
 
-@pytest.mark.parametrize("name", ["AWS_REGION", "aws_region", "region"])
-def test_an_option_is_known_under_any_of_its_names(name: str) -> None:
-    assert storage_options("s3a://bucket/tables", {name: "eu-west-1"})["region"] == "eu-west-1"
-
-
-def test_options_that_dagster_deltalake_does_not_know_are_passed_on() -> None:
-    given = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9000", "AWS_ALLOW_HTTP": "true", "timeout": "120s"}
-
-    assert storage_options("s3://bucket/tables", given) == {
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9000",
-        "provider": "s3",
-        "imdsv1_fallback": "False",
-        "allow_http": "True",
-        "timeout": "120s",
-    }
-
-
-def test_azure_and_google_have_their_own_options() -> None:
-    azure = storage_options("abfss://c@a.dfs.core.windows.net/t", {"AZURE_STORAGE_ACCOUNT_NAME": "a"})
-    google = storage_options("gs://bucket/t", {"GOOGLE_SERVICE_ACCOUNT": "/key.json"})
-
-    assert azure == {"provider": "azure", "account_name": "a"}
-    assert google == {"provider": "gcs", "service_account": "/key.json"}
+@pytest.mark.parametrize("name", ["AWS_ALLOW_HTTP", "aws_allow_http", "allow_http"])
+def test_an_option_that_dagster_deltalake_refuses_is_refused_by_its_name_without_its_value(name: str) -> None:
+    with pytest.raises(BadSetting, match=r"LAKEHOUSE_STORAGE_OPTIONS.*allow_http") as refused:
+        check_storage_options("s3a://bucket/tables", {name: "topsecret"})
+    assert "topsecret" not in str(refused.value)
 
 
 def test_credentials_are_not_shown(tmp_path: Path) -> None:
@@ -47,7 +45,7 @@ def test_credentials_are_not_shown(tmp_path: Path) -> None:
     resource = LakehouseResource.from_settings(Settings.from_env(env))
 
     assert "hidden" not in repr(resource)
-    assert resource.options == {"AWS_SECRET_ACCESS_KEY": "hidden"}
+    assert resource.store().storage_options == {"AWS_SECRET_ACCESS_KEY": "hidden"}
 
 
 @pytest.mark.parametrize("name", ["home", "tables", "storage_options", "options", "spark", "lock_timeout_seconds"])
@@ -71,33 +69,30 @@ def test_no_run_can_choose_other_tables_or_another_storage(tmp_path: Path, name:
 
 
 def test_a_store_starts_no_session_until_rows_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.lakehouse.build_session", lambda **_: pytest.fail("a session was started"))
+    monkeypatch.setattr("lake.opening.build_session", lambda **_: pytest.fail("a session was started"))
     store = LakehouseResource.from_settings(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store()
 
     assert store.log(f"{store.tables}/silver/nothing").version() is None
 
 
-def test_spark_comes_through_dagster_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_assets_and_commands_start_spark_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
     def build_session(**how: object) -> str:
         asked.append(how)
         return "session"
 
-    monkeypatch.setattr("resources.lakehouse.build_session", build_session)
-    spark = SparkResource(master="local[3]", spark_config={"spark.sql.ansi.enabled": True})
+    monkeypatch.setattr("lake.opening.build_session", build_session)
+    monkeypatch.setattr("lake.opening.fetch", lambda *_: [])
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[3]", "LAKEHOUSE_FEED": "kafka"}
+    settings = Settings.from_env(env)
+    spark = SparkResource(settings)
 
     assert isinstance(spark, LazyPySparkResource)
     assert asked == []
-    assert [spark.spark_session, spark.spark_session] == ["session", "session"]
-    assert asked == [
-        {
-            "app_name": "lakehouse",
-            "master": "local[3]",
-            "remote": None,
-            "extra_conf": {"spark.sql.ansi.enabled": "True"},
-        }
-    ]
+    assert [spark.spark_session, spark.spark_session, open_store(settings).session()] == ["session"] * 3
+    how = {"app_name": "lakehouse", "master": "local[3]", "remote": None, "jar_sets": ["delta", "spark-kafka"]}
+    assert asked == [how, how]
 
 
 @pytest.mark.spark

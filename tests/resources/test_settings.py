@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from lake.days import Days
+from lake.errors import BadSetting
 from lake.horizon import Horizon
+from lake.settings import Settings
 from lakehouse_assets.replay.landing import LandingFolder
-from resources.settings import BadSettingError, Settings
 
 CONNECTION = (
     'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;EntityPath=$a;SharedAccessKey=q"u\\o+/t3d='
@@ -27,7 +28,7 @@ def test_a_feed_may_have_a_topic_of_another_name() -> None:
 
 @pytest.mark.parametrize("text", ["departures", "departures=", "=a", "a=b=c"])
 def test_topics_that_cannot_be_read_are_refused(text: str) -> None:
-    with pytest.raises(BadSettingError, match="LAKEHOUSE_KAFKA_TOPICS"):
+    with pytest.raises(BadSetting, match="LAKEHOUSE_KAFKA_TOPICS"):
         Settings.from_env({"LAKEHOUSE_KAFKA_TOPICS": text})
 
 
@@ -62,7 +63,7 @@ def test_a_connection_string_of_event_hubs_reaches_both_clients_whole() -> None:
 
 @pytest.mark.parametrize("text", ['{"azure_storage_account_key": "topsecret=="', '["topsecret=="]', "topsecret=="])
 def test_a_key_of_the_storage_is_shown_neither_in_an_error_nor_in_the_settings(text: str) -> None:
-    with pytest.raises(BadSettingError, match="LAKEHOUSE_STORAGE_OPTIONS") as refused:
+    with pytest.raises(BadSetting, match="LAKEHOUSE_STORAGE_OPTIONS") as refused:
         Settings.from_env({"LAKEHOUSE_STORAGE_OPTIONS": text})
     assert "topsecret" not in str(refused.value) + repr(refused.value)
 
@@ -81,7 +82,7 @@ def test_a_key_of_the_storage_is_shown_neither_in_an_error_nor_in_the_settings(t
     ],
 )
 def test_a_calendar_that_cannot_be_is_refused_by_the_variables_name(given: dict[str, str], variable: str) -> None:
-    with pytest.raises(BadSettingError) as refused:
+    with pytest.raises(BadSetting) as refused:
         Settings.from_env({f"LAKEHOUSE_{name}": value for name, value in given.items()})
     assert refused.value.name == variable
 
@@ -96,7 +97,7 @@ def test_a_calendar_may_have_one_day() -> None:
 def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path, variable: str, folder: str) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(BadSettingError) as refused:
+    with pytest.raises(BadSetting) as refused:
         Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path), variable: str(tmp_path / folder)})
 
     assert refused.value.name == variable

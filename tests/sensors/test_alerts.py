@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from resources.settings import Settings
+from lake.settings import Settings
 from sensors.alerts import build_failure_alerts
 from sensors.notify import Memory, Notifier, listed
 from tests.resources.recorded_assets import defs

@@ -16,11 +16,11 @@ from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from lake.days import Days
+from lake.settings import Settings
 from lakehouse_assets.factory import asset_key
 from lakehouse_assets.replay import replay
 from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakes import cut_source
 from tests.sensors.streamed import D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -37,7 +37,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from resources.dagster_home import open_instance
-from resources.settings import Settings
+from lake.settings import Settings
 
 target = ModuleTarget("lakehouse_assets.definitions", None, None, "lakehouse")
 flags = {"reconcile": {point: signal.SIGKILL for point in sys.argv[1:]}}
@@ -58,7 +58,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon import sensor
 from resources.dagster_home import open_instance
-from resources.settings import Settings
+from lake.settings import Settings
 
 times, point, reports = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 report = dg.DagsterInstance.report_runless_asset_event

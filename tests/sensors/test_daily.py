@@ -10,10 +10,10 @@ from pathlib import Path
 import dagster as dg
 
 import lakehouse_assets
+from lake.settings import Settings
 from lake.table import Read, Table, discover
 from lakehouse_assets.definitions import build_definitions
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 

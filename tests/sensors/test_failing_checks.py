@@ -10,10 +10,10 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import DagsterEventType
 
+from lake.settings import Settings
 from lakehouse_assets.checks import Severity, Verdict
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import asset_key, build_check_evaluation
-from resources.settings import Settings
 from sensors.failing_checks import build_failing_checks
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook

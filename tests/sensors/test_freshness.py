@@ -12,10 +12,10 @@ import pytest
 
 from lake.broken_files import BrokenFile
 from lake.ledger import Entry, Ledger
+from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
 from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors.freshness import build_freshness_alerts
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.streamed import commit

@@ -12,9 +12,9 @@ import pytest
 
 from lake.days import Days
 from lake.ledger import Entry, Ledger
+from lake.settings import Settings
 from lakehouse_assets.replay import replay
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from tests.lakes import cut_source
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -28,7 +28,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pyspark.java_gateway
-import resources.lakehouse
+import lake.opening
 from pyspark.sql import SparkSession
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import open_environment
@@ -41,7 +41,7 @@ def refuse(*_, **__):
     wanted.append(ticking)
     raise RuntimeError(f"{ticking} wants Spark")
 
-resources.lakehouse.build_session = refuse
+lake.opening.build_session = refuse
 SparkSession.Builder.getOrCreate = refuse
 pyspark.java_gateway.launch_gateway = refuse
 

@@ -19,11 +19,11 @@ from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
 from lake.plan import Step, Survey, TableState
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.partitions import days_of_run
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors.reconcile import EVIDENCE, _rests, build_reconcile
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 

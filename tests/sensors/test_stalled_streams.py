@@ -16,11 +16,11 @@ import pytest
 from lake.frontier import Frontier, FrontierTable
 from lake.lease import lease
 from lake.progress import StreamStatus
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.definitions import build_definitions
 from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors.stalled_streams import build_stalled_streams
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook

@@ -14,13 +14,13 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import asset_key
 from resources.dagster_home import open_instance
 from resources.lakehouse import LakehouseResource
-from resources.settings import Settings
 from sensors import stream_commits
 from sensors.stream_commits import build_stream_commits
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER

@@ -16,12 +16,12 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
+from lake.settings import Settings
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.factory import WORKER, asset_key
 from resources.dagster_home import open_instance
-from resources.settings import Settings
 
 pytestmark = [
     pytest.mark.slow,

