@@ -8,6 +8,7 @@
     ├── BadDay                  text that is not a calendar day or a range of days
     ├── BadName                 text that is not a table, column or feed name
     ├── BadSetting              a setting cannot be used
+    ├── SettingMissing          a setting without default was not set
     ├── UnknownTable            a well-formed name that no table has
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
@@ -96,6 +97,7 @@ __all__ = [
     "RowsOutsideDays",
     "RowsWithoutDay",
     "SchemaDrift",
+    "SettingMissing",
     "SetupError",
     "StreamBroken",
     "StreamError",
@@ -280,18 +282,43 @@ class BadSetting(LakeError):
     """A setting has a value that cannot be used.
 
     Attributes:
-        name: the variable, LAKEHOUSE_...
+        name: the variable LAKEHOUSE_..., or the name in the project's file.
         value: what it holds; a description where it may be a secret.
         expected: what it should hold.
+        place: the table and the file that hold it; empty for a variable.
     """
 
     name: str
     value: str
     expected: str
+    place: str = ""
 
     def message(self) -> Message:
+        where = f"setting {self.name}={self.value!r}" + (f" in {self.place}" if self.place else "")
         return Message(
-            f"setting {self.name}={self.value!r}", f"expected {self.expected}", f"change or unset {self.name}"
+            where, f"expected {self.expected}", "change it there" if self.place else f"change or unset {self.name}"
+        )
+
+
+@dataclass(eq=False)
+class SettingMissing(LakeError):
+    """A setting that has no default was not set.
+
+    Attributes:
+        name: of the setting.
+        project: the folder of the project; None where none was found.
+    """
+
+    name: str
+    project: str | None
+
+    def message(self) -> Message:
+        if self.project is None:
+            what = "no pyproject.toml with [tool.lakehouse] lies in this folder or above it"
+            return Message(f"setting {self.name}", what, "go to the project's folder, or set LAKEHOUSE_PROJECT to it")
+        where = f"setting {self.name} in [tool.lakehouse] of {self.project}/pyproject.toml"
+        return Message(
+            where, "it is missing and has no default", f"write it there, or set LAKEHOUSE_{self.name.upper()}"
         )
 
 

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Sequence
 
 from pyspark.sql import SparkSession
 
+from lake.broken_files import BrokenFile, find_tables
 from lake.jars import fetch
 from lake.session import build_session
 from lake.settings import Settings
 from lake.store import DeltaStore
+from lake.table import Table
 
-__all__ = ["open_session", "open_store"]
+__all__ = ["open_session", "open_store", "open_tables"]
+
+
+def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFile]]:
+    """Import the project's tables, upstream first, and find its broken files.
+
+    The project's own folder comes first, because another distribution may bring a package of the same name.
+
+    Raises:
+        BadSetting: there is no package of this name.
+    """
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))
+    try:
+        package = importlib.import_module(settings.package)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{settings.package}.".startswith(f"{error.name}."):
+            raise
+        expected = f"a package that can be imported, as from {settings.root}"
+        raise settings.refuse("package", settings.package, expected) from error
+    return find_tables(package)
 
 
 def open_session(settings: Settings) -> SparkSession:
-    """Start the Spark session of these settings, or return the one that this process has.
+    """Start Spark as these settings say, once in a process.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -26,7 +50,11 @@ def open_session(settings: Settings) -> SparkSession:
         fetch("spark-kafka", print)
         jar_sets.append("spark-kafka")
     return build_session(
-        app_name="lakehouse", master=settings.spark_master, remote=settings.spark_remote, jar_sets=jar_sets
+        app_name="lakehouse",
+        master=settings.spark_master,
+        remote=settings.spark_remote,
+        extra_conf=settings.spark,
+        jar_sets=jar_sets,
     )
 
 
@@ -35,7 +63,9 @@ def open_store(
     session: Callable[[], SparkSession] | None = None,
     on_wait: Callable[[str], None] | None = None,
 ) -> DeltaStore:
-    """Open the tables of these settings; Spark starts when rows are first read or written.
+    """Open the tables of these settings without starting Spark.
+
+    Spark starts when rows are first read or written through it.
 
     Args:
         settings: where tables and landing files lie, and which Spark computes.

@@ -1,6 +1,7 @@
 """The settings of an environment: where everything lies, which days exist, what time it is.
 
-Every setting is an environment variable `LAKEHOUSE_...` with a default that suits a laptop. Nothing is read at import.
+Each is written in the project's pyproject.toml (`lake.project`) or as a variable LAKEHOUSE_<NAME>. All but the first
+day of the calendar have a default, which suits a laptop. Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -9,102 +10,174 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from lake.days import ALL_DAYS, Days, parse_day, utc_day
-from lake.errors import BadDay, BadSetting, FolderNotWritable
+from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
 from lake.feed import Landing
 from lake.horizon import Horizon
 from lake.kafka import KafkaCluster
 from lake.landed import landing_day
+from lake.project import Given, Project, read_project
 
 __all__ = ["Settings"]
 
 FeedKind = Literal["files", "kafka"]
-_PREFIX = "LAKEHOUSE_"
 _REPLAY_IS_AHEAD = timedelta(days=2)
 """What a replay lands while it sets its clock is no further ahead."""
 _REPLAY_COUNTS_FOR = timedelta(days=7)
 """Where topics are read from a broker, nothing lands that says that the lake lives on; so time does."""
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
+_FOLDERS = ("home", "tables", "landing")
+_KAFKA = {"kafka": "bootstrap_servers", "kafka_username": "username", "kafka_password": "password"} | {
+    "kafka_ca_file": "ca_file"
+}
+"""The settings of a cluster, and what `KafkaCluster` calls them."""
+_FIELDS = {"lock_timeout": "lock_timeout_seconds", "now": "fixed_now"}
+"""Fields that are called otherwise than their settings."""
 
 
-@dataclass(frozen=True)
+def _day(said: object) -> object:
+    try:
+        return parse_day(said) if isinstance(said, str) else said
+    except BadDay:
+        raise ValueError("a day like 2024-01-31") from None
+
+
+def _last_day(said: object) -> object:
+    return None if said == "open" else _day(said)
+
+
+def _moment(said: object) -> object:
+    try:
+        moment = datetime.fromisoformat(said) if isinstance(said, str) else said
+    except ValueError:
+        raise ValueError("a UTC time like 2024-02-03T00:00:00Z") from None
+    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
+
+
+def _list(said: object) -> object:
+    return tuple(part.strip() for part in said.split(",") if part.strip()) if isinstance(said, str) else said
+
+
+def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in said)
+
+
+def _pairs(said: object) -> object:
+    if not isinstance(said, str):
+        return said
+    pairs = [[part.strip() for part in pair.split("=")] for pair in said.split(",") if pair.strip()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError("feed=topic, or several with commas")
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def _texts(said: object) -> object:
+    """A table of the file, or a JSON object: its values as text, booleans as Java writes them."""
+    try:
+        found: Any = json.loads(said) if isinstance(said, str) else said
+        return {str(key): str(v).lower() if isinstance(v, bool) else str(v) for key, v in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"a JSON object of strings ({error})") from None
+
+
+def _package(said: object) -> object:
+    if isinstance(said, str) and all(part.isidentifier() for part in said.split(".")):
+        return said
+    raise ValueError("the name of a Python package")
+
+
+def _spark(said: object) -> object:
+    found = _texts(said)
+    if isinstance(found, dict) and all(key.startswith("spark.") for key in found):
+        return found
+    raise ValueError('settings of Spark, each with its whole name in quotes, as "spark.driver.memory"')
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Options = Annotated[Mapping[str, str], BeforeValidator(_texts)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Settings:
-    """One environment.
+    """One environment. The name of a setting is that of the field, where nothing else is said.
 
     Attributes:
-        home: folder for everything that this environment keeps (LAKEHOUSE_HOME, `.lakehouse`).
-        tables: folder or URL of the Delta tables (LAKEHOUSE_TABLES, `<home>/tables`; relative to the home).
-        first_day: first day of the calendar (LAKEHOUSE_FIRST_DAY).
-        last_day: last day of the calendar; None for one that grows every day (LAKEHOUSE_LAST_DAY; `open` for None).
-        spark_master: LAKEHOUSE_SPARK_MASTER, `local[*]`.
-        spark_remote: a Spark Connect URL that replaces the master (LAKEHOUSE_SPARK_REMOTE).
-        alert_urls: Apprise URLs for failed runs, late tables, stalled streams (LAKEHOUSE_ALERT_URLS, comma separated).
-        ui_hosts: names under which a proxy serves the web UI (LAKEHOUSE_UI_HOSTS, comma separated).
-        lock_timeout_seconds: how long to wait for a table that another process writes (LAKEHOUSE_LOCK_TIMEOUT, 1800).
-        storage_options: for object stores, as delta-rs takes them (LAKEHOUSE_STORAGE_OPTIONS, JSON).
-        feed: where streams read topics from: `files` or `kafka` (LAKEHOUSE_FEED, `files`).
-        kafka: the cluster (LAKEHOUSE_KAFKA, `host:port`; with LAKEHOUSE_KAFKA_USERNAME, LAKEHOUSE_KAFKA_PASSWORD and
-            LAKEHOUSE_KAFKA_CA_FILE over SASL_SSL); None for the broker of `lakehouse kafka up`.
-        kafka_topics: the topic of a feed that is not called as the feed is (LAKEHOUSE_KAFKA_TOPICS, `feed=topic`, comma
-            separated).
-        fixed_now: a clock that stands still (LAKEHOUSE_NOW, for tests and post-mortems).
+        root: folder of the project.
+        environment: its name.
+        home: folder for everything that this environment keeps (`.lakehouse` of the project).
+        tables: folder or URL of the Delta tables (`<home>/tables`; relative to the home).
+        landing: where feeds land (`<home>/landing`; relative to the home).
+        first_day: first day of the calendar.
+        package: the package that holds the tables.
+        last_day: last day of the calendar; None (`open`) for one that grows every day, as it does by default.
+        spark_master: `local[*]`.
+        spark_remote: a Spark Connect URL that replaces the master.
+        spark: settings of Spark that win over those of `lake.session`.
+        alert_urls: Apprise URLs for failed runs, late tables, stalled streams (as variable comma separated).
+        ui_hosts: names under which a proxy serves the web UI (as variable comma separated).
+        lock_timeout_seconds: how long to wait for a table that another process writes (`lock_timeout`, 1800).
+        storage_options: for object stores, as delta-rs takes them (as variable JSON).
+        feed: where streams read topics from: `files` or `kafka`.
+        kafka: the cluster (`kafka = "host:port"`; with `kafka_username`, `kafka_password` and `kafka_ca_file` over
+            SASL_SSL); None for the broker of `lakehouse kafka up`.
+        kafka_topics: the topic of a feed that is not called as the feed is (as variable `feed=topic`, comma separated).
+        fixed_now: a clock that stands still (`now`, for tests and post-mortems).
+        given: the settings as they were written.
     """
 
+    root: Path
+    environment: str
     home: Path
     tables: str
-    first_day: date = date(2012, 12, 31)
-    last_day: date | None = date(2014, 1, 31)
+    landing: Landing
+    first_day: Day
+    package: Annotated[str, BeforeValidator(_package)] = "lakehouse_assets"
+    last_day: Annotated[date | None, BeforeValidator(_last_day)] = None
     spark_master: str = "local[*]"
     spark_remote: str | None = None
-    alert_urls: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
-    ui_hosts: tuple[str, ...] = ()
-    lock_timeout_seconds: float = 1800.0
-    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # and these a key
+    spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
+    alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
+    ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
+    lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0
+    storage_options: Options = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
-    kafka_topics: Mapping[str, str] = field(default_factory=dict)
-    fixed_now: datetime | None = None
+    kafka_topics: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = field(default_factory=dict)
+    fixed_now: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    given: Mapping[str, Given] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment.
+        """Read the project and the variables of the environment.
 
         Raises:
-            BadSetting: a variable holds something that cannot be used.
+            BadSetting: something that was set cannot be used; it is named with the place where it stands.
+            SettingMissing: nobody said when the calendar begins.
         """
-        given = os.environ if env is None else env
-        found = {key.removeprefix(_PREFIX): value for key, value in given.items() if key.startswith(_PREFIX) and value}
-        home = Path(found.get("HOME", ".lakehouse")).expanduser().absolute()
-        _refuse_no_folder("LAKEHOUSE_HOME", str(home))
-        tables = _place(found.get("TABLES", "tables"), home)
-        _refuse_no_folder("LAKEHOUSE_TABLES", tables)
-        first_day, last_day = _calendar(found)
-        return cls(
-            home=home,
-            tables=tables,
-            first_day=first_day,
-            last_day=last_day,
-            spark_master=found.get("SPARK_MASTER", cls.spark_master),
-            spark_remote=found.get("SPARK_REMOTE"),
-            alert_urls=_list(found.get("ALERT_URLS", "")),
-            ui_hosts=tuple(name.lower() for name in _list(found.get("UI_HOSTS", ""))),
-            lock_timeout_seconds=_number(found, "LOCK_TIMEOUT", cls.lock_timeout_seconds),
-            storage_options=_options(found.get("STORAGE_OPTIONS", "{}")),
-            feed=_feed(found.get("FEED", "files")),
-            kafka=_kafka(found),
-            kafka_topics=_topics(found.get("KAFKA_TOPICS", "")),
-            fixed_now=_moment(found.get("NOW")),
-        )
+        project = read_project(os.environ if env is None else env, NAMES)
+        if "first_day" not in project.given:
+            raise SettingMissing("first_day", str(project.root) if project.is_found else None)
+        try:
+            settings = _ADAPTER.validate_python(_fields(project))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            written = project.given[_SETTINGS.get(str(first["loc"][0]), str(first["loc"][0]))]
+            raise written.refuse(re.sub("^(Value error, |Input should be )", "", first["msg"])) from None
+        _refuse_reversed_calendar(settings)
+        return settings
 
-    @property
-    def landing(self) -> Landing:
-        """Where feeds land."""
-        return Landing(self.home / "landing")
+    def refuse(self, name: str, value: object, expected: str) -> BadSetting:
+        """Make the error for a setting that turned out to be wrong later."""
+        return self.given.get(name, Given(name, value, self.root)).refuse(expected)
 
     @property
     def locks(self) -> Path:
@@ -153,10 +226,10 @@ class Settings:
         """
         if held.start < self.first_day:
             expected = f"{held.start} or earlier, since the tables hold that day"
-            raise BadSetting("LAKEHOUSE_FIRST_DAY", str(self.first_day), expected)
+            raise self.refuse("first_day", self.first_day, expected)
         if self.last_day is not None and held.last > self.last_day:
             expected = f"{held.last} or later, or open, since the tables hold that day"
-            raise BadSetting("LAKEHOUSE_LAST_DAY", str(self.last_day), expected)
+            raise self.refuse("last_day", self.last_day, expected)
 
     @property
     def whole_calendar(self) -> Days:
@@ -184,93 +257,69 @@ class Settings:
             raise FolderNotWritable(self.home, str(error)) from error
 
 
+_ADAPTER = TypeAdapter(Settings)
+_SETTINGS = {field: name for name, field in _FIELDS.items()}
+_OF_THE_PROJECT = {"root", "environment", "given"}
+NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fields__) - _OF_THE_PROJECT | _KAFKA.keys()
+"""The names of all settings."""
+
+
+def _fields(project: Project) -> dict[str, Any]:
+    """What was given, by the fields of `Settings`."""
+    given = project.given
+    plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
+    home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
+    tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
+    landing = _folder(given.get("landing", Given("landing", "landing", home)), home)
+    places = {"home": Path(home), "tables": tables, "landing": Landing(Path(landing))}
+    about = {"root": project.root, "environment": project.environment, "given": given}
+    return plain | places | about | _cluster(given)
+
+
+def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:
+    for name in _KAFKA:
+        if name in given and not isinstance(given[name].value, str):
+            raise given[name].refuse("text")
+    if "kafka" not in given:
+        return {}
+    return {"kafka": KafkaCluster(**{named: given[name].value for name, named in _KAFKA.items() if name in given})}
+
+
+def _folder_or_url(given: Given, home: Path) -> str:
+    """A URL as it is; a folder as an absolute path, from the home where it is relative."""
+    if isinstance(given.value, str) and "://" in given.value:
+        return given.value.rstrip("/")
+    return str(_folder(given, home))
+
+
+def _folder(given: Given, start: Path | None = None) -> Path:
+    """A folder as an absolute path.
+
+    Refuses what cannot be a folder, or is a pattern or an escape to one of the programs that will read it.
+    """
+    if not isinstance(given.value, str):
+        raise given.refuse("the name of a folder")
+    folder = (start or given.folder) / Path(given.value).expanduser()
+    if _UNUSABLE.search(str(folder)) or "://" in given.value:
+        raise given.refuse("a folder name without * ? [ ] { } \\ ` % :// and line breaks")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise given.refuse(f"a folder, and {existing} is none")
+    return folder
+
+
+def _refuse_reversed_calendar(settings: Settings) -> None:
+    first, last = settings.first_day, settings.last_day
+    if last is None or last >= first:
+        return
+    given = settings.given
+    # The variable is the one that was changed; the file held a good calendar before.
+    if given["last_day"].table and not given["first_day"].table:
+        raise given["first_day"].refuse(f"{last} or earlier, by last_day")
+    raise given["last_day"].refuse(f"{first} or later, by first_day")
+
+
 def _has_landed_after(landing: Path, day: date) -> bool:
     """Whether a feed has a landing day after this one."""
     folders = landing.glob("[!._]*/landed_on=*")
     return any((landed := landing_day(folder.name)) is not None and landed > day for folder in folders)
-
-
-def _place(text: str, home: Path) -> str:
-    """A URL as it is; a folder as an absolute path, from the home where it is relative."""
-    return text.rstrip("/") if "://" in text else str(home / Path(text).expanduser())
-
-
-def _list(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _feed(text: str) -> FeedKind:
-    if text == "files":
-        return "files"
-    if text == "kafka":
-        return "kafka"
-    raise BadSetting("LAKEHOUSE_FEED", text, "files or kafka")
-
-
-def _topics(text: str) -> Mapping[str, str]:
-    pairs = [tuple(part.strip() for part in pair.split("=")) for pair in text.split(",") if pair.strip()]
-    if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise BadSetting("LAKEHOUSE_KAFKA_TOPICS", text, "feed=topic, or several with commas")
-    return {pair[0]: pair[1] for pair in pairs}
-
-
-def _kafka(found: Mapping[str, str]) -> KafkaCluster | None:
-    if "KAFKA" not in found:
-        return None
-    return KafkaCluster(
-        found["KAFKA"], found.get("KAFKA_USERNAME"), found.get("KAFKA_PASSWORD", ""), found.get("KAFKA_CA_FILE")
-    )
-
-
-def _refuse_no_folder(name: str, folder: str) -> None:
-    """Refuse what cannot be a folder, or is a pattern or an escape to one of the programs that will read it."""
-    if "://" in folder:
-        return
-    if _UNUSABLE.search(folder):
-        raise BadSetting(name, folder, "a folder name without * ? [ ] { } \\ ` % and line breaks")
-    existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
-    if not existing.is_dir():
-        raise BadSetting(name, folder, f"a folder, and {existing} is none")
-
-
-def _calendar(found: Mapping[str, str]) -> tuple[date, date | None]:
-    """First and last day; no last one where the calendar is open."""
-    first = _day(found, "FIRST_DAY", Settings.first_day)
-    last = None if found.get("LAST_DAY") == "open" else _day(found, "LAST_DAY", date(2014, 1, 31))
-    if last is not None and last < first:
-        name, other = ("LAST_DAY", f"{first} or later") if "LAST_DAY" in found else ("FIRST_DAY", f"{last} or earlier")
-        beside = "LAKEHOUSE_FIRST_DAY" if name == "LAST_DAY" else "LAKEHOUSE_LAST_DAY"
-        raise BadSetting(f"LAKEHOUSE_{name}", found[name], f"{other}, by {beside}")
-    return first, last
-
-
-def _day(found: Mapping[str, str], name: str, default: date) -> date:
-    try:
-        return parse_day(found[name]) if name in found else default
-    except BadDay as error:
-        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a day like 2024-01-31") from error
-
-
-def _number(found: Mapping[str, str], name: str, default: float) -> float:
-    try:
-        return float(found.get(name, default))
-    except ValueError as error:
-        raise BadSetting(f"LAKEHOUSE_{name}", found[name], "a number of seconds") from error
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadSetting("LAKEHOUSE_NOW", text, "a UTC time like 2024-02-03T00:00:00Z") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _options(text: str) -> dict[str, str]:
-    try:
-        return {str(key): str(value) for key, value in json.loads(text).items()}
-    except (ValueError, AttributeError) as error:
-        shown = f"({len(text)} characters, not shown: it may hold a key)"
-        raise BadSetting("LAKEHOUSE_STORAGE_OPTIONS", shown, f"a JSON object of strings ({error})") from None

@@ -22,7 +22,7 @@ import typer
 from rich.table import Table as Grid
 
 from lake.days import Days, parse_day
-from lake.errors import BadDay, BadName, BadSetting, LakeError, SetupError, UnknownTable
+from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownTable
 from lakehouse_assets.terminal import Terminal
 
 __all__ = ["app", "commands", "main"]
@@ -102,7 +102,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _exit_code(error: LakeError) -> int:
-    if isinstance(error, BadDay | BadName | UnknownTable | BadSetting):
+    if isinstance(error, BadDay | BadName | UnknownTable | BadSetting | SettingMissing):
         return WRONG_ARGUMENTS
     if isinstance(error, SetupError):
         return NOT_SET_UP

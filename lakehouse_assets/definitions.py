@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-import lakehouse_assets
-from lake.broken_files import BrokenFile, find_tables
+from lake.broken_files import BrokenFile
+from lake.opening import open_tables
 from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.factory import build_asset, build_checks, build_feeds
@@ -57,10 +57,11 @@ def build_definitions(settings: Settings, tables: Iterable[Table], broken: Seque
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load everything, as the environment says; name the tables that are left out."""
-    tables, broken = find_tables(lakehouse_assets)
+    settings = Settings.from_env()
+    tables, broken = open_tables(settings)
     for one in broken:
         dg.get_dagster_logger().error(str(one))
-    return build_definitions(Settings.from_env(), tables.values(), broken)
+    return build_definitions(settings, tables.values(), broken)
 
 
 def _broken_asset(broken: BrokenFile) -> dg.AssetSpec:

@@ -10,13 +10,12 @@ from threading import Thread
 
 from pyspark.sql import SparkSession
 
-import lakehouse_assets
-from lake.broken_files import BrokenFile, find_tables
+from lake.broken_files import BrokenFile
 from lake.days import Days
 from lake.errors import UnknownTable
 from lake.feed import Feed
 from lake.ledger import Ledger
-from lake.opening import open_store
+from lake.opening import open_store, open_tables
 from lake.plan import Survey
 from lake.settings import Settings
 from lake.store import DeltaStore
@@ -106,7 +105,7 @@ def open_environment(settings: Settings | None = None) -> Environment:
     Says on standard error which tables are left out, and why.
     """
     chosen = settings or Settings.from_env()
-    tables, broken = find_tables(lakehouse_assets)
+    tables, broken = open_tables(chosen)
     for one in broken:
         print(f"error: {one}", file=sys.stderr, flush=True)
     _left_out.extend(broken)

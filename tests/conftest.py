@@ -50,6 +50,17 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def this_project() -> Iterator[None]:
+    """Let commands that tests start in another folder belong to the example, as in its own folder."""
+    before = os.environ.get("LAKEHOUSE_PROJECT")
+    os.environ["LAKEHOUSE_PROJECT"] = str(Path(__file__).parents[1])
+    yield
+    os.environ.pop("LAKEHOUSE_PROJECT")
+    if before is not None:
+        os.environ["LAKEHOUSE_PROJECT"] = before
+
+
 @pytest.fixture(scope="session")
 def spark(utc_process: None) -> Iterator[SparkSession]:
     """The one Spark session of the whole test run: two cores, quick to start."""

@@ -14,7 +14,7 @@ import pytest
 from lake.broken_files import find_tables
 from lake.errors import DeclarationError
 from lake.table import discover
-from lakehouse_assets import definitions, environment
+from lakehouse_assets import definitions
 from lakehouse_assets.doctor import check_table_files
 from tests.lake.test_table import BRONZE_FILE
 from tests.lakehouse_assets.conftest import Lakehouse
@@ -108,8 +108,7 @@ def torn(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package in place of the project's own, with a silver file that is torn in line 18."""
     file = package / "silver" / "callers.py"
     file.write_text(READER.replace('owner="team:operations"', "owner=team"))
-    for module in (environment, definitions):
-        monkeypatch.setattr(module, "lakehouse_assets", imported())
+    monkeypatch.setenv("LAKEHOUSE_PACKAGE", NAME)
     return file
 
 

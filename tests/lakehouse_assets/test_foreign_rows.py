@@ -12,12 +12,12 @@ import pytest
 from deltalake import write_deltalake
 
 from lake.frontier import Frontier, FrontierTable
+from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.checks import Inspection, next_step
 from lakehouse_assets.environment import open_environment
 from lakehouse_assets.gold.delay_alerts import delay_alerts
-from resources.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 
 D1, D3 = date(2013, 1, 1), date(2013, 1, 3)

@@ -85,13 +85,19 @@ def test_assets_and_commands_start_spark_alike(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("lake.opening.build_session", build_session)
     monkeypatch.setattr("lake.opening.fetch", lambda *_: [])
     env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[3]", "LAKEHOUSE_FEED": "kafka"}
-    settings = Settings.from_env(env)
+    settings = Settings.from_env(env | {"LAKEHOUSE_SPARK": '{"spark.ui.enabled": false}'})
     spark = SparkResource(settings)
 
     assert isinstance(spark, LazyPySparkResource)
     assert asked == []
     assert [spark.spark_session, spark.spark_session, open_store(settings).session()] == ["session"] * 3
-    how = {"app_name": "lakehouse", "master": "local[3]", "remote": None, "jar_sets": ["delta", "spark-kafka"]}
+    how = {
+        "app_name": "lakehouse",
+        "master": "local[3]",
+        "remote": None,
+        "extra_conf": {"spark.ui.enabled": "false"},
+        "jar_sets": ["delta", "spark-kafka"],
+    }
     assert asked == [how, how]
 
 

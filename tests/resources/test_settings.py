@@ -179,6 +179,7 @@ def test_where_tables_lie_does_not_depend_on_the_current_folder(
     found = set()
     for current in (tmp_path, Path("/")):
         monkeypatch.chdir(current)
-        found.add(Settings.from_env({"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_TABLES": given}).tables)
+        env = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_TABLES": given, "LAKEHOUSE_FIRST_DAY": "2013-01-01"}
+        found.add(Settings.from_env(env).tables)
 
     assert found == {tables.format(home=home)}

@@ -1,0 +1,148 @@
+"""Read what a project says of itself: `[tool.lakehouse]` of its pyproject.toml, and the variables that override it.
+
+    [tool.lakehouse]
+    package = "lakehouse_assets"
+    first_day = 2024-01-01
+
+    [tool.lakehouse.environments.production]
+    home = "/srv/lakehouse"
+
+The project is the folder that LAKEHOUSE_PROJECT names, else the nearest one with such a table, from the working
+directory upwards. LAKEHOUSE_ENVIRONMENT chooses among the environments, whose settings win over those of the project. A
+variable LAKEHOUSE_<NAME> wins over both.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lake.errors import BadSetting
+
+__all__ = ["Given", "Project", "read_project", "variable"]
+
+_FILE = "pyproject.toml"
+_PREFIX = "LAKEHOUSE_"
+_DEFAULT_ENVIRONMENT = "dev"
+_SECRET = frozenset({"alert_urls", "kafka_password", "storage_options"})
+
+
+def variable(name: str) -> str:
+    """Name the environment variable that overrides a setting."""
+    return f"{_PREFIX}{name.upper()}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """One setting as it was written.
+
+    Attributes:
+        name: of the setting, "first_day".
+        value: what was written; text where it comes from a variable.
+        folder: where a relative path starts.
+        table: the table and the file that hold it; empty for a variable.
+    """
+
+    name: str
+    value: Any
+    folder: Path
+    table: str = ""
+
+    def refuse(self, expected: str) -> BadSetting:
+        """Make the error that names the setting, where it stands, and what it should be."""
+        text = str(self.value)
+        shown = f"({len(text)} characters, not shown: it may hold a key)" if self.name in _SECRET else text
+        return BadSetting(self.name if self.table else variable(self.name), shown, expected, self.table)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as its file and the variables describe it.
+
+    Attributes:
+        root: its folder; the working directory where there is no project.
+        is_found: whether there is a project.
+        environment: the one that was chosen.
+        given: settings by name.
+    """
+
+    root: Path
+    is_found: bool
+    environment: str
+    given: Mapping[str, Given]
+
+
+def read_project(env: Mapping[str, str], known: Collection[str]) -> Project:
+    """Read the project that these variables, or the working directory, belong to.
+
+    Args:
+        env: environment variables.
+        known: names of the settings that there are.
+
+    Raises:
+        BadSetting: the project, the environment or a setting is unknown, or the file is not TOML.
+    """
+    root, table = _find(env)
+    said = dict(table or {})
+    environments = _subtable(said, "environments", root)
+    named = Given("environment", said.pop("environment", _DEFAULT_ENVIRONMENT), root, _place(root, ""))
+    if chosen := env.get(variable("environment")):
+        named = Given("environment", chosen, root)
+    if named.value not in {_DEFAULT_ENVIRONMENT, *environments}:
+        raise named.refuse(f"one of {', '.join(sorted({_DEFAULT_ENVIRONMENT, *environments}))}")
+    own = _subtable(environments, named.value, root)
+    given = {one.name: one for one in _settings(said, root, "")}
+    given |= {one.name: one for one in _settings(own, root, f".environments.{named.value}")}
+    for one in given.values():
+        if one.name not in known:
+            raise one.refuse(f"another name; the settings are {', '.join(sorted(known))}")
+    here = Path.cwd()
+    given |= {name: Given(name, env[variable(name)], here) for name in known if env.get(variable(name))}
+    return Project(root, table is not None, str(named.value), given)
+
+
+def _find(env: Mapping[str, str]) -> tuple[Path, Mapping[str, Any] | None]:
+    """The folder of the project and what its file says; None where there is no project."""
+    here = Path.cwd()
+    if named := env.get(variable("project")):
+        root = here / Path(named).expanduser()
+        table = _read_table(root)
+        if table is None:
+            raise BadSetting(variable("project"), named, f"a folder whose {_FILE} has a table [tool.lakehouse]")
+        return root, table
+    for folder in (here, *here.parents):
+        if (table := _read_table(folder)) is not None:
+            return folder, table
+    return here, None
+
+
+def _read_table(folder: Path) -> Mapping[str, Any] | None:
+    file = folder / _FILE
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("lakehouse")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except ValueError as error:
+        raise BadSetting(_FILE, str(error), "a file in TOML", str(file)) from None
+    if table is not None and not isinstance(table, dict):
+        raise BadSetting("lakehouse", str(table), "a table", f"[tool] of {file}")
+    return table
+
+
+def _place(root: Path, below: str) -> str:
+    return f"[tool.lakehouse{below}] of {root / _FILE}"
+
+
+def _subtable(table: dict[str, Any], name: str, root: Path) -> dict[str, Any]:
+    """Take a table out of a table; an empty one where there is none."""
+    found = table.pop(name, {})
+    if not isinstance(found, dict):
+        raise Given(name, found, root, _place(root, "")).refuse("a table")
+    return found
+
+
+def _settings(table: Mapping[str, Any], root: Path, below: str) -> Iterator[Given]:
+    return (Given(name, value, root, _place(root, below)) for name, value in table.items())
