@@ -226,8 +226,7 @@ class _FirstDay:
         landed. Days after the clock do not count: an older release may have kept messages that were sent on them.
         """
         assert table.day is not None
-        log = self.store.table_log(table)
-        if self.store.version(table) is not None and (held := [day for day in log.days(table.day) if day <= today]):
+        if held := [day for day in self.store.table_log(table).days(table.day) if day <= today]:
             return max(held)
         landed = [self.source.first_day(r.source) for r in table.reads if isinstance(r.source, TopicFeed)]
         return min((day for day in landed if day is not None and day <= today), default=today)

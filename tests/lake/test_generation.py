@@ -397,6 +397,8 @@ def test_what_is_asked_for_and_its_readers_begin_anew(store: DeltaStore, checkpo
 def test_a_lake_without_anything_is_followed_from_the_clocks_day_on(store: DeltaStore) -> None:
     state = begin(store)
     assert (state.stream_from, state.first_open) == (JAN[6], JAN[6])
+    release(FrontierTable(store))
+    assert begin(store, [clicks]).stream_from == JAN[6], "nor does a table that reads no feed itself say otherwise"
 
 
 def test_a_lake_is_followed_from_the_first_landing_day_on(store: DeltaStore) -> None:
