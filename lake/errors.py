@@ -28,6 +28,7 @@
     │   ├── AlreadyFollowed     another process runs the streams of this lake
     │   ├── LeaseLost           another driver may have the lease of the lake by now
     │   ├── NotAStream          the table cannot run as a stream
+    │   ├── BronzeLost          a followed bronze table is gone, and so is what it came from
     │   ├── InputRestored       an input was restored to an earlier version while it was followed
     │   ├── StreamBroken        a query stopped; what it had committed stays
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
@@ -66,6 +67,7 @@ __all__ = [
     "BadDay",
     "BadName",
     "BadSetting",
+    "BronzeLost",
     "CannotAcceptLoss",
     "CannotCompile",
     "CannotPassOver",
@@ -766,6 +768,37 @@ class NotAStream(StreamError):
 
 
 STREAM_RUNBOOK = "docs/runbook-streams.md"
+
+
+@dataclass(eq=False)
+class BronzeLost(StreamError):
+    """A bronze table is gone with what it came from.
+
+    No stream was started.
+
+    Attributes:
+        table: `layer.name`.
+        topic: what it is read from.
+        rows: how many it held, as far as anybody knows.
+        files: that it was read from and that are gone.
+    """
+
+    table: str
+    topic: str
+    rows: int
+    files: Sequence[str] = ()
+
+    def message(self) -> Message:
+        held = f"up to {self.rows:,} rows" if self.rows else "rows"
+        what = f"{len(self.files):,} of its files are gone: {_first(self.files)}" if self.files else "nothing is left"
+        return Message(
+            f"stream of {self.table}",
+            f"the table held {held} and was removed or made anew, and of its topic {self.topic} {what}; its readers "
+            "would replace their open days by what is left; nothing was changed",
+            f"restore the table's folder from a backup, or put back what it came from, then lakehouse follow; where "
+            f"both are gone for good: lakehouse follow --accept-loss {self.table} "
+            f"({STREAM_RUNBOOK}, 'Bronze and its topic are gone')",
+        )
 
 
 @dataclass(eq=False)

@@ -30,13 +30,24 @@ from lake.plan_text import analyzed_plan
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
 
-__all__ = ["Checkpoints", "StreamPlan", "begin_generations", "is_new", "plan_stream", "step_txn"]
+__all__ = [
+    "DELIVERED",
+    "Checkpoints",
+    "StreamPlan",
+    "begin_generations",
+    "is_new",
+    "noted_table",
+    "plan_stream",
+    "step_txn",
+]
 
 _EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
 """What differs from session to session in a plan's text."""
 _AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
 _MARKER = "generation"
 _TABLE = "table_id"
+DELIVERED = "delivered.json"
+"""What the stream of a bronze table was given, beside its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class Checkpoints:
         folder = self.folder(plan, generation)
         if not (folder / _MARKER).is_file():
             return True
-        if (noted := _noted(folder)) is not None:
+        if (noted := noted_table(folder)) is not None:
             log, (made, version) = store.table_log(plan.table), noted
             # What the stream wrote is not in a table that was made anew, and not all in one that was restored.
             if made != log.table_id() or log.restored(version, log.version() or 0) is not None:
@@ -114,7 +125,7 @@ class Checkpoints:
 
     def note_delivered(self, table: Table, marks: Mapping[str, str]) -> bool:
         """Remember what a bronze table's stream has been given; true if some of it has changed since it was read."""
-        file = self.root / table.layer / table.name / "delivered.json"
+        file = self.root / table.layer / table.name / DELIVERED
         seen: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
         if any(name in marks and not is_same_mark(mark, marks[name]) for name, mark in seen.items()):
             return True
@@ -138,7 +149,7 @@ class Checkpoints:
         write_whole(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
 
 
-def _noted(checkpoint: Path) -> tuple[str, int] | None:
+def noted_table(checkpoint: Path) -> tuple[str, int] | None:
     """Read which table a generation writes, and the version looked at last.
 
     None where an older release noted nothing.

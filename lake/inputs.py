@@ -65,6 +65,7 @@ def pin_inputs(table: Table, store: DeltaStore, days: Days | None, frontier: Fro
             was_followed = frontier is not None and frontier.was_followed(table)
             _LandedPin(table, read.source, store, ledger.get(table.full_name, {}), was_followed).pin(days, pinned)
         else:
+            _refuse_missing(table, read.source, store, ledger.get(table.full_name, {}))
             _refuse_lost(table, read, days, store, ledger.get(read.source.full_name, {}), frontier)
             pinned.read[read.source.full_name] = store.version(read.source)
             if (name := store.table_log(read.source).table_id()) is not None:
@@ -160,6 +161,14 @@ def lost_days(store: DeltaStore, source: Table, entries: Mapping[Day, Entry]) ->
     by_day = log.rows_by_day(source.day) if source.day else {}
     found = {day: log.rows() if day is None else by_day.get(day, 0) for day in entries}
     return {day: Loss(entry.rows_out, found[day]) for day, entry in entries.items() if found[day] < entry.rows_out}
+
+
+def _refuse_missing(table: Table, source: Table, store: DeltaStore, entries: Mapping[Day, Entry]) -> None:
+    """Raise where an input of an earlier refresh is not there any more."""
+    if store.version(source) is None:
+        had = sum(entry.rows_in for entry in entries.values() if entry.version_read(source.full_name) >= 0)
+        if had:
+            raise InputLost(table.full_name, source.full_name, {None: (had, 0)})
 
 
 def _refuse_lost(

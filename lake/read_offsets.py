@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lake.commits import Log
 
-__all__ = ["READ_TO", "furthest", "noted", "planned", "read_by_checkpoint"]
+__all__ = ["READ_TO", "Offsets", "began_at", "furthest", "noted", "planned", "read_by_checkpoint"]
 
 READ_TO = "read_to"
 """Under this name a commit's metadata say it: by topic and partition, the next offset."""
@@ -48,6 +49,19 @@ def read_by_checkpoint(folder: Path, topic: str) -> Offsets:
         for checkpoint in folder.glob("g*")
         if (newest := _newest_finished(checkpoint)) is not None
     )
+
+
+def began_at(folder: Path, topic: str) -> Offsets:
+    """Tell the first offsets of a topic that a table's newest generation read.
+
+    Spark notes them before its first micro-batch.
+    """
+    for file in folder.glob("g*/sources/*/0"):
+        _, brace, said = file.read_text(errors="replace").partition("{")
+        with suppress(ValueError):
+            if (found := _offsets(json.loads(brace + said).get(topic))) is not None:
+                return found
+    return {}
 
 
 def noted(log: Log, topic: str) -> Offsets:

@@ -46,6 +46,7 @@ from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, 
 from lake.horizon import Horizon
 from lake.input_events import InputEvents, newest_event
 from lake.lease import lease
+from lake.lost_bronze import refuse_lost_bronze
 from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
 from lake.passed_over import PassedOver, Place
 from lake.passing import pass_over
@@ -197,7 +198,7 @@ def follow(
         until_idle: read what there is and return; else run until `stop` is set.
         stop: set it to end after the running micro-batches.
         new_generation: tables (`layer.name`) that begin anew from their inputs' open days; for damaged checkpoints.
-        accept_loss: bronze tables whose topic has lost messages for good; they begin anew from what it still holds.
+        accept_loss: bronze tables that have lost messages for good; they begin anew from what their topics still hold.
         passing: places of messages that Spark refuses to read; they are passed over from now on.
         since: on the first claim, the first landing day and open day to follow; by default what has landed decides:
             where bronze is empty, the first message.
@@ -213,6 +214,7 @@ def follow(
         AlreadyFollowed: another process runs the streams.
         LeaseLost: the lease of a lake on an object store was not renewed in time.
         TopicReplaced, TopicShorter, OtherMessage, MessagesGone: a topic is not what it was; nothing was started.
+        BronzeLost: a bronze table is gone, and so is what it came from; nothing was started.
         TopicMissing, TopicUnreachable: it is not there, or its cluster does not answer; nothing was started.
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
@@ -325,6 +327,7 @@ class _Driver:
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
         checkpoints = self.checkpoints
         renamed = self.topics.admit(accept_loss)
+        refuse_lost_bronze(self.tables, self.source, self.store, checkpoints, accept_loss)
         passed = pass_over(passing, self.tables, self.source, self.store)
         self.source = self.source.passing(PassedOver(self.store).all())
         other = find_other_inputs(plans, before, checkpoints, self.store)

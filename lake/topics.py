@@ -23,6 +23,7 @@ import pyspark.sql.functions as F
 from lake.durable import write_whole
 from lake.errors import MessagesGone, OtherMessage, TopicReplaced, TopicShorter
 from lake.feed import Received, TopicFeed, TopicSource
+from lake.lost_bronze import read_from
 from lake.read_offsets import furthest, noted, read_by_checkpoint
 from lake.store import DeltaStore
 from lake.table import Table
@@ -153,7 +154,9 @@ class TopicGuard:
         self._refuse_other_messages(table, feed, bounds, held)
         read_to = self._read_to(table, topic, held)
         _refuse_shorter(table, topic, bounds, read_to)
-        return self._refuse_gaps(table, topic, bounds, read_to, accepted, accept=accept)
+        # Of a table that was removed, all that it held has to be read again.
+        needed = read_from(self.checkpoints / table.layer / table.name, topic, self.store, table) or read_to
+        return self._refuse_gaps(table, topic, bounds, needed, accepted, accept=accept)
 
     def _refuse_gaps(
         self,

@@ -300,7 +300,7 @@ def follow(
         list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
     ] = None,
     accept_loss: Annotated[
-        list[str] | None, typer.Option(help="A bronze table whose topic lost messages for good: go on without them.")
+        list[str] | None, typer.Option(help="A bronze table that lost messages for good: go on without them.")
     ] = None,
     pass_over: Annotated[
         list[str] | None,

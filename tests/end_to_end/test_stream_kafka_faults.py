@@ -188,6 +188,27 @@ def test_messages_that_retention_removed_unread_are_never_passed_over(lake: Lake
 
 
 @pytest.mark.soak
+def test_bronze_that_is_gone_with_messages_of_its_topic_is_refused_until_that_is_accepted(
+    lake: Lake, kafka: Kafka
+) -> None:
+    messages = Messages()
+    sent = until_in_partition(messages, 0, 4)
+    kafka.send(sent)
+    lake.follow(source=kafka.source, since=JAN_1)
+    kafka.remove_before(2, 0)
+    lake.follow(source=kafka.source)  # bronze holds what is gone
+    shutil.rmtree(lake.store.path(departure_events))
+
+    with pytest.raises(MessagesGone) as refused:
+        lake.follow(source=kafka.source)
+    assert refused.value.gaps == {0: (0, 1)}
+
+    lake.follow(source=kafka.source, accept_loss=["bronze.departure_events"])
+    lake.follow(source=kafka.source)
+    lake.check([message for message in sent if message["partition"] or message["offset"] > 1])
+
+
+@pytest.mark.soak
 def test_messages_that_retention_removes_under_streams_that_run_end_them(lake: Lake, kafka: Kafka) -> None:
     """Retention passes a reader that waits: somebody else holds bronze while a micro-batch was planned, not read."""
     messages = Messages()

@@ -28,7 +28,16 @@ from lake.commits import Commit
 from lake.contract import ContractColumn
 from lake.days import Days
 from lake.enforce import Collected, Counts, Enforcer
-from lake.errors import DayIsOpen, LeaseLost, NotAStream, OtherMessage, RowsLost, StreamBroken, TopicUnreachable
+from lake.errors import (
+    BronzeLost,
+    DayIsOpen,
+    LeaseLost,
+    NotAStream,
+    OtherMessage,
+    RowsLost,
+    StreamBroken,
+    TopicUnreachable,
+)
 from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
@@ -531,6 +540,26 @@ def test_rows_that_a_restore_took_away_from_bronze_or_silver_are_back_after_the_
             lake.follow()
             lake.check(sent)
             assert departed(lake, JAN_1) == [1, 2, 3]
+
+
+@pytest.mark.streams
+def test_bronze_that_is_gone_with_its_files_is_refused_and_costs_its_readers_no_row(
+    lake: Lake, messages: Messages, spark: SparkSession
+) -> None:
+    with interpreted(spark):
+        lake.land([flight(messages, 1, 1)], "a.jsonl")
+        lake.follow()
+        shutil.rmtree(lake.store.path(departure_events))
+        shutil.rmtree(lake.landing.root)
+        with pytest.raises(BronzeLost):
+            lake.follow()
+        assert departed(lake, JAN_1) == [1]
+        lake.land([flight(messages, 1, 2)], "b.jsonl")
+        with pytest.raises(BronzeLost):
+            lake.follow()
+        lake.follow(accept_loss=["bronze.departure_events"])
+        lake.follow()
+    assert departed(lake, JAN_1) == [2]
 
 
 def test_a_torn_line_is_rejected_once_also_when_the_archive_is_read_again(lake: Lake, messages: Messages) -> None:
