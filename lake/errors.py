@@ -30,6 +30,7 @@
     │   ├── NotAStream          the table cannot run as a stream
     │   ├── BronzeLost          a followed bronze table is gone, and so is what it came from
     │   ├── InputRestored       an input was restored to an earlier version while it was followed
+    │   ├── TableRestored       the table of a stream was restored or made anew while it ran
     │   ├── StreamBroken        a query stopped; what it had committed stays
     │   ├── TopicUnreachable    the cluster of a topic does not answer (retryable)
     │   ├── TopicMissing        the cluster has no topic of this name
@@ -104,6 +105,7 @@ __all__ = [
     "StreamBroken",
     "StreamError",
     "TableLocked",
+    "TableRestored",
     "TopicMissing",
     "TopicReplaced",
     "TopicShorter",
@@ -820,6 +822,27 @@ class InputRestored(StreamError):
             f"stream of {self.table}",
             f"{self.source} was restored to an earlier version, in version {self.version}; "
             "its rows of before would be counted twice",
+            f"run lakehouse follow again: the stream begins anew ({STREAM_RUNBOOK}, 'An input was restored')",
+        )
+
+
+@dataclass(eq=False)
+class TableRestored(StreamError):
+    """A table was restored or made anew while its stream ran. The stream stopped.
+
+    Attributes:
+        table: `layer.name`.
+        version: the version that restored it; None where another table lies in its place.
+    """
+
+    table: str
+    version: int | None = None
+
+    def message(self) -> Message:
+        what = "made anew" if self.version is None else f"restored to an earlier version, in version {self.version}"
+        return Message(
+            f"stream of {self.table}",
+            f"the table was {what} while its stream ran: rows that it had written are not in it",
             f"run lakehouse follow again: the stream begins anew ({STREAM_RUNBOOK}, 'An input was restored')",
         )
 

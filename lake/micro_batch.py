@@ -34,6 +34,7 @@ from lake.generation import StreamPlan, step_txn
 from lake.held_keys import HeldKeys
 from lake.horizon import Horizon
 from lake.input_events import NEWEST_EVENT, InputEvents
+from lake.own_table import OwnTable
 from lake.progress import MicroBatch
 from lake.read_offsets import READ_TO, planned
 from lake.rejects import not_given_again
@@ -81,6 +82,7 @@ class MicroBatchWriter:
         compact_every: micro-batches between two compactions of the open days; 0 for never.
         events: tells how new the events are that a micro-batch has read; None where its rows say it themselves.
         inputs: tells whether a micro-batch reads over a RESTORE of an input; None where nobody knows.
+        own: tells whether the table was restored meanwhile; None where nobody looks.
         horizon: which times are believed now.
         may_write: raises where another driver may have the lease of the lake by now.
         checkpoint: folder of the query, which says how far a micro-batch reads a topic; what it has planned is forced
@@ -104,6 +106,7 @@ class MicroBatchWriter:
     compact_every: int = 200
     events: InputEvents | None = None
     inputs: StreamInputs | None = None
+    own: OwnTable | None = None
     horizon: Callable[[], Horizon] = by_wall_clock
     may_write: Callable[[], None] = always
     checkpoint: Path | None = None
@@ -131,6 +134,8 @@ class MicroBatchWriter:
                 self._flush_plan(batch_id)
                 if self.inputs is not None:
                     self.inputs.refuse_restored(batch_id)
+                if self.own is not None:
+                    self.own.refuse_changed()
                 receipt = self._write(rows, batch_id, state)
                 self._compact(batch_id, state)
             self.on_receipt(receipt)

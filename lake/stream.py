@@ -35,6 +35,7 @@ from lake.errors import (
     OtherMessage,
     StreamBroken,
     TableLocked,
+    TableRestored,
     TopicMissing,
     TopicReplaced,
     TopicShorter,
@@ -48,6 +49,7 @@ from lake.input_events import InputEvents, newest_event
 from lake.lease import lease
 from lake.lost_bronze import refuse_lost_bronze
 from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
+from lake.own_table import OwnTable
 from lake.passed_over import PassedOver, Place
 from lake.passing import pass_over
 from lake.progress import (
@@ -216,6 +218,7 @@ def follow(
         TopicReplaced, TopicShorter, OtherMessage, MessagesGone: a topic is not what it was; nothing was started.
         BronzeLost: a bronze table is gone, and so is what it came from; nothing was started.
         TopicMissing, TopicUnreachable: it is not there, or its cluster does not answer; nothing was started.
+        InputRestored, TableRestored: a table was restored or made anew while it was followed.
         StreamBroken: a query stopped with an error; all others were stopped after their running micro-batches.
     """
     followed = _followable(tables)
@@ -397,6 +400,7 @@ class _Driver:
                 self._check(stream)
             self._note_progress()
             if poll % _SEAL_EVERY_POLLS == 0:
+                self._refuse_restored()
                 ends = self._feeds_at_end()
                 self._note_delivered()
                 self._seal(ends)
@@ -428,11 +432,17 @@ class _Driver:
             on_receipt=lambda receipt: self._count(receipt, status, table),
             events=_events(table, inputs),
             inputs=inputs,
+            own=self._own_table(table),
             horizon=lambda: Horizon(self.now(), self.calendar),
             may_write=self.may_write,
             checkpoint=checkpoint,
         )
         return _Stream(plan, writer, status, self._rows(table, first_day), checkpoint, first_day)
+
+    def _own_table(self, table: Table) -> OwnTable:
+        own = OwnTable(table.full_name, self.store.table_log(table))
+        own.refuse_changed()  # from here on
+        return own
 
     def _rows(self, table: Table, first_day: date) -> DataFrame:
         return table(*(self._frame(read, table, first_day) for read in table.reads))
@@ -563,6 +573,16 @@ class _Driver:
                     stream.status.state, stream.status.last_error = "failed", _first_lines(error)
             raise
         return True
+
+    def _refuse_restored(self) -> None:
+        """Raise where the table of a stream that may have no news was restored, and say so in its status."""
+        for stream in self.streams:
+            try:
+                if stream.writer.own is not None:
+                    stream.writer.own.refuse_changed()
+            except TableRestored as error:
+                stream.status.state, stream.status.last_error = "failed", _first_lines(error)
+                raise
 
     def _is_at_end(self, feed: str) -> bool:
         """Whether its readers are idle; while one asks its source for news, what it said last is still there."""

@@ -36,6 +36,7 @@ from lake.errors import (
     OtherMessage,
     RowsLost,
     StreamBroken,
+    TableRestored,
     TopicUnreachable,
 )
 from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
@@ -540,6 +541,34 @@ def test_rows_that_a_restore_took_away_from_bronze_or_silver_are_back_after_the_
             lake.follow()
             lake.check(sent)
             assert departed(lake, JAN_1) == [1, 2, 3]
+
+
+@pytest.mark.streams
+def test_a_restore_of_a_table_ends_its_own_stream_and_the_next_start_brings_its_rows_back(
+    lake: Lake, messages: Messages, spark: SparkSession
+) -> None:
+    sent = [flight(messages, 1, number) for number in (1, 2)]
+    with interpreted(spark):
+        lake.land(sent[:1], "a.jsonl")
+        lake.follow()
+        before = lake.store.version(departures) or 0
+        lake.land(sent[1:], "b.jsonl")
+
+        def restore_under_its_stream() -> None:
+            with lake.following() as running:
+                running.until_read(lake, departures, 2)
+                DeltaTable(lake.store.path(departures)).restore(before)
+                running.until_ended()
+
+        with pytest.raises(TableRestored) as stopped:
+            restore_under_its_stream()
+        assert (stopped.value.table, departed(lake, JAN_1)) == ("silver.departures", [1])
+        status = read_statuses(lake.home / "streams")["silver.departures"]
+        assert status.state == "failed"
+        assert "TableRestored: stream of silver.departures" in str(status.last_error)
+        lake.follow()
+    lake.check(sent)
+    assert departed(lake, JAN_1) == [1, 2]
 
 
 @pytest.mark.streams
