@@ -76,15 +76,15 @@ class Deliveries:
     def read(self, bronze: Table) -> dict[date, int]:
         """Count the rows that bronze holds of each landing day."""
         if bronze.full_name not in self._read:
-            log = self.store.table_log(bronze)
-            self._read[bronze.full_name] = log.rows_by_day(str(bronze.day)) if log.version() is not None else {}
+            self._read[bronze.full_name] = self.store.table_log(bronze).rows_by_day(str(bronze.day))
         return self._read[bronze.full_name]
 
     def lack(self, bronze: Table, feed: Feed, day: date) -> str | None:
         """Say what a feed still owes a bronze table for a landing day."""
         held, least = self.read(bronze), feed.delivers.at_least
         if feed.delivers.every_day:
-            return None if held.get(day, 0) >= least else self._describe(feed, day, held.get(day, 0))
+            rows = held.get(day, 0)
+            return None if rows >= least else self._describe(feed, day, rows)
         newest = max((landed for landed, rows in held.items() if rows >= least), default=None)
         if newest is not None and newest >= day:
             return None
@@ -223,5 +223,5 @@ class FreshnessJudge:
 
 
 def _hours(length: timedelta) -> str:
-    hours = int(length.total_seconds() // 3600)
+    hours = length // timedelta(hours=1)
     return f"{hours} h" if hours < 72 else f"{hours // 24} days"

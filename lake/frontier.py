@@ -108,7 +108,7 @@ class Frontier:
         for read in table.reads:
             if isinstance(read.source, Table) and not isinstance(read.source.write, Append):
                 first = self.first_early_day(read.source)
-                days.append(first and first - timedelta(days=read.after if read.is_widened else 0))
+                days.append(first and first - timedelta(days=read.after))
         return min((day for day in days if day is not None), default=None)
 
     def batch_days(self, table: Table, days: Days) -> Days:
@@ -131,7 +131,7 @@ class Frontier:
         if isinstance(table.write, Append):
             return self.stream_from
         days = [
-            self._first_day(read.source, first_open) - timedelta(days=read.after if read.is_widened else 0)
+            self._first_day(read.source, first_open) - timedelta(days=read.after)
             for read in stream_reads(table)
             if isinstance(read.source, Table) and not isinstance(read.source.write, Append)
         ]

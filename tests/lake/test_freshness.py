@@ -227,6 +227,10 @@ def test_a_table_without_days_has_read_what_is_due_of_a_feed_that_delivers(store
     assert judge(store, whole, at(2, 2)) == Freshness(D1, D1, is_whole=True)
     assert str(judge(store, whole, at(3, 2))) == "late: marks_feed missed 2013-01-02"
 
+    ids = {"bronze.mark_files": store.table_log(FILES).table_id() or ""}
+    record(store, whole, [None], inputs={"bronze.mark_files": 1}, table_ids=ids)
+    assert str(judge(store, whole, at(2, 2))) == "fresh"
+
     ids = {"bronze.mark_files": "another table of this name"}
     record(store, whole, [None], inputs={"bronze.mark_files": 1}, table_ids=ids)
     assert str(judge(store, whole, at(2, 2))) == (

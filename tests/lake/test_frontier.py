@@ -436,6 +436,38 @@ def test_a_seal_that_was_begun_is_published_after_a_restart(frontier: FrontierTa
     assert (state.first_open, state.closing) == (JAN[7], None)
 
 
+def test_a_seal_that_somebody_else_publishes_first_is_published_once(
+    store: DeltaStore, frontier: FrontierTable
+) -> None:
+    class Overtaken(FrontierTable):
+        """A frontier whose seal is published between the look at it and its lock."""
+
+        def change(self, step: Callable[[Frontier | None], Frontier], cause: str) -> Frontier:
+            seal_pending(frontier)
+            return super().change(step, cause)
+
+    frontier.change(lambda now: replace(now or Frontier(JAN[1], JAN[1]), closing=JAN[6]), "crashed in between")
+    state = seal_pending(Overtaken(store))
+    assert state is not None
+    assert (state.first_open, state.closing) == (JAN[7], None)
+
+
+@pytest.mark.usefixtures("new_york")
+def test_each_step_says_when_it_was_taken_and_why_whatever_zone_the_process_has(
+    store: DeltaStore, frontier: FrontierTable
+) -> None:
+    before = datetime.now(UTC)
+    frontier.change(lambda now: Frontier(JAN[1], JAN[1]), "because")
+    row = store.log(f"{store.tables}/lake/frontier").require().to_pyarrow_table().to_pylist()[0]
+    assert row["cause"] == "because"
+    assert before <= row["recorded_at"] <= datetime.now(UTC)
+
+
+def test_a_frontier_whose_row_was_deleted_is_none(store: DeltaStore, frontier: FrontierTable) -> None:
+    store.log(f"{store.tables}/lake/frontier").require().delete()
+    assert frontier.state() is None
+
+
 def test_the_frontier_never_moves_back(store: DeltaStore, frontier: FrontierTable) -> None:
     version = store.log(f"{store.tables}/lake/frontier").version()
     assert seal(frontier, STREAMED, JAN[3]) == frontier.state()

@@ -216,13 +216,14 @@ def test_a_feed_whose_folder_cannot_be_read_is_named_and_keeps_no_other_table_wa
             store.landing.files(feed, D1)
         states = Survey(tables, store, YEAR).states
         glance, waiting = store.landing.glance(feed), store.landing.waiting_since(feed, D1, None)
-        lack = Deliveries(store).lack(tables[0], feed, D1)
+        lack, awaited = Deliveries(store).lack(tables[0], feed, D1), Deliveries(store).awaited(tables, D1)
 
     assert isinstance(states["bronze.departure_events"].unreadable, FolderNotReadable)
     assert states["bronze.weather_files"].missing == {D1: "never computed"}
     assert waiting is None
     assert glance != store.landing.glance(feed)
     assert lack == f"departures of 2013-01-01: {closed} cannot be read"
+    assert awaited == {feed: {tables[0]}}, "it counts as not delivered"
 
 
 @pytest.mark.parametrize("level", ["file", "day", "feed"])

@@ -13,7 +13,7 @@ from lake.days import Days
 from lake.errors import LogDamaged
 from lake.frontier import Frontier, FrontierTable
 from lake.inputs import Loss
-from lake.plan import Survey, needed_whole, readers_of, steps_to_date, with_upstream
+from lake.plan import Survey, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from tests.lakes import steps_for, without_spark
@@ -396,6 +396,21 @@ def test_a_table_without_days_is_computed_with_its_inputs(store: DeltaStore) -> 
     assert told(steps_to_date(found, [marks, whole])) == [(["marks", "whole"], "2013-01-01", False)]
 
 
+def test_a_table_without_days_is_recomputed_with_the_days_of_its_input(store: DeltaStore) -> None:
+    register = replace(whole, name="register", reads=(Read(marks),))
+    tables = [mark_files, marks, register]
+    compute(store, mark_files, [D1])
+    compute(store, marks, [D1])
+    store.create(register)
+    record(store, register, [None], rows=0, version=0, inputs={MARKS: 1})
+    assert steps_to_date(survey(store, *tables), tables) == []
+
+    hold(store, mark_files, [D2])
+    assert told(steps_to_date(survey(store, *tables), tables)) == [(["marks", "register"], "2013-01-02", True)]
+    (Path(store.path(register)) / "_delta_log" / f"{1:020d}.json").write_text("{")
+    assert told(steps_to_date(survey(store, *tables), tables)) == [(["marks"], "2013-01-02", False)], "nobody can say"
+
+
 def test_what_reads_a_table_without_days_is_recomputed_whole(store: DeltaStore) -> None:
     compute(store, mark_files, [D1])
     compute(store, marks, [D1, D2])
@@ -482,6 +497,28 @@ def test_days_that_are_asked_for_are_computed_with_the_days_of_their_inputs(stor
     assert told(steps_for(survey(store, calendar=Days.of(D2)), TABLES, Days.between(D1, D5))) == [
         (["mark_files", "marks", "totals"], "2013-01-02", False)
     ]
+
+
+def test_a_table_is_computed_after_its_inputs_although_an_earlier_run_has_its_days(store: DeltaStore) -> None:
+    other = replace(marks, name="other", reads=(Read(mark_files),))
+    found = survey(store, mark_files, other, marks, ahead)
+    assert told(steps_of(found, {other: {D1}, marks: {D2}, ahead: {D1}})) == [
+        (["other"], "2013-01-01", False),
+        (["marks"], "2013-01-02", False),
+        (["ahead"], "2013-01-01", False),
+    ]
+
+
+def test_a_table_without_days_joins_a_run_of_one_range_and_is_computed_once(store: DeltaStore) -> None:
+    found = survey(store, mark_files, marks, whole)
+    assert told(steps_of(found, {marks: {D1, D5}, whole: {None}})) == [
+        (["marks"], "2013-01-01", False),
+        (["marks"], "2013-01-05", False),
+        (["whole"], "whole", False),
+    ]
+    record(store, whole, [None])
+    again = survey(store, mark_files, marks, whole)
+    assert told(steps_of(again, {marks: {D1}, whole: {None}})) == [(["marks", "whole"], "2013-01-01", True)]
 
 
 def test_days_without_files_are_left_as_they_are_except_for_who_names_bronze(store: DeltaStore) -> None:
