@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
@@ -269,7 +270,19 @@ class Log:
         return None
 
     def fingerprint(self, version: int) -> str | None:
-        """A hash of one commit's file: another one where the table was made anew; None where there is no file."""
+        """A hash of one commit's file: another one where the table was made anew; None where there is no file.
+
+        In a local folder a process reads the file again only where it is another one.
+        """
+        if "://" in self.location:
+            return self._hash(version)
+        try:
+            stat = Path(self.location, "_delta_log", _file_of(version)).stat()
+        except FileNotFoundError:
+            return None
+        return _hash_once(self, version, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+
+    def _hash(self, version: int) -> str | None:
         content = self._content(version)
         return None if content is None else hashlib.sha256(content).hexdigest()[:16]
 
@@ -569,6 +582,12 @@ class Log:
         counts = actions.column("num_records").to_pylist() if "num_records" in names else [None] * len(days)
         found = zip(paths, days, counts, strict=True)
         return [(path, day, count or 0) for path, day, count in found if day is not None]
+
+
+@lru_cache(maxsize=4096)
+def _hash_once(log: Log, version: int, _mark: tuple[int, ...]) -> str | None:
+    """Hash a commit's file; its mark is another one where the file is."""
+    return log._hash(version)
 
 
 class Remembered(Generic[T]):

@@ -26,7 +26,7 @@ __all__ = ["NEWEST", "TURNS", "DayFolder", "FeedFolder", "feed_folder", "read_da
 
 NEWEST = 7
 """So many landing days are looked at each time."""
-TURNS = 100
+TURNS = 200
 """So many looks see each of the older days once."""
 _TICKS_NS = 2_000_000_000
 """No clock of a file system ticks slower."""
@@ -114,6 +114,8 @@ class FeedFolder:
     _unsteady: set[date] = field(default_factory=set)
     _turn: int = 0
     _hashes: dict[date, int] = field(default_factory=dict)
+    _sum: int = 0
+    _unhashed: set[date] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def look(self, *, is_whole: bool = False) -> FeedFolder:
@@ -141,9 +143,11 @@ class FeedFolder:
     def glance(self) -> tuple[int, int]:
         """Return something that is equal as long as no folder or file that was looked at came, went or changed."""
         with self._lock:
-            for day in self._seen.keys() - self._hashes.keys():
-                self._hashes[day] = _hash(day, self._seen[day].content.files)
-            return len(self._days), sum(self._hashes.values()) % 2**64
+            for day in self._unhashed:
+                before, self._hashes[day] = self._hashes.get(day, 0), _hash(day, self._seen[day].content.files)
+                self._sum = (self._sum + self._hashes[day] - before) % 2**64
+            self._unhashed.clear()
+            return len(self._days), self._sum
 
     def _list(self) -> None:
         """List the days, if a folder of one has come or gone."""
@@ -193,7 +197,6 @@ class FeedFolder:
         self._unsteady = (self._unsteady | found.keys()) - steady
         landed = dict(self.landed)
         for day in changed:
-            self._hashes.pop(day, None)
             landed.pop(day, None)
             self.not_plain.discard(day)
             content = found[day].content
@@ -201,6 +204,7 @@ class FeedFolder:
                 landed[day] = content.files
             if not content.is_plain:
                 self.not_plain.add(day)
+        self._unhashed.update(changed)
         if changed:
             self.landed = landed
 
@@ -210,7 +214,8 @@ class FeedFolder:
         self._unsteady -= gone
         for day in gone:
             self._seen.pop(day)
-            self._hashes.pop(day, None)
+            self._sum -= self._hashes.pop(day, 0)
+            self._unhashed.discard(day)
 
 
 _FEEDS: dict[Path, FeedFolder] = {}

@@ -189,8 +189,6 @@ def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = tuple(one.name for one in fields(Entry))
-_IDS: dict[str, Mapping[str, str]] = {}
-"""By their text: the entries of a table have the same."""
 
 
 def _entries(rows: pa.Table) -> Iterator[Entry]:
@@ -198,14 +196,15 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
 
     An older release wrote fewer columns, and a newer one may write more.
     """
-    known = [name for name in _FIELDS if name in rows.column_names]
-    moments = rows["recorded_at"].cast(pa.int64()).to_pylist()
-    columns = (moments if name == "recorded_at" else rows[name].to_pylist() for name in known)
-    for values in zip(*columns, strict=True):
-        row = dict(zip(known, values, strict=True))
-        row["recorded_at"] = _EPOCH + timedelta(microseconds=row["recorded_at"])
-        ids = row.get("table_ids") or "{}"
-        if ids not in _IDS:
-            _IDS[ids] = json.loads(ids)
-        row |= {"inputs": json.loads(row["inputs"]), "table_ids": _IDS[ids]}
-        yield Entry(**row | {"disagreeing": row.get("disagreeing") or 0})
+    none, moments = pa.nulls(rows.num_rows), rows["recorded_at"].cast(pa.int64()).to_pylist()
+    columns = {name: (rows[name] if name in rows.column_names else none).to_pylist() for name in _FIELDS}
+    columns |= {name: _read_once(columns[name]) for name in ("inputs", "table_ids")}
+    columns["recorded_at"] = [_EPOCH + timedelta(microseconds=moment) for moment in moments]
+    columns["disagreeing"] = [count or 0 for count in columns["disagreeing"]]
+    return map(Entry, *(columns[name] for name in _FIELDS))
+
+
+def _read_once(texts: Iterable[str | None]) -> list[Mapping[str, Any]]:
+    """Read JSON objects; those of the same text are one, because many entries say the same."""
+    read: dict[str | None, Mapping[str, Any]] = {}
+    return [read[text] if text in read else read.setdefault(text, json.loads(text or "{}")) for text in texts]

@@ -204,7 +204,7 @@ class Survey:
         known, before = _SETTLED[key] if key in _SETTLED else (Settled(), None)
         to_judge = known.to_judge(evidence) if evidence else None
         state, skipped = _State(), set[Day]()
-        for day in sorted(self._expected(table) | set(entries) if to_judge is None else to_judge, key=str):
+        for day in _in_order(self._expected(table) | set(entries) if to_judge is None else to_judge):
             if self.is_early(table, day) or not (day is None or day in self.calendar):
                 skipped.add(day)
             elif reason := self.missing_reason(table, day):
@@ -503,6 +503,11 @@ def _needed_of(read: Read, days: set[Day], survey: Survey) -> set[Day]:
     """The days of an input that some days of its reader need."""
     needed = (read.needed(part) for part in Days.ranges(day for day in days if day))
     return {day for part in needed for day in part.intersect(survey.calendar)}
+
+
+def _in_order(days: Iterable[Day]) -> list[Day]:
+    """Sort days; that of a table without days comes first."""
+    return sorted(days, key=lambda day: day or date.min)
 
 
 def _days_of(table: Table, days: Days, survey: Survey) -> set[Day]:

@@ -180,7 +180,7 @@ class Table:
         """Declare that day D of the reader needs this table's days D - before .. D + after."""
         return Read(self, before, after)
 
-    @property
+    @cached_property
     def full_name(self) -> str:
         """`layer.name`, as in SQL and on the command line."""
         return f"{self.layer}.{self.name}"
