@@ -38,6 +38,9 @@ Place = tuple[int, str]
 """A version and the hash of its commit file: another one where the table was made anew."""
 
 
+_Mark = tuple[int, int, int, int]
+_FEW = 200
+"""Reading so many commits costs less than opening the table."""
 _RESTORE = b"RESTORE"
 WRITE_MARK = "write"
 """Under this name the metadata of every commit of this project hold what tells one write from another."""
@@ -167,10 +170,15 @@ class Log:
 
         From where this process has seen the log last, it looks at two files instead of opening it all.
         """
-        place = self.place(_PLACES.get(self.location))
+        place = self.place(_PLACES.get(self.location) or self._written_place())
         if place is not None:
             _PLACES[self.location] = place
         return None if place is None else place[0]
+
+    def _written_place(self) -> Place | None:
+        """Return the place at which touches were written down; it may be one of a table that was there before."""
+        written = self._written()
+        return None if written is None else (written.version, written.commit)
 
     def open(self) -> DeltaTable | None:
         """Open the newest version to read from it.
@@ -211,7 +219,19 @@ class Log:
         return None if table is None else table.version()
 
     def table_id(self) -> str | None:
-        """What the table was named when it was made, as its readers note it; None where there is no table."""
+        """What the table was named when it was made, as its readers note it; None where there is no table.
+
+        Where touches were written down lately, a new process need not open the table to know.
+        """
+        written = self._written() if self.location not in _DESCRIBED else None
+        place = self.place((written.version, written.commit)) if written else None
+        if (
+            written
+            and place
+            and place[0] - written.version <= _FEW
+            and self._keeps_schema((written.version, written.commit), place)
+        ):
+            return written.table_id
         described = self._described()
         return None if described is None else described[0]
 
@@ -276,11 +296,8 @@ class Log:
         """
         if "://" in self.location:
             return self._hash(version)
-        try:
-            stat = Path(self.location, "_delta_log", _file_of(version)).stat()
-        except FileNotFoundError:
-            return None
-        return _hash_once(self, version, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        mark = self._mark(_file_of(version))
+        return None if mark is None else _hash_once(self, version, mark)
 
     def _hash(self, version: int) -> str | None:
         content = self._content(version)
@@ -430,11 +447,25 @@ class Log:
 
     def written_touches(self) -> Touches | None:
         """What was written down before commits were removed; None where that is of another table, or torn."""
-        found = Touches.from_json(self.read_file(TOUCHES_FILE))
+        found = self._written()
         newest = self.version() if found else None
         if found is None or newest is None or found.version > newest or found.table_id != self.table_id():
             return None
         return found if self.fingerprint(found.version) in (None, found.commit) else None
+
+    def _written(self) -> Touches | None:
+        if "://" in self.location:
+            return Touches.from_json(self.read_file(TOUCHES_FILE))
+        mark = self._mark(TOUCHES_FILE)
+        return None if mark is None else _read_written(self, mark)
+
+    def _mark(self, name: str) -> _Mark | None:
+        """Return what is another one where a file of a local log is; None where there is none."""
+        try:
+            stat = Path(self.location, "_delta_log", name).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
     def write_touches(self, columns: Iterable[str], foreign: Mapping[str, ForeignFile] | None = None) -> None:
         """Write down what the commits say, because they may be removed then.
@@ -585,9 +616,14 @@ class Log:
 
 
 @lru_cache(maxsize=4096)
-def _hash_once(log: Log, version: int, _mark: tuple[int, ...]) -> str | None:
+def _hash_once(log: Log, version: int, _mark: _Mark) -> str | None:
     """Hash a commit's file; its mark is another one where the file is."""
     return log._hash(version)
+
+
+@lru_cache(maxsize=256)
+def _read_written(log: Log, _mark: _Mark) -> Touches | None:
+    return Touches.from_json(log.read_file(TOUCHES_FILE))
 
 
 class Remembered(Generic[T]):

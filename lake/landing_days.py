@@ -69,9 +69,8 @@ def read_day(folder: Path) -> DayFolder:
         return DayFolder({folder.name: LandedFile.of(folder, stat)})
     data = [entry for entry in entries if is_data(entry)]
     files = {entry.name: LandedFile.of(folder / entry.name, _stat(entry)) for entry in data}
-    has_more = any(not is_data(entry) and not is_hidden(entry.name) for entry in entries)
-    is_linked = folder.is_symlink() or any(entry.is_symlink() for entry in data)
-    return DayFolder(files, is_plain=not has_more and not is_linked)
+    has_more = len(data) < len(entries) and any(not is_data(one) and not is_hidden(one.name) for one in entries)
+    return DayFolder(files, is_plain=not has_more and not any(entry.is_symlink() for entry in data))
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result:
@@ -102,12 +101,14 @@ class FeedFolder:
         landed: the files of each landing day that holds any. The same object as long as nothing has changed.
         others: names in it that are no landing day.
         not_plain: landing days that hold something which is not read.
+        linked: landing days whose folder is a link.
     """
 
     path: Path
     landed: Mapping[date, Mapping[str, LandedFile]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     not_plain: set[date] = field(default_factory=set)
+    linked: set[date] = field(default_factory=set)
     _mark: _Mark | None = None
     _days: list[date] = field(default_factory=list)
     _seen: dict[date, _Seen] = field(default_factory=dict)
@@ -156,15 +157,17 @@ class FeedFolder:
             if mark == self._mark and self._turn:  # not every file system keeps the times of folders
                 return
             with os.scandir(self.path) as entries:
-                names = sorted(entry.name for entry in entries)
+                names = {entry.name: entry.is_symlink() for entry in entries}
         except FileNotFoundError:
-            mark, names = (0, 0, 0), []
+            mark, names = (0, 0, 0), {}
         except PermissionError as error:
             self._mark = None
             raise FolderNotReadable(str(self.path), str(error.strerror)) from error
         self._mark = mark if _is_steady(mark) else None
-        self._days = sorted(day for name in names if (day := landing_day(name)) is not None)
-        self.others = tuple(name for name in names if landing_day(name) is None)
+        found = {name: landing_day(name) for name in sorted(names)}
+        self._days = [day for day in found.values() if day is not None]  # their names sort as they do
+        self.others = tuple(name for name, day in found.items() if day is None)
+        self.linked = {day for name, day in found.items() if day is not None and names[name]}
         days = set(self._days)
         self._unsteady |= days - self._seen.keys()
         if gone := self._seen.keys() - days:

@@ -128,8 +128,7 @@ class Ledger:
         Returns how many. The caller holds the ledger's lock.
         """
         rows = self.rows()
-        newest_places = set(_newest_places(rows).values())
-        kept = pa.array([place in newest_places for place in range(rows.num_rows)])
+        kept = pc.is_in(pa.array(range(rows.num_rows), pa.int64()), value_set=_newest_places(rows))
         kept = pc.or_(kept, pc.greater_equal(rows["recorded_at"], pa.scalar(before)))
         left = rows.filter(kept)
         if left.num_rows < rows.num_rows:
@@ -150,8 +149,7 @@ class Ledger:
     def _newest(self) -> _Newest:
         """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
         rows = self.rows()
-        chosen = sorted(_newest_places(rows).values())
-        return _by_table({}, rows.take(pa.array(chosen, pa.int64())))
+        return _by_table({}, rows.take(_newest_places(rows)))
 
     def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
         """What was known with what later commits added; None where they did more, or did not number their rows."""
@@ -173,10 +171,10 @@ def _to_row(entry: Entry) -> dict[str, Any]:
     return {**asdict(entry), **objects}
 
 
-def _newest_places(rows: pa.Table) -> dict[tuple[str, date | None], int]:
-    """Of rows, oldest first, the place of the newest of each table and day."""
-    named = zip(rows["table"].to_pylist(), rows["day"].to_pylist(), strict=True)
-    return {name: place for place, name in enumerate(named)}
+def _newest_places(rows: pa.Table) -> pa.Array:
+    """Of rows, oldest first, the places of the newest of each table and day, in order."""
+    placed = pa.table({"table": rows["table"], "day": rows["day"], "place": pa.array(range(rows.num_rows), pa.int64())})
+    return placed.group_by(["table", "day"]).aggregate([("place", "max")])["place_max"].combine_chunks().sort()
 
 
 def _by_table(known: _Newest, rows: pa.Table) -> _Newest:

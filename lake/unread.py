@@ -66,7 +66,9 @@ def _in_feed(feed: Path, calendar: Days) -> Iterator[Unread]:
         folder = feed_folder(feed).look()
     except FolderNotReadable:
         return  # whoever reads the feed says so
-    strange = set(folder.days) if feed.is_symlink() else {*folder.not_plain, *_outside(folder.days, calendar)}
+    strange = (
+        set(folder.days) if feed.is_symlink() else {*folder.not_plain, *folder.linked, *_outside(folder.days, calendar)}
+    )
     names = [name for name in folder.others if not is_hidden(name)]
     for path in sorted([feed / name for name in names] + [feed / folder_name(day) for day in strange]):
         yield from _beside_data(path, calendar)
