@@ -73,6 +73,8 @@ def forget() -> None:
     ):
         known.clear()
     lake.ledger._READ._known.clear()
+    lake.commits._hash_once.cache_clear()
+    lake.commits._read_written.cache_clear()
 
 
 def states(one: SimulatedLake) -> dict[str, TableState]:

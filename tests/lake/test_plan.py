@@ -247,7 +247,7 @@ def test_a_write_without_a_receipt_is_seen(store: DeltaStore) -> None:
     write_deltalake(store.path(marks), by_hand, mode="append")
     assert survey(store).states["silver.marks"].stale == {
         D1: "version 3 was written without a receipt",
-        D2: "1 rows that nobody computed: another program wrote version 3",
+        D2: "1 row that nobody computed: another program wrote version 3",
     }
     bring_up_to_date(store)
     assert [(row["name"], row["points"]) for row in stored_rows(store, marks)] == [("a", 1)]
