@@ -24,7 +24,8 @@ from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
 from lakehouse_assets.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
-from lakehouse_assets.standing import still_differs
+from lakehouse_assets.red_checks import RedChecks
+from lakehouse_assets.standing import as_errors, still_differs
 from resources.lakehouse import Lakehouse
 
 __all__ = [
@@ -136,7 +137,9 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         if receipt.failed_days and not receipt.damaged:
             # The step of the checks is skipped, and this is the one that has something to say.
             verdict = Inspection(table, store, settings).contract()
-            context.log_event(build_check_evaluation(table, "contract", verdict))
+            evaluation = build_check_evaluation(table, "contract", verdict)
+            context.log_event(evaluation)
+            RedChecks(settings.home).note(as_errors([evaluation]))
         return _report(context, table, receipt)
 
     return compute
@@ -257,7 +260,9 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
             verdict = inspection.judge(name)
             if name in RANGE_CHECKS and not verdict.facts:  # it has looked at no day
                 verdict = still_differs(context.instance, asked, inspection.entries) or verdict
-            yield build_check_result(key, name, verdict)
+            result = build_check_result(key, name, verdict)
+            RedChecks(settings.home).note(as_errors([result]))
+            yield result
 
     return check
 

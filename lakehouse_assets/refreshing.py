@@ -25,8 +25,9 @@ from lake.unread import describe_unread
 from lakehouse_assets.checks import LATE
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.environment import Environment, open_environment
+from lakehouse_assets.red_checks import RedChecks
 from lakehouse_assets.runs import CheckResult, TableResult, record_refresh, refuse_outside, skipped_result
-from lakehouse_assets.standing import first_and_last, lasting_checks, standing_errors
+from lakehouse_assets.standing import first_and_last, lasting_checks, name_of, standing_errors
 from lakehouse_assets.status import describe_lost
 from resources.dagster_home import open_instance
 
@@ -128,11 +129,21 @@ class Refresher:
         raise AssertionError("unreachable")
 
     def standing(self, tables: Iterable[Table], results: Iterable[TableResult]) -> list[str]:
-        """Tell of checks that an earlier run left red, of tables that had nothing to compute now."""
-        computed = {result.table for result in results}
-        checks = lasting_checks(table for table in tables if table.full_name not in computed)
-        errors = standing_errors(self.instance, list(checks))
-        return [f"{checks[key].full_name} {key.name}: {first_and_last(said)}" for key, said in errors.items()]
+        """Tell of checks that an earlier run left red, of tables that had nothing to compute now.
+
+        What is wrong upstream of a table is wrong with it.
+        """
+        computed, wanted = {result.table for result in results}, with_upstream(tables)
+        others = (table for table in self.environment.tables.values() if table in wanted)
+        keys = lasting_checks(table for table in others if table.full_name not in computed)
+        checks = {name_of(key.asset_key, key.name): key for key in keys}
+
+        def ask(names: list[str]) -> dict[str, str]:
+            found = standing_errors(self.instance, [checks[name] for name in names])
+            return {name_of(key.asset_key, key.name): said for key, said in found.items()}
+
+        errors = RedChecks(self.environment.settings.home).errors(list(checks), ask)
+        return [f"{name}: {first_and_last(said)}" for name, said in errors.items()]
 
     def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
         """The tables that failed for more than landing files that cannot be read."""
@@ -173,7 +184,7 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     environment.refuse_short_calendar()
     with Refresher(environment, lambda result: print_result(out, result)) as refresher:
         results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
-        standing = refresher.standing(tables, results) if days is None else []
+        standing = refresher.standing(tables, results)
     damages = refresher.survey.unreadable if refresher.survey else []
     for damage in damages:
         err.print(f"[bold red]damaged[/] {escape(str(damage))}", soft_wrap=True)

@@ -17,7 +17,7 @@ from lake.ledger import Entry
 from lake.table import Table
 from lakehouse_assets.checks import LATE, Verdict, checks_of
 
-__all__ = ["first_and_last", "lasting_checks", "standing_errors", "still_differs"]
+__all__ = ["as_errors", "first_and_last", "lasting_checks", "name_of", "standing_errors", "still_differs"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
@@ -62,11 +62,25 @@ def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
 def standing_errors(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, str]:
     """Return the checks whose newest verdict is an error, with what it says, whoever started the run."""
     found = ((record.key, record.evaluation) for record in _newest_verdicts(instance, checks))
+    return {key: said.description or "" for key, said in found if said and _is_error(said)}
+
+
+def as_errors(found: Iterable[dg.AssetCheckResult | dg.AssetCheckEvaluation]) -> dict[str, str]:
+    """Say of each check, by `name_of`, what is wrong; empty where that is no error, or says when rows are late."""
     return {
-        key: said.description or ""
-        for key, said in found
-        if said and not said.passed and said.severity == dg.AssetCheckSeverity.ERROR
+        name_of(said.asset_key, said.check_name): (said.description or "") if _is_error(said) else ""
+        for said in found
+        if said.asset_key and said.check_name and said.check_name not in LATE
     }
+
+
+def _is_error(said: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> bool:
+    return not said.passed and said.severity == dg.AssetCheckSeverity.ERROR
+
+
+def name_of(asset: dg.AssetKey, check: str) -> str:
+    """Name a check, as `layer.table check`."""
+    return f"{'.'.join(asset.path)} {check}"
 
 
 def _newest_verdicts(

@@ -13,7 +13,9 @@ import pytest
 from lake.days import Days
 from lake.ledger import Entry, Ledger
 from lake.settings import Settings
+from lakehouse_assets import refreshing
 from lakehouse_assets.environment import open_environment
+from lakehouse_assets.red_checks import RedChecks
 from lakehouse_assets.refreshing import Ended, _ended
 from lakehouse_assets.runs import CheckResult, TableResult
 from resources.dagster_home import open_instance
@@ -208,22 +210,39 @@ def test_a_check_that_an_earlier_run_left_red_fails_a_refresh_that_has_nothing_t
     lakehouse: Lakehouse, tmp_path: Path
 ) -> None:
     said = "3 of 4 rows rejected\n2013-01-01: 3 of 4 rows\nnext: lakehouse quarantine silver.weather"
-    key = dg.AssetKey(["silver", "weather"])
-    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    checks = RedChecks(tmp_path)
     ends = []
-    for passed in (False, True):
-        found = dg.AssetCheckEvaluation(
-            asset_key=key, check_name="contract", passed=passed, description=said, severity=dg.AssetCheckSeverity.ERROR
-        )
-        with open_instance(settings) as instance:
-            instance.report_runless_asset_event(found)
-        ends.append(lakehouse(tmp_path, "refresh"))
-    red, green = ends
+    for found in (said, ""):
+        checks.note({"silver.weather contract": found})
+        ends += [lakehouse(tmp_path, "refresh", *names) for names in ((), ("gold.flight_delay_features",))]
+    red, reader, green, green_reader = ends
 
-    assert (red.returncode, "nothing to do" in red.stdout) == (1, False)
-    assert "still red silver.weather contract: 3 of 4 rows rejected" in red.stderr
-    assert "next: lakehouse quarantine silver.weather" in red.stderr
-    assert (green.returncode, green.stdout) == (0, "nothing to do: no day is missing or stale\n")
+    for end in (red, reader):
+        assert (end.returncode, "nothing to do" in end.stdout) == (1, False)
+        assert "still red silver.weather contract: 3 of 4 rows rejected" in end.stderr
+        assert "next: lakehouse quarantine silver.weather" in end.stderr
+    for end in (green, green_reader):
+        assert (end.returncode, end.stdout) == (0, "nothing to do: no day is missing or stale\n")
+
+
+def test_the_log_of_dagster_is_asked_once_for_checks_of_which_nobody_noted_the_verdict(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older release noted none."""
+    error = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(["silver", "weather"]), check_name="contract", passed=False,
+        description="3 of 4 rows rejected", severity=dg.AssetCheckSeverity.ERROR,
+    )  # fmt: skip
+    with open_instance(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})) as instance:
+        instance.report_runless_asset_event(error)
+
+    first = lakehouse(tmp_path, "refresh")
+    monkeypatch.setattr(refreshing, "open_instance", None)  # from here on it cannot be asked
+    again = lakehouse(tmp_path, "refresh")
+
+    assert [first.returncode, again.returncode] == [1, 1]
+    assert first.stderr == again.stderr
+    assert "still red silver.weather contract: 3 of 4 rows rejected" in again.stderr
 
 
 @pytest.mark.parametrize("check", ["fresh", "streaming"])

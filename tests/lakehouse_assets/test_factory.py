@@ -20,6 +20,7 @@ from lake.settings import Settings
 from lakehouse_assets.definitions import build_definitions
 from lakehouse_assets.factory import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
 from lakehouse_assets.partitions import range_tags
+from lakehouse_assets.red_checks import RedChecks
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
@@ -67,6 +68,10 @@ def test_a_range_run_reports_each_day_and_is_checked(
     result = run(instance, settings, ["readings", "measurements", "known_sensors"], range_tags(FIVE_DAYS))
 
     assert result.success
+    noted = RedChecks(settings.home).errors(
+        ["silver.measurements contract", "silver.measurements row_count"], lambda _: {}
+    )
+    assert set(noted) == {"silver.measurements contract"}
     found = {
         event.partition or "": {name: value.value for name, value in event.metadata.items()}
         for event in result.asset_materializations_for_node("silver__measurements")
@@ -107,10 +112,12 @@ def test_a_day_that_breaks_a_fail_contract_fails_alone_and_is_what_a_retry_takes
         [dg.AssetCheckKey(asset_key(by_name("exact_measurements")), "contract")]
     )
     assert [record.status.value for record in contract.values()] == ["FAILED"]
+    assert set(RedChecks(settings.home).errors(["silver.exact_measurements contract"], lambda _: {})) != set()
 
     land(settings, {date(2020, 1, 3): ["a 2020-01-03 1"]})
     only = range_tags(Days.of(date(2020, 1, 3)))
     assert run(instance, settings, ["readings", "exact_measurements"], only).success
+    assert RedChecks(settings.home).errors(["silver.exact_measurements contract"], lambda _: {}) == {}
     assert day_states(instance, settings, "exact_measurements") == ([str(day) for day in FIVE_DAYS], [])
 
 

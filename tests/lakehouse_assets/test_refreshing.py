@@ -18,6 +18,7 @@ from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Read, Table
 from lakehouse_assets.environment import Environment
+from lakehouse_assets.red_checks import RedChecks
 from lakehouse_assets.refreshing import Ended, Refresher, _ended
 from lakehouse_assets.runs import TableResult
 from resources.lakehouse import LakehouseResource
@@ -83,6 +84,9 @@ def test_a_table_without_days_has_read_all_that_landed_before_a_day_is_computed_
     second = refresher.days([compared], Days.of(D3))
 
     assert all(result.ok for result in [*first, *second])
+    RedChecks(refresher.environment.settings.home).note({"gold.best contract": "3 rows rejected"})
+    assert refresher.standing([compared], first) == [], "it was computed and checked"
+    assert refresher.standing([compared], []) == ["gold.best contract: 3 rows rejected"]
     assert outline(first)[-1] == outline(second)[-1] == ("gold.compared", "2013-01-03")
     assert stored_rows(store, compared) == [{"day": D3, "points": 7}]
 
