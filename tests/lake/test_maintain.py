@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from delta.tables import DeltaOptimizeBuilder
+from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable, write_deltalake
 
 import lake.commits
@@ -33,6 +35,14 @@ TABLES = [mark_files, marks, totals]
 DAYS = [day_of(number) for number in range(1, 5)]
 D1, D2, D3, D4 = DAYS
 ALL = Days(D1, DAYS[-1] + timedelta(days=1))
+STEPS = [
+    (DeltaOptimizeBuilder, "executeCompaction"),
+    (SparkTable, "vacuum"),
+    (Log, "write_touches"),
+    (DeltaTable, "create_checkpoint"),
+    (DeltaTable, "cleanup_metadata"),
+]
+"""Whatever maintenance changes, in its order."""
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +160,43 @@ def test_removed_commits_make_no_day_stale_not_even_after_a_kill(
     # Control: without what was written down, every day counts as changed by the last commit that is gone.
     Path(store.path(marks), "_delta_log", FILE).unlink()
     assert D1 in stale(store)["silver.marks"]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_any_step_it_leaves_the_same_rows_and_the_next_call_does_the_rest(
+    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    filled(store)
+    scatter(store, D1)
+    rows = {table.full_name: stored_rows(store, table) for table in TABLES}
+    before = stale(store)
+
+    for owner, step in STEPS:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, step, killed(getattr(owner, step), when))
+            with pytest.raises(KeyboardInterrupt):
+                maintain([marks], store, checkpoints=tmp_path / "none")
+        assert {table.full_name: stored_rows(store, table) for table in TABLES} == rows, step
+        assert stale(store) == before, step
+
+    done = maintain([marks], store, checkpoints=tmp_path / "none")
+    assert files_of(store, D1) == 1
+    assert store.table_log(marks).commit(1) is None
+    assert not any(one.note for one in done)
+    assert {table.full_name: stored_rows(store, table) for table in TABLES} == rows
+    assert stale(store) == before
+
+
+def killed(step: Callable[..., Any], when: str) -> Callable[..., Any]:
+    """A step at whose beginning or end the process is killed."""
+
+    def run(*arguments: Any, **options: Any) -> None:
+        if when == "after":
+            step(*arguments, **options)
+        raise KeyboardInterrupt
+
+    return run
 
 
 @pytest.mark.spark
