@@ -111,9 +111,9 @@ class Commit:
 
 def _days(texts: Iterable[str | None]) -> set[date]:
     found: set[date] = set()
-    for text in texts:
+    for text in filter(None, texts):
         try:
-            found.add(parse_day(text or ""))
+            found.add(parse_day(text))
         except BadDay:
             continue  # the partition of rows without a day
     return found

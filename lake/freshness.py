@@ -157,21 +157,18 @@ class FreshnessJudge:
         asked = (table.full_name, day)
         if asked not in self._lacks:
             try:
-                self._lacks[asked] = next(self._all_lacks(table, day), None)
+                self._lacks[asked] = next(filter(None, self._look(table, day)), None)
             except LogDamaged as damage:
                 self._lacks[asked] = f"{damage.message().where}: {damage.problem}"
         return self._lacks[asked]
 
-    def _all_lacks(self, table: Table, day: date) -> Iterator[str]:
+    def _look(self, table: Table, day: date) -> Iterator[str | None]:
         for read in table.reads:
             if isinstance(read.source, Feed):
-                found = self.deliveries.lack(table, read.source, day)
-                yield from [found] if found else []
+                yield self.deliveries.lack(table, read.source, day)
             else:
-                needed = self._needed(table, read, read.source, day)
-                yield from (found for one in needed if (found := self.lack(read.source, one)))
-        own = self._not_computed(table, day) if table.day else self._not_read(table, day)
-        yield from [own] if own else []
+                yield from (self.lack(read.source, one) for one in self._needed(table, read, read.source, day))
+        yield self._not_computed(table, day) if table.day else self._not_read(table, day)
 
     def _needed(self, table: Table, read: Read, source: Table, day: date) -> list[date]:
         """Find the days of an input that a day needs.

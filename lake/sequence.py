@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 __all__ = ["in_sequence", "oldest_first"]
-
-_NO_MATTER = pa.scalar(datetime.fromtimestamp(0, UTC), pa.timestamp("us", tz="UTC"))
 
 
 def in_sequence(rows: Sequence[Mapping[str, Any]], version: int, schema: pa.Schema) -> pa.Table:
@@ -25,6 +22,6 @@ def oldest_first(rows: pa.Table) -> pa.Array:
     Those of an older release come first, for which there is only the clock.
     """
     known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
-    clock = pc.if_else(pc.is_null(known), rows["recorded_at"], _NO_MATTER)
-    order = pa.table({"sequence": pc.fill_null(known, -1), "clock": clock, "place": pa.array(range(rows.num_rows))})
-    return pc.sort_indices(order, sort_keys=[(name, "ascending") for name in order.column_names])
+    clock = pc.if_else(pc.is_null(known), rows["recorded_at"], None)
+    order = pa.table({"sequence": pc.fill_null(known, -1), "clock": clock})
+    return pc.sort_indices(order, sort_keys=[("sequence", "ascending"), ("clock", "ascending")])  # it is stable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, Field, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from pyspark.sql import SparkSession
 
@@ -489,7 +490,70 @@ def test_an_empty_commit_is_damage_and_named(tmp_path: Path) -> None:
     with pytest.raises(LogDamaged) as damaged:
         log.commit(1)
     assert (damaged.value.file, damaged.value.location) == (f"{1:020d}.json", str(tmp_path))
-    assert "it holds no commit" in str(damaged.value)
+    assert damaged.value.problem == "it holds no commit"
+
+
+def test_a_torn_commit_is_damage_and_named_whoever_reads_it(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    (tmp_path / "_delta_log" / f"{1:020d}.json").write_text('{"add": {"pa')
+    asked: list[Callable[[], object]] = [lambda: log.commit(1), lambda: log.added_since(0, 1), log.open]
+    for ask in asked:
+        with pytest.raises(LogDamaged) as damaged:
+            ask()
+        assert (damaged.value.file, damaged.value.location) == (f"{1:020d}.json", str(tmp_path))
+
+
+def test_a_table_that_delta_rs_cannot_read_and_that_is_not_damaged_says_why(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    protocol = {"protocol": {"minReaderVersion": 99, "minWriterVersion": 99}}
+    (tmp_path / "_delta_log" / f"{1:020d}.json").write_text(json.dumps(protocol))
+    with pytest.raises(DeltaError, match="99"):
+        log.open()
+
+
+def write_commit(folder: Path, version: int, *actions: dict[str, Any]) -> None:
+    """Write a commit's file as another program might."""
+    (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(action) + "\n" for action in actions)
+    (folder / "_delta_log" / f"{version:020d}.json").write_text(text)
+
+
+def test_the_files_that_later_commits_added_are_named_unless_rows_were_removed(tmp_path: Path) -> None:
+    log = Log(str(tmp_path))
+    write_commit(tmp_path, 1, {"add": {"path": "day=2013-01-01/a%20b.parquet", "dataChange": True}})
+    write_commit(tmp_path, 2, {"commitInfo": {}}, {"add": {"path": "c"}})
+    joined = [{"remove": {"path": "c", "dataChange": False}}, {"add": {"path": "d", "dataChange": False}}]
+    write_commit(tmp_path, 3, *joined)
+    write_commit(tmp_path, 4, {"remove": {"path": "d"}})
+    write_commit(tmp_path, 5, {"remove": {"path": "d", "dataChange": True}}, {"add": {"path": "e"}})
+
+    assert log.added_since(0, 2) == ["day=2013-01-01/a b.parquet", "c"]
+    assert [log.added_since(1, 3), log.added_since(2, 3), log.added_since(2, 2)] == [["c"], [], []]
+    assert [log.added_since(3, 4), log.added_since(4, 5)] == [None, None], "rows were removed"
+    assert log.added_since(-1, 1) is None, "the first commit is gone"
+
+
+def test_the_newest_restored_version_is_one_that_says_so_and_not_one_that_names_the_word(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    put(tmp_path, (D1, 1))
+    put(tmp_path, (D1, 2))
+    assert log.restored(0, 2) is None
+    DeltaTable(str(tmp_path)).restore(1)
+    commit_by_hand(tmp_path, 4, D1, about="RESTORE", note="after a RESTORE")
+    assert [log.restored(0, 4), log.restored(2, 3), log.restored(3, 4), log.restored(2, 2)] == [3, 3, None, None]
+
+
+def test_a_table_at_a_url_is_read_and_written_as_one_in_a_folder(tmp_path: Path) -> None:
+    create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1)
+    log = Log(f"file://{tmp_path}")
+    assert (log.version(), log.newest_touch("day"), log.commit(2)) == (1, {D1: 1}, None)
+    log.write_touches(["day"])
+    written = Log(str(tmp_path)).written_touches()
+    assert written is not None
+    assert written.days == {"day": {D1: 1}}
+    assert log.written_touches() == written
+    assert Log(f"file://{tmp_path}/nothing").version() is None
 
 
 def test_what_was_read_of_a_log_is_read_again_once_it_has_moved_on(tmp_path: Path) -> None:

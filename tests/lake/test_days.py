@@ -100,6 +100,13 @@ def test_the_common_days_of_two_ranges() -> None:
     assert not Days.of(JAN_1).intersect(Days.of(JAN_5))
 
 
+def test_the_days_of_a_range_before_a_day() -> None:
+    both = Days.between(JAN_3, JAN_5)
+    assert [both.before(day) for day in (JAN_1, JAN_3)] == [Days(JAN_1, JAN_1), Days(JAN_3, JAN_3)]
+    assert both.before(JAN_5) == Days.parse("2013-01-03..2013-01-04")
+    assert both.before(date(2013, 2, 1)) == both
+
+
 @pytest.mark.parametrize(("text", "is_day"), [
     ("1899-12-31", False), ("1900-01-01", True), ("9999-12-30", True), ("9999-12-31", False), ("2013-02-30", False),
 ])  # fmt: skip

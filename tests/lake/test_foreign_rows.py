@@ -16,7 +16,7 @@ from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
 from lake.maintain import Maintenance
-from lake.plan import Survey, TableState, steps_to_date
+from lake.plan import Survey, TableState, steps_to_date, ways_to_mend
 from lake.store import DeltaStore, Txn
 from lake.table import Table
 from tests.lakes import without_spark
@@ -193,3 +193,30 @@ def test_of_bronze_they_stay_a_finding_when_files_of_their_day_were_added(store:
 
     Ledger(store).record([replace(booked, rows_in=2, rows_out=2)])
     assert states(store)[mark_files.full_name].foreign == {}, "their file has landed"
+
+
+def test_what_to_do_about_them_is_said_with_the_days_that_it_is_about(store: DeltaStore) -> None:
+    outside = date(2014, 1, 1)
+    days = [D1, D2, outside, None]
+    survey = Survey([mark_files, marks], store, Days.between(D1, D3))
+    assert ways_to_mend(survey, marks, days) == [
+        (
+            "lakehouse refresh silver.marks --days 2013-01-01..2013-01-02 replaces them by what its inputs hold",
+            [D1, D2],
+        ),
+        (
+            "delete the rows, or let LAKEHOUSE_FIRST_DAY and LAKEHOUSE_LAST_DAY name a calendar that has 2014-01-01",
+            [outside],
+        ),
+        ("delete the rows", [None]),
+    ]
+    bronze = "put the files that they came from into landing/, or delete the rows"
+    assert ways_to_mend(survey, mark_files, days) == [(bronze, days)]
+
+    own = Frontier(D2, D2, claimed=frozenset({marks.full_name}))
+    FrontierTable(store).change(lambda _: own, "test")
+    streamed = Survey([mark_files, marks], store, Days.between(D1, D3))
+    assert ways_to_mend(streamed, marks, [D1, D2]) == [
+        ("lakehouse refresh silver.marks --days 2013-01-01 replaces them by what its inputs hold", [D1]),
+        ("delete the rows, or wait: streams own 2013-01-02, and batch replaces it once it is sealed", [D2]),
+    ]

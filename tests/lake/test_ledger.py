@@ -75,6 +75,22 @@ def test_the_order_of_entries_is_the_same_after_their_files_were_joined(ledger: 
     assert ledger.latest("silver.marks")[D1].run_id == "after"
 
 
+def test_entries_of_one_commit_stay_as_they_were_written_whatever_the_clock_said(ledger: Ledger) -> None:
+    ledger.record([replace(ENTRY, run_id=str(n), recorded_at=NOW - timedelta(hours=n)) for n in range(5)])
+
+    assert [row["run_id"] for row in ledger.rows().to_pylist()] == ["0", "1", "2", "3", "4"]
+    assert ledger.latest("silver.marks")[D1].run_id == "4"
+
+
+def test_a_ledger_that_begins_with_a_table_without_days_has_all_its_columns(ledger: Ledger) -> None:
+    whole = replace(ENTRY, day=None, inputs={}, table_ids={})
+    ledger.record([whole])
+
+    assert ledger.rows().schema == SCHEMA
+    ledger.record([ENTRY])
+    assert ledger.latest("silver.marks") == {None: whole, D1: ENTRY}
+
+
 def test_tables_and_days_are_told_apart(ledger: Ledger) -> None:
     other_day, other_table = replace(ENTRY, day=D2), replace(ENTRY, table="gold.totals", day=None)
 

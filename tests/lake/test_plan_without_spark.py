@@ -302,6 +302,15 @@ def test_a_damaged_log_is_told_once_and_the_other_tables_are_judged(store: Delta
     assert told(steps_to_date(found, TABLES)) == [(["mark_files"], "2013-01-01", False)]
 
 
+def test_a_table_that_was_never_computed_and_whose_log_is_damaged_is_told(store: DeltaStore) -> None:
+    store.create(whole)
+    (Path(store.path(whole)) / "_delta_log" / f"{0:020d}.json").write_text("{")
+
+    state = survey(store, mark_files, whole).states["silver.whole"]
+
+    assert (state.table, state.entries, type(state.unreadable)) == (whole, {}, LogDamaged)
+
+
 def test_what_a_day_is_computed_from_changes_with_an_input(store: DeltaStore) -> None:
     compute(store, marks, [D1])
     before = [survey(store).inputs_of(totals, day) for day in (D1, D2, D3)]
