@@ -9,7 +9,7 @@ PARALLEL := -n 2 --dist loadfile
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
 SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
 SUITE := not browser and not streams and not year and not soak
-TYPED := lake lakehouse_assets resources sensors benchmarks tests
+TYPED := lake airline lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 

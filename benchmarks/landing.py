@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from airline.replay import replay
 from lake.days import Days
-from lakehouse_assets.replay import replay
 
 __all__ = ["YEAR", "shared_landing"]
 

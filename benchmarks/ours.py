@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks.side import Stopwatch, run_side
 from benchmarks.tables import TABLES
-from lakehouse_assets.environment import open_environment
-from lakehouse_assets.refreshing import Refresher
-from lakehouse_assets.runs import TableResult
+from lake.environment import open_environment
+from lake.orchestration.refresher import Refresher
+from lake.orchestration.runs import TableResult
 
 
 def compute(home: Path, watch: Stopwatch) -> None:

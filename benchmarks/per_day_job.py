@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from benchmarks.tables import TABLES
+from lake.environment import Environment, open_environment
+from lake.orchestration.assets import asset_key
+from lake.orchestration.definitions import build_definitions
 from lake.table import Table
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.factory import asset_key
 
 __all__ = ["build_job", "daily_tables"]
 

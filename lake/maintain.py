@@ -33,7 +33,7 @@ from lake.store import DeltaStore, day_predicate
 from lake.stream_inputs import versions_read
 from lake.table import Table
 
-__all__ = ["Maintained", "Maintenance", "Place", "maintain"]
+__all__ = ["Maintained", "Maintenance", "Place", "describe", "maintain", "summarize"]
 
 _CROWDED = 4
 """More files of one partition than this are joined; a refresh writes one, a few late messages a few more."""
@@ -334,3 +334,24 @@ def _parquet_files(path: str) -> int:
 
 def _commits(path: str) -> int:
     return sum(1 for _ in Path(path, "_delta_log").glob("[0-9]*.json")) if "://" not in path else 0
+
+
+def describe(done: Maintained) -> str:
+    """Say what was done to one table, in a line."""
+    parts = [
+        f"small files of {done.days_joined:,} days joined" if done.days_joined else "",
+        f"{done.files_removed:,} files removed" if done.files_removed else "",
+        f"{done.commits_removed:,} commits removed" if done.commits_removed else "",
+        f"left as it is, because {done.note}" if done.note else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def summarize(done: list[Maintained]) -> Mapping[str, int]:
+    """Add up what was done, by what it is."""
+    return {
+        "tables": len(done),
+        "days with joined files": sum(one.days_joined for one in done),
+        "files removed": sum(one.files_removed for one in done),
+        "commits removed": sum(one.commits_removed for one in done),
+    }

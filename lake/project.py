@@ -14,6 +14,7 @@ variable LAKEHOUSE_<NAME> wins over both.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ from typing import Any
 
 from lake.errors import BadSetting
 
-__all__ = ["Given", "Project", "read_project", "variable"]
+__all__ = ["EXTRAS", "Given", "Project", "read_extras", "read_project", "variable"]
+
+EXTRAS = ("checks", "commands")
+"""Tables that name functions of the project, by the name of a command or of a check."""
 
 _FILE = "pyproject.toml"
 _PREFIX = "LAKEHOUSE_"
@@ -93,6 +97,8 @@ def read_project(env: Mapping[str, str], known: Collection[str]) -> Project:
         named = Given("environment", chosen, root)
     if named.value not in {_DEFAULT_ENVIRONMENT, *environments}:
         raise named.refuse(f"one of {', '.join(sorted({_DEFAULT_ENVIRONMENT, *environments}))}")
+    for kind in EXTRAS:
+        _subtable(said, kind, root)
     own = _subtable(environments, named.value, root)
     given = {one.name: one for one in _settings(said, root, "")}
     given |= {one.name: one for one in _settings(own, root, f".environments.{named.value}")}
@@ -102,6 +108,20 @@ def read_project(env: Mapping[str, str], known: Collection[str]) -> Project:
     here = Path.cwd()
     given |= {name: Given(name, env[variable(name)], here) for name in known if env.get(variable(name))}
     return Project(root, table is not None, str(named.value), given)
+
+
+def read_extras(env: Mapping[str, str], kind: str) -> tuple[Path, Mapping[str, str]]:
+    """Read the folder of the project and the functions that it adds, as `module:function` by name.
+
+    Raises:
+        BadSetting: the file cannot be read, or says something else.
+    """
+    root, table = _find(env)
+    own = _subtable(dict(table or {}), kind, root)
+    for name, value in own.items():
+        if not re.fullmatch(r"[\w.]+:\w+", str(value)):
+            raise Given(name, value, root, _place(root, f".{kind}")).refuse("a function, as module:function")
+    return root, own
 
 
 def _find(env: Mapping[str, str]) -> tuple[Path, Mapping[str, Any] | None]:

@@ -313,7 +313,8 @@ def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
         yield "is not a table name", "use lower case letters, digits and underscores, at most 63 characters"
     if declared.layer not in LAYERS:
         yield f"lies in {declared.layer!r}, which is no layer", f"move the file into one of {', '.join(LAYERS)}"
-    if declared.transform.__module__.startswith("lakehouse_assets.") and file != f"{declared.name}.py":
+    package = declared.transform.__module__.split(".")[:-1]
+    if len(package) > 1 and package[-1] in LAYERS and file != f"{declared.name}.py":
         yield f"is declared in {file}", f"name function and file alike: {declared.name}.py"
     if contract != _pascal_case(declared.name):
         yield f"has the contract {contract}", f"name the contract {_pascal_case(declared.name)}"

@@ -1,1 +1,1 @@
-"""WHAT tables exist: one file per table, and the factory that turns them into Dagster assets."""
+"""WHAT tables exist: one file per table, and what Dagster loads."""

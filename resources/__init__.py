@@ -1,1 +1,1 @@
-"""WITH WHAT: thin Dagster resources and the settings of each environment."""
+"""WITH WHAT: what an environment of the airline needs beside its settings in pyproject.toml; today nothing."""

@@ -1,1 +1,1 @@
-"""WHEN: schedules, sensors and alerts."""
+"""WHEN: which schedules, sensors and alerts the airline runs."""

@@ -108,7 +108,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Dagster as those settings configure it, whatever the environment of the process says."""
-    from resources.dagster_home import open_instance
+    from lake.orchestration.dagster_home import open_instance
 
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.setenv("LAKEHOUSE_HOME", "")

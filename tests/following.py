@@ -30,7 +30,7 @@ def follower(
     env |= {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-02T23:59:00Z", "TZ": "UTC", "PYTHONPATH": str(ROOT)}
     env |= {"LAKEHOUSE_SPARK_MASTER": "local[2]"} | ({VARIABLE: failpoint} if failpoint else {})
     home.mkdir(exist_ok=True)
-    with logged(["-m", "lakehouse_assets.cli", "follow", *arguments], os.environ | env, home / LOG) as process:
+    with logged(["-m", "lake.commands.cli", "follow", *arguments], os.environ | env, home / LOG) as process:
         yield process
 
 

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from lake.kafka import KafkaCluster, KafkaSource
-from resources.kafka_broker import LocalBroker
+from lake.kafka_broker import LocalBroker
 from tests.following import follower
 from tests.streaming import PARTITIONS, Message
 

@@ -1,6 +1,7 @@
 """Who may import whom, read from the source itself.
 
-    lake  <-  table files  <-  factory and what runs it  <-  definitions
+    lake  <-  lake.orchestration (the only one that knows Dagster)  <-  lake.commands
+    lake  <-  table files  <-  definitions; the framework knows neither
 
 A table file is pure: it knows frames and contracts, and neither Dagster nor a session nor the environment.
 """
@@ -17,7 +18,7 @@ import pytest
 from lake.table import LAYERS
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("lake", "lakehouse_assets", "resources", "sensors")
+PACKAGES = ("lake", "airline", "lakehouse_assets", "resources", "sensors")
 TABLE_FOLDERS = (*LAYERS, "feeds")
 
 PURE = {
@@ -86,10 +87,19 @@ def test_there_is_something_to_look_at() -> None:
     assert {file.parts[-2] for file in TABLE_FILES} >= {"bronze", "silver", "gold", "feeds"}
 
 
-@pytest.mark.parametrize("file", sources("lake"), ids=lambda file: file.stem)
-def test_the_core_knows_neither_dagster_nor_anything_that_is_built_on_it(file: Path) -> None:
+def room(file: Path) -> str:
+    """The part of the framework that a file belongs to: its core, orchestration or commands."""
+    parts = file.relative_to(ROOT / "lake").parts
+    return parts[0] if len(parts) > 1 else "core"
+
+
+@pytest.mark.parametrize("file", sources("lake"), ids=lambda file: f"{file.parts[-2]}.{file.stem}")
+def test_the_framework_knows_no_project_and_only_its_orchestration_knows_dagster(file: Path) -> None:
+    above = {"core": ["orchestration", "commands"], "orchestration": ["commands"], "commands": []}[room(file)]
     for name in imports(parsed(file)):
-        assert name.split(".")[0] not in ("dagster", "dagster_pyspark", "dagster_deltalake", *PACKAGES[1:]), name
+        assert name.split(".")[0] not in PACKAGES[1:], name
+        assert room(file) == "orchestration" or not name.split(".")[0].startswith("dagster"), name
+        assert name.split(".")[:2] not in [["lake", room_above] for room_above in above], name
 
 
 AIRLINE = re.compile("flight|airport|airline|carrier|2013|nycflights", re.IGNORECASE)
@@ -139,24 +149,23 @@ def test_resources_and_sensors_know_the_core_but_no_table(file: Path) -> None:
         assert name.split(".")[:2] not in [["lakehouse_assets", layer] for layer in TABLE_FOLDERS], name
 
 
-def test_nothing_imports_the_definitions_except_what_starts_dagster() -> None:
+def test_no_table_and_no_resource_imports_the_definitions() -> None:
     importing = {
         file.relative_to(ROOT).as_posix()
         for file in sources(*PACKAGES)
         if any(name.startswith("lakehouse_assets.definitions") for name in imports(parsed(file)))
     }
 
-    assert not {file for file in importing if file.startswith(("lake/", "resources/", "sensors/"))}
-    assert not {file for file in importing if file.split("/")[1] in TABLE_FOLDERS}
+    assert importing == set()
 
 
-def test_only_the_factory_and_what_runs_it_know_dagster() -> None:
-    """The command line starts fast because what it imports first does not import Dagster."""
-    cli = ROOT / "lakehouse_assets" / "cli.py"
-    top_level = [node for node in parsed(cli).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {name for node in top_level for name in imports(ast.Module([node], []))}
+def test_the_command_line_starts_fast_because_it_imports_no_engine_at_first() -> None:
+    for name in ("cli", "options", "extras"):
+        body = parsed(ROOT / "lake" / "commands" / f"{name}.py").body
+        top_level = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {name for node in top_level for name in imports(ast.Module([node], []))}
 
-    assert not {name for name in names if name.split(".")[0] in ("dagster", "pyspark", "pandera")}
+        assert not {name for name in names if name.split(".")[0] in ("dagster", "pyspark", "pandera")}
 
 
 MAY_WRITE = {

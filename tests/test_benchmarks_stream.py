@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from airline.replay import Message
 from benchmarks.errors import SidesDiffer
 from benchmarks.streams.check import check_written, rows_in_gold
 from benchmarks.streams.latency import Added, added_rows, first_reached, latencies_by_layer, percentile, waits
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.report import render_streams
 from benchmarks.streams.results import LatencyRun, Percentiles, SampledRun, StreamResults
-from lakehouse_assets.replay import Message
 
 START = datetime(2013, 6, 1, 12, tzinfo=UTC)
 

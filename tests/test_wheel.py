@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("lake", "lakehouse_assets", "resources", "sensors", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("lake", "airline", "lakehouse_assets", "resources", "sensors", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_all_files_of_the_framework(wheel: Path) -> None:
+def test_the_wheel_holds_all_files_of_the_framework_and_nothing_of_its_example(wheel: Path) -> None:
     expected = {
         file.relative_to(ROOT).as_posix()
         for file in (ROOT / "lake").rglob("*")
@@ -41,3 +41,4 @@ def test_the_wheel_holds_all_files_of_the_framework(wheel: Path) -> None:
 
     assert "lake/jars.lock" in expected
     assert expected - held == set()
+    assert {name.split("/")[0] for name in held if ".dist-info/" not in name} == {"lake"}

@@ -25,11 +25,12 @@ from benchmarks.growth.lake import SimulatedLake
 from benchmarks.report import grid, replace_between
 from benchmarks.streams.rounds import clean_env
 from benchmarks.streams.ticks import ticker, until_quiet
+from lake.commands.status import print_status
 from lake.days import Days
+from lake.environment import Environment, open_environment
+from lake.orchestration.definitions import build_definitions
 from lake.settings import Settings
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.status import print_status
+from sensors.chosen import sensors
 
 __all__ = ["DAYS", "five_million_additions", "measure_growth", "render_growth", "write_growth"]
 
@@ -83,7 +84,7 @@ def _looks(environment: Environment, simulated: SimulatedLake) -> Iterator[tuple
     console = Console(file=io.StringIO(), width=140)
     yield "`lakehouse status`, the command", _command(environment)
     yield "the same in an open process", _timed(lambda: print_status(console, environment, [], verbose=False))
-    definitions = build_definitions(environment.settings, list(environment.tables.values()))
+    definitions = build_definitions(environment.settings, list(environment.tables.values()), sensors=sensors)
     with dg.DagsterInstance.ephemeral() as instance:
         tick = ticker(definitions, instance, "reconcile", environment)
         quiet = until_quiet(tick)

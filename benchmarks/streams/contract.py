@@ -24,6 +24,7 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from airline.replay import Message
 from benchmarks.errors import SidesDiffer
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.query import followed, read_by_query
@@ -38,7 +39,6 @@ from lake.session import build_session
 from lake.store import DeltaStore
 from lake.table import Table
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.replay import Message
 from lakehouse_assets.silver.departures import departures
 
 __all__ = ["REPORT", "SIDES", "TABLES", "measure_contract"]

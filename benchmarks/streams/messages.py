@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zlib import crc32
 
+from airline.producing import produce
+from airline.replay import Message
+from airline.replay.topics import PARTITIONS, Topic
 from lake.kafka import KafkaCluster
-from lakehouse_assets.producing import produce
-from lakehouse_assets.replay import Message
-from lakehouse_assets.replay.topics import PARTITIONS, Topic
 
 __all__ = ["SENT", "flight_messages", "steadily"]
 

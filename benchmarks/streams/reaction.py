@@ -15,13 +15,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from airline.replay import Message
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.rounds import PROJECT, clean_env, run_in, started, wait_until
 from lake.commits import Log
 from lake.days import Days
+from lake.orchestration.dagster_home import open_instance
 from lake.settings import Settings
-from lakehouse_assets.replay import Message
-from resources.dagster_home import open_instance
 
 __all__ = ["measure_reaction"]
 
@@ -49,10 +49,10 @@ def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> li
     Raises:
         SideFailed: a process failed, or a run did not start in time.
     """
-    run_in(home, "landed", ["lakehouse_assets.cli", "replay", "--days", str(LANDED)], {})
-    run_in(home, "computed", ["lakehouse_assets.cli", "refresh"], {})
+    run_in(home, "landed", ["lake.commands.cli", "replay", "--days", str(LANDED)], {})
+    run_in(home, "computed", ["lake.commands.cli", "refresh"], {})
     settings = Settings.from_env({"LAKEHOUSE_HOME": str(home)})
-    command = ["lakehouse_assets.cli", "up", "--streams", "--since", str(FOLLOWED_FROM.start)]
+    command = ["lake.commands.cli", "up", "--streams", "--since", str(FOLLOWED_FROM.start)]
     env, log = clean_env({"LAKEHOUSE_HOME": str(home)}), home / "up.log"
     with started(command, env, log) as process, open_instance(settings) as instance:
         wait_until(process, log, READY_WITHIN_SECONDS, lambda: "streams follow" in log.read_text())

@@ -19,11 +19,11 @@ import lakehouse_assets
 from benchmarks.errors import SideFailed, SidesDiffer
 from benchmarks.streams.latency import TOPICS
 from benchmarks.streams.rounds import run_in
+from lake.commands.query import connect
+from lake.environment import open_environment
+from lake.kafka_broker import LocalBroker
 from lake.settings import Settings
 from lake.table import discover
-from lakehouse_assets.environment import open_environment
-from lakehouse_assets.query import connect
-from resources.kafka_broker import LocalBroker
 from tests.end_to_end.oracle import build_oracle
 
 __all__ = ["DISORDER", "Replayed", "check_bronze", "check_table", "replay_through_kafka"]
@@ -111,7 +111,7 @@ class _Steps:
             return round(time.monotonic() - started, 1)
 
     def run(self, name: str, *arguments: str) -> float:
-        return run_in(self.home, name, ["lakehouse_assets.cli", *arguments], self.extra)
+        return run_in(self.home, name, ["lake.commands.cli", *arguments], self.extra)
 
 
 def _compare(home: Path, sent: int, source: Path | None) -> int:

@@ -24,17 +24,17 @@ from benchmarks.streams.latency import TOPICS, added_rows, latencies_by_layer
 from benchmarks.streams.messages import SENT
 from benchmarks.streams.plain import ADDRESS
 from benchmarks.streams.results import LatencyRun, Percentiles, StreamResults
+from lake.commands.brokers import create_topics
 from lake.jars import fetch
 from lake.kafka import KafkaCluster
-from lakehouse_assets.producing import create_topics
-from resources.kafka_broker import LocalBroker
+from lake.kafka_broker import LocalBroker
 
 __all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "run_in", "started", "wait_until"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 GOLD = "gold/hourly_airport_performance"
 SIDES: Mapping[str, Sequence[str]] = {
-    "ours": ["lakehouse_assets.cli", "follow", "hourly_airport_performance", "--feed", "kafka"],
+    "ours": ["lake.commands.cli", "follow", "hourly_airport_performance", "--feed", "kafka"],
     "plain": ["benchmarks.streams.plain"],
     "tuned": ["benchmarks.streams.plain"],
 }
@@ -96,7 +96,7 @@ def _run(work: Path, side: str, plan: StreamPlan, number: int, out: Console, *, 
     broker = LocalBroker(home / "kafka")
     try:
         address = broker.up().address
-        create_topics(KafkaCluster(address))
+        create_topics(KafkaCluster(address), TOPICS)
         extra = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_KAFKA": address, ADDRESS: address}
         extra |= {TUNED: "1"} if side == "tuned" else {}
         with started(SIDES[side], clean_env(extra), work / f"{home.name}.log") as process:

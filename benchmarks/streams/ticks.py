@@ -18,10 +18,11 @@ import dagster as dg
 from benchmarks.streams.results import SampledRun
 from benchmarks.streams.rounds import run_in
 from lake.days import Days
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import Environment, open_environment
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
+from lake.environment import Environment, open_environment
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.definitions import build_definitions
+from lake.orchestration.resource import LakehouseResource
+from sensors.chosen import sensors
 
 __all__ = ["REPORT", "fill", "measure_ticks", "ticker", "until_quiet"]
 
@@ -35,16 +36,16 @@ MOST_TICKS = 100
 
 def fill(home: Path) -> None:
     """Land a month, compute every table, let the streams read the last days, and settle what they sealed."""
-    run_in(home, "landed", ["lakehouse_assets.cli", "replay", "--days", str(LANDED)], {})
-    run_in(home, "computed", ["lakehouse_assets.cli", "refresh"], {})
-    run_in(home, "followed", ["lakehouse_assets.cli", "follow", "--until-idle", "--since", FOLLOWED_FROM], {})
-    run_in(home, "settled", ["lakehouse_assets.cli", "refresh"], {})
+    run_in(home, "landed", ["lake.commands.cli", "replay", "--days", str(LANDED)], {})
+    run_in(home, "computed", ["lake.commands.cli", "refresh"], {})
+    run_in(home, "followed", ["lake.commands.cli", "follow", "--until-idle", "--since", FOLLOWED_FROM], {})
+    run_in(home, "settled", ["lake.commands.cli", "refresh"], {})
 
 
 def measure_ticks(environment: Environment, times: int) -> list[SampledRun]:
     """Seconds of each tick of both sensors, for both that they may meet."""
     tables = list(environment.tables.values())
-    definitions = build_definitions(environment.settings, tables)
+    definitions = build_definitions(environment.settings, tables, sensors=sensors)
     facts = {"tables": len(tables), "days": len(list(LANDED))}
     runs = []
     with open_instance(environment.settings) as instance:

@@ -18,12 +18,12 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from airline.replay import replay
+from lake.commands.up import choose_port
 from lake.days import Days
-from lakehouse_assets.doctor import PROJECT
-from lakehouse_assets.replay import replay
-from lakehouse_assets.up import choose_port
 
 FIRST_DAY, LAST_DAY = "2012-12-31", "2013-01-05"
+PROJECT = Path(__file__).parents[2]
 IMAGES = PROJECT / "docs" / "images"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -70,7 +70,7 @@ def ui(home: Path) -> Iterator[WebUI]:
         "LAKEHOUSE_LAST_DAY": LAST_DAY,
         "LAKEHOUSE_SPARK_MASTER": "local[2]",
     }
-    lakehouse = [sys.executable, "-m", "lakehouse_assets.cli"]
+    lakehouse = [sys.executable, "-m", "lake.commands.cli"]
     if "SCREENSHOTS" in os.environ:
         subprocess.run([*lakehouse, "refresh", "--days", f"{FIRST_DAY}..{LAST_DAY}"], env=env, cwd=home, check=True)
     port = choose_port(None)

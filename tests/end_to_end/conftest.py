@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from resources.kafka_broker import LocalBroker
+from lake.kafka_broker import LocalBroker
 from tests.kafka import Kafka
 
 

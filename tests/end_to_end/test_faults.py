@@ -21,19 +21,19 @@ import pytest
 from deltalake import DeltaTable
 from typer.testing import CliRunner
 
+from airline.replay import replay
 from lake.batch import refresh
+from lake.commands.cli import commands
 from lake.days import Days
 from lake.errors import BadDay, LakeError, TableLocked, UnknownTable
 from lake.failpoints import VARIABLE
 from lake.holder import read_holder
 from lake.ledger import Ledger
+from lake.orchestration.partitions import days_of_run
 from lake.plan import Survey
 from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.cli import commands
-from lakehouse_assets.partitions import days_of_run
-from lakehouse_assets.replay import replay
 from lakehouse_assets.silver.departures import departures
 from tests.end_to_end.oracle import ORACLE_TABLES, build_oracle
 from tests.hostile import HOSTILE_DAYS, HOSTILE_NAMES
@@ -142,7 +142,7 @@ def test_killed_between_commit_and_dagster_event_the_same_command_again_mends_it
     home = tmp_path / "home"
     replay(home / "landing", Days.parse("2012-12-31..2013-01-02"), source)
     env = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
-    command = ["lakehouse_assets.cli", "refresh", "silver.departures", "--days", "2013-01-01"]
+    command = ["lake.commands.cli", "refresh", "silver.departures", "--days", "2013-01-01"]
 
     code, _, err = finished(started(command, {**env, VARIABLE: f"{point}@silver.departures"}))
     assert code == -signal.SIGKILL, err
@@ -161,7 +161,7 @@ def recorded(home: Path) -> dict[str, object]:
     """What Dagster knows: runs by status (bronze needs a day more, so it has a run of its own), days of departures."""
     import dagster as dg
 
-    from resources.dagster_home import open_instance
+    from lake.orchestration.dagster_home import open_instance
 
     with open_instance(Settings.from_env({"LAKEHOUSE_HOME": str(home)})) as instance:
         statuses = Counter(run.status.value for run in instance.get_runs())
@@ -206,7 +206,7 @@ def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tm
 STOPPED = """
 import os, signal, sys
 import lake.failpoints
-from lakehouse_assets.cli import main
+from lake.commands.cli import main
 
 lake.failpoints._kill = lambda: os.kill(os.getpid(), signal.SIGSTOP)
 main()
@@ -227,7 +227,7 @@ def test_two_homes_that_share_their_tables_write_an_empty_day_one_after_the_othe
     first = started(command, {**homes[0], VARIABLE: "before_write@silver.departures"}, code=STOPPED)
     assert os.waitpid(first.pid, os.WUNTRACED)[1] >> 8 == signal.SIGSTOP
 
-    second = started(["lakehouse_assets.cli", *command], homes[1])
+    second = started(["lake.commands.cli", *command], homes[1])
     assert second.stderr is not None
     told = next((line for line in second.stderr if f"pid {first.pid}" in line), "")
     rows_meanwhile = DeltaTable(str(tmp_path / "tables/silver/departures")).to_pyarrow_table().num_rows
@@ -501,7 +501,7 @@ def test_a_reversed_range_of_partition_keys_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE_NAMES if name != "silver" and name.strip() == name])
 def test_hostile_table_names_are_no_tables(name: str) -> None:
-    from lakehouse_assets.environment import open_environment
+    from lake.environment import open_environment
 
     environment = open_environment(Settings.from_env({"LAKEHOUSE_HOME": "/nowhere"}))
 

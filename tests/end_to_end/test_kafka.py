@@ -15,14 +15,16 @@ import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+from airline.producing import paced, produce, produce_with_progress
+from airline.replay import messages, replay
+from airline.replay.topics import TOPICS
+from lake.commands.brokers import NotDeliveredError, create_topics
 from lake.days import Days
 from lake.java import find_java
 from lake.kafka import KafkaCluster, KafkaSource
+from lake.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
+from lake.ports import free_ports
 from lake.settings import Settings
-from lakehouse_assets.producing import NotDeliveredError, create_topics, paced, produce, produce_with_progress
-from lakehouse_assets.replay import messages, replay
-from resources.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
-from resources.ports import free_ports
 from tests.lakes import cut_source, interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 
@@ -82,7 +84,7 @@ def test_a_topic_read_from_kafka_gives_the_rows_of_its_archive(
 ) -> None:
     cluster = KafkaCluster(broker.address)
     secure = KafkaCluster(f"127.0.0.1:{broker.secure_port}", USER, PASSWORD, str(listener[1]))
-    create_topics(cluster)
+    create_topics(cluster, TOPICS)
     sent = list(messages(None, DAYS, source, **DISORDER))
     half = len(sent) // 2
 
@@ -137,7 +139,7 @@ def test_a_broker_is_up_once_and_found_again_on_its_ports(tmp_path: Path) -> Non
     again = local.up()
     try:
         assert (again.port, again.cluster_id) == (first.port, first.cluster_id)
-        create_topics(KafkaCluster(again.address))
+        create_topics(KafkaCluster(again.address), TOPICS)
     finally:
         local.down()
 
@@ -151,7 +153,7 @@ def test_a_broker_takes_other_ports_where_somebody_has_taken_its_own(tmp_path: P
         try:
             assert again.port != before.port
             assert again.cluster_id == before.cluster_id
-            create_topics(KafkaCluster(again.address))
+            create_topics(KafkaCluster(again.address), TOPICS)
         finally:
             local.down()
 
@@ -160,7 +162,7 @@ def test_another_broker_that_answers_on_the_port_does_not_make_ours_ready(
     broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One took the port between the look and the start: ours ends, though the port answers as Kafka."""
-    monkeypatch.setattr("resources.kafka_broker.free_ports", lambda _: [broker.port, *free_ports(2)])
+    monkeypatch.setattr("lake.kafka_broker.free_ports", lambda _: [broker.port, *free_ports(2)])
     local = LocalBroker(tmp_path / "kafka")
 
     with pytest.raises(BrokerNotReadyError, match="it ended with exit code"):
@@ -171,7 +173,7 @@ def test_another_broker_that_answers_on_the_port_does_not_make_ours_ready(
 def test_a_broker_of_another_cluster_is_never_ours(
     broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resources.kafka_broker._READY_WITHIN_SECONDS", 3.0)
+    monkeypatch.setattr("lake.kafka_broker._READY_WITHIN_SECONDS", 3.0)
     claimed = replace(broker, cluster_id="another")
     with subprocess.Popen(["sleep", "60"]) as process:
         try:
@@ -183,17 +185,17 @@ def test_a_broker_of_another_cluster_is_never_ours(
 
 
 def test_a_broker_that_is_not_there_is_an_error_with_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.producing._ANSWERS_WITHIN_SECONDS", 1.0)
+    monkeypatch.setattr("lake.commands.brokers._ANSWERS_WITHIN_SECONDS", 1.0)
 
     with pytest.raises(NotDeliveredError, match="lakehouse kafka status"):
-        create_topics(KafkaCluster("127.0.0.1:1"))
+        create_topics(KafkaCluster("127.0.0.1:1"), TOPICS)
 
 
 def test_messages_are_sent_at_the_pace_at_which_they_were_sent(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = list(messages("departures", Days.parse("2013-01-01"), source))[:5]
     now = [100.0]
-    monkeypatch.setattr("lakehouse_assets.producing.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("lakehouse_assets.producing.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("airline.producing.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("airline.producing.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
     times = [now[0] for _ in paced(sent, speed=60.0)]
 

@@ -18,10 +18,10 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
+from airline.replay import replay
 from lake.batch import Receipt
 from lake.days import Days
 from lake.store import DeltaStore
-from lakehouse_assets.replay import replay
 from tests.end_to_end.oracle import ORACLE_TABLES, PACKAGE_FLIGHTS, build_oracle
 from tests.lakes import TABLES, cut_source, duckdb_over, manifest, open_lake, quarantined, refresh_all
 

@@ -17,10 +17,10 @@ from pyspark.sql import SparkSession
 from lake.days import Days
 from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamError, TopicMissing, TopicShorter
 from lake.kafka import KafkaSource
+from lake.kafka_broker import LocalBroker
 from lake.progress import micro_batches, read_statuses
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
-from resources.kafka_broker import LocalBroker
 from tests.kafka import TOPIC, Kafka
 from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at

@@ -16,10 +16,10 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.commands.query import connect
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
-from lakehouse_assets.query import connect
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted

@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
+from airline.replay import replay
 from lake.batch import Receipt, refresh
 from lake.contract import Contract
 from lake.days import Days
@@ -31,7 +32,6 @@ from lake.feed import Feed, TopicFeed
 from lake.store import DeltaStore
 from lake.table import Replace, Table, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
-from lakehouse_assets.replay import replay
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import (
     TABLES,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from lake.commands.brokers import NotDeliveredError, create_topics
 from lake.errors import TopicUnreachable
 from lake.kafka import KafkaCluster, KafkaSource, plain_login
 from lakehouse_assets.feeds.departures import departures
-from lakehouse_assets.producing import NotDeliveredError, create_topics
 
 USER = "$ConnectionString"
 KEY = 's3cr3t+/k"e\\y='
@@ -56,7 +56,7 @@ def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("lake.kafka._ANSWERS_WITHIN_SECONDS", 1.0)
-    monkeypatch.setattr("lakehouse_assets.producing._ANSWERS_WITHIN_SECONDS", 1.0)
+    monkeypatch.setattr("lake.commands.brokers._ANSWERS_WITHIN_SECONDS", 1.0)
     cluster = KafkaCluster(NOBODY_THERE, USER, CONNECTION)
     source = KafkaSource(cluster)
 
@@ -65,7 +65,7 @@ def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
     with pytest.raises(TopicUnreachable, match=NOBODY_THERE) as unread:
         source.bounds(departures)
     with pytest.raises(NotDeliveredError, match=NOBODY_THERE) as unsent:
-        create_topics(cluster)
+        create_topics(cluster, ["departures"])
 
     printed = capfd.readouterr()
     for shown in (unnamed.value, unread.value, unsent.value, printed.out, printed.err):

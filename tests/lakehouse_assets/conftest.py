@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse_assets.cli import app
+from lake.commands.cli import app
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 import dagster as dg
 
 from lake.settings import Settings
-from lakehouse_assets.definitions import build_definitions
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import TABLES
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything of the small lake."""
-    return build_definitions(Settings.from_env(), TABLES)
+    return definitions_of(Settings.from_env(), TABLES)

@@ -20,11 +20,11 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.ledger import Ledger
+from lake.orchestration.assets import asset_key
+from lake.orchestration.partitions import days_of_run
+from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import asset_key
-from lakehouse_assets.partitions import days_of_run
-from resources.lakehouse import LakehouseResource
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 
 pytestmark = [
@@ -82,7 +82,7 @@ def carry_out(workspace: WorkspaceProcessContext, backfill_id: str) -> list[tupl
 def execute(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     """What the worker of a run does, in this process, where Spark runs already."""
     instance.report_dagster_event(DagsterEvent("PIPELINE_STARTING", run.job_name), run.run_id)
-    job = build_definitions(Settings.from_env(), TABLES).resolve_implicit_global_asset_job_def()
+    job = definitions_of(Settings.from_env(), TABLES).resolve_implicit_global_asset_job_def()
     started = instance.get_run_by_id(run.run_id)
     assert started is not None
     execute_run(InMemoryJob(job.get_subset(asset_selection=run.asset_selection)), started, instance)

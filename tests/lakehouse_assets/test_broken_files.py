@@ -12,10 +12,11 @@ import dagster as dg
 import pytest
 
 from lake.broken_files import find_tables
+from lake.commands.doctor import check_table_files
 from lake.errors import DeclarationError
+from lake.settings import Settings
 from lake.table import discover
 from lakehouse_assets import definitions
-from lakehouse_assets.doctor import check_table_files
 from tests.lake.test_table import BRONZE_FILE
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
@@ -100,7 +101,7 @@ def test_nothing_is_broken_in_a_package_that_can_be_imported(package: Path) -> N
     tables, broken = find_tables(imported())
 
     assert (list(tables), list(broken)) == (["bronze.call_files", "bronze.note_files", "silver.callers"], [])
-    assert check_table_files(NAME).ok
+    assert check_table_files(Settings.from_env({"LAKEHOUSE_PACKAGE": NAME})).ok
 
 
 @pytest.fixture
@@ -157,7 +158,7 @@ def test_dagster_loads_the_rest_and_shows_what_is_broken(
 def test_the_doctor_finds_it_and_what_goes_with_it(torn: Path) -> None:
     (torn.parents[1] / "silver" / "again.py").write_text(f"from {NAME}.silver.callers import callers\n")
 
-    found = check_table_files(NAME)
+    found = check_table_files(Settings.from_env({"LAKEHOUSE_PACKAGE": NAME}))
 
     assert not found.ok
     assert found.found.startswith(f"silver.callers is left out: {torn}, line ")
@@ -170,7 +171,7 @@ def test_a_broken_file_that_declares_no_table_is_named_once_by_the_doctor(packag
     for file in (package / "bronze" / "call_files.py", package / "bronze" / "note_files.py"):
         file.write_text(f"import {NAME}.feeds\n{file.read_text()}")
 
-    found = check_table_files(NAME)
+    found = check_table_files(Settings.from_env({"LAKEHOUSE_PACKAGE": NAME}))
 
     assert found.found == (
         f"bronze.call_files is left out: it imports {feeds}, line 1: ZeroDivisionError: division by zero; "

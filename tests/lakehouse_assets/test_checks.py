@@ -14,18 +14,18 @@ from deltalake import write_deltalake
 from lake.days import Days
 from lake.enforce import QUARANTINE
 from lake.ledger import Entry, Ledger, Outcome
+from lake.orchestration import checks
+from lake.orchestration.assets import asset_key, build_check_result
+from lake.orchestration.checks import NEXT, Inspection, Verdict, checks_of
+from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Table
-from lakehouse_assets import checks
 from lakehouse_assets.bronze.reference_planes import reference_planes
-from lakehouse_assets.checks import NEXT, Inspection, Verdict, checks_of
-from lakehouse_assets.factory import asset_key, build_check_result
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
-from resources.lakehouse import LakehouseResource
 from tests.lakehouse_assets.small_lake import DAY, SENSORS, by_name, land, settings_for
 
 measurements, known_sensors, readings = by_name("measurements"), by_name("known_sensors"), by_name("readings")

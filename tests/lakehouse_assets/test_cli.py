@@ -10,15 +10,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from lake.commands.refreshing import Ended, _ended
 from lake.days import Days
+from lake.environment import open_environment
 from lake.ledger import Entry, Ledger
+from lake.orchestration import refresher
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.red_checks import RedChecks
+from lake.orchestration.runs import CheckResult, TableResult
 from lake.settings import Settings
-from lakehouse_assets import refreshing
-from lakehouse_assets.environment import open_environment
-from lakehouse_assets.red_checks import RedChecks
-from lakehouse_assets.refreshing import Ended, _ended
-from lakehouse_assets.runs import CheckResult, TableResult
-from resources.dagster_home import open_instance
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
@@ -119,7 +119,7 @@ def test_an_empty_lake_has_nothing_missing(lakehouse: Lakehouse, tmp_path: Path)
     assert done.returncode == 0
     assert "gold.daily_carrier_performance" in done.stdout
     assert "lakehouse refresh" not in done.stdout
-    assert "nothing has landed yet; next: lakehouse replay" in done.stdout
+    assert "nothing has landed yet; next: put files of a feed into" in done.stdout
 
 
 def test_a_source_that_is_no_folder_ends_with_2(lakehouse: Lakehouse, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_the_log_of_dagster_is_asked_once_for_checks_of_which_nobody_noted_the_v
         instance.report_runless_asset_event(error)
 
     first = lakehouse(tmp_path, "refresh")
-    monkeypatch.setattr(refreshing, "open_instance", None)  # from here on it cannot be asked
+    monkeypatch.setattr(refresher, "open_instance", None)  # from here on it cannot be asked
     again = lakehouse(tmp_path, "refresh")
 
     assert [first.returncode, again.returncode] == [1, 1]

@@ -17,15 +17,15 @@ from deltalake import write_deltalake
 from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
 
+from lake.commands.refreshing import print_result
 from lake.days import Days
 from lake.enforce import QUARANTINE
 from lake.frontier import Frontier, FrontierTable
 from lake.opening import open_store
+from lake.orchestration.runs import CheckResult, TableResult
 from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.refreshing import print_result
-from lakehouse_assets.runs import CheckResult, TableResult
 from lakehouse_assets.silver.carriers import carriers
 from lakehouse_assets.silver.departures import departures
 from tests.lakehouse_assets.conftest import Lakehouse
@@ -250,7 +250,7 @@ WAITING = "waiting for pid"
 HEARS_CTRL_C = """
 import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("lakehouse_assets.cli", run_name="__main__")
+runpy.run_module("lake.commands.cli", run_name="__main__")
 """
 """Runs the command; one that is started by a background job of a shell is else as deaf to Ctrl-C as that is."""
 

@@ -14,22 +14,23 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, Asset
 from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
+from lake.orchestration.assets import asset_key
 from lake.settings import Settings
 from lake.table import discover, is_followable
-from lakehouse_assets.definitions import build_definitions, defs
-from lakehouse_assets.doctor import PROJECT
-from lakehouse_assets.factory import asset_key
+from lakehouse_assets.definitions import defs
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 
+PROJECT = Path(__file__).parents[2]
 GRAPH = Path(__file__).with_name("graph.json")
 
 
 @pytest.fixture(scope="module")
 def graph() -> AssetGraph:
     settings = Settings.from_env({"LAKEHOUSE_HOME": "/nowhere"})
-    return build_definitions(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
+    return definitions_of(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
 
 
 def described(graph: AssetGraph) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def test_all_tables_share_one_calendar_so_that_they_can_run_together(graph: Asse
 def test_an_open_calendar_holds_the_open_day(tmp_path: Path) -> None:
     env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_LAST_DAY": "open"}
     settings = Settings.from_env(env)
-    found = build_definitions(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
+    found = definitions_of(settings, discover(lakehouse_assets).values()).resolve_asset_graph()
     partitions = found.get(dg.AssetKey(["silver", "flights"])).partitions_def
 
     assert partitions is not None

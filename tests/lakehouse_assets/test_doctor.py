@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lake.errors import JavaMissing
-from lake.jars import LOCK
-from lake.java import find_java
-from lakehouse_assets import doctor
-from lakehouse_assets.doctor import (
-    PROJECT,
+from airline.doctor import check_source_data
+from lake.commands import doctor
+from lake.commands.doctor import (
     check_jars,
     check_java,
     check_memory,
@@ -22,21 +19,30 @@ from lakehouse_assets.doctor import (
     check_port,
     check_project_modules,
     check_python,
-    check_source_data,
     check_spark_home,
     check_writable,
     run_checks,
 )
+from lake.errors import JavaMissing
+from lake.jars import LOCK
+from lake.java import find_java
+from lake.settings import Settings
+
+PROJECT = Path(__file__).parents[2]
+
+
+def settings_in(home: Path) -> Settings:
+    return Settings.from_env({"LAKEHOUSE_HOME": str(home)})
 
 
 def test_this_machine_is_healthy_apart_from_who_listens_on_the_port(tmp_path: Path) -> None:
-    checks = run_checks(tmp_path / "new" / "home")
+    checks = run_checks(settings_in(tmp_path / "new" / "home"))
     assert [check.name for check in checks if not check.ok and check.name != "port"] == []
     assert not (tmp_path / "new").exists()
 
 
 def test_checks_stand_in_the_order_of_repair(tmp_path: Path) -> None:
-    assert [check.name for check in run_checks(tmp_path)] == [
+    assert [check.name for check in run_checks(settings_in(tmp_path))] == [
         "Python", "packages", "Java", "jars", "Spark", "memory", "project", "tables", "data",
         "LAKEHOUSE_HOME", "temporary folder", "port",
     ]  # fmt: skip
@@ -44,7 +50,7 @@ def test_checks_stand_in_the_order_of_repair(tmp_path: Path) -> None:
 
 def test_only_an_ill_check_carries_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_CONF_DIR", "/etc/spark")
-    for check in run_checks(tmp_path):
+    for check in run_checks(settings_in(tmp_path)):
         assert bool(check.remedy) is (not check.ok), check
 
 
@@ -71,6 +77,11 @@ def test_a_package_of_another_version_is_named_with_both(tmp_path: Path) -> None
     assert check.found == "pyspark expected 9.9.9, found 4.2.0; dagster-nowhere expected 1.0, found missing"
 
 
+def test_a_project_without_a_lock_has_nothing_to_compare_with(tmp_path: Path) -> None:
+    check = check_packages(tmp_path / "requirements.lock")
+    assert (check.ok, check.found) == (True, f"no {tmp_path / 'requirements.lock'} to compare with")
+
+
 def test_a_missing_java_becomes_a_finding_with_the_install_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,14 +89,14 @@ def test_a_missing_java_becomes_a_finding_with_the_install_lines(
         raise JavaMissing(["PATH"])
 
     monkeypatch.setattr(doctor, "find_java", none)
-    java = next(check for check in run_checks(tmp_path) if check.name == "Java")
+    java = next(check for check in run_checks(settings_in(tmp_path)) if check.name == "Java")
     assert not java.ok
     assert "apt-get install" in java.remedy
 
 
 def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("M2_REPO", str(tmp_path))
-    found = next(check for check in run_checks(tmp_path) if check.name == "jars")
+    found = next(check for check in run_checks(settings_in(tmp_path)) if check.name == "jars")
     assert not found.ok
     assert "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0" in found.found
     assert found.remedy == "make setup"
@@ -117,11 +128,11 @@ def test_a_jar_of_another_version_than_its_package_is_named_with_both(
     )
 
 
-def test_a_package_that_takes_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_takes_our_name_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = types.ModuleType("resources")
     stranger.__file__ = "/usr/lib/python3/site-packages/resources/__init__.py"
     monkeypatch.setitem(sys.modules, "resources", stranger)
-    check = check_project_modules()
+    check = check_project_modules(settings_in(tmp_path))
     assert not check.ok
     assert check.found == "resources comes from /usr/lib/python3/site-packages/resources/__init__.py"
     assert str(PROJECT) not in check.found
@@ -176,6 +187,6 @@ def test_a_check_that_breaks_is_a_finding_and_hides_no_other(tmp_path: Path, mon
         raise ValueError("unexpected")
 
     monkeypatch.setattr(doctor, "check_memory", broken)
-    checks = {check.name: check for check in run_checks(tmp_path)}
+    checks = {check.name: check for check in run_checks(settings_in(tmp_path))}
     assert checks["memory"].found == "ValueError: unexpected"
     assert checks["LAKEHOUSE_HOME"].ok

@@ -16,11 +16,11 @@ from pyspark.sql import SparkSession
 from lake.days import Days
 from lake.errors import RowsOutsideDays, TableLocked
 from lake.opening import open_store
+from lake.orchestration.assets import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
+from lake.orchestration.partitions import range_tags
+from lake.orchestration.red_checks import RedChecks
 from lake.settings import Settings
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
-from lakehouse_assets.partitions import range_tags
-from lakehouse_assets.red_checks import RedChecks
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
@@ -32,14 +32,14 @@ FIVE_DAYS = Days.between(DAY, date(2020, 1, 5))
 def run(
     instance: dg.DagsterInstance, settings: Settings, names: list[str], tags: dict[str, str], **given: Any
 ) -> dg.ExecuteInProcessResult:
-    job = build_definitions(settings, TABLES).resolve_implicit_global_asset_job_def()
+    job = definitions_of(settings, TABLES).resolve_implicit_global_asset_job_def()
     keys = [asset_key(by_name(name)) for name in names]
     return job.execute_in_process(instance=instance, asset_selection=keys, tags=tags, raise_on_error=False, **given)
 
 
 def day_states(instance: dg.DagsterInstance, settings: Settings, name: str) -> tuple[list[str], list[str]]:
     """The days that Dagster shows as materialized and as failed."""
-    graph = build_definitions(settings, TABLES).resolve_asset_graph()
+    graph = definitions_of(settings, TABLES).resolve_asset_graph()
     partitions: PartitionsDefinition[str] | None = graph.get(asset_key(by_name(name))).partitions_def
     assert partitions is not None
     with partition_loading_context(dynamic_partitions_store=instance):
@@ -152,7 +152,7 @@ def test_one_partition_runs_as_the_ui_starts_it(
 def test_one_check_runs_by_itself(spark: SparkSession, instance: dg.DagsterInstance, settings: Settings) -> None:
     land_five_days(settings)
     run(instance, settings, ["readings"], range_tags(FIVE_DAYS))
-    definitions = build_definitions(settings, TABLES)
+    definitions = definitions_of(settings, TABLES)
     key = dg.AssetCheckKey(asset_key(by_name("readings")), "key_unique")
     job = definitions.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection=set(), asset_check_selection={key}
@@ -188,7 +188,7 @@ def test_waiting_for_a_table_is_said_in_the_log_of_the_run(
     spark: SparkSession, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = settings_for(tmp_path, LAKEHOUSE_LOCK_TIMEOUT="1.2")
-    from resources.lakehouse import LakehouseResource
+    from lake.orchestration.resource import LakehouseResource
 
     with LakehouseResource.from_settings(settings).store().lock("bronze.readings"):
         result = run(instance, settings, ["readings"], {**range_tags(FIVE_DAYS), PID: "1@1"})
@@ -212,7 +212,7 @@ def test_a_run_that_has_the_tags_of_an_earlier_one_names_its_own_process(
 
 
 def test_dagster_shows_the_contract_as_columns(settings: Settings) -> None:
-    graph = build_definitions(settings, TABLES).resolve_asset_graph()
+    graph = definitions_of(settings, TABLES).resolve_asset_graph()
     node = graph.get(asset_key(by_name("measurements")))
     schema = node.metadata["dagster/column_schema"]
     assert isinstance(schema, dg.TableSchemaMetadataValue | dg.TableSchema)

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from lake.environment import open_environment
 from lake.frontier import Frontier, FrontierTable
+from lake.orchestration.checks import Inspection, next_step
 from lake.settings import Settings
 from lake.table import Table
 from lakehouse_assets.bronze.weather_files import weather_files
-from lakehouse_assets.checks import Inspection, next_step
-from lakehouse_assets.environment import open_environment
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from tests.lakehouse_assets.conftest import Lakehouse
 

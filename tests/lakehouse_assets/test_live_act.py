@@ -11,13 +11,14 @@ import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
+from airline.live_act import FOLLOWED, LIVE_DAYS, StreamDiffersError, _prove, run_live_act
+from airline.replay import replay
+from lake.commands.refreshing import print_result
 from lake.days import Days
+from lake.environment import Environment, open_environment
 from lake.frontier import FrontierTable, with_streamed_upstream
+from lake.orchestration.refresher import Refresher
 from lake.settings import Settings
-from lakehouse_assets.environment import Environment, open_environment
-from lakehouse_assets.live_act import FOLLOWED, LIVE_DAYS, StreamDiffersError, _prove, run_live_act
-from lakehouse_assets.refreshing import Refresher, print_result
-from lakehouse_assets.replay import replay
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import cut_source, interpreted
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from lakehouse_assets.log_view import LONGEST_LINE, LogView
+from lake.commands.log_view import LONGEST_LINE, LogView
 
 
 def view_of(log: Path, *, in_terminal: bool = False, position: int = 0, shown: str = "") -> tuple[LogView, io.StringIO]:

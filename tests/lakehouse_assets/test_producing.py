@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from lakehouse_assets.producing import clocked
-from lakehouse_assets.replay.landing import LandingFolder
-from lakehouse_assets.replay.topics import Message
+from airline.producing import clocked
+from airline.replay.landing import LandingFolder
+from airline.replay.topics import Message
 
 START = datetime(2013, 1, 1, 10, 15, 20, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ import pytest
 from deltalake import write_deltalake
 from rich.console import Console
 
+from lake.commands.query import confine, connect, run_query
 from lake.enforce import NOTHING_DROPPED
 from lake.ledger import Entry, Ledger
 from lake.store import DeltaStore, Txn
-from lakehouse_assets.query import confine, connect, run_query
 from tests.lakes import without_spark
 from tests.tiny import day_of, marks
 

@@ -10,12 +10,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 
 from lake.days import Days
+from lake.orchestration.assets import asset_key
+from lake.orchestration.checks import checks_of
+from lake.orchestration.partitions import range_tags
 from lake.settings import Settings
 from lake.table import Replace, table
-from lakehouse_assets.checks import checks_of
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import asset_key
-from lakehouse_assets.partitions import range_tags
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, DailyTotals, by_name, land
 
 FOUR_DAYS = Days.between(DAY, date(2020, 1, 4))
@@ -55,7 +55,7 @@ def run(
     instance: dg.DagsterInstance, settings: Settings, names: list[str], days: Days, run_id: str | None = None
 ) -> dg.AssetCheckEvaluation:
     """Compute days of some tables; the verdict on `running_totals`."""
-    job = build_definitions(settings, TABLES).resolve_implicit_global_asset_job_def()
+    job = definitions_of(settings, TABLES).resolve_implicit_global_asset_job_def()
     keys = [asset_key(one) for one in TABLES if one.name in names]
     result = job.execute_in_process(
         instance=instance, asset_selection=keys, tags=range_tags(days), raise_on_error=False, run_id=run_id

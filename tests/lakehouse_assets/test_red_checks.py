@@ -9,8 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lakehouse_assets.red_checks import RedChecks
-from lakehouse_assets.standing import as_errors
+from lake.orchestration.red_checks import RedChecks
+from lake.orchestration.standing import as_errors
 
 A, B = "silver.a contract", "silver.b row_count"
 

@@ -12,16 +12,17 @@ import pyspark.sql.functions as F
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.commands.refreshing import Ended, _ended
 from lake.days import Days
+from lake.environment import Environment
+from lake.orchestration.red_checks import RedChecks
+from lake.orchestration.refresher import Refresher
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.runs import TableResult
 from lake.plan import steps_to_date
 from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Read, Table
-from lakehouse_assets.environment import Environment
-from lakehouse_assets.red_checks import RedChecks
-from lakehouse_assets.refreshing import Ended, Refresher, _ended
-from lakehouse_assets.runs import TableResult
-from resources.lakehouse import LakehouseResource
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals

@@ -15,18 +15,18 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lake.days import Days
-from lake.plan import Step
-from lake.settings import Settings
-from lakehouse_assets import factory
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import CAUSE, PID, WORKER, this_process
-from lakehouse_assets.runs import (
+from lake.orchestration import assets
+from lake.orchestration.assets import CAUSE, PID, WORKER, this_process
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.runs import (
     OutsideCalendar,
     TableResult,
     fail_runs_of_dead_processes,
     record_refresh,
 )
-from resources.lakehouse import LakehouseResource
+from lake.plan import Step
+from lake.settings import Settings
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 
 pytestmark = QUIET_DAGSTER
@@ -51,7 +51,7 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     steps = [step("readings", "measurements"), step("known_sensors", days=None)]
 
     results = record_refresh(
-        instance, build_definitions(settings, TABLES), steps, lambda result: told.append(result.table), cause="test"
+        instance, definitions_of(settings, TABLES), steps, lambda result: told.append(result.table), cause="test"
     )
 
     assert [outline(result) for result in results] == [
@@ -79,7 +79,7 @@ def test_what_reads_a_failed_table_is_skipped_also_in_later_steps(
     land(settings, {day: [f"a {day} {-1 if day.day == 2 else 1}"] for day in THREE_DAYS})
     steps = [step("readings", "exact_measurements"), step("daily_totals"), step("measurements")]
 
-    results = record_refresh(instance, build_definitions(settings, TABLES), steps)
+    results = record_refresh(instance, definitions_of(settings, TABLES), steps)
 
     assert [(result.table, result.status) for result in results] == [
         ("bronze.readings", "done"),
@@ -99,7 +99,7 @@ def test_a_second_run_of_the_same_days_commits_nothing_if_nothing_differs(
     spark: SparkSession, instance: dg.DagsterInstance, settings: Settings
 ) -> None:
     land(settings, {day: [f"a {day} 1"] for day in THREE_DAYS})
-    definitions = build_definitions(settings, TABLES)
+    definitions = definitions_of(settings, TABLES)
     record_refresh(instance, definitions, [step("readings")])
     version = LakehouseResource.from_settings(settings).store().version(by_name("readings"))
 
@@ -116,7 +116,7 @@ def test_days_beyond_the_calendar_are_refused_before_anything_runs(
     instance: dg.DagsterInstance, settings: Settings, days: Days
 ) -> None:
     with pytest.raises(OutsideCalendar, match=r"the calendar of the tables is 2020-01-01\.\.2020-01-31"):
-        record_refresh(instance, build_definitions(settings, TABLES), [step("readings"), step("readings", days=days)])
+        record_refresh(instance, definitions_of(settings, TABLES), [step("readings"), step("readings", days=days)])
 
     assert instance.get_runs() == []
 
@@ -131,9 +131,9 @@ def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
         tell(*said)
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    tell = factory._tell
-    monkeypatch.setattr(factory, "_tell", tell_and_press)
-    definitions = build_definitions(settings, TABLES)
+    tell = assets._tell
+    monkeypatch.setattr(assets, "_tell", tell_and_press)
+    definitions = definitions_of(settings, TABLES)
     before = signal.getsignal(signal.SIGINT)
 
     with LakehouseResource.from_settings(settings).store().lock("bronze.readings"), pytest.raises(KeyboardInterrupt):
@@ -145,7 +145,7 @@ def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
 
 
 def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.DagsterInstance, settings: Settings) -> None:
-    job = build_definitions(settings, TABLES).resolve_implicit_global_asset_job_def()
+    job = definitions_of(settings, TABLES).resolve_implicit_global_asset_job_def()
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 

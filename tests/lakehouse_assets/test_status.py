@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lake.commands.status import Ownership, print_status, read_ownership
 from lake.days import Days
+from lake.environment import Environment, open_environment
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
 from lake.passed_over import PassedOver, Place
 from lake.plan import TableState
 from lake.progress import StreamStatus
 from lake.settings import Settings
-from lakehouse_assets.environment import Environment, open_environment
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
-from lakehouse_assets.status import Ownership, print_status, read_ownership
 from tests.streaming import FOLLOWED
 
 D1, D2, D3, D4, D5, D6 = (date(2013, 1, day) for day in range(1, 7))

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from rich.console import Console
 
-from lakehouse_assets.log_view import LogView
-from lakehouse_assets.supervisor import Child, supervise
+from lake.commands.log_view import LogView
+from lake.commands.supervisor import Child, supervise
 
 WAITS = """
 import signal, sys

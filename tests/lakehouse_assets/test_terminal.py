@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table as Grid
 
-from lakehouse_assets.log_view import LogView
-from lakehouse_assets.terminal import Terminal, plain
+from lake.commands.log_view import LogView
+from lake.commands.terminal import Terminal, plain
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x1b[31mred\x9b1A\x08\r\u202egnp.exe\x7f\x00"
 OWN = re.compile(r"\x1b\[[0-9;]*m")

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lake.commands.up import DEFAULT_PORT, PortTakenError, choose_port
+from lake.kafka_broker import LocalBroker
 from lake.lease import is_followed
 from lake.store import LOCKS
-from lakehouse_assets.up import DEFAULT_PORT, PortTakenError, choose_port
-from resources.kafka_broker import LocalBroker
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 """No other machine reaches these, the last being how a JVM names the first."""
@@ -33,7 +33,7 @@ def test_a_port_that_is_taken_is_refused_by_name() -> None:
 
 
 def test_another_port_is_chosen_where_the_usual_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.up.is_free", lambda port: port != DEFAULT_PORT)
+    monkeypatch.setattr("lake.commands.up.is_free", lambda port: port != DEFAULT_PORT)
 
     chosen = choose_port(None)
 
@@ -41,7 +41,7 @@ def test_another_port_is_chosen_where_the_usual_one_is_taken(monkeypatch: pytest
 
 
 def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.up.is_free", lambda _: True)
+    monkeypatch.setattr("lake.commands.up.is_free", lambda _: True)
 
     assert (choose_port(3456), choose_port(None)) == (3456, DEFAULT_PORT)
 
@@ -53,7 +53,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
     tmp_path: Path,
 ) -> None:
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
-    command = [sys.executable, "-m", "lakehouse_assets.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
+    command = [sys.executable, "-m", "lake.commands.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
     ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 7 tables from kafka")
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
         try:
@@ -110,7 +110,7 @@ def _read_until_all_are_shown(up: subprocess.Popen[str], wanted: Iterable[str]) 
 
 
 def test_a_first_day_without_streams_is_refused() -> None:
-    asked = [sys.executable, "-m", "lakehouse_assets.cli", "up", "--since", "2013-01-01"]
+    asked = [sys.executable, "-m", "lake.commands.cli", "up", "--since", "2013-01-01"]
 
     refused = subprocess.run(asked, capture_output=True, text=True)
 

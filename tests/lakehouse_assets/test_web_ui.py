@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 from starlette.datastructures import Headers
 
-from lakehouse_assets.web_ui import refusal
-from resources.ports import free_ports
+from lake.orchestration.web_ui import refusal
+from lake.ports import free_ports
 
 LIMIT = "mutation { setConcurrencyLimit(concurrencyKey: %s, limit: 1) }"
 LIMITS = "{ instance { concurrencyLimits { concurrencyKey } } }"
@@ -50,7 +50,16 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home, (port,) = tmp_path_factory.mktemp("dagster"), free_ports(1)
     env = os.environ | {"DAGSTER_HOME": str(home), "LAKEHOUSE_UI_HOSTS": "lake.example"}
-    command = [sys.executable, "-m", "lakehouse_assets.web_ui", "--empty-workspace", "-h", "127.0.0.1", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "lake.orchestration.web_ui",
+        "--empty-workspace",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with (home / "log").open("wb") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as process:
         try:
             _await_answer(Server(port), process, home / "log")

@@ -13,9 +13,9 @@ from dagster._core.instance.config import PoolGranularity
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from lake.errors import FolderNotWritable
+from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
+from lake.orchestration.event_log import BatchedSqliteEventLogStorage
 from lake.settings import Settings
-from resources.dagster_home import open_instance, prepare_dagster_home
-from resources.event_log import BatchedSqliteEventLogStorage
 
 
 @pytest.fixture

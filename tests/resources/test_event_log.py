@@ -25,7 +25,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster_graphql.test.utils import execute_dagster_graphql
 
-from resources.event_log import MOST_OPEN_DATABASES, BatchedSqliteEventLogStorage
+from lake.orchestration.event_log import MOST_OPEN_DATABASES, BatchedSqliteEventLogStorage
 from tests.resources.recorded_assets import DAYS, defs
 
 RANGE = {"dagster/asset_partition_range_start": "2020-01-01", "dagster/asset_partition_range_end": "2020-01-15"}
@@ -86,7 +86,11 @@ TIMES = {"startTime", "endTime", "timestamp"}
 def recorded_in(folder: Path, *, batched: bool = True) -> Iterator[dg.DagsterInstance]:
     """An instance with Dagster's own storage or ours, and nothing else set."""
     folder.mkdir()
-    custom = {"module": "resources.event_log", "class": "BatchedSqliteStorage", "config": {"base_dir": str(folder)}}
+    custom = {
+        "module": "lake.orchestration.event_log",
+        "class": "BatchedSqliteStorage",
+        "config": {"base_dir": str(folder)},
+    }
     storage = {"custom": custom} if batched else {"sqlite": {"base_dir": str(folder)}}
     (folder / "dagster.yaml").write_text(json.dumps({"storage": storage, "telemetry": {"enabled": False}}))
     with dg.DagsterInstance.from_config(str(folder)) as instance:

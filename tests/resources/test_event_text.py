@@ -18,7 +18,7 @@ from dagster._serdes import serialize_value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.event_text import events_by_partition, texts_of
+from lake.orchestration.event_text import events_by_partition, texts_of
 
 KEY = dg.AssetKey(["gold", 'a "name"'])
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from resources.kafka_broker import LocalBroker, RunningBroker
-from resources.ports import HOST
+from lake.kafka_broker import LocalBroker, RunningBroker
+from lake.ports import HOST
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_who_listens_on_the_port_of_a_broker_that_has_ended_is_not_taken_for_it(
     local = record(tmp_path, pid, started, port_of_another)
 
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "lakehouse_assets.cli", "kafka", "status"]
+    command = [sys.executable, "-m", "lake.commands.cli", "kafka", "status"]
     said = subprocess.run(command, env=env, capture_output=True, text=True)
 
     assert (said.returncode, said.stdout) == (1, "not running: lakehouse kafka up\n"), said.stderr

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from lake.errors import BadSetting
 from lake.opening import open_store
+from lake.orchestration.resource import LakehouseResource, SparkResource, check_storage_options
 from lake.settings import Settings
-from resources.lakehouse import LakehouseResource, SparkResource, check_storage_options
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from airline.replay.landing import LandingFolder
 from lake.days import Days
 from lake.errors import BadSetting
 from lake.horizon import Horizon
 from lake.settings import Settings
-from lakehouse_assets.replay.landing import LandingFolder
 
 CONNECTION = (
     'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;EntityPath=$a;SharedAccessKey=q"u\\o+/t3d='

@@ -9,9 +9,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from lake.orchestration.sensors.alerts import build_failure_alerts
+from lake.orchestration.sensors.notify import Memory, Notifier, listed
 from lake.settings import Settings
-from sensors.alerts import build_failure_alerts
-from sensors.notify import Memory, Notifier, listed
 from tests.resources.recorded_assets import defs
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 

@@ -15,12 +15,12 @@ import pytest
 from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.storage.tags import RUN_KEY_TAG
 
+from airline.replay import replay
 from lake.days import Days
+from lake.orchestration.assets import asset_key
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
-from lakehouse_assets.factory import asset_key
-from lakehouse_assets.replay import replay
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
 from tests.lakes import cut_source
 from tests.sensors.streamed import D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -36,7 +36,7 @@ import logging, signal, sys
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
-from resources.dagster_home import open_instance
+from lake.orchestration.dagster_home import open_instance
 from lake.settings import Settings
 
 target = ModuleTarget("lakehouse_assets.definitions", None, None, "lakehouse")
@@ -57,7 +57,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon import sensor
-from resources.dagster_home import open_instance
+from lake.orchestration.dagster_home import open_instance
 from lake.settings import Settings
 
 times, point, reports = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])

@@ -10,11 +10,11 @@ from pathlib import Path
 import dagster as dg
 
 import lakehouse_assets
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
 from lake.settings import Settings
 from lake.table import Read, Table, discover
-from lakehouse_assets.definitions import build_definitions
-from resources.lakehouse import LakehouseResource
-from sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 
 pytestmark = QUIET_DAGSTER
@@ -22,7 +22,7 @@ pytestmark = QUIET_DAGSTER
 
 def evaluate(settings: Settings, tables: Sequence[Table] = TABLES) -> dg.RunRequest | str:
     with dg.build_schedule_context(
-        repository_def=build_definitions(settings, tables).get_repository_def(),
+        repository_def=definitions_of(settings, tables).get_repository_def(),
         resources={"lakehouse": LakehouseResource.from_settings(settings)},
     ) as context:
         data = build_daily_schedule(settings, tables).evaluate_tick(context)

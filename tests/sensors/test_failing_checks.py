@@ -10,11 +10,11 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import DagsterEventType
 
+from lake.orchestration.assets import asset_key, build_check_evaluation
+from lake.orchestration.checks import Severity, Verdict
+from lake.orchestration.sensors.failing_checks import build_failing_checks
 from lake.settings import Settings
-from lakehouse_assets.checks import Severity, Verdict
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import asset_key, build_check_evaluation
-from sensors.failing_checks import build_failing_checks
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
@@ -38,7 +38,7 @@ class Watch:
         self.cursor: str | None = None
 
     def tick(self) -> str:
-        definitions = build_definitions(self.settings, TABLES)
+        definitions = definitions_of(self.settings, TABLES)
         with dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=definitions) as context:
             found = build_failing_checks(self.settings, TABLES).evaluate_tick(context)
         self.cursor = found.cursor
@@ -96,7 +96,7 @@ def test_a_check_that_is_only_planned_has_the_verdict_before(watch: Watch, hook:
     watch.find("contract", passed=False)
     watch.tick()
     plan = dg.AssetCheckKey(asset_key(MEASUREMENTS), "contract")
-    job = build_definitions(watch.settings, TABLES).resolve_implicit_global_asset_job_def()
+    job = definitions_of(watch.settings, TABLES).resolve_implicit_global_asset_job_def()
     run = watch.instance.create_run_for_job(job)
     event = dg.DagsterEvent(
         DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value,

@@ -12,11 +12,11 @@ import pytest
 
 from lake.broken_files import BrokenFile
 from lake.ledger import Entry, Ledger
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.sensors.freshness import build_freshness_alerts
 from lake.settings import Settings
-from lakehouse_assets.definitions import build_definitions
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
-from sensors.freshness import build_freshness_alerts
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.streamed import commit
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
@@ -64,7 +64,7 @@ def tick(
     sensor = build_freshness_alerts(settings, TABLES, broken)
     resources = {"lakehouse": LakehouseResource.from_settings(settings)}
     with dg.build_sensor_context(
-        instance=instance, cursor=cursor, resources=resources, definitions=build_definitions(settings, TABLES)
+        instance=instance, cursor=cursor, resources=resources, definitions=definitions_of(settings, TABLES)
     ) as context:
         return sensor.evaluate_tick(context).cursor
 

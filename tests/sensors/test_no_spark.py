@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from airline.replay import replay
 from lake.days import Days
 from lake.ledger import Entry, Ledger
+from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
-from lakehouse_assets.replay import replay
-from resources.lakehouse import LakehouseResource
 from tests.lakes import cut_source
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -30,10 +30,10 @@ import psutil
 import pyspark.java_gateway
 import lake.opening
 from pyspark.sql import SparkSession
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import open_environment
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
+from tests.definitions import definitions_of
+from lake.environment import open_environment
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.resource import LakehouseResource
 
 wanted, ticked = [], {}
 
@@ -50,7 +50,7 @@ def control(lakehouse: dg.ResourceParam[LakehouseResource]):
     lakehouse.store().spark
 
 environment = open_environment()
-definitions = build_definitions(environment.settings, environment.tables.values())
+definitions = definitions_of(environment.settings, environment.tables.values())
 repository = definitions.get_repository_def()
 given = {"lakehouse": LakehouseResource.from_settings(environment.settings)}
 with open_instance(environment.settings) as instance:

@@ -18,13 +18,13 @@ from lake.batch import refresh
 from lake.days import Days
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
+from lake.orchestration.partitions import days_of_run
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.sensors.reconcile import EVIDENCE, _rests, build_reconcile
 from lake.plan import Step, Survey, TableState
 from lake.settings import Settings
 from lake.store import DeltaStore
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.partitions import days_of_run
-from resources.lakehouse import LakehouseResource
-from sensors.reconcile import EVIDENCE, _rests, build_reconcile
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
@@ -41,7 +41,7 @@ class Daemon:
         self.keys: set[str] = set()
 
     def tick(self) -> list[dg.RunRequest]:
-        definitions = build_definitions(self.settings, TABLES)
+        definitions = definitions_of(self.settings, TABLES)
         resources = {"lakehouse": LakehouseResource.from_settings(self.settings)}
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=resources, definitions=definitions
@@ -53,7 +53,7 @@ class Daemon:
         return list(new)
 
     def run(self, requests: Sequence[dg.RunRequest]) -> None:
-        job = build_definitions(self.settings, TABLES).resolve_job_def("reconcile")
+        job = definitions_of(self.settings, TABLES).resolve_job_def("reconcile")
         for request in requests:
             job.execute_in_process(
                 instance=self.instance,
@@ -84,7 +84,7 @@ def daemon(
     spark: SparkSession, instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Daemon:
     """Its days do not rest."""
-    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(0))
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(0))
     return Daemon(instance, settings)
 
 
@@ -123,13 +123,13 @@ def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_
 ) -> None:
     land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
     daemon.until_quiet()
-    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(hours=1))
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(hours=1))
     for number, line in enumerate(["b 2020-01-01 5", "c 2020-01-01 6"]):
         land(daemon.settings, {date(2020, 1, 5 + number): [line]})
         daemon.run(daemon.tick())  # what has landed was never computed: it does not wait
         assert daemon.tick() == [], "measurements of the day were computed just now"
 
-    monkeypatch.setattr("sensors.reconcile.RESTS", timedelta(0))
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(0))
 
     asked = [outline(request) for request in daemon.tick()]
     assert [days for tables, days in asked if "measurements" in tables] == [str(DAY)], "one run for both lines"
@@ -238,7 +238,7 @@ def test_a_lost_cursor_compares_everything_and_asks_for_nothing(daemon: Daemon) 
 
 def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
     land(daemon.settings, {DAY: [f"a {DAY} 1"]})
-    somebody_else = build_definitions(daemon.settings, TABLES).resolve_job_def("daily")
+    somebody_else = definitions_of(daemon.settings, TABLES).resolve_job_def("daily")
     run = daemon.instance.create_run_for_job(somebody_else, status=dg.DagsterRunStatus.STARTED)
 
     daemon.instance.create_run_for_job(somebody_else, status=dg.DagsterRunStatus.NOT_STARTED)  # and never will be
@@ -251,7 +251,7 @@ def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
 
 def fail(daemon: Daemon, request: dg.RunRequest) -> float:
     """A run of a request that fails; returns when it ended, in seconds since 1970."""
-    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+    job = definitions_of(daemon.settings, TABLES).resolve_job_def("reconcile")
     run = daemon.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     daemon.instance.report_run_failed(run)
     (record,) = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
@@ -264,7 +264,7 @@ def test_a_failed_run_is_asked_for_again_after_a_pause_that_doubles_up_to_an_hou
     land(daemon.settings, {DAY: [f"a {DAY} 1"]})
     (request,) = daemon.tick()
     now = [1_600_000_000.0]
-    monkeypatch.setattr("sensors.reconcile.time.time", lambda: now[0])
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.time.time", lambda: now[0])
 
     evidence = request.tags[EVIDENCE]
     for attempt, pause in enumerate((60, 120, 240, 480, 960, 1920, 3600, 3600), start=1):
@@ -282,16 +282,16 @@ def test_a_run_that_somebody_stopped_is_asked_for_again_after_a_pause(
     """Dagster launches a run key once: asked for by the same key, the days would wait for ever."""
     land(daemon.settings, {DAY: [f"a {DAY} 1"]})
     (request,) = daemon.tick()
-    job = build_definitions(daemon.settings, TABLES).resolve_job_def("reconcile")
+    job = definitions_of(daemon.settings, TABLES).resolve_job_def("reconcile")
     run = daemon.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
     daemon.instance.report_run_canceled(run)
     (record,) = daemon.instance.get_run_records(dg.RunsFilter(run_ids=[run.run_id]))
     ended = record.end_time or record.create_timestamp.timestamp()
 
-    monkeypatch.setattr("sensors.reconcile.time.time", lambda: ended + 59)
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.time.time", lambda: ended + 59)
     assert daemon.tick() == []
 
-    monkeypatch.setattr("sensors.reconcile.time.time", lambda: ended + 60)
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.time.time", lambda: ended + 60)
     assert [again.run_key for again in daemon.tick()] == [f"{request.tags[EVIDENCE]}#1"]
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from lake.frontier import Frontier, FrontierTable
 from lake.lease import lease
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.sensors.stalled_streams import build_stalled_streams
 from lake.progress import StreamStatus
 from lake.settings import Settings
 from lake.store import DeltaStore
-from lakehouse_assets.definitions import build_definitions
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
-from sensors.stalled_streams import build_stalled_streams
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 from tests.streaming import FOLLOWED
@@ -65,7 +65,7 @@ class Watch:
     def tick(self) -> str:
         sensor = build_stalled_streams(self.settings, TABLES)
         resources = {"lakehouse": LakehouseResource.from_settings(self.settings)}
-        definitions = build_definitions(self.settings, TABLES)
+        definitions = definitions_of(self.settings, TABLES)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=resources, definitions=definitions
         ) as context:

@@ -14,15 +14,15 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.orchestration.assets import asset_key
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.sensors import stream_commits
+from lake.orchestration.sensors.stream_commits import build_stream_commits
 from lake.settings import Settings
 from lake.store import DeltaStore
 from lake.table import Table
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.factory import asset_key
-from resources.dagster_home import open_instance
-from resources.lakehouse import LakehouseResource
-from sensors import stream_commits
-from sensors.stream_commits import build_stream_commits
+from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 from tests.streaming import FOLLOWED, Lake, Messages, at
@@ -56,7 +56,7 @@ class Daemon:
 
     def tick_in_full(self) -> list[tuple[str, str, dict[str, Any]]]:
         resources = {"lakehouse": LakehouseResource.from_settings(self.settings)}
-        definitions = build_definitions(self.settings, FOLLOWED)
+        definitions = definitions_of(self.settings, FOLLOWED)
         with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources=resources, definitions=definitions
         ) as context:

@@ -16,12 +16,12 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
+from lake.environment import open_environment
+from lake.orchestration.assets import WORKER, asset_key
+from lake.orchestration.dagster_home import open_instance
 from lake.settings import Settings
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.definitions import build_definitions
-from lakehouse_assets.environment import open_environment
-from lakehouse_assets.factory import WORKER, asset_key
-from resources.dagster_home import open_instance
+from tests.definitions import definitions_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -66,7 +66,7 @@ def backfill(settings: Settings, instance: dg.DagsterInstance, day: str) -> None
     tables = open_environment(settings).tables.values()
     asked = PartitionBackfill.from_asset_partitions(
         "one-day",
-        asset_graph=build_definitions(settings, tables).resolve_asset_graph(),
+        asset_graph=definitions_of(settings, tables).resolve_asset_graph(),
         partition_names=[day],
         asset_selection=[asset_key(departure_events)],
         backfill_timestamp=time.time(),

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakehouse_assets.replay.disorder import BROKEN, Disorder
-from lakehouse_assets.replay.errors import BadShare
-from lakehouse_assets.replay.topics import Post, Report, as_json
+from airline.replay.disorder import BROKEN, Disorder
+from airline.replay.errors import BadShare
+from airline.replay.topics import Post, Report, as_json
 
 SENT_AT = datetime(2013, 1, 1, 10, 17, 36, tzinfo=UTC)
 HOUR = timedelta(hours=1)

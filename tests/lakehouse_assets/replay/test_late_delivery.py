@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from airline.replay import FlightKey, deliver_late, replay
+from airline.replay.errors import LandsBeforeItHappens, UnknownFlight
 from lake.days import Days
-from lakehouse_assets.replay import FlightKey, deliver_late, replay
-from lakehouse_assets.replay.errors import LandsBeforeItHappens, UnknownFlight
 
 Lines = Callable[..., list[dict[str, Any]]]
 Tree = Callable[[Path], dict[str, bytes]]

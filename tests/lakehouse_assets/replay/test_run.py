@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from airline.replay import FlightKey, messages, replay
+from airline.replay.errors import NothingLands, ReplayError
+from airline.replay.landing import LandingFolder
 from lake.days import Days
 from lake.errors import FolderNotWritable
-from lakehouse_assets.replay import FlightKey, messages, replay
-from lakehouse_assets.replay.errors import NothingLands, ReplayError
-from lakehouse_assets.replay.landing import LandingFolder
 
 MakeSource = Callable[..., Path]
 Lines = Callable[..., list[dict[str, Any]]]
@@ -318,7 +318,7 @@ def test_the_clock_is_never_behind_what_has_landed(source: Path, landing: Path) 
             super().write_topic(*given)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("lakehouse_assets.replay.run.LandingFolder", Watched)
+        patched.setattr("airline.replay.run.LandingFolder", Watched)
         replay(landing, Days.parse("2013-01-01..2013-01-02"), source)
     ends = [{"now": "2013-01-02T00:00:00Z"}, {"now": "2013-01-03T00:00:00Z"}]
     assert seen == [ends[0]] * 2 + [ends[1]] * 2

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lakehouse_assets.replay.schedule import Flight, FlightKey, time_flights
-from lakehouse_assets.replay.source import FlightRecord
+from airline.replay.schedule import Flight, FlightKey, time_flights
+from airline.replay.source import FlightRecord
 
 NEW_YORK = "America/New_York"
 

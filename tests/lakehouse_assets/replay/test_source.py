@@ -13,8 +13,7 @@ from zipfile import ZipFile
 import pandas as pd
 import pytest
 
-from lake.errors import LakeError
-from lakehouse_assets.replay.errors import (
+from airline.replay.errors import (
     SourceColumnsMissing,
     SourceEmpty,
     SourceFileAmbiguous,
@@ -23,7 +22,8 @@ from lakehouse_assets.replay.errors import (
     SourceUnreadable,
     UnknownAirport,
 )
-from lakehouse_assets.replay.source import FlightRecord, Source, open_source
+from airline.replay.source import FlightRecord, Source, open_source
+from lake.errors import LakeError
 from tests.lakehouse_assets.replay.conftest import AIRPORTS, FLIGHTS
 
 GOOD = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"

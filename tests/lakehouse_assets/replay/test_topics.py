@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from lakehouse_assets.replay.errors import TooManyMessages
-from lakehouse_assets.replay.schedule import Flight, FlightKey
-from lakehouse_assets.replay.topics import Message, Post, number, report
+from airline.replay.errors import TooManyMessages
+from airline.replay.schedule import Flight, FlightKey
+from airline.replay.topics import Message, Post, number, report
 
 
 def at(text: str) -> datetime:
@@ -118,7 +118,7 @@ def test_the_next_day_has_the_next_block_of_offsets() -> None:
 
 
 def test_a_block_of_offsets_can_be_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lakehouse_assets.replay.topics.LATE_DELIVERIES", 20)
+    monkeypatch.setattr("airline.replay.topics.LATE_DELIVERIES", 20)
     assert number([post()] * 20, DAY)[-1].offset == 4749000019
     with pytest.raises(TooManyMessages, match="topic departures, landing day 2013-01-01: more than 20 messages"):
         number([post()] * 21, DAY)

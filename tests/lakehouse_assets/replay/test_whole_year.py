@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from airline.replay import ReplayReport, messages, replay
 from lake.days import Days
-from lakehouse_assets.replay import ReplayReport, messages, replay
 
 pytestmark = [pytest.mark.slow, pytest.mark.year, pytest.mark.timeout(900)]
 

@@ -1,0 +1,1 @@
+"""The example: a simulator of what an airline sends, and the demonstration."""

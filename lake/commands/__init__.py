@@ -1,0 +1,1 @@
+"""The command line `lakehouse`; a project adds commands by entry points."""

@@ -1,0 +1,140 @@
+"""Which Kafka this environment speaks to, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lake.errors import LakeError, Message, SetupError
+from lake.feed import TopicFeed, TopicSource
+from lake.jars import fetch
+from lake.kafka import KafkaCluster, KafkaSource
+from lake.kafka_broker import LocalBroker
+from lake.settings import Settings
+from lake.table import Table
+
+__all__ = [
+    "KafkaClientMissingError",
+    "NoBrokerError",
+    "NotDeliveredError",
+    "create_topics",
+    "local_broker",
+    "require_client",
+    "topic_source",
+    "topics_of",
+]
+
+_ANSWERS_WITHIN_SECONDS = 15.0
+_PARTITIONS = 4
+"""Of a topic that is made here: as many tasks can read it at once."""
+
+
+@dataclass(eq=False)
+class NoBrokerError(LakeError):
+    """Streams shall read from Kafka, and there is none."""
+
+    folder: Path
+
+    def message(self) -> Message:
+        return Message(
+            "LAKEHOUSE_FEED=kafka",
+            f"LAKEHOUSE_KAFKA names no cluster, and no broker runs in {self.folder}",
+            "lakehouse kafka up, or set LAKEHOUSE_KAFKA=host:port",
+        )
+
+
+@dataclass(eq=False)
+class KafkaClientMissingError(SetupError):
+    """The environment was made without the extra that speaks to Kafka."""
+
+    def message(self) -> Message:
+        return Message("Kafka", "the package confluent-kafka is not installed here", "pip install 'lakehouse[kafka]'")
+
+
+@dataclass(eq=False)
+class NotDeliveredError(LakeError):
+    """A broker did not take messages.
+
+    Attributes:
+        address: of the broker.
+        reason: what it, or the client, says.
+    """
+
+    address: str
+    reason: str
+    retryable = True
+
+    def message(self) -> Message:
+        return Message(
+            f"Kafka at {self.address}",
+            self.reason,
+            "lakehouse kafka status; LAKEHOUSE_KAFKA_USERNAME and _PASSWORD where it wants a login; then send again",
+        )
+
+
+def topics_of(tables: Iterable[Table], settings: Settings) -> list[str]:
+    """Name the topics that these tables read, as the cluster calls them."""
+    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, TopicFeed)}
+    return sorted(settings.kafka_topics.get(feed.name, feed.name) for feed in feeds)
+
+
+def create_topics(cluster: KafkaCluster, topics: Iterable[str], partitions: int = _PARTITIONS) -> None:
+    """Create topics where they do not exist.
+
+    Raises:
+        NotDeliveredError: the broker does not answer, or refuses.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    admin = AdminClient({**cluster.for_librdkafka(), "log_level": 0})
+    try:
+        there = admin.list_topics(timeout=_ANSWERS_WITHIN_SECONDS).topics
+        new = [NewTopic(topic, num_partitions=partitions) for topic in topics if topic not in there]
+        for made in admin.create_topics(new).values() if new else ():
+            made.result(timeout=_ANSWERS_WITHIN_SECONDS)
+    except KafkaException as error:
+        raise NotDeliveredError(cluster.bootstrap_servers, str(error)) from error
+
+
+def require_client() -> None:
+    """Check that the client of Kafka is installed.
+
+    Raises:
+        KafkaClientMissingError: it is not.
+    """
+    if find_spec("confluent_kafka") is None:
+        raise KafkaClientMissingError
+
+
+def local_broker(settings: Settings | None = None) -> LocalBroker:
+    """The broker of this environment's folder, running or not.
+
+    Raises:
+        KafkaClientMissingError: nothing here could speak to it.
+    """
+    require_client()
+    return LocalBroker((settings or Settings.from_env()).kafka_folder)
+
+
+def topic_source(settings: Settings) -> TopicSource:
+    """Where this environment's streams read topics from: the landing folder, its cluster, or its local broker.
+
+    Raises:
+        KafkaClientMissingError: the environment was made without it.
+        NoBrokerError: Kafka was asked for and there is none.
+        Offline, JarDamaged: the jars of Spark's Kafka source are not here and cannot be fetched.
+    """
+    if settings.feed == "files":
+        return settings.landing
+    require_client()
+    fetch("spark-kafka", print)
+    if settings.kafka is not None:
+        return KafkaSource(settings.kafka, settings.kafka_topics)
+    running = local_broker(settings).status()
+    if running is None:
+        raise NoBrokerError(settings.kafka_folder)
+    return KafkaSource(KafkaCluster(running.address), settings.kafka_topics)

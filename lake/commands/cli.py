@@ -1,0 +1,346 @@
+"""The command line: `lakehouse ...`.
+
+Commands only parse, call and print; what they do lives elsewhere. Exit codes are meant for schedulers:
+0 done, 1 failed (a table was not written, is late, or was left out since its file is broken), 2 wrong arguments,
+3 the machine lacks something, 75 try again later (another process has the table), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from lake.commands.extras import extras
+from lake.commands.options import (
+    FAILED,
+    NOT_SET_UP,
+    STOPPED,
+    TRY_AGAIN,
+    WRONG_ARGUMENTS,
+    DayRange,
+    TableNames,
+    err,
+    out,
+    parse_option,
+)
+from lake.days import Days, parse_day
+from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownTable
+
+__all__ = ["app", "commands", "main"]
+
+commands = typer.Typer(
+    name="lakehouse",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again later, 130 stopped.",
+)
+
+
+def main() -> None:
+    """Run a command, and end the process without taking the interpreter down.
+
+    Threads of Arrow may still call into Python then, at which C++ aborts a process whose work is done.
+    """
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads any more
+            stream.flush()
+    os._exit(FAILED if isinstance(code, str) else code or 0)
+
+
+def app() -> None:
+    """Run a command; print an error that a user can cause as a message, never as a traceback."""
+    signal.signal(signal.SIGTERM, _stop)
+    _left_out_tables()  # of a command before this one in the same process
+    try:
+        for name, command in extras("commands"):
+            if name not in {known.name for known in commands.registered_commands}:
+                commands.command(name)(command)
+        commands()
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and not end.code and _left_out_tables():
+            sys.exit(FAILED)
+        # Typer makes an exit with this code of an interrupt, and says nothing.
+        if isinstance(end, SystemExit) and end.code != STOPPED:
+            raise
+        err.print("stopped; nothing half-written was left behind")
+        sys.exit(STOPPED)
+    except LakeError as error:
+        err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
+        sys.exit(_exit_code(error))
+
+
+def _left_out_tables() -> bool:
+    """Tell whether the command went on without tables whose files are broken."""
+    opened = sys.modules.get("lake.environment")
+    return opened is not None and bool(opened.take_left_out())
+
+
+def _stop(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _exit_code(error: LakeError) -> int:
+    if isinstance(error, BadDay | BadName | UnknownTable | BadSetting | SettingMissing):
+        return WRONG_ARGUMENTS
+    if isinstance(error, SetupError):
+        return NOT_SET_UP
+    return TRY_AGAIN if error.retryable else FAILED
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+@commands.command()
+def doctor() -> None:
+    """Check Python, Java, memory, jars, packages, folders, ports and what has landed; each failure with its remedy."""
+    from lake.commands.doctor import run_checks
+    from lake.commands.lake_doctor import check_lake
+    from lake.settings import Settings
+
+    checks = run_checks(Settings.from_env()) + check_lake()
+    grid = Grid(box=None, show_header=False)
+    for check in checks:
+        grid.add_row("[green]ok[/]" if check.ok else "[bold red]FAIL[/]", check.name, _escape(check.found))
+        if not check.ok:
+            grid.add_row("", "", f"[yellow]{_escape(check.remedy)}[/]")
+    out.print(grid)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(NOT_SET_UP)
+
+
+@commands.command()
+def refresh(
+    tables: TableNames = None,
+    days: DayRange = None,
+    accept_loss: Annotated[
+        str | None,
+        typer.Option(help="Why rows of these days of a bronze table are gone for good: go on without them."),
+    ] = None,
+) -> None:
+    """Compute tables in batch, recorded in Dagster with their checks.
+
+    With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
+    or stale, until nothing is; a second call finds nothing to do.
+
+    With --accept-loss nothing is computed: it is written down that what is lost of these days is lost for good.
+    """
+    chosen = parse_option("--days", days, Days.parse)
+
+    from lake.commands.refreshing import Ended, accept_loss_from_command_line, refresh_from_command_line
+
+    if accept_loss is not None:
+        accept_loss_from_command_line(out, tables or [], chosen, accept_loss)
+        return
+
+    codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
+    raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen)])
+
+
+@commands.command()
+def status(
+    tables: TableNames = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")
+    ] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or stale, too.")] = False,
+) -> None:
+    """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
+    from lake.commands.status import print_status
+    from lake.environment import open_environment
+
+    health = print_status(out, open_environment(), tables or [], verbose=verbose)
+    if not health.is_readable or (fail and not health.is_healthy):
+        raise typer.Exit(FAILED)
+
+
+@commands.command()
+def quarantine(
+    table: Annotated[str, typer.Argument(help="The table, as layer.name.")],
+    days: DayRange = None,
+    limit: Annotated[int, typer.Option(help="How many rows to print.")] = 20,
+) -> None:
+    """Show the rows of a table that broke its contract: counts by rule, then examples."""
+    from lake.commands.status import print_quarantine
+    from lake.environment import open_environment
+
+    print_quarantine(out, open_environment(), table, parse_option("--days", days, Days.parse), limit)
+
+
+@commands.command()
+def sql(
+    query: Annotated[str, typer.Argument(help='For example: "select * from gold.daily_sales limit 5"')],
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for other programs.")] = False,
+) -> None:
+    """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger)."""
+    from lake.commands.query import print_query
+    from lake.environment import open_environment
+
+    if not print_query(out, err, open_environment(), query, csv=csv):
+        raise typer.Exit(WRONG_ARGUMENTS)
+
+
+@commands.command()
+def maintain() -> None:
+    """Join small files, remove files and commits that no reader needs any more; safe beside streams and refreshes.
+
+    Versions can be read back for 30 days, those of tables that stream for 2 days, and whatever a stream has not read
+    yet is kept. The schedule `maintain` in the UI does the same every night, once it is switched on.
+    """
+    from lake.commands.maintaining import maintain_from_command_line
+    from lake.environment import open_environment
+
+    maintain_from_command_line(out, open_environment())
+
+
+@commands.command()
+def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
+    """Write the catalog of tables, with lineage and columns, as Markdown."""
+    from lake.commands.catalog import render_catalog
+    from lake.environment import open_environment
+
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(render_catalog(open_environment().tables.values()))
+    out.print(f"wrote {to}")
+
+
+@commands.command()
+def follow(
+    tables: TableNames = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Read what there is, then exit.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Hand all days back to batch; no stream may run.")] = False,
+    reopen: Annotated[
+        str | None, typer.Option(help="Open the days from this one on again, then exit; no stream may run.")
+    ] = None,
+    new_generation: Annotated[
+        list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
+    ] = None,
+    accept_loss: Annotated[
+        list[str] | None, typer.Option(help="A bronze table that lost messages for good: go on without them.")
+    ] = None,
+    pass_over: Annotated[
+        list[str] | None,
+        typer.Option(help="A message that Spark refuses to read, TOPIC:PARTITION:OFFSET: go on behind it."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="At the first start: the first landing day to follow, not the first that landed.")
+    ] = None,
+    feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
+) -> None:
+    """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
+    first = parse_option("--since", since, parse_day)
+
+    from lake.commands.following import (
+        follow_from_command_line,
+        release_from_command_line,
+        reopen_from_command_line,
+    )
+
+    if release:
+        release_from_command_line(out)
+    elif reopen:
+        reopen_from_command_line(out, parse_day(reopen))
+    else:
+        is_whole = follow_from_command_line(
+            out,
+            tables or [],
+            new_generation or [],
+            accept_loss or [],
+            first,
+            until_idle=until_idle,
+            feed=feed,
+            passing=pass_over or [],
+        )
+        if until_idle and not is_whole:
+            raise typer.Exit(FAILED)
+
+
+kafka = typer.Typer(no_args_is_help=True, help="A real Kafka of one node on 127.0.0.1, kept under LAKEHOUSE_HOME.")
+commands.add_typer(kafka, name="kafka")
+
+
+@kafka.command("up")
+def kafka_up() -> None:
+    """Start the broker and print its address; does nothing where it runs."""
+    from lake.commands.brokers import local_broker
+
+    out.print(local_broker().up().address)
+
+
+@kafka.command("down")
+def kafka_down() -> None:
+    """Stop the broker; its messages stay."""
+    from lake.commands.brokers import local_broker
+
+    out.print("stopped" if local_broker().down() else "it was not running")
+
+
+@kafka.command("status")
+def kafka_status() -> None:
+    """Print the broker's address; exit code 1 where it does not run."""
+    from lake.commands.brokers import local_broker
+
+    running = local_broker().status()
+    out.print("not running: lakehouse kafka up" if running is None else f"{running.address} (pid {running.pid})")
+    if running is None:
+        raise typer.Exit(FAILED)
+
+
+@commands.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")
+    ] = None,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Run the local Kafka too; with --streams, topics are read from it.")
+    ] = False,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Run every table that can be followed as a stream, too.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="When streams start for the first time: the first landing day to follow.")
+    ] = None,
+) -> None:
+    """Start the Dagster UI and its daemon on 127.0.0.1; on request Kafka and the streams, too.
+
+    One view shows all logs. Ctrl-C or SIGTERM stops all in order: the streams after their running micro-batch, the UI
+    with its daemon, then Kafka if it was started here.
+
+    Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
+    everything, with exit code 1.
+    """
+    first = parse_option("--since", since, parse_day)
+    if first and not streams:
+        raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
+
+    from lake.commands.up import serve
+    from lake.settings import Settings
+
+    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Commands and checks that a project or another distribution adds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from lake.project import read_extras
+
+__all__ = ["extras"]
+
+
+def extras(kind: str) -> Iterator[tuple[str, Any]]:
+    """Load what is added, by name. What cannot be loaded is named on standard error and left out.
+
+    Args:
+        kind: "commands" (functions as Typer takes them) or "checks" (functions that return a `Check` of the doctor).
+            An installed distribution declares them as entry points of the group `lakehouse.<kind>`; a project that is
+            not installed, in the table `[tool.lakehouse.<kind>]`.
+    """
+    group = f"lakehouse.{kind}"
+    found = {point.name: point for point in entry_points(group=group)}
+    root, own = read_extras(os.environ, kind)
+    if own and str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    found |= {name: EntryPoint(name, value, group) for name, value in own.items()}
+    for name, point in sorted(found.items()):
+        try:
+            yield name, point.load()
+        except Exception as error:  # it must not take all other commands along
+            print(f"error: {name} ({point.value}) is left out: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,26 @@
+"""Maintain the lake of this environment from the command line."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from lake.environment import Environment
+from lake.maintain import Maintained, describe, maintain, summarize
+
+__all__ = ["maintain_from_command_line"]
+
+
+def maintain_from_command_line(out: Console, env: Environment) -> None:
+    """Maintain every table and print one line for each that had anything to do.
+
+    Raises:
+        TableLocked: another process kept writing a table; what was done before stays done.
+    """
+    checkpoints = env.settings.home / "checkpoints"
+
+    def tell(done: Maintained) -> None:
+        if done.did_anything or done.note:
+            out.print(f"{done.name}: {describe(done)}", soft_wrap=True)
+
+    found = maintain(env.tables.values(), env.store, checkpoints=checkpoints, on_done=tell)
+    out.print(", ".join(f"{number:,} {what}" for what, number in summarize(found).items()))

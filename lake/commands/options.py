@@ -1,0 +1,50 @@
+"""What all commands share, those of a project too: consoles, exit codes, arguments and how a day is read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from lake.commands.terminal import Terminal
+from lake.errors import BadDay
+
+__all__ = [
+    "FAILED",
+    "NOT_SET_UP",
+    "STOPPED",
+    "TRY_AGAIN",
+    "WRONG_ARGUMENTS",
+    "DayRange",
+    "TableNames",
+    "err",
+    "out",
+    "parse_option",
+]
+
+T = TypeVar("T")
+
+FAILED, WRONG_ARGUMENTS, NOT_SET_UP, TRY_AGAIN, STOPPED = 1, 2, 3, 75, 130
+
+_WIDTH = None if sys.stdout.isatty() else 140
+out = Terminal(highlight=False, width=_WIDTH)
+err = Terminal(stderr=True, highlight=False)
+
+TableNames = Annotated[
+    list[str] | None,
+    typer.Argument(help="Tables as layer.name, a layer, or a name that only one table has. All if none."),
+]
+DayRange = Annotated[str | None, typer.Option("--days", help="A day 2024-01-31, or a range 2024-01-01..2024-01-31.")]
+
+
+def parse_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    """Parse what an option says; None where it was not given.
+
+    An empty text, as of a variable that is not set, is no day.
+    """
+    try:
+        return None if text is None else parse(text)
+    except BadDay as error:
+        raise BadDay(error.text, f"{error.problem} ({option})") from error

@@ -1,0 +1,114 @@
+"""What `lakehouse refresh` does: plan, run through Dagster, report a line per table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+
+from rich.console import Console
+from rich.markup import escape
+
+from lake.accepted_losses import accept_loss
+from lake.commands.status import describe_lost
+from lake.days import Days
+from lake.environment import open_environment
+from lake.errors import CannotAcceptLoss
+from lake.orchestration.checks import LATE
+from lake.orchestration.refresher import Refresher
+from lake.orchestration.runs import CheckResult, TableResult
+from lake.plan import Survey, with_upstream
+from lake.table import Table
+from lake.unread import describe_unread
+
+__all__ = ["Ended", "accept_loss_from_command_line", "refresh_from_command_line"]
+
+
+class Ended(Enum):
+    """How a refresh ended: all days written and no check found an error; not so; or only a lock was in the way."""
+
+    DONE = auto()
+    FAILED = auto()
+    TRY_AGAIN = auto()
+
+
+def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], days: Days | None) -> Ended:
+    """Refresh, printing a line per table."""
+    environment = open_environment()
+    environment.settings.make_folders()
+    tables = environment.choose(names)
+    environment.refuse_short_calendar()
+    with Refresher(environment, lambda result: print_result(out, result)) as refresher:
+        results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+        standing = refresher.standing(tables, results)
+    damages = refresher.survey.unreadable if refresher.survey else []
+    for damage in damages:
+        err.print(f"[bold red]damaged[/] {escape(str(damage))}", soft_wrap=True)
+    unread = describe_unread(environment.unread())
+    for line in unread:
+        err.print(f"[yellow]{escape(line)}[/]\n  next: move it to landing/FEED/landed_on=YYYY-MM-DD/", soft_wrap=True)
+    lost = list(_lost(refresher.survey, tables)) if days is None and refresher.survey else []
+    for line in lost:
+        err.print(f"[bold red]lost[/] {escape(line)}", soft_wrap=True)
+    if not results:
+        is_all = not (unread or damages or lost or standing)
+        out.print("nothing to do: no day is missing or stale" if is_all else "no day is missing or stale")
+    failed = [result for result in results if not result.ok]
+    for result in failed:
+        err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
+    for line in standing:
+        err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
+    return Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
+
+
+def _lost(survey: Survey, tables: Sequence[Table]) -> Iterator[str]:
+    wanted = with_upstream(tables)
+    return (line for state in survey.states.values() if state.table in wanted for line in describe_lost(state))
+
+
+def accept_loss_from_command_line(out: Console, names: Sequence[str], days: Days | None, reason: str) -> None:
+    """Write down that rows of some days are lost for good."""
+    environment = open_environment()
+    if len(names) != 1:
+        raise CannotAcceptLoss("lakehouse refresh", "a loss is accepted table by table", "name one table of bronze")
+    table = environment.table(names[0])
+    for loss in accept_loss(table, environment.store, days, reason):
+        out.print(f"{loss.table} {loss.day or 'whole'}: accepted as lost: {escape(str(loss))}", soft_wrap=True)
+    out.print("next: lakehouse refresh computes what reads it without these rows")
+
+
+def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:
+    """The state at the end: of the verdicts of one check only the last counts.
+
+    Who names days asks for them; that the table is late is shown and does not count.
+    """
+    beside = LATE if days_named else frozenset[str]()
+    failed = [result for result in results if result.status == "failed"]
+    newest = {(result.table, check.name): check for result in results for check in result.checks}
+    has_error = any(_is_error(check) for check in newest.values() if check.name not in beside)
+    if all(result.ok for result in results):
+        return Ended.FAILED if has_error else Ended.DONE
+    was_locked = failed and all(result.retryable for result in failed)
+    return Ended.TRY_AGAIN if was_locked and not has_error else Ended.FAILED
+
+
+def _is_error(check: CheckResult) -> bool:
+    return not check.passed and check.severity == "ERROR"
+
+
+def print_result(out: Console, result: TableResult) -> None:
+    """One line: table, days, rows, rejects, duplicates, seconds; then the checks that did not pass."""
+    mark = {"done": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
+    parts = [f"{result.rows_out:>9,} rows", f"{result.rejected:>5,} rejected", f"{result.duplicates:>6,} duplicates"]
+    if result.disagreeing:
+        parts.append(f"{result.disagreeing:,} of them disagree with the row that is kept")
+    if result.unchanged_days:
+        parts.append(f"{result.unchanged_days} days unchanged")
+    days = str(result.days) if result.days is not None else "whole"
+    out.print(f"{mark:<12} {result.table:<32} {days:<24} {', '.join(parts)}  {result.seconds:5.1f} s", soft_wrap=True)
+    for check in result.checks:
+        if not check.passed:
+            shade = "red" if check.severity == "ERROR" else "yellow"
+            first, *rest = check.description.splitlines() or [""]
+            out.print(f"             [{shade}]{check.name}[/] {escape(first)}", soft_wrap=True)
+            if rest and rest[-1].startswith("next: "):
+                out.print(f"               {escape(rest[-1])}", soft_wrap=True)

@@ -1,0 +1,279 @@
+"""Run services as one group: started in order, watched, and stopped in the reverse order, with nothing left behind.
+
+A service that ends by itself is started again if it says so, after a pause that grows; otherwise it ends the group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol, Self
+
+import psutil
+
+from lake.commands.log_view import LogView
+
+__all__ = ["Child", "Service", "supervise"]
+
+POLL_SECONDS = 0.2
+FORCED_END_SECONDS = 3.0
+STABLE_AFTER_SECONDS = 600.0
+"""What has run for so long has recovered: its next failure is the first again."""
+
+
+class Service(Protocol):
+    """Something that runs until it is stopped.
+
+    Attributes:
+        name: in the log view.
+        log: where it writes.
+        shown: only lines of the log in which this regular expression is found are in the log view.
+        restart_after: seconds to wait before each further start, where it ends by itself; none: it ends the group.
+    """
+
+    name: str
+    log: Path
+    shown: str
+    restart_after: Sequence[float]
+
+    def start(self) -> int:
+        """Start it; returns where in its log the lines of this start begin."""
+
+    def announcement(self) -> str | None:
+        """What to say once it does what it is for; None before."""
+
+    def ended(self) -> str | None:
+        """How it has ended; None while it runs."""
+
+    def stop(self) -> None:
+        """Stop it and whatever it started, and wait until nothing of it is left."""
+
+
+@dataclass
+class Child:
+    """A service that is a command of its own session, so that Ctrl-C reaches the supervisor alone.
+
+    Attributes:
+        name: in the log view.
+        command: what to run.
+        log: gets what it prints; written anew by the first start.
+        announce: given its pid, what to say once it does what it is for; None before.
+        env: its environment.
+        stop_signal: asks it to end.
+        stops_within_seconds: after which it is ended by force.
+        restart_after: seconds to wait before each further start.
+        shown: lines of the log view; all.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    announce: Callable[[int], str | None] = lambda _: None
+    env: Mapping[str, str] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stops_within_seconds: float = 45.0
+    restart_after: Sequence[float] = ()
+    shown: str = ""
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> int:
+        """Start it, after ending what an earlier process of it may have left."""
+        if self.process is not None:
+            self._end_family()
+        with self.log.open("wb" if self.process is None else "ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return 0
+
+    def announcement(self) -> str | None:
+        return self.announce(self.process.pid) if self.process is not None else None
+
+    def ended(self) -> str | None:
+        code = self.process.poll() if self.process is not None else None
+        return None if code is None else f"exit code {code}"
+
+    def stop(self) -> None:
+        """Ask its first process to end, and wait for its whole family; end by force what is left then."""
+        if self.process is None:
+            return
+        family = self._family()
+        if self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+            _await_end(family, self.stops_within_seconds)
+        self._end_family(family)
+
+    def _family(self) -> list[psutil.Process]:
+        """Its descendants, and the processes of its session, also those whose parent has gone."""
+        assert self.process is not None
+        leader = self.process.pid
+        found = {process for process in psutil.process_iter() if _session(process.pid) == leader}
+        if self.process.poll() is None:
+            found.update(psutil.Process(leader).children(recursive=True))
+        return list(found)
+
+    def _end_family(self, known: Sequence[psutil.Process] = ()) -> None:
+        """End by force whatever is left of it."""
+        assert self.process is not None
+        left = {*known, *self._family()}
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for process in filter(_is_alive, left):
+                with suppress(psutil.NoSuchProcess):
+                    end(process)
+            _await_end(left, FORCED_END_SECONDS)
+        self.process.poll()
+
+
+def _await_end(processes: Iterable[psutil.Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; one that has ended and that its parent has not asked about does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def supervise(services: Sequence[Service], view: LogView) -> int:
+    """Run these services until somebody stops them (Ctrl-C, SIGTERM, a closed terminal) or one ends the group.
+
+    Args:
+        services: in the order in which they start.
+        view: shows what they write.
+
+    Returns:
+        The exit code: 0 where somebody stopped them, 1 where one ended the group or was given up.
+    """
+    runs = [_Run(service, view) for service in services]
+    with _Signals() as signals:
+        try:
+            _start_and_watch(runs, view, signals)
+        finally:
+            _stop_all(runs, view)
+    return 0 if signals.arrived and not any(run.is_given_up for run in runs) else 1
+
+
+def _start_and_watch(runs: Sequence[_Run], view: LogView, signals: _Signals) -> None:
+    """Returns when a signal has arrived or a service has ended the group."""
+    for run in runs:
+        if signals.arrived:
+            return
+        run.start()
+        view.show()
+    while not signals.arrived and all(run.check() for run in runs):
+        view.show()
+        time.sleep(POLL_SECONDS)
+
+
+def _stop_all(runs: Sequence[_Run], view: LogView) -> None:
+    """One after the other, the last started first; their last lines are still shown. One that fails stops no other."""
+    view.say("stopping")
+    with ThreadPoolExecutor(1) as stopping:
+        for run in reversed(runs):
+            stopped = stopping.submit(run.service.stop)
+            while not wait([stopped], timeout=POLL_SECONDS).done:
+                view.show()
+            view.show()
+            if (error := stopped.exception()) is not None:
+                view.say(f"{run.service.name} could not be stopped: {error}")
+    view.finish()
+
+
+class _Signals:
+    """Notes that somebody wants an end, and lets nothing be interrupted: stopping in order takes more than one step."""
+
+    def __init__(self) -> None:
+        self.arrived = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Shells start background jobs deaf to SIGINT, and still it shall stop us; nohup means what it says.
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, _signum: int, _frame: FrameType | None) -> None:
+        self.arrived = True
+
+
+@dataclass
+class _Run:
+    """One service under supervision."""
+
+    service: Service
+    view: LogView
+    is_shown: bool = False
+    is_announced: bool = False
+    is_given_up: bool = False
+    attempts: int = 0
+    started_at: float = 0.0
+    starts_again_at: float | None = None
+
+    def start(self) -> None:
+        """Start it, and show its log."""
+        self.is_announced, self.starts_again_at = False, None
+        position = self.service.start()
+        self.started_at = time.monotonic()
+        if not self.is_shown:
+            self.view.follow(self.service.name, self.service.log, position, self.service.shown)
+            self.is_shown = True
+
+    def check(self) -> bool:
+        """Look after it; false where its end ends the group."""
+        if self.is_given_up:
+            return True
+        if self.starts_again_at is not None:
+            if time.monotonic() >= self.starts_again_at:
+                self.start()
+            return True
+        if (how := self.service.ended()) is not None:
+            return self._goes_on_after(how)
+        if not self.is_announced and (said := self.service.announcement()) is not None:
+            self.is_announced = True
+            self.view.say(said)
+        return True
+
+    def _goes_on_after(self, how: str) -> bool:
+        """Say that it has ended, and start it again later if it has attempts left; false where it never had any."""
+        pauses = self.service.restart_after
+        if time.monotonic() - self.started_at > STABLE_AFTER_SECONDS:
+            self.attempts = 0
+        said, reason = f"{self.service.name} ended by itself ({how})", f"the reason is in {self.service.log}"
+        if self.attempts < len(pauses):
+            pause, self.attempts = pauses[self.attempts], self.attempts + 1
+            self.starts_again_at = time.monotonic() + pause
+            reason = f"attempt {self.attempts} of {len(pauses)} to start it again in {pause:g} s; {reason}"
+        elif pauses:
+            self.is_given_up = True
+            reason = f"given up after {self.attempts} attempts, the others go on; {reason}"
+        self.view.say(f"{said}; {reason}")
+        return bool(pauses)

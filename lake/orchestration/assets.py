@@ -1,0 +1,306 @@
+"""Table -> Dagster asset and checks: the only place where the two meet.
+
+A run computes all its days of a table in one Spark job, and each day still gets its own verdict: rows and versions
+where it was written, "failed" where it broke a `fail` contract, so that a retry takes exactly the failed days.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from lake.batch import Receipt, refresh
+from lake.contract import ContractColumn
+from lake.errors import LakeError
+from lake.feed import Feed
+from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
+from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
+from lake.orchestration.red_checks import RedChecks
+from lake.orchestration.resource import Lakehouse
+from lake.orchestration.standing import as_errors, still_differs
+from lake.plan import Step
+from lake.settings import Settings
+from lake.table import Table
+
+__all__ = [
+    "CAUSE",
+    "PID",
+    "UNLESS_EQUAL",
+    "WORKER",
+    "asset_key",
+    "build_asset",
+    "build_check_evaluation",
+    "build_checks",
+    "build_feeds",
+    "checks_step",
+    "compute_step",
+    "step_tags",
+    "this_process",
+]
+
+UNLESS_EQUAL = "lakehouse/unless_equal"
+"""Run tag "true": commit only the days that differ from what is stored."""
+PID = "lakehouse/pid"
+"""Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
+WORKER = "lakehouse/worker"
+"""Run tag: the process that executes a run which Dagster started."""
+CAUSE = "lakehouse/cause"
+"""Run tag: who or what asked for the run."""
+
+RETRIES, RETRY_AFTER_SECONDS = 2, 60
+SHOWN_DAYS = 5
+
+
+def asset_key(source: Table | Feed) -> dg.AssetKey:
+    """`layer/name`; a feed lies in the layer `feeds`."""
+    return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
+
+
+def step_tags(step: Step, cause: str) -> dict[str, str]:
+    """The tags of a run that computes a step; whoever asked for it asks again where it fails."""
+    tags = {CAUSE: cause, "dagster/max_retries": "0"}
+    if step.days is not None:
+        tags |= range_tags(step.days)
+    if step.unless_equal:
+        tags[UNLESS_EQUAL] = "true"
+    return tags
+
+
+def compute_step(table: Table) -> str:
+    """The step of a run that computes a table."""
+    return f"{table.layer}__{table.name}"
+
+
+def checks_step(table: Table) -> str:
+    """The step of a run that checks a table."""
+    return f"{table.layer}__{table.name}__checks"
+
+
+def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
+    """What the tables read from outside; shown in the graph, computed by nobody."""
+    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    return [
+        dg.AssetSpec(
+            asset_key(feed), description=feed.description, group_name="feeds", metadata={"delivers": str(feed.delivers)}
+        )
+        for feed in sorted(feeds, key=lambda feed: feed.name)
+    ]
+
+
+def build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that computes a table."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
+        return _build_asset(table, settings, partitions)
+
+
+def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=asset_key(table),
+        deps=[
+            dg.AssetDep(asset_key(read.source), partition_mapping=build_partition_mapping(table, read))
+            for read in table.reads
+        ],
+        partitions_def=partitions if table.day else None,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=table.layer,
+        owners=[table.owner],
+        tags=dict(table.tags),
+        kinds={"pyspark", "deltalake", table.layer},
+        description=table.description,
+        metadata=_static_metadata(table),
+        code_version=table.code_version,
+        # It looks at the newest materialization of any day; the check `fresh` looks at the newest day.
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + table.fresh_within),
+        pool=table.full_name,
+    )
+    def compute(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
+        _note_worker(context)
+        store = lakehouse.store(on_wait=lambda message: _tell(context, message))
+        try:
+            receipt = refresh(
+                table,
+                store,
+                days_of_run(context.run.tags),
+                unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
+                run_id=context.run.run_id,
+                horizon=settings.horizon(),
+            )
+        except LakeError as error:
+            raise _failure(error, context.run.tags) from error
+        if receipt.failed_days and not receipt.damaged:
+            # The step of the checks is skipped, and this is the one that has something to say.
+            verdict = Inspection(table, store, settings).contract()
+            evaluation = build_check_evaluation(table, "contract", verdict)
+            context.log_event(evaluation)
+            RedChecks(settings.home).note(as_errors([evaluation]))
+        return _report(context, table, receipt)
+
+    return compute
+
+
+def _note_worker(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
+    """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone.
+
+    A run that is started again has the tags of the one before it, so what they say may be the process of that one.
+    """
+    tag = PID if PID in context.run.tags else WORKER
+    if context.run.tags.get(tag) != this_process():
+        context.instance.add_run_tags(context.run.run_id, {tag: this_process()})
+
+
+def this_process() -> str:
+    """Process id and start time: ids are used again."""
+    return f"{os.getpid()}@{psutil.Process().create_time():.2f}"
+
+
+def _tell(context: dg.AssetExecutionContext, message: str) -> None:
+    context.log.info(message)
+    if PID in context.run.tags:
+        print(message, file=sys.stderr, flush=True)
+
+
+def _static_metadata(table: Table) -> dict[str, Any]:
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=[_column(table, column) for column in table.contract.stored]),
+        "dagster/table_name": table.full_name,
+        "key": ", ".join(table.key),
+        "day": table.day or "none: refreshed whole",
+    }
+
+
+def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
+    checks = [rule.check for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
+    return dg.TableColumn(
+        name=column.name,
+        type=column.dtype.simpleString(),
+        description=column.description,
+        constraints=dg.TableColumnConstraints(
+            nullable=column.nullable, unique=list(table.key) == [column.name], other=checks
+        ),
+        tags={"key": ""} if column.name in table.key else {},
+    )
+
+
+def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> dg.MaterializeResult[None]:
+    if receipt.failed_days:
+        _report_good_days(context, table, receipt)
+        metadata: dict[str, Any] = {
+            "failed_days": ", ".join(map(str, receipt.failed_days)),
+            "unreadable_days": " ".join(map(str, receipt.damaged.days)) if receipt.damaged else "",
+            "rejected": receipt.total.rejected,
+            "rules": dict(receipt.rules),
+        }
+        raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
+    if table.day is None:
+        return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
+    tell_of_days(context, {day: _day_metadata(receipt, day) for day in receipt.counts if day is not None})
+    return dg.MaterializeResult()
+
+
+def _report_good_days(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> None:
+    """Materialize the days that were written: the step fails after this, and a retry then takes only the others."""
+    for day in receipt.counts:
+        if day is not None and day not in receipt.failed_days:
+            metadata = _day_metadata(receipt, day)
+            context.log_event(dg.AssetMaterialization(asset_key(table), partition=str(day), metadata=metadata))
+
+
+def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
+    counts = receipt.counts[day]
+    return {
+        "dagster/partition_row_count" if day else "dagster/row_count": counts.rows_out,
+        "rows_in": counts.rows_in,
+        "rows_out": counts.rows_out,
+        "rejected": counts.rejected,
+        "duplicates": counts.duplicates,
+        "disagreeing": counts.disagreeing,
+        "outcome": receipt.outcomes[day],
+        "version": receipt.version,
+        "seconds": round(receipt.seconds, 2),
+    }
+
+
+def _broken(receipt: Receipt) -> str:
+    return "\n".join(map(str, receipt.problems))
+
+
+def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
+    """What Dagster is told: to try again later, or the message with the next step.
+
+    A run of the command line does not wait for a retry; its exit code tells the caller to.
+    """
+    if error.retryable and PID not in tags:
+        return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_SECONDS)
+    metadata: dict[str, Any] = {"error": type(error).__name__, "retryable": error.retryable}
+    return dg.Failure(str(error), metadata=metadata, allow_retries=False)
+
+
+def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
+    """The checks of a table, one step for all of them; each can be run by itself."""
+    key = asset_key(table)
+    specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in checks_of(table).items()]
+
+    # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
+    @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.AssetCheckResult]:
+        _note_worker(context)
+        days = days_of_run(context.run.tags)
+        inspection = Inspection(table, lakehouse.store(), settings, days, run_id=context.run.run_id)
+        for name in checks_of(table):
+            asked = dg.AssetCheckKey(key, name)
+            if asked not in context.selected_asset_check_keys:
+                continue
+            verdict = inspection.judge(name)
+            if name in RANGE_CHECKS and not verdict.facts:  # it has looked at no day
+                verdict = still_differs(context.instance, asked, inspection.entries) or verdict
+            result = build_check_result(key, name, verdict)
+            RedChecks(settings.home).note(as_errors([result]))
+            yield result
+
+    return check
+
+
+def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as the outcome of a check: the first failing days, how many there are, and the next step."""
+    next_steps = [] if verdict.passed else [f"next: {next_step('.'.join(key.path), name, verdict)}"]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity[verdict.severity],
+        description="\n".join([verdict.summary, *_first_failing(verdict), *next_steps]),
+        metadata={**verdict.facts, **_failing_metadata(verdict)},
+    )
+
+
+def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
+    """A verdict as an event, for what finds it outside of the step of the checks."""
+    result = build_check_result(asset_key(table), name, verdict)
+    return dg.AssetCheckEvaluation(
+        asset_key=asset_key(table),
+        check_name=name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
+
+
+def _failing_metadata(verdict: Verdict) -> dict[str, Any]:
+    if verdict.passed:
+        return {"failing_days": 0}
+    first = [str(day or "whole table") for day in verdict.failing][:SHOWN_DAYS]
+    return {"failing_days": len(verdict.failing), "first_failing_days": ", ".join(first)}
+
+
+def _first_failing(verdict: Verdict) -> list[str]:
+    shown = [f"{day or 'whole table'}: {what}" for day, what in list(verdict.failing.items())[:SHOWN_DAYS]]
+    rest = len(verdict.failing) - len(shown)
+    return [*shown, f"and {rest} more days"] if rest else shown

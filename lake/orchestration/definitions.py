@@ -1,0 +1,69 @@
+"""What Dagster loads of a project: its tables as assets with checks, and the sensors and schedules that it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import dagster as dg
+
+from lake.broken_files import BrokenFile
+from lake.opening import open_tables
+from lake.orchestration.assets import build_asset, build_checks, build_feeds
+from lake.orchestration.partitions import build_partitions
+from lake.orchestration.resource import LakehouseResource
+from lake.settings import Settings
+from lake.table import Table
+
+__all__ = ["build_definitions", "load_definitions"]
+
+
+Sensors = Callable[[Settings, Sequence[Table], Sequence[BrokenFile]], Iterable[dg.SensorDefinition]]
+Schedules = Callable[[Settings, Sequence[Table]], Iterable[dg.ScheduleDefinition]]
+
+
+def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
+    """Build everything of the project that this process belongs to; name the tables that are left out.
+
+    Args:
+        sensors: builds the sensors that the project runs, from its settings, its tables and its broken files.
+        schedules: likewise the schedules.
+    """
+    settings = Settings.from_env()
+    tables, broken = open_tables(settings)
+    for one in broken:
+        dg.get_dagster_logger().error(str(one))
+    return build_definitions(settings, tables.values(), broken, sensors=sensors, schedules=schedules)
+
+
+def build_definitions(
+    settings: Settings,
+    tables: Iterable[Table],
+    broken: Sequence[BrokenFile] = (),
+    *,
+    sensors: Sensors = lambda *_: (),
+    schedules: Schedules = lambda *_: (),
+) -> dg.Definitions:
+    """Assets, checks and resources of some tables (upstream first) in one environment.
+
+    A table that is left out because its file is broken is shown in the group `broken`, with the reason.
+    """
+    chosen = list(tables)
+    partitions = build_partitions(settings)
+    return dg.Definitions(
+        assets=[
+            *build_feeds(chosen),
+            *(build_asset(table, settings, partitions) for table in chosen),
+            *map(_broken_asset, broken),
+        ],
+        asset_checks=[build_checks(table, settings) for table in chosen],
+        schedules=list(schedules(settings, chosen)),
+        sensors=list(sensors(settings, chosen, broken)),
+        resources={"lakehouse": LakehouseResource.from_settings(settings).definition()},
+        # One process, so one JVM for all tables of a run; Spark itself uses all cores.
+        executor=dg.in_process_executor,
+    )
+
+
+def _broken_asset(broken: BrokenFile) -> dg.AssetSpec:
+    key = [part.replace("*", "all_tables") for part in broken.table.split(".")]
+    return dg.AssetSpec(key, group_name="broken", description=f"**{broken}**", metadata={"file": broken.file})

@@ -1,0 +1,161 @@
+"""Run a plan through Dagster in this process: to date, or some days of some tables."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date
+from functools import cached_property
+from itertools import count
+from typing import Self
+
+import dagster as dg
+
+from lake.days import Days
+from lake.environment import Environment
+from lake.errors import LakeError, Message
+from lake.held_back import held_back
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.definitions import build_definitions
+from lake.orchestration.red_checks import RedChecks
+from lake.orchestration.runs import TableResult, record_refresh, refuse_outside, skipped_result
+from lake.orchestration.standing import first_and_last, lasting_checks, name_of, standing_errors
+from lake.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
+from lake.table import Table
+
+__all__ = ["NeverUpToDateError", "Refresher"]
+
+
+class NeverUpToDateError(LakeError):
+    """Bringing the tables up to date found new work again and again."""
+
+    def message(self) -> Message:
+        return Message(
+            "lakehouse refresh",
+            "after ten rounds some days are still missing or stale; files may be landing faster than they are computed",
+            "lakehouse status --verbose shows the days and the reasons; run lakehouse refresh again",
+        )
+
+
+class Refresher:
+    """Runs steps in this process and has Dagster record them; one instance and one JVM for all of them.
+
+    Both are there from the first step on, so that a call which finds nothing to do is quick. Leave it as a context.
+    """
+
+    def __init__(self, environment: Environment, on_result: Callable[[TableResult], None]) -> None:
+        self.environment = environment
+        self.on_result = on_result
+        self.survey: Survey | None = None  # the newest
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        """Where the runs are recorded."""
+        return self._opened.enter_context(open_instance(self.environment.settings))
+
+    @cached_property
+    def definitions(self) -> dg.Definitions:
+        """Assets, checks and resources."""
+        built = build_definitions(self.environment.settings, self.environment.tables.values())
+        # They stay: looking through them for garbage, again and again, takes a tenth of the time between tables.
+        gc.freeze()
+        return built
+
+    def run(self, steps: Sequence[Step], not_computed: Collection[Table] = ()) -> list[TableResult]:
+        """Run these steps in order, without what reads a table that was not computed. The JVM starts meanwhile."""
+        if not steps:
+            return []
+        self.environment.start_spark_beside()
+        return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)
+
+    def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
+        """Compute these days of some tables, after the upstream days that they need.
+
+        Where only some days of bronze cannot be computed, the days that read them are left out, and no others.
+
+        Raises:
+            OutsideCalendar: the tables do not have all of these days; nothing was run.
+        """
+        refuse_outside(days, self.environment.settings.calendar())
+        results = self.to_date([table for table in needed_whole(tables) if table not in tables])
+        broken = self._not_computed(results)
+        survey = self._look()
+        needed = days_for(survey, tables, days)
+        bronze = self.run(steps_of(survey, {t: d for t, d in needed.items() if t.layer == "bronze"}), broken)
+        failed = {self.environment.tables[one.table]: set(one.failed_days) for one in bronze if one.is_partial}
+        broken |= self._not_computed(bronze) - failed.keys()
+        back = held_back(needed, failed)
+        others = {t: d - back.get(t, set()) for t, d in needed.items() if t.layer != "bronze"}
+        held = {t: needed[t] & back[t] for t in others if t in back}
+        return [*results, *bronze, *self.run(steps_of(survey, others), broken), *self._held_back(held, back)]
+
+    def _held_back(self, days: Mapping[Table, set[date | None]], sources: Collection[Table]) -> list[TableResult]:
+        """Tell of days that were left out."""
+        ranges = [(table, part) for table in days for part in Days.ranges(day for day in days[table] if day)]
+        told = [skipped_result(table, sources, part) for table, part in ranges]
+        for result in told:
+            self.on_result(result)
+        return told
+
+    def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
+        """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out."""
+        results: list[TableResult] = []
+        broken: set[Table] = set()
+        for turn in count():
+            left_out = broken | readers_of(broken, self.environment.tables.values())
+            given_up = {result.table: result.unreadable_days for result in results if result.unreadable_days}
+            steps = steps_to_date(self._look(), [table for table in tables if table not in left_out], given_up)
+            if not steps:
+                return [*results, *self._left_out(tables, broken)]
+            if turn == 10:
+                raise NeverUpToDateError
+            results += self.run(steps)
+            broken = self._not_computed(results)
+        raise AssertionError("unreachable")
+
+    def standing(self, tables: Iterable[Table], results: Iterable[TableResult]) -> list[str]:
+        """Tell of checks that an earlier run left red, of tables that had nothing to compute now.
+
+        What is wrong upstream of a table is wrong with it.
+        """
+        computed, wanted = {result.table for result in results}, with_upstream(tables)
+        others = (table for table in self.environment.tables.values() if table in wanted)
+        keys = lasting_checks(table for table in others if table.full_name not in computed)
+        checks = {name_of(key.asset_key, key.name): key for key in keys}
+
+        def ask(names: list[str]) -> dict[str, str]:
+            found = standing_errors(self.instance, [checks[name] for name in names])
+            return {name_of(key.asset_key, key.name): said for key, said in found.items()}
+
+        errors = RedChecks(self.environment.settings.home).errors(list(checks), ask)
+        return [f"{name}: {first_and_last(said)}" for name, said in errors.items()]
+
+    def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
+        """The tables that failed for more than landing files that cannot be read."""
+        failed = (result for result in results if not result.ok)
+        broken = (one.table for one in failed if not one.failed_days or set(one.failed_days) - set(one.unreadable_days))
+        return {self.environment.tables[name] for name in broken}
+
+    def _left_out(self, tables: Sequence[Table], broken: set[Table]) -> list[TableResult]:
+        """What no step was made for, since bronze could not say which of its days are due."""
+        not_computed = broken.copy()
+        told = []
+        for table in self.environment.tables.values():
+            if table in readers_of(not_computed, [table]) and table in with_upstream(tables) - broken:
+                told.append(skipped_result(table, not_computed, None))
+                not_computed.add(table)
+        for result in told:
+            self.on_result(result)
+        return told
+
+    def _look(self) -> Survey:
+        self.survey = self.environment.survey()
+        return self.survey

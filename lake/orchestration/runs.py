@@ -1,0 +1,383 @@
+"""Refresh tables in this process and have Dagster record it, as if its own daemon had run them.
+
+Each step is one Dagster run of the implicit job that holds all assets, over a range of days: one JVM for all of them,
+checks included, and every day's verdict where the UI and the sensors look for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+
+import dagster as dg
+from dagster._core.definitions.events import AssetMaterialization
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events.log import EventLogEntry
+from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
+from dagster_shared.error import SerializableErrorInfo
+
+from lake.days import Days
+from lake.errors import BadDay, Message
+from lake.holder import find_process
+from lake.orchestration.assets import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
+from lake.plan import Step, readers_of
+from lake.table import Table
+
+__all__ = [
+    "CheckResult",
+    "OutsideCalendar",
+    "TableResult",
+    "fail_runs_of_dead_processes",
+    "record_refresh",
+    "refuse_outside",
+    "skipped_result",
+]
+
+Status = Literal["done", "failed", "skipped"]
+OnResult = Callable[["TableResult"], None]
+
+
+@dataclass(eq=False)
+class OutsideCalendar(BadDay):
+    """Days that no table has; nothing was run."""
+
+    def message(self) -> Message:
+        remedy = "choose days within it, or change LAKEHOUSE_FIRST_DAY or LAKEHOUSE_LAST_DAY"
+        return Message(f"days {self.text}", self.problem, remedy)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found: whether it passed, how bad a failure is (WARN, ERROR), and the first failing days."""
+
+    name: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class TableResult:
+    """What became of one table in one step.
+
+    Attributes:
+        table: `layer.name`.
+        days: the days asked for; None for a table without days.
+        run_id: the Dagster run.
+        status: done; failed (some days were not written); skipped (a table that it reads failed).
+        rows_in, rows_out, rejected, duplicates, disagreeing: over the days that were written.
+        unchanged_days: computed and equal to what was stored, so not committed again.
+        seconds: how long the refresh took.
+        failed_days: the days that were not written.
+        unreadable_days: those of them whose landing files cannot be read.
+        checks: the verdicts of the checks; empty where the table failed.
+        message: why it failed, with the next step.
+        retryable: whether the same call may succeed later with nothing changed.
+    """
+
+    table: str
+    days: Days | None
+    run_id: str
+    status: Status = "done"
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    disagreeing: int = 0
+    unchanged_days: int = 0
+    seconds: float = 0.0
+    failed_days: tuple[date | None, ...] = ()
+    unreadable_days: tuple[date | None, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    message: str = ""
+    retryable: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether all days were written; checks may still have something to say."""
+        return self.status == "done"
+
+    @property
+    def is_partial(self) -> bool:
+        """Tell whether days failed by themselves.
+
+        The others were written, or all have files that cannot be read.
+        """
+        days, failed = set(self.days or ()), set(self.failed_days)
+        return not self.ok and bool(failed) and (failed < days or failed == set(self.unreadable_days))
+
+
+def record_refresh(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    steps: Sequence[Step],
+    on_result: OnResult | None = None,
+    *,
+    cause: str = "command line",
+    not_computed: Collection[Table] = (),
+) -> list[TableResult]:
+    """Run steps in order in this process, one recorded run each.
+
+    A table that reads one which failed, in this step or an earlier one, is skipped: it would be computed from old rows.
+    The others go on.
+
+    Args:
+        instance: where the runs are recorded.
+        definitions: assets, checks and resources.
+        steps: tables, upstream first, and their days.
+        on_result: told of each table as soon as it is done and checked.
+        cause: recorded with the runs.
+        not_computed: tables that failed, or were skipped, before.
+
+    Raises:
+        OutsideCalendar: a step names days that the calendar does not have; nothing was run.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; the run under way is recorded as canceled.
+    """
+    _check_calendar(definitions, steps)
+    fail_runs_of_dead_processes(instance)
+    results: list[TableResult] = []
+    broken = set(not_computed)
+
+    def keep(result: TableResult) -> None:
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+
+    for step in steps:
+        skipped = readers_of(broken, step.tables)
+        runnable = [table for table in step.tables if table not in skipped]
+        broken.update(_tables_that_failed(instance, definitions, step, runnable, keep, cause))
+        for table in step.tables:
+            if table in skipped:
+                keep(skipped_result(table, broken, step.days))
+                broken.add(table)
+    return results
+
+
+def skipped_result(table: Table, broken: Collection[Table], days: Days | None, run_id: str = "") -> TableResult:
+    """What became of a table that was not computed because it reads some that were not."""
+    sources = [read.source.full_name for read in table.reads if isinstance(read.source, Table) if read.source in broken]
+    reason = f"it reads {' and '.join(sources)}, which failed or was skipped" if sources else "its run ended before it"
+    return TableResult(
+        table.full_name, days if table.day else None, run_id, "skipped", message=f"not computed: {reason}"
+    )
+
+
+def _check_calendar(definitions: dg.Definitions, steps: Sequence[Step]) -> None:
+    graph = definitions.resolve_asset_graph()
+    for step in steps:
+        partitions = graph.get(asset_key(step.tables[0])).partitions_def
+        if step.days is None or not isinstance(partitions, dg.DailyPartitionsDefinition):
+            continue
+        calendar = Days.parse(f"{partitions.get_first_partition_key()}..{partitions.get_last_partition_key()}")
+        refuse_outside(step.days, calendar)
+
+
+def refuse_outside(days: Days, calendar: Days) -> None:
+    """Raise where the calendar lacks one of the days.
+
+    Raises:
+        OutsideCalendar: it does.
+    """
+    if days.intersect(calendar) != days:
+        raise OutsideCalendar(str(days), f"the calendar of the tables is {calendar}")
+
+
+def _tables_that_failed(
+    instance: dg.DagsterInstance,
+    definitions: dg.Definitions,
+    step: Step,
+    tables: Sequence[Table],
+    keep: OnResult,
+    cause: str,
+) -> set[Table]:
+    """Run one step; returns the tables of it that were not written, or not wholly."""
+    if not tables:
+        return set()
+    run_id = str(uuid.uuid4())
+    watch = _Watch(instance, step.days, run_id, tables, keep)
+    instance.add_event_listener(run_id, watch)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    with _never_left_open(instance, run_id):
+        job.execute_in_process(
+            instance=instance,
+            asset_selection=[asset_key(table) for table in tables],
+            run_id=run_id,
+            # Everything is in the run's log; the terminal belongs to the command.
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags={**step_tags(step, cause), PID: this_process()},
+            raise_on_error=False,
+        )
+    if watch.interrupted:
+        raise KeyboardInterrupt
+    watch.finish_the_rest()
+    return watch.failed
+
+
+@contextmanager
+def _never_left_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Whatever happens, the run is not left as "started": it would look alive for ever."""
+    try:
+        yield
+    except DagsterExecutionInterruptedError as error:
+        raise KeyboardInterrupt from error
+    finally:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, message="the process that executed the run was stopped")
+
+
+@dataclass
+class _Seen:
+    """What the events have said of one table so far."""
+
+    days: list[Mapping[str, Any]] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+    failure: StepFailureData | None = None
+
+
+class _Watch:
+    """Turns the events of one run into results, table by table, as they come in."""
+
+    def __init__(
+        self, instance: dg.DagsterInstance, days: Days | None, run_id: str, tables: Sequence[Table], keep: OnResult
+    ) -> None:
+        self.instance, self.days, self.run_id, self.keep = instance, days, run_id, keep
+        self.interrupted = False
+        self.failed: set[Table] = set()
+        self._open = {table: _Seen() for table in tables}
+        self._by_key = {asset_key(table): table for table in tables}
+        self._computing = {compute_step(table): table for table in tables}
+        self._checking = {checks_step(table): table for table in tables}
+
+    def __call__(self, entry: EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is None:
+            return
+        table = self._by_key.get(event.asset_key) if event.asset_key else None
+        if table in self._open and event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
+            self._open[table].days.append(_values(event.step_materialization_data.materialization))
+        elif event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._note_check(event)
+        elif event.event_type == DagsterEventType.STEP_FAILURE:
+            self._note_failure(event)
+        elif event.event_type == DagsterEventType.STEP_SUCCESS and event.step_key in self._checking:
+            self._finish(self._checking[event.step_key])
+
+    def _note_check(self, event: DagsterEvent) -> None:
+        found = event.asset_check_evaluation_data
+        table = self._by_key.get(found.asset_key)
+        if table in self._open:
+            check = CheckResult(found.check_name, found.passed, found.severity.value, found.description or "")
+            self._open[table].checks.append(check)
+
+    def _note_failure(self, event: DagsterEvent) -> None:
+        failure = event.step_failure_data
+        if failure.error_source == ErrorSource.INTERRUPT:
+            # Dagster records an interrupted run as canceled only if somebody asked for that, else as crashed.
+            self.interrupted = True
+            if run := self.instance.get_run_by_id(self.run_id):
+                self.instance.report_run_canceling(run)
+            return
+        key = event.step_key or ""
+        table = self._computing.get(key) or self._checking.get(key)
+        if table in self._open:
+            self._open[table].failure = failure
+            self._finish(table, computed=key in self._checking)
+
+    def finish_the_rest(self) -> None:
+        """Tables of which nothing more will be heard: something that they read failed."""
+        for table in list(self._open):
+            self._open.pop(table)
+            self.keep(skipped_result(table, self.failed, self.days, self.run_id))
+            self.failed.add(table)
+
+    def _finish(self, table: Table, *, computed: bool = True) -> None:
+        seen = self._open.pop(table)
+        if not computed:
+            self.failed.add(table)
+        self.keep(self._result(table, seen, computed=computed))
+
+    def _result(self, table: Table, seen: _Seen, *, computed: bool) -> TableResult:
+        message, facts = _explain(seen.failure)
+        return TableResult(
+            table=table.full_name,
+            days=self.days if table.day else None,
+            run_id=self.run_id,
+            status="done" if computed else "failed",
+            rows_in=sum(day["rows_in"] for day in seen.days),
+            rows_out=sum(day["rows_out"] for day in seen.days),
+            rejected=sum(day["rejected"] for day in seen.days),
+            duplicates=sum(day["duplicates"] for day in seen.days),
+            disagreeing=sum(day["disagreeing"] for day in seen.days),
+            unchanged_days=sum(day["outcome"] == "unchanged" for day in seen.days),
+            seconds=max((day["seconds"] for day in seen.days), default=0.0),
+            failed_days=() if computed else self._failed_days(table, str(facts.get("failed_days", ""))),
+            unreadable_days=tuple(map(date.fromisoformat, str(facts.get("unreadable_days") or "").split())),
+            checks=tuple(seen.checks),
+            message=message,
+            retryable=bool(facts.get("retryable")),
+        )
+
+    def _failed_days(self, table: Table, named: str) -> tuple[date | None, ...]:
+        if table.day is None or self.days is None:
+            return (None,)
+        return tuple(date.fromisoformat(day) for day in named.split(", ")) if named else tuple(self.days)
+
+
+def _values(materialization: AssetMaterialization) -> dict[str, Any]:
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def _explain(failure: StepFailureData | None) -> tuple[str, Mapping[str, Any]]:
+    """Why a step failed, and what it says of that in numbers."""
+    if failure is None:
+        return "", {}
+    if failure.user_failure_data is not None:
+        said = failure.user_failure_data
+        return said.description or "", {name: value.value for name, value in (said.metadata or {}).items()}
+    return _root_cause(failure.error), {}
+
+
+def _root_cause(error: SerializableErrorInfo | None) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "unknown"
+
+
+def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
+    """Close runs whose process is gone: they say "started", and would hold their slots and queued runs for ever.
+
+    Dagster notices a killed worker, but not where what had started it was killed too.
+
+    Returns:
+        The ids of the runs that were closed.
+    """
+    under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    runs = instance.get_runs(dg.RunsFilter(statuses=under_way))
+    executed_by = [(run, tag) for run in runs if (tag := _process_of(instance, run))]
+    dead = [(run, tag) for run, tag in executed_by if not _is_alive(tag)]
+    for run, tag in dead:
+        instance.report_run_failed(run, message=f"its process ({tag}) is gone; run the same again")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return [run.run_id for run, _ in dead]
+
+
+def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """The process that executes a run, as far as it has said; one that is started again begins with the tags before."""
+    tag = run.tags.get(PID) or run.tags.get(WORKER)
+    before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return None if before is not None and tag in before.tags.values() else tag
+
+
+def _is_alive(tag: str) -> bool:
+    pid, _, started = tag.partition("@")
+    try:
+        return find_process(int(pid), float(started)) is not None
+    except ValueError:
+        return False

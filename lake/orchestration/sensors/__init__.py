@@ -1,0 +1,1 @@
+"""WHEN: builders of schedules, sensors and alerts, of which a project chooses."""

@@ -1,0 +1,38 @@
+"""Once a day: join small files, remove what no reader needs any more, keep logs short.
+
+It is one run of the job `maintain`, which does what `lakehouse maintain` does. Tables stay writable meanwhile: each
+step holds a table's lock for seconds.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from lake.maintain import describe, maintain, summarize
+from lake.orchestration.resource import Lakehouse
+from lake.settings import Settings
+from lake.table import Table
+
+__all__ = ["build_maintenance"]
+
+CRON = "30 3 * * *"
+
+
+def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
+    """Build the schedule `maintain`, at half past three UTC; off until somebody switches it on."""
+
+    @dg.op(name="maintain_tables", description=__doc__)
+    def maintain_lake(context: dg.OpExecutionContext, lakehouse: Lakehouse) -> None:
+        done = maintain(tables, lakehouse.store(), checkpoints=settings.home / "checkpoints")
+        for one in done:
+            if one.did_anything or one.note:
+                context.log.info(f"{one.name}: {describe(one)}")
+        context.add_output_metadata(dict(summarize(done)))
+
+    @dg.job(name="maintain", description=__doc__)
+    def maintain_job() -> None:
+        maintain_lake()
+
+    return dg.ScheduleDefinition(
+        name="maintain", job=maintain_job, cron_schedule=CRON, execution_timezone="UTC", description=__doc__
+    )

@@ -1,0 +1,205 @@
+"""Ask for a run of whatever batch owns and is missing or stale: newly sealed, late, or changed upstream.
+
+The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
+tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
+any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A
+day that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that
+goes on down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
+
+A run that failed, or that somebody stopped, is asked for again after 1, 2, 4, ... minutes, from then on every hour, and
+at once where its cause has changed: what its days are computed from, not other days of the same tables. Asked twice for
+the same cause, Dagster launches it once.
+
+The cursor says how everything looked when there was nothing to do: the newest version of each table, with the hash of
+its commit file, and a hash of the landing folders: {"tables": {"silver.orders": [41, "5f3a"]}, "landed": "09cd"}.
+Without it, or after downtime, the next tick simply compares everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from lake.commits import Log, Place
+from lake.errors import LogDamaged
+from lake.feed import Feed
+from lake.ledger import Entry
+from lake.orchestration.assets import PID, WORKER, asset_key, step_tags
+from lake.orchestration.resource import Lakehouse
+from lake.orchestration.runs import fail_runs_of_dead_processes
+from lake.plan import Day, Step, Survey, steps_to_date
+from lake.settings import Settings
+from lake.store import DeltaStore
+from lake.table import Table
+
+__all__ = ["EVIDENCE", "build_reconcile"]
+
+EVIDENCE = "lakehouse/evidence"
+"""The tag that names what a run was asked for: a hash of its tables, days and reasons."""
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_OWN_TABLES = ("lake.ledger", "lake.frontier")
+_PAUSES_SECONDS = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0)
+"""After the first, second, ... failure for one cause; after all others the last."""
+RESTS = timedelta(seconds=10)
+"""A day that was computed is not asked for again before: a burst of late messages costs two runs, not one each."""
+_TAGGED_WITHIN = timedelta(minutes=10)
+"""A run that has not said by then which process executes it was killed before its first step."""
+
+
+def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
+    """The sensor `reconcile`; off until somebody switches it on."""
+    job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
+
+    @dg.sensor(
+        name="reconcile",
+        job=job,
+        minimum_interval_seconds=5,
+        description="Runs the days that batch owns and that are missing, or stale because their inputs changed.",
+    )
+    def reconcile(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+        store = lakehouse.store()
+        seen = _looked_at(tables, store, context.cursor)
+        if context.cursor == seen:
+            return dg.SensorResult(skip_reason="nothing has changed", cursor=seen)
+        if _is_under_way(context.instance):
+            return dg.SensorResult(skip_reason="a run is under way", cursor=context.cursor)
+        survey = Survey(tables, store, settings.calendar())
+        steps = list(_first(steps_to_date(survey, tables)))
+        requests = [request for step in steps if (request := _request(context.instance, survey, step)) is not None]
+        # Days that wait for another attempt must be found again.
+        return dg.SensorResult(
+            run_requests=requests,
+            cursor=context.cursor if steps else seen,
+            skip_reason=None if requests else f"{len(steps)} runs wait after others" if steps else "up to date",
+        )
+
+    return reconcile
+
+
+def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
+    """A cursor that is another one whenever a table, the ledger, the frontier or a `glance` at what landed is."""
+    before = _places(cursor)
+    logs = {table.full_name: store.table_log(table) for table in tables}
+    logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
+    places = {name: _place(log, before.get(name)) for name, log in logs.items()}
+    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    landed = sorted((feed.name, store.landing.glance(feed)) for feed in feeds)
+    return json.dumps({"tables": places, "landed": _digest(repr(landed))})
+
+
+def _place(log: Log, before: Place | None) -> Place | None:
+    """The newest place of a log; None where it cannot be read, which keeps no other table waiting."""
+    try:
+        return log.place(before)
+    except LogDamaged:
+        return None
+
+
+def _places(cursor: str | None) -> dict[str, Place]:
+    try:
+        return {name: (place[0], place[1]) for name, place in json.loads(cursor or "{}")["tables"].items() if place}
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return {}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Whether any run is; one whose process was killed says so for ever, and is closed."""
+    if not _under_way(instance):
+        return False
+    fail_runs_of_dead_processes(instance)
+    return bool(_under_way(instance))
+
+
+def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Runs of anybody that wait or run; of those only created, the sensor's own: Dagster will launch them."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
+    runs = [record.dagster_run for record in records if not _was_killed_at_once(record)]
+    return [run for run in runs if run.job_name == "reconcile" or run.status != dg.DagsterRunStatus.NOT_STARTED]
+
+
+def _was_killed_at_once(record: dg.RunRecord) -> bool:
+    """Whether a run began a while ago and never said which process executes it, so that nobody can close it."""
+    run, since = record.dagster_run, datetime.now(UTC) - record.update_timestamp.astimezone(UTC)
+    is_past = abs(since) > _TAGGED_WITHIN  # or far ahead, by a clock that was wrong when it began
+    return run.status == dg.DagsterRunStatus.STARTED and not {PID, WORKER} & run.tags.keys() and is_past
+
+
+def _first(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps that no earlier one changes the inputs of; the others are asked for when those are done."""
+    asked: set[Table] = set()
+    for step in steps:
+        if not any(read.source in asked for table in step.tables for read in table.reads):
+            yield step
+        asked.update(step.tables)
+
+
+def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
+    """The run of a step; None while it pauses after one for this cause that did not end well, or a day of it rests."""
+    if _rests(survey, step):
+        return None
+    evidence = _evidence(survey, step)
+    # Dagster never launches a run key twice: a run that was stopped has to count as well, or it would be the last.
+    before = dg.RunsFilter(
+        tags={EVIDENCE: evidence}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    )
+    failures = instance.get_runs_count(before)
+    if failures:
+        (last,) = instance.get_run_records(before, limit=1)
+        since = time.time() - (last.end_time or last.create_timestamp.timestamp())
+        if 0 <= since < _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1]:
+            return None
+    tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
+    keys = [asset_key(table) for table in step.tables]
+    return dg.RunRequest(run_key=f"{evidence}#{failures}", asset_selection=keys, tags=tags)
+
+
+def _rests(survey: Survey, step: Step) -> bool:
+    """Whether a day that is stale was computed just now; not if that lies ahead, by a clock that was wrong then."""
+    states = [survey.states[table.full_name] for table in step.tables]
+    computed_at = [state.entries[day].recorded_at for state in states for day in _due(step, state.stale)]
+    now = datetime.now(UTC)
+    return any(timedelta(0) <= now - at < RESTS for at in computed_at)
+
+
+def _due(step: Step, reasons: Mapping[Day, str]) -> list[Day]:
+    """Of the days of a table that have a reason, those that a step is for."""
+    wanted = None if step.days is None else set(step.days)
+    return [day for day in reasons if day is None or wanted is None or day in wanted]
+
+
+def _evidence(survey: Survey, step: Step) -> str:
+    """Why this step is due: another hash once a run has changed the ledger, or once there is another reason."""
+    facts: list[object] = [str(step.days)]
+    for table in step.tables:
+        state = survey.states[table.full_name]
+        reasons = {**state.missing, **state.stale}
+        due = _due(step, reasons)
+        why = [(str(d), survey.inputs_of(table, d), _computed(state.entries.get(d), reasons[d])) for d in due]
+        facts.append((table.full_name, table.code_version, why))
+    return _digest(repr(facts))
+
+
+def _computed(entry: Entry | None, reason: str) -> object:
+    """What is wrong with a day that was computed, and from what that was; nothing of one that was not, or failed.
+
+    A failed attempt leaves an entry too, with the versions of that moment: it is no news.
+    """
+    if entry is None or entry.outcome == "failed":
+        return None
+    return reason, sorted(entry.inputs.items()), entry.version, sorted(entry.table_ids.items())

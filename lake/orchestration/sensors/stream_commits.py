@@ -1,0 +1,184 @@
+"""Show every commit of a stream as a materialization of its table, one for each of its days.
+
+The sensor reads the logs of the tables that were ever followed; no Spark. A commit counts when its metadata say that a
+stream made it, so what is reported was committed: at least once, since the events come before the cursor, and never
+what is not there. Commits that change no row, compactions and batch runs, which report themselves, are passed over.
+
+The cursor holds, by table, the newest commit that was looked at and a hash of its file:
+{"silver.orders": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
+downtime it catches up. Where the log does not continue from there (the cursor or the table is new, the table was made
+anew, the log was cleaned), the newest state of each day is reported once instead, one table a tick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from lake.commits import Commit, Log, Place
+from lake.days import Days
+from lake.errors import LogDamaged
+from lake.frontier import FrontierTable
+from lake.input_events import newest_event
+from lake.orchestration.assets import asset_key
+from lake.orchestration.resource import Lakehouse
+from lake.settings import Settings
+from lake.table import Table, is_followable
+
+__all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
+
+COMMITS_AT_ONCE = 50
+"""Most commits of one table that a tick reports; a stream makes about ten between two ticks."""
+LOOKS_BACK = 500
+"""Most commits that a full comparison reads; what days older commits wrote is taken from the frontier."""
+
+
+def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
+    """The sensor `stream_commits`; always on, since it looks at nothing where no stream ever ran."""
+    watched = [table for table in tables if is_followable(table)]
+
+    @dg.sensor(
+        name="stream_commits",
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reports what streams commit: a materialization for each day, with rows, version and lag.",
+    )
+    def stream_commits(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
+        store = lakehouse.store()
+        frontier = FrontierTable(store).state()
+        if frontier is None:
+            return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
+        places, said, compared = _parse(context.cursor), 0, False
+        for table in (table for table in watched if frontier.was_followed(table)):
+            reports = _Reports(table, store.table_log(table), settings)
+            try:
+                commits = reports.after(places.get(table.full_name))
+                if commits is None and compared:
+                    continue  # its turn comes with a later tick
+                first_open = frontier.first_open_day(table)
+                place, events = reports.compare(first_open) if commits is None else reports.of(commits)
+            except LogDamaged as damage:
+                context.log.error(str(damage))
+                continue
+            for event in events:
+                context.instance.report_runless_asset_event(event)
+            said, compared = said + len(events), compared or (commits is None and bool(events))
+            if place is not None:
+                places[table.full_name] = place
+        return dg.SensorResult(skip_reason=f"{said} days of stream commits reported", cursor=json.dumps(places))
+
+    return stream_commits
+
+
+def _parse(cursor: str | None) -> dict[str, Place]:
+    """The places in a cursor; none where it cannot be read, and then everything is compared."""
+    try:
+        return {table: (int(place[0]), str(place[1])) for table, place in json.loads(cursor or "{}").items()}
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return {}
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """Makes the events of one table."""
+
+    table: Table
+    log: Log
+    settings: Settings
+
+    def after(self, place: Place | None) -> list[Commit] | None:
+        """The next commits after a place, oldest first; None where the log does not continue from it."""
+        if place is None or self.log.fingerprint(place[0]) != place[1]:
+            return None
+        found: list[Commit] = []
+        while len(found) < COMMITS_AT_ONCE and (commit := self.log.commit(place[0] + len(found) + 1)) is not None:
+            found.append(commit)
+        return found
+
+    def of(self, commits: Sequence[Commit]) -> tuple[Place | None, list[dg.AssetMaterialization]]:
+        """The days that these commits changed, where a stream made them; and the new place."""
+        events: list[dg.AssetMaterialization] = []
+        for commit in filter(_is_streamed, commits):
+            facts, rows = self._facts(commit), commit.rows_by_day(self._day)
+            for day in sorted(commit.days(self._day)):
+                events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
+        return (self._place(commits[-1].version) if commits else None), events
+
+    def compare(self, first_open: date | None) -> tuple[Place | None, list[dg.AssetMaterialization]]:
+        """The newest state of each day that a stream wrote last; and the new place.
+
+        Where the commits of a day are gone or too many to read, it is a stream's if streams own the day.
+        """
+        newest = self.log.version()
+        if newest is None:
+            return None, []
+        place, rows = self._place(newest), self.log.rows_by_day(self._day)
+        events: list[dg.AssetMaterialization] = []
+        commits = self._newest_by_day(newest, set(rows))
+        for day in sorted(rows.keys() | commits.keys()):
+            count = {"dagster/partition_row_count": rows.get(day, 0)}
+            commit = commits.get(day)
+            if commit is not None and _is_streamed(commit):
+                written = commit.rows_by_day(self._day).get(day, 0)
+                events += self._event(day, {**count, "rows_written": written, **self._facts(commit)})
+            elif commit is None and first_open is not None and day >= first_open:
+                events += self._event(day, {**count, "version": newest})
+        return place, events
+
+    @property
+    def _day(self) -> str:
+        assert self.table.day is not None, "every table that streams has days"
+        return self.table.day
+
+    def _place(self, version: int) -> Place | None:
+        found = self.log.fingerprint(version)
+        return None if found is None else (version, found)
+
+    def _newest_by_day(self, newest: int, held: set[date]) -> dict[date, Commit]:
+        """For each day the newest commit that changed it, as far back as the log and `LOOKS_BACK` reach."""
+        found: dict[date, Commit] = {}
+        for version in range(newest, max(newest - LOOKS_BACK, -1), -1):
+            if held <= found.keys() or (commit := self.log.commit(version)) is None:
+                break
+            for day in commit.days(self._day):
+                found.setdefault(day, commit)
+        return found
+
+    def _event(self, day: date, facts: Mapping[str, Any]) -> Iterator[dg.AssetMaterialization]:
+        if day in self._calendar:  # Dagster knows no other
+            yield dg.AssetMaterialization(asset_key(self.table), partition=str(day), metadata=facts)
+
+    @cached_property
+    def _calendar(self) -> Days:
+        return self.settings.calendar()
+
+    def _facts(self, commit: Commit) -> dict[str, Any]:
+        lag = self._lag_seconds(commit)
+        return {
+            "version": commit.version,
+            "generation": commit.metadata.get("generation"),
+            "batch": commit.metadata.get("batch"),
+            "committed_at": dg.MetadataValue.timestamp(commit.committed_at),
+            "seconds_since_commit": round((datetime.now(UTC) - commit.committed_at).total_seconds(), 1),
+            **({} if lag is None else {"lag_seconds": lag}),
+        }
+
+    def _lag_seconds(self, commit: Commit) -> float | None:
+        """From the newest event (bronze: message) that was read for a commit to the commit; None where nobody knows it.
+
+        In a replay of the past a commit is no later than the replay's clock.
+        """
+        newest = newest_event(self.table, commit)
+        if newest is None:
+            return None
+        return round((min(commit.committed_at, self.settings.now()) - newest).total_seconds(), 1)
+
+
+def _is_streamed(commit: Commit) -> bool:
+    return "follow" in commit.metadata

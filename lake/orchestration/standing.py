@@ -1,0 +1,101 @@
+"""What an earlier run found and nobody has mended since: a check that looks at chosen days keeps it in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+
+from lake.days import parse_day
+from lake.ledger import Entry
+from lake.orchestration.checks import LATE, Verdict, checks_of
+from lake.table import Table
+
+__all__ = ["as_errors", "first_and_last", "lasting_checks", "name_of", "standing_errors", "still_differs"]
+
+_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+_RECENT = 20
+"""Runs that were interrupted before they came to the check leave a record without a verdict."""
+
+
+def still_differs(
+    instance: dg.DagsterInstance, check: dg.AssetCheckKey, entries: Mapping[date | None, Entry]
+) -> Verdict | None:
+    """The verdict of an earlier run about a day that nobody has computed again since; None where there is none.
+
+    Args:
+        instance: where verdicts are recorded.
+        check: whose facts name a `day` and the `run` that wrote it.
+        entries: the newest ledger entry of each day.
+    """
+    history = instance.event_log_storage.get_asset_check_execution_history(check, limit=_RECENT)
+    found = next((one.event for one in history if one.status in _EVALUATED and one.event), None)
+    event = found.dagster_event if found else None
+    if event is None or event.asset_check_evaluation_data.passed:
+        return None
+    said = event.asset_check_evaluation_data
+    facts = {name: str(value.value) for name, value in said.metadata.items() if name in ("day", "run")}
+    day = parse_day(facts["day"])
+    entry = entries.get(day)
+    if entry is None or entry.run_id != facts["run"]:
+        return None
+    summary, shown, *_ = (said.description or "").splitlines()
+    return Verdict(summary, {day: shown.removeprefix(f"{day}: ")}, facts=facts)
+
+
+def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
+    """Return the checks whose verdict holds until the table is computed again, with their tables."""
+    return {
+        dg.AssetCheckKey(dg.AssetKey([table.layer, table.name]), name): table
+        for table in tables
+        for name in checks_of(table)
+        if name not in LATE
+    }
+
+
+def standing_errors(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, str]:
+    """Return the checks whose newest verdict is an error, with what it says, whoever started the run."""
+    found = ((record.key, record.evaluation) for record in _newest_verdicts(instance, checks))
+    return {key: said.description or "" for key, said in found if said and _is_error(said)}
+
+
+def as_errors(found: Iterable[dg.AssetCheckResult | dg.AssetCheckEvaluation]) -> dict[str, str]:
+    """Say of each check, by `name_of`, what is wrong; empty where that is no error, or says when rows are late."""
+    return {
+        name_of(said.asset_key, said.check_name): (said.description or "") if _is_error(said) else ""
+        for said in found
+        if said.asset_key and said.check_name and said.check_name not in LATE
+    }
+
+
+def _is_error(said: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> bool:
+    return not said.passed and said.severity == dg.AssetCheckSeverity.ERROR
+
+
+def name_of(asset: dg.AssetKey, check: str) -> str:
+    """Name a check, as `layer.table check`."""
+    return f"{'.'.join(asset.path)} {check}"
+
+
+def _newest_verdicts(
+    instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]
+) -> Iterator[AssetCheckExecutionRecord]:
+    """Return the newest verdict of each check; one that is only planned has none yet."""
+    storage, completed = instance.event_log_storage, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+    for key, record in storage.get_latest_asset_check_execution_by_key(checks).items():
+        if record.status in completed:
+            yield record
+        else:
+            yield from storage.get_asset_check_execution_history(key, limit=1, status=completed)
+
+
+def first_and_last(description: str) -> str:
+    """What is wrong, and the next step."""
+    lines = description.splitlines() or [""]
+    return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

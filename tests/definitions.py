@@ -1,0 +1,19 @@
+"""Definitions of some tables with the sensors and schedules that the airline runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from lake.orchestration.definitions import build_definitions
+from lake.settings import Settings
+from lake.table import Table
+from sensors.chosen import schedules, sensors
+
+__all__ = ["definitions_of"]
+
+
+def definitions_of(settings: Settings, tables: Iterable[Table]) -> dg.Definitions:
+    """Everything that Dagster loads where a project has these tables."""
+    return build_definitions(settings, tables, sensors=sensors, schedules=schedules)
