@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.shop import write_shop
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("lake", "airline", "lakehouse_assets", "resources", "sensors", "pyproject.toml", "README.md", "LICENSE")
@@ -42,3 +46,62 @@ def test_the_wheel_holds_all_files_of_the_framework_and_nothing_of_its_example(w
     assert "lake/jars.lock" in expected
     assert expected - held == set()
     assert {name.split("/")[0] for name in held if ".dist-info/" not in name} == {"lake"}
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel and the locked packages, but knows no checkout.
+
+    The folder of the locked packages is named in a file, because Python reads no such files in folders named that way:
+    what leads from there to the checkout is not followed.
+    """
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"))
+    install = ["install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
+    python = ["--python", str(environment / "bin" / "python")]
+    subprocess.run([sys.executable, "-m", "pip", *python, *install], check=True)
+    return environment / "bin"
+
+
+def run(program: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    ours = ("LAKEHOUSE_", "PYTHON", "DAGSTER_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return subprocess.run([str(program), *arguments], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_in_an_empty_folder_the_command_comes_from_the_wheel_and_asks_for_a_project(
+    installed: Path, tmp_path: Path
+) -> None:
+    where = "import importlib.util as u, lake.jars; print(lake.jars.LOCK, u.find_spec('lakehouse_assets'))"
+    assert run(installed / "python", "-c", where, folder=tmp_path).stdout.split()[1:] == ["None"]
+    found = run(installed / "python", "-c", where, folder=tmp_path).stdout.split()[0]
+    assert Path(found).is_relative_to(installed.parent)
+
+    shown = run(installed / "lakehouse", "--help", folder=tmp_path)
+    assert (shown.returncode, "replay" in shown.stdout) == (0, False)
+    asked = run(installed / "lakehouse", "status", folder=tmp_path)
+    assert (asked.returncode, "no pyproject.toml with [tool.lakehouse]" in asked.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_project_of_two_tables_loads_in_dagster_follows_a_stream_and_answers_sql(
+    installed: Path, tmp_path: Path
+) -> None:
+    write_shop(tmp_path)
+
+    load = "from shop.definitions import defs; print(*sorted(defs().resolve_asset_graph().get_all_asset_keys()))"
+    loaded = run(installed / "python", "-c", load, folder=tmp_path)
+    followed = run(installed / "lakehouse", "follow", "--until-idle", folder=tmp_path)
+    query = "from silver.orders order by number"
+    rows = run(installed / "lakehouse", "sql", "--csv", query, folder=tmp_path)
+    looked = run(installed / "lakehouse", "status", folder=tmp_path)
+
+    assert [part for part in loaded.stdout.split("'") if part.isidentifier()] == [
+        *("bronze", "order_events"), *("feeds", "order_messages"), *("silver", "orders"),
+    ], loaded.stderr  # fmt: skip
+    assert followed.returncode == 0, followed.stderr
+    assert "1 rejected, 1 duplicates" in followed.stdout
+    assert rows.stdout.splitlines()[1:] == ["1,20,2024-03-01", "2,30,2024-03-01"]
+    assert "silver.orders" in looked.stdout, looked.stderr
