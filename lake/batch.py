@@ -36,10 +36,11 @@ from lake.errors import (
     WrittenMeanwhile,
 )
 from lake.failpoints import failpoint
-from lake.feed import Feed, Landing
+from lake.feed import Feed
 from lake.frontier import FrontierTable
 from lake.horizon import Horizon
 from lake.inputs import Inputs, pin_inputs, split_days
+from lake.landing import Landing
 from lake.ledger import Entry, Ledger, Outcome
 from lake.store import DeltaStore
 from lake.table import Append, Read, Table

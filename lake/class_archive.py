@@ -116,7 +116,7 @@ def _merge(rows: DataFrame, table: str) -> None:
 
 def _stream(spark: SparkSession, lines: Path, folder: Path, table: str) -> None:
     """A count from files, merged, with the settings of `follow`."""
-    from lake.stream import STREAM_CONF  # a session needs nothing of streams
+    from lake.session import STREAM_CONF  # a session needs this module
 
     for name, value in STREAM_CONF.items():
         spark.conf.set(name, value)

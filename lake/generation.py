@@ -23,12 +23,13 @@ from lake.days import utc_day
 from lake.durable import write_whole
 from lake.errors import DayAhead
 from lake.failpoints import failpoint
-from lake.feed import Feed, TopicFeed, TopicSource
+from lake.feed import Feed, TopicFeed
 from lake.frontier import Frontier, FrontierTable, sealable_before
 from lake.landed_files import is_same_mark
 from lake.plan_text import analyzed_plan
 from lake.store import DeltaStore, Txn
 from lake.table import Append, Table, stream_reads
+from lake.topic_source import TopicSource
 
 __all__ = [
     "DELIVERED",

@@ -18,10 +18,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.days import utc_day
 from lake.errors import TopicUnreachable
-from lake.feed import TOPIC_FRAME, Received, TopicFeed, Unread
+from lake.feed import TOPIC_FRAME, TopicFeed
 from lake.kafka_places import fetch, first_offsets_at
-from lake.passed_over import PassedMessage, Place
 from lake.topic_reader import TopicReader, missing, moment_of, topic_reader
+from lake.topic_source import PassedMessage, Place, Received, Unread
 
 __all__ = ["KafkaCluster", "KafkaSource", "plain_login"]
 
@@ -81,7 +81,7 @@ def plain_login(**options: str) -> str:
 
 @dataclass(frozen=True)
 class KafkaSource:
-    """The topics of a cluster as a `lake.feed.TopicSource`.
+    """The topics of a cluster as a `lake.topic_source.TopicSource`.
 
     The session needs the jars of the set `spark-kafka`.
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lake.errors import TopicUnreachable
-from lake.feed import Unread
+from lake.topic_source import Unread
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer

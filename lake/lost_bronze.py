@@ -14,13 +14,14 @@ from functools import cached_property
 from pathlib import Path
 
 from lake.errors import BronzeLost
-from lake.feed import TopicFeed, TopicSource
+from lake.feed import TopicFeed
 from lake.generation import DELIVERED, Checkpoints, noted_table
 from lake.ledger import Entry, Ledger
 from lake.progress import micro_batches
 from lake.read_offsets import Offsets, began_at
 from lake.store import DeltaStore
 from lake.table import Table
+from lake.topic_source import TopicSource
 
 __all__ = ["read_from", "refuse_lost_bronze"]
 

@@ -28,9 +28,9 @@ from lake.durable import flush_files
 from lake.foreign_rows import foreign_files
 from lake.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.ledger import Ledger
+from lake.offsets_files import versions_read
 from lake.retention import kept_for, properties_of
 from lake.store import DeltaStore, day_predicate
-from lake.stream_inputs import versions_read
 from lake.table import Table
 
 __all__ = ["Maintained", "Maintenance", "Place", "describe", "maintain", "summarize"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from lake.errors import CannotPassOver
 from lake.store import DeltaStore
+from lake.topic_source import PassedMessage, Place
 
-__all__ = ["SCHEMA", "PassedMessage", "PassedOver", "Place", "this_user"]
-
-_PLACE = re.compile(r"([A-Za-z0-9._-]{1,249}):([0-9]{1,9}):([0-9]{1,18})", re.ASCII)
+__all__ = ["SCHEMA", "PassedOver", "this_user"]
 
 SCHEMA = pa.schema(
     [
@@ -31,51 +28,6 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of `lake/passed_over`: the message, with its timestamp as the producer gave it; when and by whom."""
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """Where a message lies."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Parse `topic:partition:offset`.
-
-        Raises:
-            CannotPassOver: for anything else.
-        """
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise CannotPassOver(text, "expected TOPIC:PARTITION:OFFSET, as the message of the stopped stream names it")
-        return cls(found[1], int(found[2]), int(found[3]))
-
-    def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}"
-
-
-@dataclass(frozen=True)
-class PassedMessage:
-    """A message that was passed over.
-
-    Attributes:
-        place: where it lies.
-        timestamp: as its producer gave it; Kafka takes it for milliseconds since 1970.
-        key: as text; U+FFFD for bytes that are none.
-        value: as text, likewise.
-        passed_at: when, UTC.
-        passed_by: user and host.
-    """
-
-    place: Place
-    timestamp: int
-    key: str | None
-    value: str | None
-    passed_at: datetime
-    passed_by: str
 
 
 @dataclass(frozen=True)

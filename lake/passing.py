@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lake.errors import CannotPassOver
-from lake.feed import TopicFeed, TopicSource
-from lake.passed_over import PassedOver, Place
+from lake.feed import TopicFeed
+from lake.passed_over import PassedOver
 from lake.store import DeltaStore
 from lake.table import Table
+from lake.topic_source import Place, TopicSource
 
 __all__ = ["LAST_READABLE", "pass_over"]
 

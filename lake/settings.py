@@ -20,10 +20,10 @@ from pydantic.dataclasses import dataclass
 
 from lake.days import ALL_DAYS, Days, parse_day, utc_day
 from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
-from lake.feed import Landing
 from lake.horizon import Horizon
 from lake.kafka import KafkaCluster
 from lake.landed import landing_day
+from lake.landing import Landing
 from lake.project import Given, Project, read_project
 
 __all__ = ["Settings"]

@@ -38,8 +38,8 @@ from lake.durable import flush_commits
 from lake.enforce import QUARANTINE, day_within
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.failpoints import failpoint, killed_after_files
-from lake.feed import Landing
 from lake.holder import JVM_ENDS_WITHIN_SECONDS, await_jvms, hold, note_session, read_holder
+from lake.landing import Landing
 from lake.lock_files import own_lock_files
 from lake.retention import properties_of
 from lake.table import Table

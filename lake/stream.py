@@ -41,16 +41,17 @@ from lake.errors import (
     TopicShorter,
     TopicUnreachable,
 )
-from lake.feed import Received, TopicFeed, TopicSource, still_unreadable
+from lake.feed import TopicFeed
 from lake.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before, with_streamed_upstream
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream
 from lake.horizon import Horizon
 from lake.input_events import InputEvents, newest_event
+from lake.landing import still_unreadable
 from lake.lease import lease
 from lake.lost_bronze import refuse_lost_bronze
 from lake.micro_batch import BEFORE_FIRST, MicroBatchWriter, always
 from lake.own_table import OwnTable
-from lake.passed_over import PassedOver, Place
+from lake.passed_over import PassedOver
 from lake.passing import pass_over
 from lake.progress import (
     MicroBatch,
@@ -60,23 +61,16 @@ from lake.progress import (
     read_statuses,
     write_status,
 )
+from lake.session import STREAM_CONF
 from lake.shared_lease import shared_lease
 from lake.store import DeltaStore
 from lake.stream_inputs import StreamInputs, find_other_inputs
 from lake.table import Read, Table, is_followable, stream_reads
+from lake.topic_source import Place, Received, TopicSource
 from lake.topics import TopicGuard
 
-__all__ = ["STREAM_CONF", "Followed", "follow", "refuse_batch_only", "release"]
+__all__ = ["Followed", "follow", "refuse_batch_only", "release"]
 
-STREAM_CONF = {
-    "spark.sql.streaming.stateStore.providerClass": (
-        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
-    ),
-    # Each micro-batch saves what changed instead of a snapshot: as fast as the default, and it survives large state.
-    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
-    # Seven idle queries that look for news every 10 ms keep a core busy.
-    "spark.sql.streaming.pollingDelay": "200ms",
-}
 _POLL_SECONDS = 1.0
 _AWAIT_SECONDS = 1
 _SEAL_EVERY_POLLS = 5

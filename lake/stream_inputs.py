@@ -7,7 +7,6 @@ begin anew: its first micro-batch reads the open days as they are, and replaces 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +16,11 @@ from lake.commits import Log
 from lake.errors import InputRestored
 from lake.frontier import Frontier
 from lake.generation import Checkpoints, StreamPlan
+from lake.offsets_files import versions_read
 from lake.store import DeltaStore
 from lake.table import Table, stream_reads
 
-__all__ = ["StreamInputs", "find_other_inputs", "versions_read"]
+__all__ = ["StreamInputs", "find_other_inputs"]
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,3 @@ def find_other_inputs(
         if (reason := StreamInputs.of(plan.table, store, folder).why_anew()) is not None:
             found[name] = reason
     return found
-
-
-def versions_read(offsets: Path) -> dict[str, int]:
-    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
-
-    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
-    """
-    try:
-        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
-        # An index below 0: none of this version's files, which may not even be there.
-        return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}

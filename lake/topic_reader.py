@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lake.errors import TopicMissing, TopicUnreachable
-from lake.feed import Received
+from lake.topic_source import Received
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition

@@ -22,12 +22,13 @@ import pyspark.sql.functions as F
 
 from lake.durable import write_whole
 from lake.errors import MessagesGone, OtherMessage, TopicReplaced, TopicShorter
-from lake.feed import Received, TopicFeed, TopicSource
+from lake.feed import TopicFeed
 from lake.lost_bronze import read_from
 from lake.read_offsets import furthest, noted, read_by_checkpoint
 from lake.store import DeltaStore
 from lake.table import Table
 from lake.topic_reader import as_text, moment_of
+from lake.topic_source import Received, TopicSource
 
 __all__ = ["TopicGuard"]
 

@@ -22,7 +22,7 @@ import lakehouse_assets
 from lake.batch import Receipt, refresh
 from lake.commands.query import connect
 from lake.days import Days
-from lake.feed import Landing
+from lake.landing import Landing
 from lake.plan import Step, Survey, days_for, steps_of
 from lake.store import DeltaStore
 from lake.table import Table, discover

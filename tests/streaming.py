@@ -18,8 +18,8 @@ from pyspark.sql import SparkSession
 
 from lake.batch import refresh
 from lake.days import Days
-from lake.feed import Landing
 from lake.frontier import LAST_DAY, FrontierTable
+from lake.landing import Landing
 from lake.plan import Survey, steps_to_date
 from lake.progress import MicroBatch, micro_batches
 from lake.store import DeltaStore

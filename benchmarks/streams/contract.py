@@ -32,8 +32,9 @@ from benchmarks.streams.results import SampledRun
 from lake.bounded import Bounded
 from lake.days import utc_day
 from lake.enforce import IS_VALID, Collected, Enforcer
-from lake.feed import TOPIC_FRAME, Landing
+from lake.feed import TOPIC_FRAME
 from lake.horizon import Horizon
+from lake.landing import Landing
 from lake.micro_batch import MicroBatchWriter
 from lake.session import build_session
 from lake.store import DeltaStore

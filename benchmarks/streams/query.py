@@ -15,8 +15,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 from lake.frontier import FrontierTable
 from lake.generation import Checkpoints, begin_generations, plan_stream
 from lake.micro_batch import MicroBatchWriter
+from lake.session import STREAM_CONF
 from lake.store import DeltaStore
-from lake.stream import STREAM_CONF
 from lake.table import Table
 
 __all__ = ["followed", "progress", "read_by_query"]

@@ -23,7 +23,7 @@ from benchmarks.errors import SidesDiffer
 from benchmarks.streams import query
 from benchmarks.streams.plain import default_session
 from lake.days import parse_day
-from lake.feed import Landing
+from lake.landing import Landing
 from lake.session import build_session
 from lake.store import DeltaStore
 from lake.table import Table

@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lake.errors import LakeError, Message, SetupError
-from lake.feed import TopicFeed, TopicSource
+from lake.feed import TopicFeed
 from lake.jars import fetch
 from lake.kafka import KafkaCluster, KafkaSource
 from lake.kafka_broker import LocalBroker
 from lake.settings import Settings
 from lake.table import Table
+from lake.topic_source import TopicSource
 
 __all__ = [
     "KafkaClientMissingError",

@@ -17,12 +17,12 @@ from lake.days import Days
 from lake.environment import open_environment
 from lake.frontier import Frontier, FrontierTable
 from lake.orchestration.runs import refuse_outside
-from lake.passed_over import Place
 from lake.progress import MicroBatch
 from lake.reopening import reopen
 from lake.settings import Settings
 from lake.stream import follow, refuse_batch_only, release
 from lake.table import is_followable
+from lake.topic_source import Place
 
 __all__ = ["follow_from_command_line", "release_from_command_line", "reopen_from_command_line"]
 

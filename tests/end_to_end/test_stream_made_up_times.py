@@ -15,10 +15,11 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.errors import StreamBroken
-from lake.passed_over import PassedOver, Place
+from lake.passed_over import PassedOver
 from lake.progress import micro_batches
 from lake.reopening import is_ahead, reopen
 from lake.table import Table
+from lake.topic_source import Place
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, Landing, TopicFeed
+from lake.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, TopicFeed
+from lake.landing import Landing
 from tests.frames import rows_of
 
 DEPARTURES = TopicFeed("departures", "messages")

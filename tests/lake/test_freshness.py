@@ -13,9 +13,10 @@ from pyspark.sql import SparkSession
 
 from lake.days import Days
 from lake.errors import DeclarationError
-from lake.feed import EVERY_DAY, SOME_DAYS, Delivery, Landing
+from lake.feed import EVERY_DAY, SOME_DAYS, Delivery
 from lake.freshness import Deliveries, Freshness, FreshnessJudge
 from lake.frontier import Frontier, FrontierTable
+from lake.landing import Landing
 from lake.plan import Survey, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table

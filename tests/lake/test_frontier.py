@@ -20,7 +20,7 @@ import lake.frontier
 from lake.batch import refresh
 from lake.days import Days
 from lake.errors import AlreadyFollowed, DayAhead, DayIsOpen, TableLocked
-from lake.feed import Landing, TopicFeed
+from lake.feed import TopicFeed
 from lake.frontier import (
     Frontier,
     FrontierTable,
@@ -31,6 +31,7 @@ from lake.frontier import (
     with_streamed_upstream,
 )
 from lake.generation import Checkpoints, StreamPlan, begin_generations
+from lake.landing import Landing
 from lake.lease import is_followed, lease
 from lake.micro_batch import MicroBatchWriter
 from lake.store import DeltaStore

@@ -18,9 +18,10 @@ from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.contract import Contract
-from lake.feed import Landing, TopicFeed
+from lake.feed import TopicFeed
 from lake.frontier import Frontier, FrontierTable
 from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream, step_txn
+from lake.landing import Landing
 from lake.store import DeltaStore, Txn
 from lake.stream import release
 from lake.table import Append, InsertNew, Read, Table, table

@@ -17,8 +17,9 @@ import pytest
 
 from lake.days import Days
 from lake.errors import FolderNotReadable, LandingDamaged
-from lake.feed import FileFeed, Landing, TopicFeed
+from lake.feed import FileFeed, TopicFeed
 from lake.freshness import Deliveries
+from lake.landing import Landing
 from lake.plan import Survey
 from lake.unread import Unread, find_unread
 from lakehouse_assets.feeds.departures import departures as topic_feed

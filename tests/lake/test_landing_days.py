@@ -10,7 +10,8 @@ from unittest import mock
 import pytest
 
 import lake.landing_days
-from lake.feed import FileFeed, Landing
+from lake.feed import FileFeed
+from lake.landing import Landing
 from lake.landing_days import NEWEST, TURNS, FeedFolder, feed_folder, read_day
 
 FEED = FileFeed("marks", "marks of pupils")

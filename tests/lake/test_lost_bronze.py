@@ -14,13 +14,14 @@ import pytest
 
 from lake.enforce import Counts
 from lake.errors import BronzeLost, InputLost
-from lake.feed import TopicFeed, TopicSource
+from lake.feed import TopicFeed
 from lake.generation import Checkpoints, StreamPlan
 from lake.inputs import pin_inputs
 from lake.ledger import Entry, Ledger
 from lake.lost_bronze import refuse_lost_bronze
 from lake.progress import MicroBatch, Receipts
 from lake.store import DeltaStore, Txn
+from lake.topic_source import TopicSource
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import without_spark

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from lake.errors import CannotPassOver, StreamBroken
-from lake.feed import Landing, TopicFeed, Unread
-from lake.passed_over import PassedMessage, PassedOver, Place
+from lake.feed import TopicFeed
+from lake.landing import Landing
+from lake.passed_over import PassedOver
 from lake.passing import LAST_READABLE, pass_over
 from lake.store import DeltaStore
+from lake.topic_source import PassedMessage, Place, Unread
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lake.errors import AlreadyFollowed, DayAhead
-from lake.feed import Landing
 from lake.frontier import Frontier, FrontierTable
 from lake.generation import Checkpoints, StreamPlan, begin_generations
+from lake.landing import Landing
 from lake.lease import lease
 from lake.reopening import is_ahead, reopen
 from lake.store import DeltaStore

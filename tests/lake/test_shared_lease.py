@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 
 from lake.errors import AlreadyFollowed, LeaseLost
-from lake.feed import Landing
 from lake.frontier import FrontierTable
+from lake.landing import Landing
 from lake.shared_lease import SharedLease, shared_lease
 from lake.store import DeltaStore
 from lake.stream import follow, release

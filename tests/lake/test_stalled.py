@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import lake.stalled
-from lake.feed import Landing
 from lake.frontier import Frontier, FrontierTable
+from lake.landing import Landing
 from lake.lease import Driver, lease, read_driver
 from lake.progress import StreamStatus, write_status
 from lake.stalled import Evidence, StreamWatch, judge_stream

@@ -39,15 +39,17 @@ from lake.errors import (
     TableRestored,
     TopicUnreachable,
 )
-from lake.feed import TOPIC_FRAME, Landing, TopicFeed, TopicSource
+from lake.feed import TOPIC_FRAME, TopicFeed
 from lake.frontier import Frontier
 from lake.generation import plan_stream, step_txn
 from lake.horizon import Horizon
+from lake.landing import Landing
 from lake.micro_batch import MicroBatchWriter, Stopped
 from lake.progress import MicroBatch, micro_batches, read_statuses
 from lake.store import DeltaStore, Txn
 from lake.stream import _Driver, follow, release
 from lake.table import Read, Table
+from lake.topic_source import TopicSource
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.feeds.departures import departures as departure_feed

@@ -19,10 +19,11 @@ from lake.days import Days
 from lake.environment import Environment, open_environment
 from lake.frontier import Frontier, FrontierTable
 from lake.ledger import Entry, Ledger
-from lake.passed_over import PassedOver, Place
+from lake.passed_over import PassedOver
 from lake.plan import TableState
 from lake.progress import StreamStatus
 from lake.settings import Settings
+from lake.topic_source import Place
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights

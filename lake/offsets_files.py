@@ -1,0 +1,21 @@
+"""What Spark wrote down before a micro-batch: how far it reads its inputs. Needs no JVM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+__all__ = ["versions_read"]
+
+
+def versions_read(offsets: Path) -> dict[str, int]:
+    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
+
+    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
+    """
+    try:
+        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
+        # An index below 0: none of this version's files, which may not even be there.
+        return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
