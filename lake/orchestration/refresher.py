@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from functools import cached_property
@@ -19,7 +19,7 @@ from lake.held_back import held_back
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.definitions import build_definitions
 from lake.orchestration.red_checks import RedChecks
-from lake.orchestration.runs import TableResult, record_refresh, refuse_outside, skipped_result
+from lake.orchestration.runs import TableResult, partly_failed, record_refresh, refuse_outside, skipped_result
 from lake.orchestration.standing import first_and_last, lasting_checks, name_of, standing_errors
 from lake.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
 from lake.table import Table
@@ -79,7 +79,7 @@ class Refresher:
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
         """Compute these days of some tables, after the upstream days that they need.
 
-        Where only some days of bronze cannot be computed, the days that read them are left out, and no others.
+        Where only some days of a table cannot be computed, the days that read them are left out, and no others.
 
         Raises:
             OutsideCalendar: the tables do not have all of these days; nothing was run.
@@ -89,13 +89,16 @@ class Refresher:
         broken = self._not_computed(results)
         survey = self._look()
         needed = days_for(survey, tables, days)
-        bronze = self.run(steps_of(survey, {t: d for t, d in needed.items() if t.layer == "bronze"}), broken)
-        failed = {self.environment.tables[one.table]: set(one.failed_days) for one in bronze if one.is_partial}
-        broken |= self._not_computed(bronze) - failed.keys()
+        failed: dict[Table, set[date | None]] = {}
+        for wave in _waves(needed):
+            back = held_back(needed, failed)
+            done = self.run(steps_of(survey, {t: needed[t] - back.get(t, set()) for t in wave}), broken)
+            failed |= {self.environment.tables[name]: days for name, days in partly_failed(done).items()}
+            broken |= self._not_computed(done) - failed.keys()
+            results += done
         back = held_back(needed, failed)
-        others = {t: d - back.get(t, set()) for t, d in needed.items() if t.layer != "bronze"}
-        held = {t: needed[t] & back[t] for t in others if t in back}
-        return [*results, *bronze, *self.run(steps_of(survey, others), broken), *self._held_back(held, back)]
+        held = {t: (needed[t] & back[t]) - failed.get(t, set()) for t in needed if t in back and t not in broken}
+        return [*results, *self._held_back(held, back)]
 
     def _held_back(self, days: Mapping[Table, set[date | None]], sources: Collection[Table]) -> list[TableResult]:
         """Tell of days that were left out."""
@@ -159,3 +162,17 @@ class Refresher:
     def _look(self) -> Survey:
         self.survey = self.environment.survey()
         return self.survey
+
+
+def _waves(needed: Mapping[Table, set[date | None]]) -> Iterator[list[Table]]:
+    """Tables in parts, upstream first: days of bronze, and of who refuses days, can fail and leave others whole."""
+    bronze = [table for table in needed if table.layer == "bronze"]
+    yield bronze
+    wave: list[Table] = []
+    for table in needed:
+        if table not in bronze:
+            wave.append(table)
+            if table.policy == "fail" and readers_of([table], needed):
+                yield wave
+                wave = []
+    yield wave

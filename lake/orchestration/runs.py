@@ -7,7 +7,7 @@ checks included, and every day's verdict where the UI and the sensors look for i
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -33,6 +33,7 @@ __all__ = [
     "OutsideCalendar",
     "TableResult",
     "fail_runs_of_dead_processes",
+    "partly_failed",
     "record_refresh",
     "refuse_outside",
     "skipped_result",
@@ -102,14 +103,23 @@ class TableResult:
         """Whether all days were written; checks may still have something to say."""
         return self.status == "done"
 
-    @property
-    def is_partial(self) -> bool:
-        """Tell whether days failed by themselves.
 
-        The others were written, or all have files that cannot be read.
-        """
-        days, failed = set(self.days or ()), set(self.failed_days)
-        return not self.ok and bool(failed) and (failed < days or failed == set(self.unreadable_days))
+def partly_failed(results: Iterable[TableResult]) -> dict[str, set[date | None]]:
+    """Find the tables of which days failed by themselves, with these days.
+
+    The others were written, or all have files that cannot be read.
+    """
+    by_table: dict[str, list[TableResult]] = {}
+    for result in results:
+        by_table.setdefault(result.table, []).append(result)
+    found: dict[str, set[date | None]] = {}
+    for table, mine in by_table.items():
+        failed = {day for one in mine for day in one.failed_days}
+        unreadable = {day for one in mine for day in one.unreadable_days}
+        days = {day for one in mine for day in one.days or ()}
+        if failed and all(one.ok or one.failed_days for one in mine) and (failed < days or failed == unreadable):
+            found[table] = failed
+    return found
 
 
 def record_refresh(

@@ -25,7 +25,7 @@ from lake.store import DeltaStore
 from lake.table import Read, Table
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
-from tests.tiny import FEED, day_of, land, mark_files, marks, totals
+from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
 
@@ -169,6 +169,33 @@ def test_a_landing_day_that_cannot_be_read_keeps_no_other_day_from_its_readers(
     ]
     assert str(torn) in results[0].message
     assert [row["day"] for row in stored_rows(store, marks)] == [D2]
+
+
+def test_days_asked_for_are_computed_but_for_those_that_read_a_day_which_broke_its_contract(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    for number in (2, 3, 4, 5):
+        land(store, day_of(number), "a", [("a", day_of(number), -1 if number == 3 else 1)])
+    summed = replace(totals, reads=(replace(totals.reads[0], source=strict),))
+    tables = [mark_files, strict, summed, replace(best, reads=(Read(summed),))]
+    refresher.environment = replace(refresher.environment, tables={one.full_name: one for one in tables})
+
+    results = refresher.days([strict, summed], Days.between(D2, day_of(5)))
+
+    told = [
+        (one.table, one.status, str(one.days), one.failed_days)
+        for one in results
+        if one.table in {"silver.marks", "gold.totals"}
+    ]
+    assert told == [
+        ("silver.marks", "failed", "2013-01-01..2013-01-05", (D3,)),
+        ("gold.totals", "done", "2013-01-02", ()),
+        ("gold.totals", "done", "2013-01-05", ()),
+        ("gold.totals", "skipped", "2013-01-03..2013-01-04", ()),
+    ]
+    assert results[-1].message == "not computed: it reads silver.marks, which failed or was skipped"
+    assert [row["day"] for row in stored_rows(store, summed)] == [D2, day_of(5)]
+    assert _ended(results, days_named=True) == Ended.FAILED
 
 
 def test_days_asked_for_are_computed_but_for_those_that_read_a_landing_day_that_cannot_be_read(
