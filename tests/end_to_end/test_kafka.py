@@ -25,7 +25,8 @@ from lake.kafka import KafkaCluster, KafkaSource
 from lake.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
 from lake.ports import free_ports
 from lake.settings import Settings
-from tests.lakes import cut_source, interpreted
+from tests.airline_lakes import cut_source
+from tests.lakes import interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

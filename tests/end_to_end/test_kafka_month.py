@@ -13,7 +13,7 @@ import pytest
 from benchmarks.errors import SidesDiffer
 from benchmarks.streams.replayed import check_bronze, check_table, replay_through_kafka
 from lake.days import Days
-from tests.lakes import cut_source
+from tests.airline_lakes import cut_source
 
 MONTH = Days.parse("2013-01-01..2013-01-31")
 LANDS = Days.parse("2012-12-31..2013-02-13")

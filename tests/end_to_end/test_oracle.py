@@ -22,8 +22,9 @@ from airline.replay import replay
 from lake.batch import Receipt
 from lake.days import Days
 from lake.store import DeltaStore
+from tests.airline_lakes import TABLES, cut_source, duckdb_over, manifest, refresh_all
 from tests.end_to_end.oracle import ORACLE_TABLES, PACKAGE_FLIGHTS, build_oracle
-from tests.lakes import TABLES, cut_source, duckdb_over, manifest, open_lake, quarantined, refresh_all
+from tests.lakes import open_lake, quarantined
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 

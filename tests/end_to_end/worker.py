@@ -14,7 +14,8 @@ from pathlib import Path
 from lake.batch import refresh
 from lake.days import Days
 from lake.session import build_session
-from tests.lakes import INTERPRETED, TABLES, open_lake
+from tests.airline_lakes import TABLES
+from tests.lakes import INTERPRETED, open_lake
 from tests.tiny import mark_files, marks, totals
 
 KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, totals)}}

@@ -33,18 +33,8 @@ from lake.store import DeltaStore
 from lake.table import Replace, Table, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import (
-    TABLES,
-    cut_source,
-    duckdb_over,
-    interpreted,
-    jobs_of,
-    landed_lines,
-    open_lake,
-    quarantined,
-    refresh_all,
-    stored_rows,
-)
+from tests.airline_lakes import TABLES, cut_source, duckdb_over, landed_lines, refresh_all
+from tests.lakes import interpreted, jobs_of, open_lake, quarantined, stored_rows
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

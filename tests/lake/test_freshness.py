@@ -20,11 +20,9 @@ from lake.landing import Landing
 from lake.plan import Survey, with_upstream
 from lake.store import DeltaStore
 from lake.table import Read, Table
-from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.gold.delay_alerts import delay_alerts
-from lakehouse_assets.silver.departures import departures
 from tests.recorded import hold, record
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals
+from tests.tiny_topics import call_events, calls, hourly_calls
 
 CALENDAR = Days.parse("2013-01-01..2013-12-31")
 D1, D2, D3 = day_of(1), day_of(2), day_of(3)
@@ -307,29 +305,29 @@ def test_a_table_without_days_that_is_another_by_now_is_late(store: DeltaStore) 
 def test_a_day_that_streams_own_is_there_when_its_deliveries_are_and_a_batch_table_waits_for_the_seal(
     store: DeltaStore,
 ) -> None:
-    names = [table.full_name for table in (departure_events, departures, delay_alerts)]
+    names = [table.full_name for table in (call_events, calls, hourly_calls)]
     own = Frontier(D1, D1, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
     FrontierTable(store).change(lambda _: own, "test")
-    settled = replace(totals, reads=(Read(departures),), fresh_within=timedelta(hours=26))
-    hold(store, departure_events, [D1])
-    assert judge(store, departures, at(3, 2)).why == "departures missed 2013-01-02"
+    settled = replace(totals, reads=(Read(calls),), fresh_within=timedelta(hours=26))
+    hold(store, call_events, [D1])
+    assert judge(store, calls, at(3, 2)).why == "calls missed 2013-01-02"
 
-    hold(store, departure_events, [D2])
-    hold(store, departures, [D1])
-    assert str(judge(store, departures, at(3, 2))) == "fresh"
-    assert str(judge(store, delay_alerts, at(3, 2))) == "fresh"
+    hold(store, call_events, [D2])
+    hold(store, calls, [D1])
+    assert str(judge(store, calls, at(3, 2))) == "fresh"
+    assert str(judge(store, hourly_calls, at(3, 2))) == "fresh"
     assert judge(store, settled, at(3, 2)).why == (
         "gold.totals of 2013-01-01: not computed while streams own days that it reads"
     )
 
 
 def test_a_day_before_those_that_streams_own_is_computed_by_batch_and_missed_there(store: DeltaStore) -> None:
-    own = Frontier(D3, D3, claimed=frozenset({departures.full_name}), generations={departures.full_name: 1})
+    own = Frontier(D3, D3, claimed=frozenset({calls.full_name}), generations={calls.full_name: 1})
     FrontierTable(store).change(lambda _: own, "test")
-    hold(store, departure_events, [D1, D2])
-    record(store, departure_events, [D1, D2])
+    hold(store, call_events, [D1, D2])
+    record(store, call_events, [D1, D2])
 
-    assert judge(store, departures, at(3, 2)).why == "silver.departures of 2013-01-01: never computed"
+    assert judge(store, calls, at(3, 2)).why == "silver.calls of 2013-01-01: never computed"
 
 
 def test_a_delivery_that_is_awaited_keeps_back_all_that_reads_it(store: DeltaStore) -> None:

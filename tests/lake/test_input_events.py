@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from lake.input_events import InputEvents
 from lake.store import DeltaStore
 from lake.stream_inputs import StreamInputs
-from lakehouse_assets.silver.arrivals import arrivals
 from tests.lakes import open_lake
-from tests.sensors.streamed import D2, DEPARTURES, commit, follow
+from tests.recorded import D2, commit, follow
+from tests.tiny_topics import calls, texts
 
 ALL_BEFORE = -1
 """The index of an offset that ends with the version before the one that it names."""
@@ -26,24 +26,24 @@ def noon(minute: int) -> datetime:
 
 @pytest.fixture
 def store(tmp_path: Path) -> DeltaStore:
-    """Departures of 12:01 to 12:05 in versions 1 to 5."""
+    """Calls of 12:01 to 12:05 in versions 1 to 5."""
     store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # no session is needed
-    follow(store, DEPARTURES, arrivals)
+    follow(store, calls, texts)
     for minute in range(1, 6):
-        commit(store, DEPARTURES, {D2: 1}, maxima={"departed_at": noon(minute).isoformat()})
+        commit(store, calls, {D2: 1}, maxima={"called_at": noon(minute).isoformat()})
     return store
 
 
 @pytest.fixture
 def events(store: DeltaStore, tmp_path: Path) -> InputEvents:
     (tmp_path / "offsets").mkdir()
-    inputs = [(table, store.table_log(table)) for table in (DEPARTURES, arrivals)]
+    inputs = [(table, store.table_log(table)) for table in (calls, texts)]
     return InputEvents(StreamInputs("gold.flown", inputs, tmp_path))
 
 
 def read_to(events: InputEvents, store: DeltaStore, batch_id: int, *ends: tuple[int, int]) -> None:
     """Write the offsets of a micro-batch as Spark and Delta do: a version and an index for each input."""
-    ids = [DeltaTable(store.path(table)).metadata().id for table in (DEPARTURES, arrivals)]
+    ids = [DeltaTable(store.path(table)).metadata().id for table in (calls, texts)]
     offsets = [
         {"sourceVersion": 1, "reservoirId": name, "reservoirVersion": end, "index": index, "isStartingVersion": False}
         for name, (end, index) in zip(ids, ends, strict=False)
@@ -53,7 +53,7 @@ def read_to(events: InputEvents, store: DeltaStore, batch_id: int, *ends: tuple[
 
 
 def test_it_is_the_newest_of_what_was_read_since_the_micro_batch_before(events: InputEvents, store: DeltaStore) -> None:
-    commit(store, DEPARTURES, {D2: 1}, maxima={"departed_at": noon(0).isoformat()})  # version 6, of older events
+    commit(store, calls, {D2: 1}, maxima={"called_at": noon(0).isoformat()})  # version 6, of older events
     read_to(events, store, 0, (3, ALL_BEFORE))
     read_to(events, store, 1, (5, 0))
     read_to(events, store, 2, (7, ALL_BEFORE))
@@ -62,7 +62,7 @@ def test_it_is_the_newest_of_what_was_read_since_the_micro_batch_before(events: 
 
 
 def test_of_several_inputs_it_is_the_newest_of_all(events: InputEvents, store: DeltaStore) -> None:
-    commit(store, arrivals, {D2: 1}, maxima={"arrived_at": noon(30).isoformat()})
+    commit(store, texts, {D2: 1}, maxima={"written_at": noon(30).isoformat()})
     read_to(events, store, 0, (3, ALL_BEFORE), (1, ALL_BEFORE))
     read_to(events, store, 1, (4, ALL_BEFORE), (2, ALL_BEFORE))
 

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from lake.commands.brokers import NotDeliveredError, create_topics
 from lake.errors import TopicUnreachable
 from lake.kafka import KafkaCluster, KafkaSource, plain_login
-from lakehouse_assets.feeds.departures import departures
+from tests.tiny_topics import calls_feed
 
 USER = "$ConnectionString"
 KEY = 's3cr3t+/k"e\\y='
@@ -61,11 +61,11 @@ def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
     source = KafkaSource(cluster)
 
     with pytest.raises(TopicUnreachable, match=NOBODY_THERE) as unnamed:
-        source.identity(departures)
+        source.identity(calls_feed)
     with pytest.raises(TopicUnreachable, match=NOBODY_THERE) as unread:
-        source.bounds(departures)
+        source.bounds(calls_feed)
     with pytest.raises(NotDeliveredError, match=NOBODY_THERE) as unsent:
-        create_topics(cluster, ["departures"])
+        create_topics(cluster, ["calls"])
 
     printed = capfd.readouterr()
     for shown in (unnamed.value, unread.value, unsent.value, printed.out, printed.err):
@@ -73,7 +73,7 @@ def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
 
 
 def test_the_plan_of_a_read_does_not_show_the_secret(spark: SparkSession) -> None:
-    rows = KafkaSource(KafkaCluster(NOBODY_THERE, USER, CONNECTION)).read_topic(spark, departures, date(2013, 1, 1))
+    rows = KafkaSource(KafkaCluster(NOBODY_THERE, USER, CONNECTION)).read_topic(spark, calls_feed, date(2013, 1, 1))
 
     plan = rows._jdf.queryExecution().toString()
 

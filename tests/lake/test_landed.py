@@ -22,15 +22,17 @@ from lake.freshness import Deliveries
 from lake.landing import Landing
 from lake.plan import Survey
 from lake.unread import Unread, find_unread
-from lakehouse_assets.feeds.departures import departures as topic_feed
-from tests.lakes import TABLES, without_spark
+from tests.lakes import without_spark
+from tests.tiny import mark_files
+from tests.tiny_topics import call_events
+from tests.tiny_topics import calls_feed as topic_feed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-DEPARTURES = TopicFeed("departures", "messages")
+DEPARTURES = TopicFeed("calls", "messages")
 PLANES = FileFeed("planes", "a file")
-FEEDS = ("departures", "planes")
+FEEDS = ("calls", "planes")
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 YEAR = Days.between(D1, date(2013, 12, 31))
 
@@ -142,8 +144,8 @@ def stream(spark: SparkSession, landing: Landing, feed: Any) -> list[tuple[str, 
 @pytest.mark.parametrize("read", [batch, stream])
 def test_batch_and_streams_read_the_same_files(spark: SparkSession, tmp_path: Path, read: Callable[..., Any]) -> None:
     landing = Landing(tmp_path / "a home with = and %" / "landing")
-    fill(landing.root, "departures")
-    (landing.root / "departures" / "landed_on=2013-01-01" / "torn.gz.tmp").write_bytes(b"\x1f\x8b torn")
+    fill(landing.root, "calls")
+    (landing.root / "calls" / "landed_on=2013-01-01" / "torn.gz.tmp").write_bytes(b"\x1f\x8b torn")
 
     assert sorted(read(spark, landing, DEPARTURES)) == sorted(
         (name, date.fromisoformat(name[len("landed_on=") :][:10])) for name in READ
@@ -200,14 +202,14 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
 
 
 def test_a_feed_whose_folder_cannot_be_read_is_named_and_keeps_no_other_table_waiting(nobody: Path) -> None:
-    tables = [TABLES["bronze.departure_events"], TABLES["bronze.weather_files"]]
-    for name in ("departures", "weather"):
+    tables = [call_events, mark_files]
+    for name in ("calls", "marks_feed"):
         (nobody / "landing" / name / "landed_on=2013-01-01").mkdir(parents=True)
         (nobody / "landing" / name / "landed_on=2013-01-01" / "a").write_text("x\n")
     store = without_spark(nobody)
     for folder in (nobody, nobody / "landing"):
         folder.chmod(0o755)
-    closed, feed = nobody / "landing" / "departures", topic_feed
+    closed, feed = nobody / "landing" / "calls", topic_feed
     closed.chmod(0)
     with _as_nobody(closed):
         for ask in (store.landing.days, store.landing.landed, store.landing.delivered):
@@ -219,11 +221,11 @@ def test_a_feed_whose_folder_cannot_be_read_is_named_and_keeps_no_other_table_wa
         glance, waiting = store.landing.glance(feed), store.landing.waiting_since(feed, D1, None)
         lack, awaited = Deliveries(store).lack(tables[0], feed, D1), Deliveries(store).awaited(tables, D1)
 
-    assert isinstance(states["bronze.departure_events"].unreadable, FolderNotReadable)
-    assert states["bronze.weather_files"].missing == {D1: "never computed"}
+    assert isinstance(states["bronze.call_events"].unreadable, FolderNotReadable)
+    assert states["bronze.mark_files"].missing == {D1: "never computed"}
     assert waiting is None
     assert glance != store.landing.glance(feed)
-    assert lack == f"departures of 2013-01-01: {closed} cannot be read"
+    assert lack == f"calls of 2013-01-01: {closed} cannot be read"
     assert awaited == {feed: {tables[0]}}, "it counts as not delivered"
 
 

@@ -22,13 +22,12 @@ from lake.lost_bronze import refuse_lost_bronze
 from lake.progress import MicroBatch, Receipts
 from lake.store import DeltaStore, Txn
 from lake.topic_source import TopicSource
-from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.silver.departures import departures
 from tests.lakes import without_spark
+from tests.tiny_topics import call_events, calls
 
 D1 = date(2013, 1, 1)
-FEED = "departures"
-PLAN = StreamPlan(departure_events, is_stateful=False, output_mode="append", fingerprint="f")
+FEED = "calls"
+PLAN = StreamPlan(call_events, is_stateful=False, output_mode="append", fingerprint="f")
 
 
 @pytest.fixture
@@ -52,13 +51,13 @@ def write(store: DeltaStore, rows: int = 1) -> None:
     """Commit rows of bronze, as a micro-batch does, with its receipt."""
     row: dict[str, Any] = {"topic": FEED, "partition": 0, "timestamp": datetime(2013, 1, 1, tzinfo=UTC)}
     found = [{**row, "offset": offset, "landed_on": D1, "event_date": D1} for offset in range(rows)]
-    held = pa.Table.from_pylist(found, schema=departure_events.contract.arrow_schema)
-    store.append_arrow(departure_events, held, Txn("test", 0), {})
+    held = pa.Table.from_pylist(found, schema=call_events.contract.arrow_schema)
+    store.append_arrow(call_events, held, Txn("test", 0), {})
 
 
 def receive(store: DeltaStore, tmp_path: Path, rows: int) -> None:
     receipts = Receipts(store, tmp_path / "streams")
-    receipts.add(MicroBatch(departure_events.full_name, 1, 0, Counts(rows, rows, 0, 0), 1, 0.1))
+    receipts.add(MicroBatch(call_events.full_name, 1, 0, Counts(rows, rows, 0, 0), 1, 0.1))
     receipts.commit()
 
 
@@ -67,7 +66,7 @@ def followed(store: DeltaStore, checkpoints: Checkpoints, tmp_path: Path) -> lis
     """Two files that a stream has read; three rows."""
     files = [land(store, name) for name in ("a.jsonl", "b.jsonl")]
     checkpoints.create(PLAN, 1)
-    checkpoints.note_delivered(departure_events, store.landing.delivered(TopicFeed(FEED, "")))
+    checkpoints.note_delivered(call_events, store.landing.delivered(TopicFeed(FEED, "")))
     write(store, 3)
     checkpoints.note_table(PLAN, 1, store)
     receive(store, tmp_path, 3)
@@ -75,11 +74,11 @@ def followed(store: DeltaStore, checkpoints: Checkpoints, tmp_path: Path) -> lis
 
 
 def check(store: DeltaStore, checkpoints: Checkpoints, source: TopicSource | None = None, accept: str = "") -> None:
-    refuse_lost_bronze([departure_events, departures], source or store.landing, store, checkpoints, [accept])
+    refuse_lost_bronze([call_events, calls], source or store.landing, store, checkpoints, [accept])
 
 
 def remove(store: DeltaStore) -> None:
-    shutil.rmtree(store.path(departure_events))
+    shutil.rmtree(store.path(call_events))
 
 
 def test_bronze_without_some_of_its_files_is_refused_by_their_names_until_somebody_accepts_that(
@@ -91,10 +90,10 @@ def test_bronze_without_some_of_its_files_is_refused_by_their_names_until_somebo
     with pytest.raises(BronzeLost) as refused:
         check(store, checkpoints)
     error = refused.value
-    assert (error.table, error.topic, error.rows) == ("bronze.departure_events", FEED, 3)
+    assert (error.table, error.topic, error.rows) == ("bronze.call_events", FEED, 3)
     assert error.files == ["landed_on=2013-01-01/b.jsonl"]
-    assert "lakehouse follow --accept-loss bronze.departure_events" in error.message().next_step
-    check(store, checkpoints, accept="bronze.departure_events")
+    assert "lakehouse follow --accept-loss bronze.call_events" in error.message().next_step
+    check(store, checkpoints, accept="bronze.call_events")
 
 
 def test_bronze_that_was_made_anew_without_its_files_is_refused_too(
@@ -113,7 +112,7 @@ def test_bronze_whose_files_are_all_there_begins_anew(
     del followed
     remove(store)
     check(store, checkpoints)
-    store.create(departure_events)
+    store.create(call_events)
     check(store, checkpoints)
 
 
@@ -121,7 +120,7 @@ def test_without_its_checkpoint_too_its_receipts_and_the_ledger_say_what_it_held
     store: DeltaStore, checkpoints: Checkpoints, followed: list[Path]
 ) -> None:
     inputs = {f"feed:{FEED}": {"c.jsonl": [1, 1, "0"]}}
-    entry = Entry(departure_events.full_name, D1, "written", 4, 4, 0, 0, inputs, 1, "x", 0.1)
+    entry = Entry(call_events.full_name, D1, "written", 4, 4, 0, 0, inputs, 1, "x", 0.1)
     shutil.rmtree(checkpoints.root)
     remove(store)
     check(store, checkpoints)  # a stream would read the same two files again
@@ -138,7 +137,7 @@ def test_without_its_checkpoint_too_its_receipts_and_the_ledger_say_what_it_held
 
 def test_a_lake_that_never_held_a_message_is_followed(store: DeltaStore, checkpoints: Checkpoints) -> None:
     check(store, checkpoints)
-    store.create(departure_events)
+    store.create(call_events)
     check(store, checkpoints)
 
 
@@ -185,12 +184,12 @@ def test_a_topic_that_is_empty_now_is_nothing_to_begin_anew_from(
 
 def test_what_reads_a_table_that_is_gone_is_not_computed_to_nothing(store: DeltaStore) -> None:
     """No entry says what streams have written; but its readers have entries."""
-    read = {departure_events.full_name: 4}
-    entry = Entry(departures.full_name, D1, "written", 3, 3, 0, 0, read, 1, departures.code_version, 0.1)
-    pin_inputs(departures, store, None, None)
+    read = {call_events.full_name: 4}
+    entry = Entry(calls.full_name, D1, "written", 3, 3, 0, 0, read, 1, calls.code_version, 0.1)
+    pin_inputs(calls, store, None, None)
     Ledger(store).record([entry])
     with pytest.raises(InputLost) as refused:
-        pin_inputs(departures, store, None, None)
+        pin_inputs(calls, store, None, None)
     assert refused.value.days == {None: (3, 0)}
     write(store)
-    assert pin_inputs(departures, store, None, None).read == {departure_events.full_name: 1}
+    assert pin_inputs(calls, store, None, None).read == {call_events.full_name: 1}

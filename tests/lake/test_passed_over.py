@@ -18,13 +18,11 @@ from lake.passed_over import PassedOver
 from lake.passing import LAST_READABLE, pass_over
 from lake.store import DeltaStore
 from lake.topic_source import PassedMessage, Place, Unread
-from lakehouse_assets.bronze.arrival_events import arrival_events
-from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.silver.departures import departures
+from tests.tiny_topics import call_events, calls, text_events
 
-TABLES = [departure_events, arrival_events, departures]
+TABLES = [call_events, text_events, calls]
 NANOSECONDS = 1_357_041_600_000_000_000
-PLACE = Place("departures", 0, 4)
+PLACE = Place("calls", 0, 4)
 
 
 def no_session() -> Any:
@@ -47,12 +45,12 @@ class Broker(Landing):
 
 
 def broker(**timestamps: int) -> Broker:
-    return Broker(Path(), {("departures", 0, int(name[1:])): Unread(at, "k", "{}") for name, at in timestamps.items()})
+    return Broker(Path(), {("calls", 0, int(name[1:])): Unread(at, "k", "{}") for name, at in timestamps.items()})
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("departures:0:4", PLACE), ("a.b_c-D9:12:345678901234567890", Place("a.b_c-D9", 12, 345678901234567890))],
+    [("calls:0:4", PLACE), ("a.b_c-D9:12:345678901234567890", Place("a.b_c-D9", 12, 345678901234567890))],
 )
 def test_a_place_is_topic_partition_and_offset(text: str, place: Place) -> None:
     assert Place.parse(text) == place
@@ -60,8 +58,8 @@ def test_a_place_is_topic_partition_and_offset(text: str, place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "departures", "departures:0", "departures:0:4:5", "departures:x:4", "departures:0:-1", "../x:0:4",
-             "departures:0:4\n", "departures:٠:4", "departures:0:9999999999999999999", ":0:4"],
+    "text", ["", "calls", "calls:0", "calls:0:4:5", "calls:x:4", "calls:0:-1", "../x:0:4",
+             "calls:0:4\n", "calls:٠:4", "calls:0:9999999999999999999", ":0:4"],
 )  # fmt: skip
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(CannotPassOver, match="expected TOPIC:PARTITION:OFFSET"):
@@ -70,7 +68,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 def test_a_message_that_spark_refuses_is_written_down_with_who_passed_it_over_and_when(store: DeltaStore) -> None:
     before = datetime.now(UTC)
-    assert pass_over([PLACE], TABLES, broker(o4=NANOSECONDS), store) == ["bronze.departure_events"]
+    assert pass_over([PLACE], TABLES, broker(o4=NANOSECONDS), store) == ["bronze.call_events"]
     (kept,) = PassedOver(store).all()
     assert kept == PassedMessage(PLACE, NANOSECONDS, "k", "{}", kept.passed_at, kept.passed_by)
     assert before <= kept.passed_at <= datetime.now(UTC)
@@ -80,17 +78,17 @@ def test_a_message_that_spark_refuses_is_written_down_with_who_passed_it_over_an
 def test_who_asks_twice_is_written_down_once(store: DeltaStore) -> None:
     source = broker(o4=NANOSECONDS, o9=-NANOSECONDS)
     pass_over([PLACE], TABLES, source, store)
-    pass_over([Place("departures", 0, 9), PLACE], TABLES, source, store)
+    pass_over([Place("calls", 0, 9), PLACE], TABLES, source, store)
     assert [one.place.offset for one in PassedOver(store).all()] == [4, 9]
 
 
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        (Place("departures", 0, 5), "holds no message at this place"),
-        (Place("weather", 0, 4), "the topics of the followed tables are arrivals, departures"),
-        (Place("departures", 0, 6), "Spark can read this message"),
-        (Place("departures", 0, 7), "Spark can read this message"),
+        (Place("calls", 0, 5), "holds no message at this place"),
+        (Place("weather", 0, 4), "the topics of the followed tables are calls, texts"),
+        (Place("calls", 0, 6), "Spark can read this message"),
+        (Place("calls", 0, 7), "Spark can read this message"),
     ],
 )
 def test_nothing_else_is_passed_over(store: DeltaStore, place: Place, reason: str) -> None:
@@ -105,8 +103,8 @@ def test_a_lake_in_which_nothing_was_passed_over_says_so(store: DeltaStore) -> N
 
 
 def test_a_stream_that_met_such_a_message_names_the_command() -> None:
-    said = "Record at topic departures partition 0 offset 4 has timestamp value 1357041600000000000 that overflows"
-    page, remedy = StreamBroken("bronze.departure_events", said, "checkpoint").diagnosis
+    said = "Record at topic calls partition 0 offset 4 has timestamp value 1357041600000000000 that overflows"
+    page, remedy = StreamBroken("bronze.call_events", said, "checkpoint").diagnosis
     assert (page, remedy) == (
-        "A message that Spark refuses to read", "lakehouse follow --feed kafka --pass-over departures:0:4",
+        "A message that Spark refuses to read", "lakehouse follow --feed kafka --pass-over calls:0:4",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from lake.landing import Landing
 from lake.lease import lease
 from lake.reopening import is_ahead, reopen
 from lake.store import DeltaStore
-from tests.streaming import FOLLOWED
+from tests.tiny_topics import FOLLOWED
 
 NOW = datetime(2013, 1, 7, 12, tzinfo=UTC)
 JAN_5, JAN_6, JAN_7, JAN_8 = (date(2013, 1, day) for day in (5, 6, 7, 8))

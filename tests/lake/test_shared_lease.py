@@ -15,7 +15,7 @@ from lake.landing import Landing
 from lake.shared_lease import SharedLease, shared_lease
 from lake.store import DeltaStore
 from lake.stream import follow, release
-from lakehouse_assets.bronze.departure_events import departure_events
+from tests.tiny_topics import call_events
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 LIMIT = timedelta(seconds=90)
@@ -127,7 +127,7 @@ def test_streams_of_another_machine_are_refused_and_nothing_is_started_or_releas
     with shared_lease(there) as held:
         assert held is not None
         with pytest.raises(AlreadyFollowed):
-            follow([departure_events], here, FrontierTable(here), home=tmp_path / "here", until_idle=True)
+            follow([call_events], here, FrontierTable(here), home=tmp_path / "here", until_idle=True)
         with pytest.raises(AlreadyFollowed):
             release(FrontierTable(here))
     assert release(FrontierTable(here)) is None, "nobody has it any more, and nothing was ever claimed"

@@ -21,15 +21,13 @@ from lake.progress import StreamStatus, write_status
 from lake.stalled import Evidence, StreamWatch, judge_stream
 from lake.store import DeltaStore
 from lake.table import Table
-from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.feeds.departures import departures as topic
-from lakehouse_assets.silver.departures import departures
-from lakehouse_assets.silver.flights import flights
+from tests.tiny_topics import call_events, calls, hourly_calls
+from tests.tiny_topics import calls_feed as topic
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CLOCK = datetime(2013, 1, 3, 12, 0, tzinfo=UTC)
-TABLE = replace(departures, fresh_within=timedelta(hours=26))
-OPEN = Frontier(date(2013, 1, 1), date(2013, 1, 2), claimed=frozenset({TABLE.full_name, flights.full_name}))
+TABLE = replace(calls, fresh_within=timedelta(hours=26))
+OPEN = Frontier(date(2013, 1, 1), date(2013, 1, 2), claimed=frozenset({TABLE.full_name, hourly_calls.full_name}))
 ALIVE = Driver(7, NOW - timedelta(hours=1), is_alive=True)
 GONE = replace(ALIVE, is_alive=False)
 
@@ -147,13 +145,13 @@ def test_a_stream_without_progress_while_something_waits(
     ],
 )
 def test_a_watermark_is_judged_by_the_clock_of_the_environment(watermark: str, expected: str | None) -> None:
-    table = replace(flights, fresh_within=timedelta(hours=26))
+    table = replace(hourly_calls, fresh_within=timedelta(hours=26))
 
     assert judged(status(watermark=watermark), table=table) == expected
 
 
 def test_what_is_no_watermark_is_not_old() -> None:
-    assert judged(status(watermark="nonsense"), table=replace(flights, fresh_within=timedelta(0))) is None
+    assert judged(status(watermark="nonsense"), table=replace(hourly_calls, fresh_within=timedelta(0))) is None
 
 
 def test_an_input_that_declares_no_lateness_has_none() -> None:
@@ -181,13 +179,13 @@ def test_a_length_is_told_in_the_largest_unit_that_says_enough(waits: timedelta,
 
 def test_a_topic_that_may_be_silent_is_idle_once_it_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     old = status(watermark="2012-12-01T00:00:00.000Z")
-    assert judged(old, table=flights) == "behind: its watermark is 33 days old, of which 3 h are for late messages"
+    assert judged(old, table=hourly_calls) == "behind: its watermark is 33 days old, of which 3 h are for late messages"
 
     silent = replace(topic, idle_after=timedelta(hours=6))
-    monkeypatch.setattr(lake.stalled, "topics_of", lambda table: [(departure_events, silent)])
-    assert judged(old, table=flights) is None
-    assert judged(replace(old, lag_messages=3), table=flights) is not None
-    assert judged(old, table=flights, waits=timedelta(minutes=1)) is not None
+    monkeypatch.setattr(lake.stalled, "topics_of", lambda table: [(call_events, silent)])
+    assert judged(old, table=hourly_calls) is None
+    assert judged(replace(old, lag_messages=3), table=hourly_calls) is not None
+    assert judged(old, table=hourly_calls, waits=timedelta(minutes=1)) is not None
 
 
 @pytest.mark.parametrize(
@@ -250,11 +248,11 @@ def test_what_landed_after_the_newest_bronze_commit_waits_for_every_table_that_t
     land(store, date(2013, 1, 3), "read", NOW - timedelta(hours=3))
     land(store, date(2013, 1, 3), "empty", NOW - timedelta(hours=1), text="")
     land(store, date(2012, 12, 31), "for batch", NOW - timedelta(hours=1))
-    committed(store, departure_events, NOW - timedelta(hours=2))
+    committed(store, call_events, NOW - timedelta(hours=2))
 
     def waiting(*, from_files: bool = True) -> list[datetime | None]:
         watch = StreamWatch(store, tmp_path, from_files=from_files)
-        return [watch.evidence(table).waiting_since for table in (departure_events, departures, flights)]
+        return [watch.evidence(table).waiting_since for table in (call_events, calls, hourly_calls)]
 
     assert waiting() == [None, None, None]
 
@@ -262,41 +260,45 @@ def test_what_landed_after_the_newest_bronze_commit_waits_for_every_table_that_t
     land(store, date(2013, 1, 3), "second", NOW - timedelta(minutes=10))
     assert waiting() == [NOW - timedelta(minutes=50)] * 3
     watch = StreamWatch(store, tmp_path, from_files=True)
-    assert [watch.count_waiting(table) for table in (departure_events, departures)] == [2, None]
+    assert [watch.count_waiting(table) for table in (call_events, calls)] == [2, None]
     assert waiting(from_files=False) == [None, None, None]
-    knows = [StreamWatch(store, tmp_path, from_files=known).evidence(flights).knows_waiting for known in (True, False)]
+    knows = [
+        StreamWatch(store, tmp_path, from_files=known).evidence(hourly_calls).knows_waiting for known in (True, False)
+    ]
     assert knows == [True, False]
 
 
 def test_where_no_stream_was_ever_started_nobody_counts_what_waits(store: DeltaStore, tmp_path: Path) -> None:
     land(store, date(2013, 1, 3), "first", NOW)
     watch = StreamWatch(store, tmp_path, from_files=True)
-    assert watch.count_waiting(departure_events) is None
-    assert watch.evidence(departure_events).waiting_since is None
+    assert watch.count_waiting(call_events) is None
+    assert watch.evidence(call_events).waiting_since is None
 
 
 def test_events_are_old_by_the_clock_of_the_lake_and_statuses_by_the_wall(store: DeltaStore, tmp_path: Path) -> None:
     FrontierTable(store).change(lambda _: OPEN, "test")
-    said = StreamStatus(flights.full_name, pid=os.getpid(), seen_at=NOW.isoformat(), watermark="2013-01-01T12:00:00Z")
+    said = StreamStatus(
+        hourly_calls.full_name, pid=os.getpid(), seen_at=NOW.isoformat(), watermark="2013-01-01T12:00:00Z"
+    )
     write_status(tmp_path / "streams", said)
     watch = StreamWatch(store, tmp_path, from_files=True)
-    stall = watch.judge(replace(flights, fresh_within=timedelta(hours=26)), now=NOW, clock=CLOCK)
+    stall = watch.judge(replace(hourly_calls, fresh_within=timedelta(hours=26)), now=NOW, clock=CLOCK)
     assert str(stall) == "behind: its watermark is 48 h old, of which 3 h are for late messages"
 
 
 def test_a_file_that_was_read_and_gave_no_commit_does_not_wait(store: DeltaStore, tmp_path: Path) -> None:
     """It was delivered twice, or holds nothing but broken lines."""
     FrontierTable(store).change(lambda _: OPEN, "test")
-    committed(store, departure_events, NOW - timedelta(hours=2))
+    committed(store, call_events, NOW - timedelta(hours=2))
     land(store, date(2013, 1, 3), "again", NOW - timedelta(minutes=50))
     read_at = (NOW - timedelta(minutes=49)).isoformat()
-    write_status(tmp_path / "streams", StreamStatus(departure_events.full_name, last_batch_at=read_at))
+    write_status(tmp_path / "streams", StreamStatus(call_events.full_name, last_batch_at=read_at))
 
     def waiting() -> datetime | None:
-        return StreamWatch(store, tmp_path, from_files=True).evidence(flights).waiting_since
+        return StreamWatch(store, tmp_path, from_files=True).evidence(hourly_calls).waiting_since
 
     assert waiting() is None
-    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(departure_events) == 0
+    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(call_events) == 0
 
     land(store, date(2013, 1, 3), "new", NOW - timedelta(minutes=10))
     assert waiting() == NOW - timedelta(minutes=10)
@@ -307,15 +309,15 @@ def test_what_cannot_be_unpacked_is_not_counted(store: DeltaStore, tmp_path: Pat
     FrontierTable(store).change(lambda _: OPEN, "test")
     land(store, date(2013, 1, 3), "broken.jsonl.gz", NOW, "no gzip")
 
-    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(departure_events) is None
+    assert StreamWatch(store, tmp_path, from_files=True).count_waiting(call_events) is None
 
 
 def test_a_table_that_was_only_created_has_read_nothing(store: DeltaStore, tmp_path: Path) -> None:
     FrontierTable(store).change(lambda _: OPEN, "test")
     land(store, date(2013, 1, 3), "first", NOW - timedelta(days=9))
-    store.create(departure_events)
+    store.create(call_events)
 
-    assert StreamWatch(store, tmp_path, from_files=True).evidence(departures).waiting_since == NOW - timedelta(days=9)
+    assert StreamWatch(store, tmp_path, from_files=True).evidence(calls).waiting_since == NOW - timedelta(days=9)
 
 
 def test_the_status_and_the_process_of_a_stream_are_found_where_follow_leaves_them(

@@ -13,19 +13,12 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-import lakehouse_assets
 from lake.contract import Contract
 from lake.days import Days
 from lake.errors import DeclarationError
 from lake.feed import FileFeed
-from lake.table import LAYERS, ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
-from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
-from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
-from lakehouse_assets.silver.aircraft import aircraft
-from lakehouse_assets.silver.departures import departures
-from lakehouse_assets.silver.flights import flights
-from tests.lakes import TABLES
+from lake.table import ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
+from tests.tiny_topics import TABLES, answers, call_events, calls, hourly_calls, people
 
 
 class Landings(Contract):
@@ -39,13 +32,13 @@ class Landings(Contract):
     checked: T.IntegerType = Field(description="only checked", metadata={"stored": False})
 
 
-def landings(departures: DataFrame) -> DataFrame:
+def landings(calls: DataFrame) -> DataFrame:
     """One row per landing."""
-    return departures
+    return calls
 
 
 SOUND: dict[str, Any] = {
-    "reads": [departures],
+    "reads": [calls],
     "contract": Landings,
     "key": ["airport", "landed_on"],
     "day": "landed_on",
@@ -69,23 +62,23 @@ def test_a_sound_declaration_is_accepted() -> None:
     assert declared.partition_columns == ["landed_on"]
 
 
-def undescribed(departures: DataFrame) -> DataFrame:
-    return departures
+def undescribed(calls: DataFrame) -> DataFrame:
+    return calls
 
 
-def Shouting(departures: DataFrame) -> DataFrame:  # noqa: N802
+def Shouting(calls: DataFrame) -> DataFrame:  # noqa: N802
     """One row per shout."""
-    return departures
+    return calls
 
 
-def swapped(aircraft: DataFrame, departures: DataFrame) -> DataFrame:
+def swapped(people: DataFrame, calls: DataFrame) -> DataFrame:
     """One row per landing."""
-    return departures
+    return calls
 
 
-def landings_beside_gold(departures: DataFrame, hourly_airport_performance: DataFrame) -> DataFrame:
+def landings_beside_gold(calls: DataFrame, hourly_calls: DataFrame) -> DataFrame:
     """One row per landing."""
-    return departures.join(hourly_airport_performance, "airport")
+    return calls.join(hourly_calls, "airport")
 
 
 landings_beside_gold.__name__ = "landings"
@@ -108,15 +101,15 @@ class Uncouth(Contract):
 def renamed(name: str, contract: type[Contract] = Landings) -> dict[str, Any]:
     """A transform and a contract that agree in name, so that only the other defect is left."""
 
-    def transform(departures: DataFrame) -> DataFrame:
+    def transform(calls: DataFrame) -> DataFrame:
         """One row per landing."""
-        return departures
+        return calls
 
     transform.__name__ = name
     return {"transform": transform, "contract": contract}
 
 
-FEED = FileFeed("departures", "a feed with the name that the parameter has")
+FEED = FileFeed("calls", "a feed with the name that the parameter has")
 
 MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("contract of another name", {"contract": Undescribed}, "has the contract Undescribed", "Landings"),
@@ -132,19 +125,19 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("an owner who cannot be reached", {"owner": "operations"}, "has the owner 'operations'", "team:name"),
     ("never fresh", {"fresh_within": timedelta(0)}, "is never fresh", "positive timedelta"),
     ("reads nothing", {"reads": []}, "reads nothing", "at least one"),
-    ("other parameters", {"reads": [aircraft]}, "has the parameters ['departures']", "in their order"),
+    ("other parameters", {"reads": [people]}, "has the parameters ['calls']", "in their order"),
     (
         "parameters in another order",
-        {**renamed("landings"), "transform": swapped, "reads": [departures, aircraft]},
+        {**renamed("landings"), "transform": swapped, "reads": [calls, people]},
         "has the",
         "",
     ),
-    ("negative days", {"reads": [departures.days(before=-1)]}, "negative days", "0 or more"),
-    ("a later layer", {"layer": "bronze"}, "reads silver.departures of a later layer", "move one"),
-    ("a feed beyond bronze", {"reads": [FEED]}, "reads the feed departures", "let a bronze table"),
+    ("negative days", {"reads": [calls.days(before=-1)]}, "negative days", "0 or more"),
+    ("a later layer", {"layer": "bronze"}, "reads silver.calls of a later layer", "move one"),
+    ("a feed beyond bronze", {"reads": [FEED]}, "reads the feed calls", "let a bronze table"),
     (
         "days without a day",
-        {"day": None, "reads": [departures.days(after=1)]},
+        {"day": None, "reads": [calls.days(after=1)]},
         "one of the two has no days",
         "drop before",
     ),
@@ -177,24 +170,24 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
         {
             "transform": landings_beside_gold,
             "write": InsertNew(first_by=["landed_at"]),
-            "reads": [departures, hourly_airport_performance],
+            "reads": [calls, hourly_calls],
             "layer": "gold",
         },
-        "would read gold.hourly_airport_performance while a stream upserts it",
+        "would read gold.hourly_calls while a stream upserts it",
         "write=Replace()",
     ),
     (
         "a stream that would upsert groups of several days",
-        {"reads": [departures.days(before=1)], "layer": "gold", "write": Upsert()},
-        "would upsert groups of several days of silver.departures",
+        {"reads": [calls.days(before=1)], "layer": "gold", "write": Upsert()},
+        "would upsert groups of several days of silver.calls",
         "InsertNew with the group as key",
     ),
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
-    ("counting what it does not read", {"counts": {"landings": flights}}, "counts silver.flights", "among its reads"),
-    ("counting by a name", {"counts": {"airport": departures}}, "by 'airport', which is no whole number", "name such"),
+    ("counting what it does not read", {"counts": {"landings": answers}}, "counts silver.answers", "among its reads"),
+    ("counting by a name", {"counts": {"airport": calls}}, "by 'airport', which is no whole number", "name such"),
     (
         "a row for each key that the input lacks",
-        {"counts": {ROWS: departures}},
+        {"counts": {ROWS: calls}},
         "which lacks ['airport', 'landed_on']",
         "holds the key",
     ),
@@ -352,35 +345,13 @@ def test_the_code_version_changes_with_the_file_and_with_all_that_it_imports(pac
     assert len(set(versions)) == 3
 
 
-# The project's own tables, and what their reads mean in days
-
-
-def test_upstream_comes_first() -> None:
-    place = {name: number for number, name in enumerate(TABLES)}
-
-    for name, declared in TABLES.items():
-        for read in declared.reads:
-            if isinstance(read.source, Table):
-                assert place[read.source.full_name] < place[name]
-
-
-def test_every_table_is_found_and_lies_in_its_layer() -> None:
-    root = Path(lakehouse_assets.__file__).parent
-    declaring = {
-        f"{layer}.{file.stem}"
-        for layer in LAYERS
-        for file in (root / layer).glob("*.py")
-        if "\n@table(" in file.read_text()
-    }
-
-    assert set(TABLES) == declaring
-
+# What reads mean in days
 
 DAY = date(2013, 1, 10)
 
 
 def test_the_days_that_a_day_needs_and_the_days_that_a_day_makes_stale_are_each_others_mirror() -> None:
-    needs_after = flights.reads[1]  # arrivals, of the day and the two next
+    (needs_after,) = answers.reads  # calls, of the day and the two next
 
     assert needs_after.selected(Days.of(DAY)) == Days.parse("2013-01-10..2013-01-12")
     assert needs_after.affected(DAY) == Days.parse("2013-01-08..2013-01-10")
@@ -390,17 +361,17 @@ def test_the_days_that_a_day_needs_and_the_days_that_a_day_makes_stale_are_each_
 
 
 def test_bronze_is_selected_by_the_claimed_event_day_and_needed_by_its_landing_days() -> None:
-    (read,) = departures.reads
+    (read,) = calls.reads
 
     assert read.needed(Days.of(DAY)) == Days.parse("2013-01-10..2013-01-11")
     assert read.selected(Days.of(DAY)) == Days.of(DAY)
-    assert departure_events.read_by == "event_date"
-    assert departure_events.partition_columns == ["landed_on", "event_date"]
+    assert call_events.read_by == "event_date"
+    assert call_events.partition_columns == ["landed_on", "event_date"]
 
 
 def test_a_table_is_called_like_its_function() -> None:
-    assert daily_carrier_performance.transform.__name__ == daily_carrier_performance.name
-    assert repr(departures) == "<Table silver.departures>"
+    assert answers.transform.__name__ == answers.name
+    assert repr(calls) == "<Table silver.calls>"
 
 
 def test_an_upsert_and_an_insert_are_accepted_in_any_layer_but_only_bronze_appends() -> None:

@@ -19,8 +19,9 @@ from lake.environment import Environment, open_environment
 from lake.frontier import FrontierTable, with_streamed_upstream
 from lake.orchestration.refresher import Refresher
 from lake.settings import Settings
+from tests.airline_lakes import cut_source
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
-from tests.lakes import cut_source, interpreted
+from tests.lakes import interpreted
 
 EARLIER = Days.parse("2013-02-01..2013-02-02")
 

@@ -21,7 +21,7 @@ from lake.orchestration.assets import asset_key
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
-from tests.lakes import cut_source
+from tests.airline_lakes import cut_source
 from tests.sensors.streamed import D2, D3, DEPARTURES, EVENTS, commit, follow
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.soak]

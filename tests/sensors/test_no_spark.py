@@ -15,7 +15,7 @@ from lake.days import Days
 from lake.ledger import Entry, Ledger
 from lake.orchestration.resource import LakehouseResource
 from lake.settings import Settings
-from tests.lakes import cut_source
+from tests.airline_lakes import cut_source
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 
 pytestmark = pytest.mark.slow

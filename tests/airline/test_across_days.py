@@ -23,8 +23,9 @@ from lake.table import InsertNew, Replace, Table, table
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.weather import weather
+from tests.airline_lakes import TABLES
 from tests.lakehouse_assets import small_lake
-from tests.lakes import TABLES, jobs_of, open_lake
+from tests.lakes import jobs_of, open_lake
 
 pytestmark = pytest.mark.spark
 
