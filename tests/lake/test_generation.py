@@ -176,8 +176,10 @@ def test_a_change_of_the_last_of_many_columns_is_a_change_of_the_transform(spark
 
         return transform
 
+    shown = spark.conf.get("spark.sql.debug.maxToStringFields")
     one, other = (plan_stream(replace(visitors, transform=counted(value)), spark) for value in (1, 2))
     assert one.fingerprint != other.fingerprint
+    assert spark.conf.get("spark.sql.debug.maxToStringFields") == shown
 
 
 # Where a checkpoint lies
