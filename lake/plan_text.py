@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["analyzed_plan"]
 
+_HEADING, _NEXT_HEADING = "== Analyzed Logical Plan ==", "== Optimized Logical Plan =="
 _FIELDS_SHOWN = "spark.sql.debug.maxToStringFields"
 _ALL = "100000"
 
@@ -19,8 +20,7 @@ def analyzed_plan(rows: DataFrame) -> str:
     printed = StringIO()
     with _shown_in_full(rows.sparkSession), redirect_stdout(printed):
         rows.explain(mode="extended")
-    _, _, analyzed = printed.getvalue().partition("== Analyzed Logical Plan ==")
-    return analyzed.partition("== Optimized Logical Plan ==")[0]
+    return printed.getvalue().split(_HEADING)[1].split(_NEXT_HEADING)[0]
 
 
 @contextmanager
