@@ -687,9 +687,9 @@ def _parse(version: int, actions: Sequence[Mapping[str, Any]]) -> Commit:
     )
 
 
-def _json_object(text: str | None) -> dict[str, Any]:
+def _json_object(text: Any) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
-    except ValueError:
+        value = json.loads(text)
+    except (TypeError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -16,11 +16,12 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from pyspark.sql import SparkSession
 
-from lake.commits import Commit, Log, Place, Remembered
+from lake.commits import WRITE_MARK, Commit, Log, Place, Remembered
 from lake.days import Days
 from lake.errors import LogDamaged
 from lake.store import DeltaStore
 from lake.touches import FILE as TOUCHES_FILE
+from lake.touches import ForeignFile
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
@@ -244,6 +245,7 @@ def test_a_second_look_finds_what_was_committed_since_and_a_table_made_anew(tmp_
 def test_the_newest_moment_of_a_commit_comes_from_the_statistics_of_its_files(tmp_path: Path) -> None:
     (tmp_path / "_delta_log").mkdir()
     latest = [{"at": "2013-01-01T10:00:00.000Z", "n": 7}, {"at": "2013-01-01T11:30:00.000Z", "name": "x"}, {}]
+    latest.append({"at": "2013-01-01T09:00:00.000Z"})
     adds = [{"add": {"partitionValues": {}, "stats": json.dumps({"maxValues": values})}} for values in latest]
     (tmp_path / "_delta_log" / f"{0:020d}.json").write_text("".join(json.dumps(add) + "\n" for add in adds))
 
@@ -380,6 +382,20 @@ def test_the_files_of_days_are_told_with_their_rows(tmp_path: Path) -> None:
     assert log.rows_by_day("day") == {D1: 3, D2: 1, D3: 1}, "a file without statistics counts as none"
 
 
+def test_the_files_of_days_are_those_of_the_version_that_is_open(tmp_path: Path) -> None:
+    put(tmp_path, (D1, 1), (D1, 2))
+    before = DeltaTable(str(tmp_path))
+    put(tmp_path, (D1, 3))
+    found = Log(str(tmp_path)).files_by_day("day", [Days.of(D1)], before)
+    assert [sorted(files.values()) for files in found.values()] == [[2]]
+
+
+def test_files_of_which_none_has_statistics_count_as_none(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1, D2)
+    assert (log.days("day"), log.rows_by_day("day")) == ({D1, D2}, {D1: 0, D2: 0})
+
+
 def test_a_table_that_was_opened_follows_its_log_and_is_opened_again_where_it_was_made_anew(tmp_path: Path) -> None:
     log = Log(str(tmp_path / "table"))
     assert log.opened() is None
@@ -474,6 +490,42 @@ def test_what_was_written_down_of_another_table_is_not_believed(tmp_path: Path) 
     assert log.written_touches() is None, "the table has another id"
     log.write_file(TOUCHES_FILE, b"torn")
     assert log.written_touches() is None
+
+
+def test_files_that_were_only_moved_touch_no_day(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1)
+    facts = {"path": "x", "partitionValues": {"day": str(D2)}, "size": 1, "modificationTime": 5, "dataChange": False}
+    write_commit(tmp_path, 2, {"commitInfo": {}}, {"add": facts})
+    assert (log.newest_touch("day"), log.days("day")) == ({D1: 1}, {D1, D2})
+
+
+def test_rows_of_other_programs_are_looked_for_from_their_first_commit_on(tmp_path: Path) -> None:
+    log, own = create(tmp_path), {WRITE_MARK: "x"}
+    commit_by_hand(tmp_path, 1, D1, **own)
+    commit_by_hand(tmp_path, 2)
+    assert log.first_foreign("day") is None, "the second commit changed no row"
+    for version, facts in ((3, {}), (4, {}), (5, own)):
+        commit_by_hand(tmp_path, version, D1, **facts)
+    assert log.first_foreign("day") == (2, {})
+    commit_by_hand(tmp_path, 6, D1)
+    assert log.first_foreign("day") == (2, {})
+    assert Log(f"{tmp_path}/.").first_foreign("day") == (2, {}), "for a process that reads it all as well"
+
+
+def test_rows_of_other_programs_are_known_from_what_was_written_down(tmp_path: Path) -> None:
+    log, own = create(tmp_path), {WRITE_MARK: "x"}
+    commit_by_hand(tmp_path, 1, D1, **own)
+    log.write_touches(["day"])
+    assert Log(f"{tmp_path}/.").first_foreign("day") is None
+    commit_by_hand(tmp_path, 2, D1)
+    assert Log(f"{tmp_path}/./.").first_foreign("day") == (1, {})
+
+    theirs = {"x.parquet": ForeignFile({"day": str(D1)}, 3, 2)}
+    log.write_touches(["day"], theirs)
+    commit_by_hand(tmp_path, 3, D1, **own)
+    elsewhere = Log(f"{tmp_path}/././.")
+    assert [elsewhere.first_foreign("day"), elsewhere.first_foreign("day")] == [(2, theirs), (2, theirs)]
 
 
 def test_a_log_without_any_change_has_none(tmp_path: Path) -> None:
@@ -571,6 +623,36 @@ def test_what_was_read_of_a_log_is_read_again_once_it_has_moved_on(tmp_path: Pat
     assert [remembered.get(log, read), remembered.get(log, read), reads] == [1, 1, [0, 1]]
     shutil.rmtree(tmp_path / "_delta_log")
     assert remembered.get(log, read) is None
+
+
+def test_to_what_was_read_of_a_log_only_what_is_new_is_added(tmp_path: Path) -> None:
+    remembered, log = Remembered[list[str]](), create(tmp_path)
+
+    def read(place: Place) -> list[str]:
+        return [f"all up to {place[0]}"]
+
+    def advance(known: list[str], before: int, newest: int) -> list[str] | None:
+        return None if newest == 4 else [*known, f"{before} to {newest}"]
+
+    def look() -> list[str] | None:
+        return remembered.get(log, read, advance)
+
+    assert look() == ["all up to 0"]
+    commit_by_hand(tmp_path, 1, D1)
+    commit_by_hand(tmp_path, 2, D1)
+    assert look() == ["all up to 0", "0 to 2"]
+    for version in (0, 1):
+        (tmp_path / "_delta_log" / f"{version:020d}.json").write_text("{")  # whoever reads it now fails
+    commit_by_hand(tmp_path, 3, D1)
+    assert look() == ["all up to 0", "0 to 2", "2 to 3"]
+    commit_by_hand(tmp_path, 4, D1)
+    assert look() == ["all up to 4"], "the new commit cannot be added"
+
+    shutil.rmtree(tmp_path / "_delta_log")
+    create(tmp_path)
+    for version in range(1, 7):
+        commit_by_hand(tmp_path, version, D1, about="another table")
+    assert look() == ["all up to 6"]
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
