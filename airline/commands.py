@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lake.commands.options import DayRange, err, out, parse_option
-from lake.days import Days
+from lake.declare.days import Days
 
 __all__ = ["demo", "replay"]
 

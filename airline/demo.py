@@ -21,14 +21,14 @@ from rich.table import Table as Grid
 from airline.live_act import LIVE_DAYS, run_live_act
 from airline.replay import FlightKey, deliver_late
 from airline.replaying import replay_with_progress
+from lake.batch.plan import Step
 from lake.commands.query import connect
 from lake.commands.refreshing import print_result
-from lake.days import Days
-from lake.environment import Environment, open_environment
+from lake.declare.days import Days
 from lake.errors import LakeError, Message
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import TableResult
-from lake.plan import Step
+from lake.project.environment import Environment, open_environment
 
 __all__ = ["run_demo"]
 

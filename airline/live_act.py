@@ -20,18 +20,18 @@ from rich.table import Table as Grid
 
 from airline.replay import FlightKey, replay
 from airline.replay.landing import LandingFolder
-from lake.batch import refresh
+from lake.batch.refresh import refresh
 from lake.commands.query import connect
-from lake.days import Days
-from lake.environment import Environment
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import LakeError, Message
-from lake.frontier import FrontierTable, with_streamed_upstream
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import TableResult
-from lake.progress import MicroBatch
-from lake.store import DeltaStore
-from lake.stream import Followed, follow, release
-from lake.table import Table
+from lake.ownership.frontier import FrontierTable, with_streamed_upstream
+from lake.project.environment import Environment
+from lake.stream.follow import Followed, follow, release
+from lake.stream.progress import MicroBatch
+from lake.write.store import DeltaStore
 
 __all__ = ["LIVE_DAYS", "StreamDiffersError", "run_live_act"]
 

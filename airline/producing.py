@@ -17,9 +17,9 @@ from airline.replay import messages
 from airline.replay.landing import LandingFolder
 from airline.replay.topics import PARTITIONS, TOPICS, Message
 from lake.commands.brokers import NotDeliveredError, create_topics
-from lake.days import Days, utc_day
-from lake.kafka import KafkaCluster
-from lake.settings import Settings
+from lake.declare.days import Days, utc_day
+from lake.project.settings import Settings
+from lake.stream.kafka import KafkaCluster
 
 __all__ = ["clocked", "produce", "produce_with_progress"]
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from airline.replay import FlightKey, ReplayReport, replay
-from lake.days import Days
-from lake.settings import Settings
+from lake.declare.days import Days
+from lake.project.settings import Settings
 
 __all__ = ["replay_with_progress"]
 

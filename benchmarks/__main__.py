@@ -32,7 +32,7 @@ from benchmarks.streams.report import render_streams, write_stream_report
 from benchmarks.streams.results import StreamResults
 from benchmarks.streams.rounds import SIDES as STREAM_SIDES
 from benchmarks.streams.rounds import StreamPlan, measure_latency
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import LakeError
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from airline.replay import replay
-from lake.days import Days
+from lake.declare.days import Days
 
 __all__ = ["YEAR", "shared_landing"]
 

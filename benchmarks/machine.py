@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from lake.java import find_java
+from lake.engine.java import find_java
 
 __all__ = ["describe_machine", "load"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from benchmarks.side import Stopwatch, run_side
 from benchmarks.tables import TABLES
-from lake.environment import open_environment
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import TableResult
+from lake.project.environment import open_environment
 
 
 def compute(home: Path, watch: Stopwatch) -> None:

@@ -16,9 +16,9 @@ import dagster as dg
 
 from benchmarks.per_day_job import build_job, daily_tables
 from benchmarks.side import Stopwatch, run_side
-from lake.environment import open_environment
-from lake.ledger import Ledger
-from lake.table import Table
+from lake.declare.table import Table
+from lake.ownership.ledger import Ledger
+from lake.project.environment import open_environment
 
 __all__ = ["DAYS"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from benchmarks.tables import TABLES
-from lake.environment import Environment, open_environment
+from lake.declare.table import Table
 from lake.orchestration.assets import asset_key
 from lake.orchestration.definitions import build_definitions
-from lake.table import Table
+from lake.project.environment import Environment, open_environment
 
 __all__ = ["build_job", "daily_tables"]
 

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 
 from benchmarks.side import Stopwatch, run_side
 from benchmarks.tables import PARTITIONED_BY
-from lake.session import build_session
+from lake.engine.session import build_session
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.gold.delay_alerts import delay_alerts

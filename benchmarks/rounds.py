@@ -22,8 +22,8 @@ from benchmarks.plain_spark import TUNED
 from benchmarks.results import Results, Run
 from benchmarks.side import REPORT
 from benchmarks.tables import TABLES
-from lake.days import Days
-from lake.table import discover
+from lake.declare.days import Days
+from lake.declare.table import discover
 
 __all__ = ["SIDES", "measure_sides"]
 

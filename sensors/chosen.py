@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from lake.broken_files import BrokenFile
+from lake.declare.broken_files import BrokenFile
+from lake.declare.table import Table
 from lake.orchestration.sensors.alerts import build_failure_alerts
 from lake.orchestration.sensors.daily import build_daily_schedule
 from lake.orchestration.sensors.failing_checks import build_failing_checks
@@ -15,8 +16,7 @@ from lake.orchestration.sensors.maintain import build_maintenance
 from lake.orchestration.sensors.reconcile import build_reconcile
 from lake.orchestration.sensors.stalled_streams import build_stalled_streams
 from lake.orchestration.sensors.stream_commits import build_stream_commits
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = ["schedules", "sensors"]
 

@@ -16,11 +16,11 @@ from typing import Any
 import duckdb
 
 import lakehouse_assets
-from lake.batch import Receipt, refresh
+from lake.batch.refresh import Receipt, refresh
 from lake.commands.query import connect
-from lake.days import Days
-from lake.store import DeltaStore
-from lake.table import Table, discover
+from lake.declare.days import Days
+from lake.declare.table import Table, discover
+from lake.write.store import DeltaStore
 
 __all__ = ["TABLES", "cut_source", "duckdb_over", "landed_lines", "manifest", "refresh_all"]
 

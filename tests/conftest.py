@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import dagster as dg
     from pyspark.sql import SparkSession
 
-    from lake.settings import Settings
-    from lake.store import DeltaStore
+    from lake.project.settings import Settings
+    from lake.write.store import DeltaStore
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,7 +64,7 @@ def this_project() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def spark(utc_process: None) -> Iterator[SparkSession]:
     """The one Spark session of the whole test run: two cores, quick to start."""
-    from lake.session import build_session
+    from lake.engine.session import build_session
 
     session = build_session(
         app_name="lakehouse tests",
@@ -78,8 +78,8 @@ def spark(utc_process: None) -> Iterator[SparkSession]:
 
 def has_jars_of_kafka() -> bool:
     """Whether they are here, or can be had. Without a network only the tests of Kafka fail, and name what they lack."""
+    from lake.engine.jars import fetch
     from lake.errors import Offline
-    from lake.jars import fetch
 
     try:
         fetch("spark-kafka")

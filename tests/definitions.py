@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lake.declare.table import Table
 from lake.orchestration.definitions import build_definitions
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 from sensors.chosen import schedules, sensors
 
 __all__ = ["definitions_of"]

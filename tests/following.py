@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lake.failpoints import VARIABLE
+from lake.engine.failpoints import VARIABLE
 
 __all__ = ["LOG", "follower", "logged"]
 

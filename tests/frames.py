@@ -15,9 +15,9 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.enforce import enforce
-from lake.feed import Feed
-from lake.table import Table
+from lake.declare.feed import Feed
+from lake.declare.table import Table
+from lake.write.enforce import enforce
 
 __all__ = ["broken_rules", "drained", "frame", "rows_of", "stored", "unbounded", "verdicts"]
 

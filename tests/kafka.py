@@ -17,8 +17,8 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from lake.kafka import KafkaCluster, KafkaSource
-from lake.kafka_broker import LocalBroker
+from lake.commands.kafka_broker import LocalBroker
+from lake.stream.kafka import KafkaCluster, KafkaSource
 from tests.following import follower
 from tests.streaming import PARTITIONS, Message
 

@@ -12,11 +12,11 @@ from uuid import uuid4
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.days import Days
-from lake.landing import Landing
-from lake.plan import Step, Survey, days_for, steps_of
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.batch.plan import Step, Survey, days_for, steps_of
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.storage.landing import Landing
+from lake.write.store import DeltaStore
 
 __all__ = [
     "INTERPRETED",

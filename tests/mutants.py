@@ -38,7 +38,7 @@ def main(modules: list[str]) -> int:
     forget_unnoticed()
     path = os.pathsep.join(filter(None, [str(ROOT / "mutants"), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path}  # for the processes that tests start
-    names = [f"lake.{module}.*" for module in modules]
+    names = [f"lake.*.{module}.*" for module in modules]
     command = [sys.executable, "-c", MUTMUT, "run", "--max-children", "2", *names]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     for module in [module for module in WITH_SPARK if not modules or module in modules]:
@@ -59,13 +59,13 @@ def forget_unnoticed() -> None:
 def results(modules: Iterable[str] = ()) -> list[Path]:
     """The files of results, of some modules or all."""
     wanted = set(modules)
-    found = sorted((ROOT / "mutants" / "lake").glob("*.py.meta"))
+    found = sorted((ROOT / "mutants" / "lake").rglob("*.py.meta"))
     return [file for file in found if not wanted or file.name.removesuffix(".py.meta") in wanted]
 
 
 def try_with_spark(module: str) -> None:
     """Try what no other test noticed, here and now; runs in the copy of the project that `mutmut` made."""
-    trial = Trial(Path("lake", f"{module}.py.meta"))
+    trial = Trial(next(Path("lake").rglob(f"{module}.py.meta")))
     options = ["-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider", "-o", "timeout=120"]
     pytest.main([*options, *WITH_SPARK[module]], plugins=[trial])
     if not trial.has_ended:

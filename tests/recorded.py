@@ -8,10 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.declare.table import Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.write.store import DeltaStore
 
 __all__ = ["COMMITTED_AT", "D1", "D2", "D3", "commit", "follow", "hold", "record"]
 

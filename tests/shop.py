@@ -20,7 +20,7 @@ spark_master = "local[1]"
     "shop/bronze/__init__.py": "",
     "shop/silver/__init__.py": "",
     "shop/feeds/order_messages.py": """
-from lake.feed import EVERY_DAY, TopicFeed
+from lake.declare.feed import EVERY_DAY, TopicFeed
 
 order_messages = TopicFeed("order_messages", "One message when somebody orders.", delivers=EVERY_DAY)
 """,
@@ -33,8 +33,8 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pandera.pyspark import Field
 
-from lake.contract import Contract
-from lake.table import Append, table
+from lake.declare.contract import Contract
+from lake.declare.table import Append, table
 from shop.feeds.order_messages import order_messages
 
 
@@ -78,8 +78,8 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pandera.pyspark import Field
 
-from lake.contract import Contract
-from lake.table import InsertNew, table
+from lake.declare.contract import Contract
+from lake.declare.table import InsertNew, table
 from shop.bronze.order_events import order_events
 
 

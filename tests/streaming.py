@@ -16,15 +16,15 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lake.batch import refresh
-from lake.days import Days
-from lake.frontier import LAST_DAY, FrontierTable
-from lake.landing import Landing
-from lake.plan import Survey, steps_to_date
-from lake.progress import MicroBatch, micro_batches
-from lake.store import DeltaStore
-from lake.stream import Followed, follow
-from lake.table import Table
+from lake.batch.plan import Survey, steps_to_date
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.ownership.frontier import LAST_DAY, FrontierTable
+from lake.storage.landing import Landing
+from lake.stream.follow import Followed, follow
+from lake.stream.progress import MicroBatch, micro_batches
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts

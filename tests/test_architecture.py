@@ -1,6 +1,6 @@
 """Who may import whom, read from the source itself.
 
-    lake  <-  lake.orchestration (the only one that knows Dagster)  <-  lake.commands
+    lake: the rooms in the order of ROOMS; of these, orchestration alone knows Dagster
     lake  <-  table files  <-  definitions; the framework knows neither
 
 A table file is pure: it knows frames and contracts, and neither Dagster nor a session nor the environment.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lake.table import LAYERS
+from lake.declare.table import LAYERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lake", "airline", "lakehouse_assets", "resources", "sensors")
@@ -36,9 +36,9 @@ PURE = {
     "pyspark.sql.types",
     "re",
     "typing",
-    "lake.contract",
-    "lake.feed",
-    "lake.table",
+    "lake.declare.contract",
+    "lake.declare.feed",
+    "lake.declare.table",
 }
 """All that a table file may import besides table files of its own or an earlier layer, and the supplement's data."""
 
@@ -87,19 +87,39 @@ def test_there_is_something_to_look_at() -> None:
     assert {file.parts[-2] for file in TABLE_FILES} >= {"bronze", "silver", "gold", "feeds"}
 
 
-def room(file: Path) -> str:
-    """The part of the framework that a file belongs to: its core, orchestration or commands."""
-    parts = file.relative_to(ROOT / "lake").parts
-    return parts[0] if len(parts) > 1 else "core"
+ROOMS = [
+    {"errors"},
+    {"engine"},
+    {"declare"},
+    {"storage"},
+    {"write"},
+    {"ownership"},
+    {"batch", "stream"},
+    {"project"},
+    {"orchestration"},
+    {"commands"},
+]
+"""Each imports what stands before it, and itself."""
+
+
+def below(room: str) -> set[str]:
+    """The rooms that one may import."""
+    place = next(number for number, rooms in enumerate(ROOMS) if room in rooms)
+    return {room}.union(*ROOMS[:place])
+
+
+def test_each_part_of_the_framework_has_its_place() -> None:
+    rooms = {path.stem for path in (ROOT / "lake").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms == set().union(*ROOMS) | {"__init__"}
 
 
 @pytest.mark.parametrize("file", sources("lake"), ids=lambda file: f"{file.parts[-2]}.{file.stem}")
-def test_the_framework_knows_no_project_and_only_its_orchestration_knows_dagster(file: Path) -> None:
-    above = {"core": ["orchestration", "commands"], "orchestration": ["commands"], "commands": []}[room(file)]
+def test_a_room_of_the_framework_imports_those_below_it_and_no_project(file: Path) -> None:
+    room = Path(file.relative_to(ROOT / "lake").parts[0]).stem
     for name in imports(parsed(file)):
         assert name.split(".")[0] not in PACKAGES[1:], name
-        assert room(file) == "orchestration" or not name.split(".")[0].startswith("dagster"), name
-        assert name.split(".")[:2] not in [["lake", room_above] for room_above in above], name
+        assert room == "orchestration" or not name.split(".")[0].startswith("dagster"), name
+        assert not name.startswith("lake.") or name.split(".")[1] in below(room), name
 
 
 AIRLINE = re.compile("flight|airport|airline|carrier|2013|nycflights", re.IGNORECASE)
@@ -169,12 +189,12 @@ def test_the_command_line_starts_fast_because_it_imports_no_engine_at_first() ->
 
 
 MAY_WRITE = {
-    "lake/store.py",  # every table, under its lock
-    "lake/frontier.py",  # its own small table, under its own lock
-    "lake/shared_lease.py",  # its own row, which is what keeps drivers apart
-    "lake/stream.py",  # starts queries, whose micro-batches go through the store
-    "lake/micro_batch.py",
-    "lake/class_archive.py",  # tables in a temporary folder, to have Spark's classes loaded
+    "lake/write/store.py",  # every table, under its lock
+    "lake/ownership/frontier.py",  # its own small table, under its own lock
+    "lake/ownership/shared_lease.py",  # its own row, which is what keeps drivers apart
+    "lake/stream/follow.py",  # starts queries, whose micro-batches go through the store
+    "lake/stream/micro_batch.py",
+    "lake/engine/class_archive.py",  # tables in a temporary folder, to have Spark's classes loaded
 }
 OF_A_LOCAL_JVM = "class_archive.py"
 OF_A_CLASSIC_SESSION = "maintain.py"
@@ -186,7 +206,7 @@ def test_only_the_store_writes_delta_tables_and_only_the_session_module_builds_s
     writers = {"write_deltalake", "writeStream", "DeltaTable.create"}
     for file in sources(*PACKAGES):
         text, name = file.read_text(), file.relative_to(ROOT).as_posix()
-        if name != "lake/session.py":
+        if name != "lake/engine/session.py":
             assert "SparkSession.builder" not in text, name
         if name not in MAY_WRITE:
             assert not {writer for writer in writers if writer in text}, name

@@ -43,7 +43,7 @@ def test_the_wheel_holds_all_files_of_the_framework_and_nothing_of_its_example(w
 
     held = set(zipfile.ZipFile(wheel).namelist())
 
-    assert "lake/jars.lock" in expected
+    assert "lake/engine/jars.lock" in expected
     assert expected - held == set()
     assert {name.split("/")[0] for name in held if ".dist-info/" not in name} == {"lake"}
 
@@ -74,7 +74,9 @@ def run(program: Path, *arguments: str, folder: Path) -> subprocess.CompletedPro
 def test_in_an_empty_folder_the_command_comes_from_the_wheel_and_asks_for_a_project(
     installed: Path, tmp_path: Path
 ) -> None:
-    where = "import importlib.util as u, lake.jars; print(lake.jars.LOCK, u.find_spec('lakehouse_assets'))"
+    where = (
+        "import importlib.util as u, lake.engine.jars; print(lake.engine.jars.LOCK, u.find_spec('lakehouse_assets'))"
+    )
     assert run(installed / "python", "-c", where, folder=tmp_path).stdout.split()[1:] == ["None"]
     found = run(installed / "python", "-c", where, folder=tmp_path).stdout.split()[0]
     assert Path(found).is_relative_to(installed.parent)

@@ -13,10 +13,10 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.feed import FileFeed
-from lake.store import DeltaStore
-from lake.table import Append, InsertNew, Replace, Table, table
+from lake.declare.contract import Contract
+from lake.declare.feed import FileFeed
+from lake.declare.table import Append, InsertNew, Replace, Table, table
+from lake.write.store import DeltaStore
 
 __all__ = ["FEED", "day_of", "land", "mark_files", "marks", "strict", "totals"]
 

@@ -10,9 +10,9 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.feed import EVERY_DAY, TopicFeed
-from lake.table import Append, InsertNew, Replace, Upsert, table
+from lake.declare.contract import Contract
+from lake.declare.feed import EVERY_DAY, TopicFeed
+from lake.declare.table import Append, InsertNew, Replace, Upsert, table
 
 __all__ = [
     "FOLLOWED",

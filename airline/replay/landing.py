@@ -17,9 +17,9 @@ from typing import Any, Literal
 from airline.replay.landing_day import Injected
 from airline.replay.schedule import Flight, FlightKey
 from airline.replay.topics import Message, Topic, as_json, as_utc
-from lake.days import parse_day
-from lake.durable import write_whole
+from lake.declare.days import parse_day
 from lake.errors import FolderNotWritable
+from lake.storage.durable import write_whole
 
 __all__ = ["Every", "LandingFolder"]
 

@@ -13,7 +13,7 @@ from airline.replay.errors import NothingLands
 from airline.replay.schedule import Flight, FlightKey, time_flights
 from airline.replay.source import Source
 from airline.replay.topics import TOPICS, Message, Post, Topic, number, report
-from lake.days import Days, utc_day
+from lake.declare.days import Days, utc_day
 
 __all__ = [
     "HoldBack",

@@ -12,7 +12,7 @@ from airline.replay.landing_day import Injected, describe
 from airline.replay.schedule import FlightKey, time_flights
 from airline.replay.source import Source, open_source
 from airline.replay.topics import LATE_DELIVERIES, TOPICS, Message, Post, Report, as_json, number, report
-from lake.days import utc_day
+from lake.declare.days import utc_day
 
 __all__ = ["deliver_late"]
 

@@ -15,7 +15,7 @@ from airline.replay.landing_day import HoldBack, LandingDay, choose_days, first_
 from airline.replay.schedule import FlightKey
 from airline.replay.source import Source, open_source
 from airline.replay.topics import TOPICS, Message, Topic
-from lake.days import Days
+from lake.declare.days import Days
 
 __all__ = ["ReplayReport", "messages", "replay"]
 

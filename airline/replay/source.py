@@ -30,7 +30,7 @@ from airline.replay.errors import (
     UnknownAirport,
 )
 from airline.replay.files import UNREADABLE, scan
-from lake.days import Days
+from lake.declare.days import Days
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 
 __all__ = ["FlightRecord", "Source", "open_source"]

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from deltalake import DeltaTable
 
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.declare.table import Table
+from lake.write.store import DeltaStore
 
 __all__ = ["SimulatedTable", "date_log"]
 

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.growth.commits import SimulatedTable, date_log
-from lake.days import Days
-from lake.enforce import Counts
-from lake.feed import Feed
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger, Outcome
-from lake.maintain import Maintenance, Place
-from lake.plan import Survey, steps_to_date
-from lake.progress import MicroBatch, Receipts, StreamStatus, write_status
-from lake.store import DeltaStore
-from lake.table import Table, is_followable
+from lake.batch.maintain import Maintenance, Place
+from lake.batch.plan import Survey, steps_to_date
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import Table, is_followable
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger, Outcome
+from lake.stream.progress import MicroBatch, Receipts, StreamStatus, write_status
+from lake.write.enforce import Counts
+from lake.write.store import DeltaStore
 
 __all__ = ["SimulatedLake", "WithoutSpark"]
 

@@ -26,10 +26,10 @@ from benchmarks.report import grid, replace_between
 from benchmarks.streams.rounds import clean_env
 from benchmarks.streams.ticks import ticker, until_quiet
 from lake.commands.status import print_status
-from lake.days import Days
-from lake.environment import Environment, open_environment
+from lake.declare.days import Days
 from lake.orchestration.definitions import build_definitions
-from lake.settings import Settings
+from lake.project.environment import Environment, open_environment
+from lake.project.settings import Settings
 from sensors.chosen import sensors
 
 __all__ = ["DAYS", "five_million_additions", "measure_growth", "render_growth", "write_growth"]

@@ -29,16 +29,16 @@ from benchmarks.errors import SidesDiffer
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.query import followed, read_by_query
 from benchmarks.streams.results import SampledRun
-from lake.bounded import Bounded
-from lake.days import utc_day
-from lake.enforce import IS_VALID, Collected, Enforcer
-from lake.feed import TOPIC_FRAME
-from lake.horizon import Horizon
-from lake.landing import Landing
-from lake.micro_batch import MicroBatchWriter
-from lake.session import build_session
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.declare.days import utc_day
+from lake.declare.feed import TOPIC_FRAME
+from lake.declare.table import Table
+from lake.engine.session import build_session
+from lake.storage.landing import Landing
+from lake.stream.micro_batch import MicroBatchWriter
+from lake.write.bounded import Bounded
+from lake.write.enforce import IS_VALID, Collected, Enforcer
+from lake.write.horizon import Horizon
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 

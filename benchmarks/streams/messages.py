@@ -16,7 +16,7 @@ from zlib import crc32
 from airline.producing import produce
 from airline.replay import Message
 from airline.replay.topics import PARTITIONS, Topic
-from lake.kafka import KafkaCluster
+from lake.stream.kafka import KafkaCluster
 
 __all__ = ["SENT", "flight_messages", "steadily"]
 

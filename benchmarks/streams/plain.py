@@ -20,8 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from benchmarks.plain_spark import ARRIVAL, DEPARTURE, TUNED, day_said, minutes_between
-from lake.jars import jars
-from lake.session import build_session
+from lake.engine.jars import jars
+from lake.engine.session import build_session
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 
 __all__ = ["ADDRESS", "default_session"]

@@ -12,12 +12,12 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming.query import StreamingQuery
 
-from lake.frontier import FrontierTable
-from lake.generation import Checkpoints, begin_generations, plan_stream
-from lake.micro_batch import MicroBatchWriter
-from lake.session import STREAM_CONF
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.declare.table import Table
+from lake.engine.session import STREAM_CONF
+from lake.ownership.frontier import FrontierTable
+from lake.stream.generation import Checkpoints, begin_generations, plan_stream
+from lake.stream.micro_batch import MicroBatchWriter
+from lake.write.store import DeltaStore
 
 __all__ = ["followed", "progress", "read_by_query"]
 

@@ -18,10 +18,10 @@ import dagster as dg
 from airline.replay import Message
 from benchmarks.streams.messages import flight_messages
 from benchmarks.streams.rounds import PROJECT, clean_env, run_in, started, wait_until
-from lake.commits import Log
-from lake.days import Days
+from lake.declare.days import Days
 from lake.orchestration.dagster_home import open_instance
-from lake.settings import Settings
+from lake.project.settings import Settings
+from lake.storage.commits import Log
 
 __all__ = ["measure_reaction"]
 

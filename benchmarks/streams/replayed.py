@@ -19,11 +19,11 @@ import lakehouse_assets
 from benchmarks.errors import SideFailed, SidesDiffer
 from benchmarks.streams.latency import TOPICS
 from benchmarks.streams.rounds import run_in
+from lake.commands.kafka_broker import LocalBroker
 from lake.commands.query import connect
-from lake.environment import open_environment
-from lake.kafka_broker import LocalBroker
-from lake.settings import Settings
-from lake.table import discover
+from lake.declare.table import discover
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
 from tests.end_to_end.oracle import build_oracle
 
 __all__ = ["DISORDER", "Replayed", "check_bronze", "check_table", "replay_through_kafka"]

@@ -25,9 +25,9 @@ from benchmarks.streams.messages import SENT
 from benchmarks.streams.plain import ADDRESS
 from benchmarks.streams.results import LatencyRun, Percentiles, StreamResults
 from lake.commands.brokers import create_topics
-from lake.jars import fetch
-from lake.kafka import KafkaCluster
-from lake.kafka_broker import LocalBroker
+from lake.commands.kafka_broker import LocalBroker
+from lake.engine.jars import fetch
+from lake.stream.kafka import KafkaCluster
 
 __all__ = ["SIDES", "StreamPlan", "clean_env", "measure_latency", "run_in", "started", "wait_until"]
 

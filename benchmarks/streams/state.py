@@ -22,11 +22,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 from benchmarks.errors import SidesDiffer
 from benchmarks.streams import query
 from benchmarks.streams.plain import default_session
-from lake.days import parse_day
-from lake.landing import Landing
-from lake.session import build_session
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.declare.days import parse_day
+from lake.declare.table import Table
+from lake.engine.session import build_session
+from lake.storage.landing import Landing
+from lake.write.store import DeltaStore
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.arrivals import arrivals

@@ -17,11 +17,11 @@ import dagster as dg
 
 from benchmarks.streams.results import SampledRun
 from benchmarks.streams.rounds import run_in
-from lake.days import Days
-from lake.environment import Environment, open_environment
+from lake.declare.days import Days
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.definitions import build_definitions
 from lake.orchestration.resource import LakehouseResource
+from lake.project.environment import Environment, open_environment
 from sensors.chosen import sensors
 
 __all__ = ["REPORT", "fill", "measure_ticks", "ticker", "until_quiet"]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from lake.commands.kafka_broker import LocalBroker
+from lake.declare.feed import TopicFeed
+from lake.declare.table import Table
+from lake.declare.topic_source import TopicSource
+from lake.engine.jars import fetch
 from lake.errors import LakeError, Message, SetupError
-from lake.feed import TopicFeed
-from lake.jars import fetch
-from lake.kafka import KafkaCluster, KafkaSource
-from lake.kafka_broker import LocalBroker
-from lake.settings import Settings
-from lake.table import Table
-from lake.topic_source import TopicSource
+from lake.project.settings import Settings
+from lake.stream.kafka import KafkaCluster, KafkaSource
 
 __all__ = [
     "KafkaClientMissingError",

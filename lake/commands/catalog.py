@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from lake.contract import ContractColumn
-from lake.table import LAYERS, Read, Table
+from lake.declare.contract import ContractColumn
+from lake.declare.table import LAYERS, Read, Table
 
 __all__ = ["graph", "render_catalog"]
 

@@ -33,7 +33,7 @@ from lake.commands.options import (
     out,
     parse_option,
 )
-from lake.days import Days, parse_day
+from lake.declare.days import Days, parse_day
 from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownTable
 
 __all__ = ["app", "commands", "main"]
@@ -94,7 +94,7 @@ def app() -> None:
 
 def _left_out_tables() -> bool:
     """Tell whether the command went on without tables whose files are broken."""
-    opened = sys.modules.get("lake.environment")
+    opened = sys.modules.get("lake.project.environment")
     return opened is not None and bool(opened.take_left_out())
 
 
@@ -119,7 +119,7 @@ def doctor() -> None:
     """Check Python, Java, memory, jars, packages, folders, ports and what has landed; each failure with its remedy."""
     from lake.commands.doctor import run_checks
     from lake.commands.lake_doctor import check_lake
-    from lake.settings import Settings
+    from lake.project.settings import Settings
 
     checks = run_checks(Settings.from_env()) + check_lake()
     grid = Grid(box=None, show_header=False)
@@ -170,7 +170,7 @@ def status(
 ) -> None:
     """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
     from lake.commands.status import print_status
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     health = print_status(out, open_environment(), tables or [], verbose=verbose)
     if not health.is_readable or (fail and not health.is_healthy):
@@ -185,7 +185,7 @@ def quarantine(
 ) -> None:
     """Show the rows of a table that broke its contract: counts by rule, then examples."""
     from lake.commands.status import print_quarantine
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     print_quarantine(out, open_environment(), table, parse_option("--days", days, Days.parse), limit)
 
@@ -197,7 +197,7 @@ def sql(
 ) -> None:
     """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger)."""
     from lake.commands.query import print_query
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     if not print_query(out, err, open_environment(), query, csv=csv):
         raise typer.Exit(WRONG_ARGUMENTS)
@@ -211,7 +211,7 @@ def maintain() -> None:
     yet is kept. The schedule `maintain` in the UI does the same every night, once it is switched on.
     """
     from lake.commands.maintaining import maintain_from_command_line
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     maintain_from_command_line(out, open_environment())
 
@@ -220,7 +220,7 @@ def maintain() -> None:
 def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
     """Write the catalog of tables, with lineage and columns, as Markdown."""
     from lake.commands.catalog import render_catalog
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text(render_catalog(open_environment().tables.values()))
@@ -337,7 +337,7 @@ def up(
         raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
 
     from lake.commands.up import serve
-    from lake.settings import Settings
+    from lake.project.settings import Settings
 
     sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
 

@@ -20,11 +20,11 @@ from pathlib import Path
 import psutil
 
 from lake.commands.extras import extras
+from lake.engine.jars import LOCK, jars, jars_of, maven_cache
+from lake.engine.java import find_java
 from lake.errors import LakeError
-from lake.jars import LOCK, jars, jars_of, maven_cache
-from lake.java import find_java
-from lake.opening import open_tables
-from lake.settings import Settings
+from lake.project.opening import open_tables
+from lake.project.settings import Settings
 
 __all__ = ["Check", "guarded", "run_checks"]
 
@@ -137,9 +137,7 @@ def check_java() -> Check:
 def check_jars(repository: Path | None = None, lock: Path = LOCK) -> Check:
     """The Delta jars are there, byte for byte as pinned, and the pinned ones are those of the installed packages."""
     if wrong := list(_unlike_their_packages(lock)):
-        remedy = (
-            "make setup; if it does not help, write the version of the package into lake/jars.lock and run it again"
-        )
+        remedy = "make setup; if it does not help, write the package's version into lake/engine/jars.lock, then again"
         return Check("jars", ok=False, found="; ".join(wrong), remedy=remedy)
     verified = jars("delta", repository=repository, lock=lock)
     return Check("jars", ok=True, found=f"{len(verified)} verified in {repository or maven_cache()}")

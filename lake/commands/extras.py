@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from lake.project import read_extras
+from lake.project.project_file import read_extras
 
 __all__ = ["extras"]
 

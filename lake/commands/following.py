@@ -13,16 +13,16 @@ from types import FrameType
 from rich.console import Console
 
 from lake.commands.brokers import topic_source
-from lake.days import Days
-from lake.environment import open_environment
-from lake.frontier import Frontier, FrontierTable
+from lake.declare.days import Days
+from lake.declare.table import is_followable
+from lake.declare.topic_source import Place
 from lake.orchestration.runs import refuse_outside
-from lake.progress import MicroBatch
-from lake.reopening import reopen
-from lake.settings import Settings
-from lake.stream import follow, refuse_batch_only, release
-from lake.table import is_followable
-from lake.topic_source import Place
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.reopening import reopen
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
+from lake.stream.follow import follow, refuse_batch_only, release
+from lake.stream.progress import MicroBatch
 
 __all__ = ["follow_from_command_line", "release_from_command_line", "reopen_from_command_line"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lake.commands.doctor import Check, guarded
-from lake.environment import Environment, open_environment
-from lake.unread import describe_unread
+from lake.project.environment import Environment, open_environment
+from lake.storage.unread import describe_unread
 
 __all__ = ["check_lake"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from lake.environment import Environment
-from lake.maintain import Maintained, describe, maintain, summarize
+from lake.batch.maintain import Maintained, describe, maintain, summarize
+from lake.project.environment import Environment
 
 __all__ = ["maintain_from_command_line"]
 

@@ -13,10 +13,10 @@ import duckdb
 from rich.console import Console
 
 from lake.commands.terminal import plain
-from lake.environment import Environment
+from lake.declare.table import LAYERS, Table
 from lake.errors import LogDamaged
-from lake.store import DeltaStore
-from lake.table import LAYERS, Table
+from lake.project.environment import Environment
+from lake.write.store import DeltaStore
 
 __all__ = ["confine", "connect", "only_reads", "print_query", "run_query"]
 

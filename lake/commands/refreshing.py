@@ -8,17 +8,17 @@ from enum import Enum, auto
 from rich.console import Console
 from rich.markup import escape
 
-from lake.accepted_losses import accept_loss
+from lake.batch.accepted_losses import accept_loss
+from lake.batch.plan import Survey, with_upstream
 from lake.commands.status import describe_lost
-from lake.days import Days
-from lake.environment import open_environment
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss
 from lake.orchestration.checks import LATE
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import CheckResult, TableResult
-from lake.plan import Survey, with_upstream
-from lake.table import Table
-from lake.unread import describe_unread
+from lake.project.environment import open_environment
+from lake.storage.unread import describe_unread
 
 __all__ = ["Ended", "accept_loss_from_command_line", "refresh_from_command_line"]
 

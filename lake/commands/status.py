@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from lake.accepted_losses import AcceptedLoss, AcceptedLosses
-from lake.days import Days, utc_day
-from lake.environment import Environment
+from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses
+from lake.batch.freshness import Freshness, FreshnessJudge
+from lake.batch.plan import Survey, TableState, ways_to_mend
+from lake.declare.days import Days, utc_day
+from lake.declare.table import Table
 from lake.errors import BadSetting
-from lake.freshness import Freshness, FreshnessJudge
-from lake.frontier import Frontier, event_progress, sealable_before
-from lake.passed_over import PassedOver
-from lake.plan import Survey, TableState, ways_to_mend
-from lake.progress import StreamStatus, describe_unread_files
-from lake.reopening import is_ahead
-from lake.stalled import Stall, StreamWatch
-from lake.table import Table
-from lake.unread import describe_unread
+from lake.ownership.frontier import Frontier, event_progress, sealable_before
+from lake.ownership.passed_over import PassedOver
+from lake.ownership.reopening import is_ahead
+from lake.project.environment import Environment
+from lake.storage.unread import describe_unread
+from lake.stream.progress import StreamStatus, describe_unread_files
+from lake.stream.stalled import Stall, StreamWatch
 
 __all__ = [
     "Health",

@@ -15,19 +15,19 @@ from pathlib import Path
 from rich.console import Console
 
 from lake.commands.brokers import create_topics, topics_of
+from lake.commands.kafka_broker import LocalBroker
 from lake.commands.log_view import LogView
 from lake.commands.supervisor import Child, Service, supervise
-from lake.environment import open_environment
+from lake.declare.table import is_followable
+from lake.engine.jars import fetch
+from lake.engine.ports import HOST, free_ports, is_free
 from lake.errors import LakeError, Message
-from lake.jars import fetch
-from lake.kafka import KafkaCluster
-from lake.kafka_broker import LocalBroker
 from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
 from lake.orchestration.runs import fail_runs_of_dead_processes
-from lake.ports import HOST, free_ports, is_free
-from lake.progress import read_statuses
-from lake.settings import Settings
-from lake.table import is_followable
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
+from lake.stream.kafka import KafkaCluster
+from lake.stream.progress import read_statuses
 
 __all__ = ["DEFAULT_PORT", "PortTakenError", "choose_port", "serve"]
 

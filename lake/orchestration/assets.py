@@ -15,18 +15,18 @@ from typing import Any
 import dagster as dg
 import psutil
 
-from lake.batch import Receipt, refresh
-from lake.contract import ContractColumn
+from lake.batch.plan import Step
+from lake.batch.refresh import Receipt, refresh
+from lake.declare.contract import ContractColumn
+from lake.declare.feed import Feed
+from lake.declare.table import Table
 from lake.errors import LakeError
-from lake.feed import Feed
 from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.standing import as_errors, still_differs
-from lake.plan import Step
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = [
     "CAUSE",

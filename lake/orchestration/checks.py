@@ -21,20 +21,20 @@ from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from typing import Literal
 
-from lake.commits import Log
-from lake.day_alone import can_differ, compute_again
-from lake.days import Days
+from lake.batch.day_alone import can_differ, compute_again
+from lake.batch.foreign_rows import foreign_days
+from lake.batch.freshness import FreshnessJudge
+from lake.batch.plan import Survey, ways_to_mend, with_upstream
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import Append, Table, is_followable
 from lake.errors import LakeError
-from lake.feed import Feed
-from lake.foreign_rows import foreign_days
-from lake.freshness import FreshnessJudge
-from lake.ledger import Entry, Ledger
 from lake.orchestration.upstream import Upstream
-from lake.plan import Survey, ways_to_mend, with_upstream
-from lake.settings import Settings
-from lake.stalled import StreamWatch
-from lake.store import DeltaStore
-from lake.table import Append, Table, is_followable
+from lake.ownership.ledger import Entry, Ledger
+from lake.project.settings import Settings
+from lake.storage.commits import Log
+from lake.stream.stalled import StreamWatch
+from lake.write.store import DeltaStore
 
 __all__ = [
     "CHECKS",

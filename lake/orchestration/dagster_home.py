@@ -8,8 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from lake.durable import write_whole
-from lake.settings import Settings
+from lake.project.settings import Settings
+from lake.storage.durable import write_whole
 
 __all__ = ["open_instance", "prepare_dagster_home"]
 

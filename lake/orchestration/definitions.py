@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import dagster as dg
 
-from lake.broken_files import BrokenFile
-from lake.opening import open_tables
+from lake.declare.broken_files import BrokenFile
+from lake.declare.table import Table
 from lake.orchestration.assets import build_asset, build_checks, build_feeds
 from lake.orchestration.partitions import build_partitions
 from lake.orchestration.resource import LakehouseResource
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.opening import open_tables
+from lake.project.settings import Settings
 
 __all__ = ["build_definitions", "load_definitions"]
 

@@ -13,9 +13,9 @@ from dagster._core.execution.context.metadata_logging import (
     OutputMetadataHandle,
 )
 
-from lake.days import Days
-from lake.settings import Settings
-from lake.table import Read, Table
+from lake.declare.days import Days
+from lake.declare.table import Read, Table
+from lake.project.settings import Settings
 
 __all__ = ["build_partition_mapping", "build_partitions", "days_of_run", "range_tags", "tell_of_days"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lake.durable import write_whole
+from lake.storage.durable import write_whole
 
 __all__ = ["RedChecks"]
 

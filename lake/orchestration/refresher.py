@@ -12,17 +12,17 @@ from typing import Self
 
 import dagster as dg
 
-from lake.days import Days
-from lake.environment import Environment
+from lake.batch.held_back import held_back
+from lake.batch.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import LakeError, Message
-from lake.held_back import held_back
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.definitions import build_definitions
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.runs import TableResult, partly_failed, record_refresh, refuse_outside, skipped_result
 from lake.orchestration.standing import first_and_last, lasting_checks, name_of, standing_errors
-from lake.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
-from lake.table import Table
+from lake.project.environment import Environment
 
 __all__ = ["NeverUpToDateError", "Refresher"]
 

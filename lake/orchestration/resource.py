@@ -14,9 +14,9 @@ from pydantic import PrivateAttr, ValidationError
 from pyspark.sql import SparkSession
 
 from lake.errors import BadSetting
-from lake.opening import open_session, open_store
-from lake.settings import Settings
-from lake.store import DeltaStore
+from lake.project.opening import open_session, open_store
+from lake.project.settings import Settings
+from lake.write.store import DeltaStore
 
 __all__ = ["Lakehouse", "LakehouseResource", "SparkResource", "check_storage_options"]
 
@@ -32,7 +32,7 @@ _VENDOR = re.compile(r"^(aws|azure_storage|azure|google)_")
 
 
 class SparkResource(LazyPySparkResource):
-    """dagster-pyspark's lazy session, started on first use as `lake.opening` starts it for commands.
+    """dagster-pyspark's lazy session, started on first use as `lake.project.opening` starts it for commands.
 
     A run that reads only logs never starts a JVM. A process has one session: later runs in it get the same.
     """

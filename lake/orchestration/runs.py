@@ -21,12 +21,12 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
-from lake.days import Days
+from lake.batch.plan import Step, readers_of
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import BadDay, Message
-from lake.holder import find_process
 from lake.orchestration.assets import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
-from lake.plan import Step, readers_of
-from lake.table import Table
+from lake.storage.holder import find_process
 
 __all__ = [
     "CheckResult",

@@ -12,10 +12,10 @@ from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
 
-from lake.days import parse_day
-from lake.ledger import Entry
+from lake.declare.days import parse_day
+from lake.declare.table import Table
 from lake.orchestration.checks import LATE, Verdict, checks_of
-from lake.table import Table
+from lake.ownership.ledger import Entry
 
 __all__ = ["as_errors", "first_and_last", "lasting_checks", "name_of", "standing_errors", "still_differs"]
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
-from lake.days import Days
-from lake.feed import Feed
-from lake.landed_files import Changes, changes_since
-from lake.ledger import Entry
-from lake.store import DeltaStore
-from lake.table import ROWS, InsertNew, Read, Table
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import ROWS, InsertNew, Read, Table
+from lake.ownership.ledger import Entry
+from lake.storage.landed_files import Changes, changes_since
+from lake.write.store import DeltaStore
 
 __all__ = ["Comparison", "Upstream"]
 

@@ -27,7 +27,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 __all__ = ["OwnPagesOnly", "refusal"]
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from pyspark.sql import DataFrame
 
-from lake.table import Append, table
+from lake.declare.table import Append, table
 from lakehouse_assets.bronze.landing import TopicMessage, topic_rows
 from lakehouse_assets.feeds.arrivals import arrivals
 

@@ -11,7 +11,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
-from lake.contract import Contract
+from lake.declare.contract import Contract
 
 __all__ = [
     "PLAUSIBLE_DAYS",
@@ -94,7 +94,7 @@ def topic_rows(messages: DataFrame, claimed_at: str) -> DataFrame:
     it landed on, with the line itself as `_raw`.
 
     Args:
-        messages: columns of `lake.feed.TOPIC_FRAME`; may be unbounded.
+        messages: columns of `lake.declare.feed.TOPIC_FRAME`; may be unbounded.
         claimed_at: field of the message body that says when the event happened. Events lie in the past.
     """
     landed_on = F.col("_landed_on")
@@ -114,7 +114,7 @@ def topic_rows(messages: DataFrame, claimed_at: str) -> DataFrame:
 
 
 def file_rows(lines: DataFrame, event_date: Column) -> DataFrame:
-    """Rows of `FileLine` from a file feed's frame (columns of `lake.feed.FILE_FRAME`)."""
+    """Rows of `FileLine` from a file feed's frame (columns of `lake.declare.feed.FILE_FRAME`)."""
     return lines.select(
         "line",
         "file",

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pyspark.sql.functions as F
 from pyspark.sql import DataFrame
 
-from lake.table import Append, table
+from lake.declare.table import Append, table
 from lakehouse_assets.bronze.landing import FileLine, file_rows
 from lakehouse_assets.feeds.airlines import airlines
 

@@ -1,6 +1,6 @@
 """Airlines: carrier codes and names, as full copies."""
 
-from lake.feed import SOME_DAYS, FileFeed
+from lake.declare.feed import SOME_DAYS, FileFeed
 
 airlines = FileFeed(
     name="airlines",

@@ -1,6 +1,6 @@
 """Airports: where they lie and which time zone they keep, as full copies."""
 
-from lake.feed import SOME_DAYS, FileFeed
+from lake.declare.feed import SOME_DAYS, FileFeed
 
 airports = FileFeed(
     name="airports",

@@ -1,6 +1,6 @@
 """Arrival messages: sent when a flight reaches the gate."""
 
-from lake.feed import EVERY_DAY, TopicFeed
+from lake.declare.feed import EVERY_DAY, TopicFeed
 
 arrivals = TopicFeed(
     name="arrivals",

@@ -1,6 +1,6 @@
 """Departure messages: sent when a flight leaves the gate."""
 
-from lake.feed import EVERY_DAY, TopicFeed
+from lake.declare.feed import EVERY_DAY, TopicFeed
 
 departures = TopicFeed(
     name="departures",

@@ -1,6 +1,6 @@
 """Planes: the register of aircraft, as full copies."""
 
-from lake.feed import SOME_DAYS, FileFeed
+from lake.declare.feed import SOME_DAYS, FileFeed
 
 planes = FileFeed(
     name="planes",

@@ -1,6 +1,6 @@
 """Timetables: one file a day with the flights planned for the next day."""
 
-from lake.feed import EVERY_DAY, FileFeed
+from lake.declare.feed import EVERY_DAY, FileFeed
 
 schedules = FileFeed(
     name="schedules",

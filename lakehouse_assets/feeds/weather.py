@@ -1,6 +1,6 @@
 """Weather observations: one file an hour, a line per airport."""
 
-from lake.feed import EVERY_DAY, FileFeed
+from lake.declare.feed import EVERY_DAY, FileFeed
 
 weather = FileFeed(
     name="weather",

@@ -7,8 +7,8 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.table import Replace, table
+from lake.declare.contract import Contract
+from lake.declare.table import Replace, table
 from lakehouse_assets.silver.flight_key import AIRPORT, CARRIER, FLIGHT_KEY
 from lakehouse_assets.silver.flights import flights
 from lakehouse_assets.silver.schedules import schedules

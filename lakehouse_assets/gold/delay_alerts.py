@@ -7,8 +7,8 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.table import InsertNew, table
+from lake.declare.contract import Contract
+from lake.declare.table import InsertNew, table
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flight_key import AIRPORT
 

@@ -7,7 +7,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame, Window
 
-from lake.table import ROWS, Replace, table
+from lake.declare.table import ROWS, Replace, table
 from lakehouse_assets.gold.before_cutoff import latest, merge_events, total_within
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures

@@ -7,8 +7,8 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.table import Upsert, table
+from lake.declare.contract import Contract
+from lake.declare.table import Upsert, table
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flight_key import AIRPORT

@@ -6,7 +6,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.table import InsertNew, table
+from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.silver.flight_key import TAIL_NUMBER
 from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines

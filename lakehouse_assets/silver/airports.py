@@ -8,7 +8,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
-from lake.table import InsertNew, table
+from lake.declare.table import InsertNew, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.bronze.reference_airports import reference_airports
 from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines

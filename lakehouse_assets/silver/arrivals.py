@@ -7,7 +7,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.table import InsertNew, table
+from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey

@@ -3,7 +3,7 @@
 import pyspark.sql.types as T
 from pandera.pyspark import Field
 
-from lake.contract import Contract
+from lake.declare.contract import Contract
 
 __all__ = ["AIRPORT", "CARRIER", "FLIGHT_KEY", "TAIL_NUMBER", "FlightKey"]
 

@@ -7,7 +7,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.table import ROWS, InsertNew, table
+from lake.declare.table import ROWS, InsertNew, table
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.arrivals import arrivals

@@ -9,7 +9,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
-from lake.contract import Contract
+from lake.declare.contract import Contract
 
 __all__ = [
     "ReadableJson",

@@ -7,7 +7,7 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.table import InsertNew, table
+from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.landing import utc_timestamp
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.flight_key import AIRPORT

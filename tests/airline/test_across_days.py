@@ -13,13 +13,13 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession, Window
 
-from lake.across_days import refuse_across_days
-from lake.batch import refresh
-from lake.contract import Contract
-from lake.days import Days
+from lake.batch.refresh import refresh
+from lake.declare.across_days import refuse_across_days
+from lake.declare.contract import Contract
+from lake.declare.days import Days
+from lake.declare.table import InsertNew, Replace, Table, table
 from lake.errors import DeclarationError
-from lake.generation import plan_stream
-from lake.table import InsertNew, Replace, Table, table
+from lake.stream.generation import plan_stream
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.weather import weather

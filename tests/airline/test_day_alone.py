@@ -13,14 +13,14 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, Window
 
-from lake import day_alone
-from lake.batch import refresh
-from lake.contract import Contract
-from lake.day_alone import DayAlone, can_differ, compute_again
-from lake.days import Days
-from lake.ledger import Entry, Ledger
-from lake.store import DeltaStore
-from lake.table import Replace, Table, table
+from lake.batch import day_alone
+from lake.batch.day_alone import DayAlone, can_differ, compute_again
+from lake.batch.refresh import refresh
+from lake.declare.contract import Contract
+from lake.declare.days import Days
+from lake.declare.table import Replace, Table, table
+from lake.ownership.ledger import Entry, Ledger
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-import lake.frontier
-from lake.batch import refresh
-from lake.days import Days
+import lake.ownership.frontier
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.declare.feed import TopicFeed
+from lake.declare.table import Table, is_followable, stream_reads
 from lake.errors import AlreadyFollowed, DayAhead, DayIsOpen, TableLocked
-from lake.feed import TopicFeed
-from lake.frontier import (
+from lake.ownership.frontier import (
     Frontier,
     FrontierTable,
     event_progress,
@@ -30,13 +31,12 @@ from lake.frontier import (
     sealable_before,
     with_streamed_upstream,
 )
-from lake.generation import Checkpoints, StreamPlan, begin_generations
-from lake.landing import Landing
-from lake.lease import is_followed, lease
-from lake.micro_batch import MicroBatchWriter
-from lake.store import DeltaStore
-from lake.stream import release
-from lake.table import Table, is_followable, stream_reads
+from lake.storage.landing import Landing
+from lake.storage.lease import is_followed, lease
+from lake.stream.follow import release
+from lake.stream.generation import Checkpoints, StreamPlan, begin_generations
+from lake.stream.micro_batch import MicroBatchWriter
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.feeds import departures as departures_feed
@@ -186,7 +186,7 @@ def idle_after_six_hours(monkeypatch: pytest.MonkeyPatch) -> None:
     def topics(table: Table) -> list[tuple[Table, TopicFeed]]:
         return [(table, replace(departures_feed.departures, name=table.name, idle_after=timedelta(hours=6)))]
 
-    monkeypatch.setattr(lake.frontier, "topics_of", topics)
+    monkeypatch.setattr(lake.ownership.frontier, "topics_of", topics)
 
 
 def test_a_feed_read_to_its_end_and_silent_for_longer_than_it_declares_does_not_keep_days_open(
@@ -217,7 +217,7 @@ def test_of_two_feeds_both_must_be_silent_and_read_to_their_end(
     store: DeltaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feeds = [replace(departures_feed.departures, name=name, idle_after=timedelta(hours=6)) for name in ("one", "two")]
-    monkeypatch.setattr(lake.frontier, "topics_of", lambda table: [(table, feed) for feed in feeds])
+    monkeypatch.setattr(lake.ownership.frontier, "topics_of", lambda table: [(table, feed) for feed in feeds])
     now, ends = datetime(2013, 1, 8, 10, tzinfo=UTC), ["one", "two"]
     assert sealable_before([departures], store, now=now, at_end=ends) is None, "it has no event yet"
     hold(store, departures, datetime(2013, 1, 5, 12, tzinfo=UTC))
@@ -365,7 +365,7 @@ def test_a_seal_is_not_published_while_a_micro_batch_is_under_way(store: DeltaSt
 def test_a_seal_does_not_wait_out_a_long_refresh_and_tells_nobody_that_it_waits(
     store: DeltaStore, frontier: FrontierTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake.frontier, "_SEAL_WAITS_SECONDS", 0.1)
+    monkeypatch.setattr(lake.ownership.frontier, "_SEAL_WAITS_SECONDS", 0.1)
     told: list[str] = []
     patient = FrontierTable(replace(store, lock_timeout_seconds=600, on_wait=told.append))
     with store.lock(flights.full_name), pytest.raises(TableLocked):
@@ -482,8 +482,8 @@ def test_the_frontier_never_moves_back(store: DeltaStore, frontier: FrontierTabl
 FOLLOWER = """
 import sys
 from pathlib import Path
-from lake.generation import Checkpoints, StreamPlan, begin_generations
-from lake.lease import lease
+from lake.stream.generation import Checkpoints, StreamPlan, begin_generations
+from lake.storage.lease import lease
 with lease(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.batch import refresh
-from lake.bounded import Bounded
-from lake.days import ALL_DAYS, Days
-from lake.enforce import Counts, Enforcer, enforce
-from lake.horizon import Horizon, dated_by
-from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.batch.refresh import refresh
+from lake.declare.days import ALL_DAYS, Days
+from lake.declare.table import Read, Table
+from lake.write.bounded import Bounded
+from lake.write.enforce import Counts, Enforcer, enforce
+from lake.write.horizon import Horizon, dated_by
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.bronze.schedule_files import schedule_files

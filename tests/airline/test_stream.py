@@ -22,12 +22,12 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.batch import refresh
-from lake.bounded import Bounded
-from lake.commits import Commit
-from lake.contract import ContractColumn
-from lake.days import Days
-from lake.enforce import Collected, Counts, Enforcer
+from lake.batch.refresh import refresh
+from lake.declare.contract import ContractColumn
+from lake.declare.days import Days
+from lake.declare.feed import TOPIC_FRAME, TopicFeed
+from lake.declare.table import Read, Table
+from lake.declare.topic_source import TopicSource
 from lake.errors import (
     BronzeLost,
     DayIsOpen,
@@ -39,17 +39,17 @@ from lake.errors import (
     TableRestored,
     TopicUnreachable,
 )
-from lake.feed import TOPIC_FRAME, TopicFeed
-from lake.frontier import Frontier
-from lake.generation import plan_stream, step_txn
-from lake.horizon import Horizon
-from lake.landing import Landing
-from lake.micro_batch import MicroBatchWriter, Stopped
-from lake.progress import MicroBatch, micro_batches, read_statuses
-from lake.store import DeltaStore, Txn
-from lake.stream import _Driver, follow, release
-from lake.table import Read, Table
-from lake.topic_source import TopicSource
+from lake.ownership.frontier import Frontier
+from lake.storage.commits import Commit
+from lake.storage.landing import Landing
+from lake.stream.follow import _Driver, follow, release
+from lake.stream.generation import plan_stream, step_txn
+from lake.stream.micro_batch import MicroBatchWriter, Stopped
+from lake.stream.progress import MicroBatch, micro_batches, read_statuses
+from lake.write.bounded import Bounded
+from lake.write.enforce import Collected, Counts, Enforcer
+from lake.write.horizon import Horizon
+from lake.write.store import DeltaStore, Txn
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.feeds.departures import departures as departure_feed
@@ -157,7 +157,7 @@ def test_a_full_disk_is_told_as_such_by_the_driver_too(
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), "delivered.new")
 
-    monkeypatch.setattr("lake.generation.Checkpoints.note_delivered", fail)
+    monkeypatch.setattr("lake.stream.generation.Checkpoints.note_delivered", fail)
     with pytest.raises(raised) as stopped:
         lake.follow()
     if isinstance(stopped.value, StreamBroken):
@@ -171,7 +171,7 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     write = writer(lake, departures, receipts)
     one, two, three = (flight(messages, 1, number) for number in (1, 2, 3))
     write(departures(bronze(spark, [one])), 0)
-    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 1)
+    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 1)
     monkeypatch.setattr(DeltaStore, "append_arrow", lambda *_: pytest.fail("it was not written by Spark"))
     write(departures(bronze(spark, [two, three, one])), 1)
     assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 2, 3]
@@ -188,7 +188,7 @@ def test_a_micro_batch_of_few_large_messages_is_written_by_spark(
         by_this.append(txn.version)
         return append(store, table, rows, txn, metadata)
 
-    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED_BYTES", 100_000)
+    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED_BYTES", 100_000)
     monkeypatch.setattr(DeltaStore, "append_arrow", note)
     write, sent = writer(lake, departure_events, []), list[Message]()
     for batch_id, (count, size) in enumerate([(1, 10), (6, 100), (6, 10_000), (6, 10), (6, 10), (1, 40_000)]):
@@ -216,7 +216,7 @@ def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_th
         return here
 
     monkeypatch.setattr(Enforcer, "collect", collect_and_note)
-    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 2)
+    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 2)
     counted = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
     lake, sent = Lake(tmp_path, lambda: spark, counted), []
     with interpreted(spark), lake.following() as running:
@@ -318,7 +318,7 @@ def test_a_micro_batch_of_which_a_row_was_lost_has_no_receipt_and_stops_its_quer
         commit: Commit = written(*given, **options)
         return replace(commit, added={day: held - 1 for day, held in commit.added.items()})
 
-    monkeypatch.setattr("lake.micro_batch._MOST_COLLECTED", 0 if step == "append" else 10)
+    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 0 if step == "append" else 10)
     monkeypatch.setattr(DeltaStore, step, lossy)
 
     with pytest.raises(RowsLost) as lost:

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from airline.replay import replay
 from lake.commands.up import choose_port
-from lake.days import Days
+from lake.declare.days import Days
 
 FIRST_DAY, LAST_DAY = "2012-12-31", "2013-01-05"
 PROJECT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.kafka_broker import LocalBroker
+from lake.commands.kafka_broker import LocalBroker
 from tests.kafka import Kafka
 
 

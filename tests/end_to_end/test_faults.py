@@ -22,17 +22,17 @@ from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from airline.replay import replay
-from lake.batch import refresh
+from lake.batch.plan import Survey
+from lake.batch.refresh import refresh
 from lake.commands.cli import commands
-from lake.days import Days
+from lake.declare.days import Days
+from lake.engine.failpoints import VARIABLE
 from lake.errors import BadDay, LakeError, TableLocked, UnknownTable
-from lake.failpoints import VARIABLE
-from lake.holder import read_holder
-from lake.ledger import Ledger
 from lake.orchestration.partitions import days_of_run
-from lake.plan import Survey
-from lake.settings import Settings
-from lake.store import DeltaStore
+from lake.ownership.ledger import Ledger
+from lake.project.settings import Settings
+from lake.storage.holder import read_holder
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.airline_lakes import TABLES, cut_source, duckdb_over
@@ -206,10 +206,10 @@ def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tm
 
 STOPPED = """
 import os, signal, sys
-import lake.failpoints
+import lake.engine.failpoints
 from lake.commands.cli import main
 
-lake.failpoints._kill = lambda: os.kill(os.getpid(), signal.SIGSTOP)
+lake.engine.failpoints._kill = lambda: os.kill(os.getpid(), signal.SIGSTOP)
 main()
 """
 """The command line, which stands still where its failpoint says until it is sent on."""
@@ -247,7 +247,7 @@ def test_two_homes_that_share_their_tables_write_an_empty_day_one_after_the_othe
 KILLED = """
 import os, signal, sys
 import psutil
-import lake.failpoints
+import lake.engine.failpoints
 from tests.end_to_end import worker
 
 def kill_alone():
@@ -255,7 +255,7 @@ def kill_alone():
         child.suspend()
     os.kill(os.getpid(), signal.SIGKILL)
 
-lake.failpoints._kill = kill_alone
+lake.engine.failpoints._kill = kill_alone
 worker.run(sys.argv[1:])
 """
 """A worker that is killed where its failpoint says, and whose JVM stands still there."""
@@ -502,7 +502,7 @@ def test_a_reversed_range_of_partition_keys_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE_NAMES if name != "silver" and name.strip() == name])
 def test_hostile_table_names_are_no_tables(name: str) -> None:
-    from lake.environment import open_environment
+    from lake.project.environment import open_environment
 
     environment = open_environment(Settings.from_env({"LAKEHOUSE_HOME": "/nowhere"}))
 

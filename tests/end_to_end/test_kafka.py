@@ -19,12 +19,12 @@ from airline.producing import paced, produce, produce_with_progress
 from airline.replay import messages, replay
 from airline.replay.topics import TOPICS
 from lake.commands.brokers import NotDeliveredError, create_topics
-from lake.days import Days
-from lake.java import find_java
-from lake.kafka import KafkaCluster, KafkaSource
-from lake.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
-from lake.ports import free_ports
-from lake.settings import Settings
+from lake.commands.kafka_broker import BrokerNotReadyError, Listener, LocalBroker, RunningBroker
+from lake.declare.days import Days
+from lake.engine.java import find_java
+from lake.engine.ports import free_ports
+from lake.project.settings import Settings
+from lake.stream.kafka import KafkaCluster, KafkaSource
 from tests.airline_lakes import cut_source
 from tests.lakes import interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
@@ -163,7 +163,7 @@ def test_another_broker_that_answers_on_the_port_does_not_make_ours_ready(
     broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One took the port between the look and the start: ours ends, though the port answers as Kafka."""
-    monkeypatch.setattr("lake.kafka_broker.free_ports", lambda _: [broker.port, *free_ports(2)])
+    monkeypatch.setattr("lake.commands.kafka_broker.free_ports", lambda _: [broker.port, *free_ports(2)])
     local = LocalBroker(tmp_path / "kafka")
 
     with pytest.raises(BrokerNotReadyError, match="it ended with exit code"):
@@ -174,7 +174,7 @@ def test_another_broker_that_answers_on_the_port_does_not_make_ours_ready(
 def test_a_broker_of_another_cluster_is_never_ours(
     broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lake.kafka_broker._READY_WITHIN_SECONDS", 3.0)
+    monkeypatch.setattr("lake.commands.kafka_broker._READY_WITHIN_SECONDS", 3.0)
     claimed = replace(broker, cluster_id="another")
     with subprocess.Popen(["sleep", "60"]) as process:
         try:

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.errors import SidesDiffer
 from benchmarks.streams.replayed import check_bronze, check_table, replay_through_kafka
-from lake.days import Days
+from lake.declare.days import Days
 from tests.airline_lakes import cut_source
 
 MONTH = Days.parse("2013-01-01..2013-01-31")

@@ -19,9 +19,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from airline.replay import replay
-from lake.batch import Receipt
-from lake.days import Days
-from lake.store import DeltaStore
+from lake.batch.refresh import Receipt
+from lake.declare.days import Days
+from lake.write.store import DeltaStore
 from tests.airline_lakes import TABLES, cut_source, duckdb_over, manifest, refresh_all
 from tests.end_to_end.oracle import ORACLE_TABLES, PACKAGE_FLIGHTS, build_oracle
 from tests.lakes import open_lake, quarantined

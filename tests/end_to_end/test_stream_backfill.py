@@ -15,10 +15,10 @@ import pytest
 from pyspark.errors import StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.batch import refresh
-from lake.days import Days
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
 from lake.errors import AlreadyFollowed, DayIsOpen
-from lake.lease import is_followed
+from lake.storage.lease import is_followed
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance

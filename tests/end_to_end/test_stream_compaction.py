@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.days import Days
-from lake.micro_batch import MicroBatchWriter
-from lake.table import Table
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.stream.micro_batch import MicroBatchWriter
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
@@ -26,7 +26,7 @@ EVERY = 4
 
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    monkeypatch.setattr("lake.stream.MicroBatchWriter", partial(MicroBatchWriter, compact_every=EVERY))
+    monkeypatch.setattr("lake.stream.follow.MicroBatchWriter", partial(MicroBatchWriter, compact_every=EVERY))
     with interpreted(spark):
         yield Lake(tmp_path / "home", lambda: spark, [departure_events, departures])
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.days import Days
-from lake.failpoints import VARIABLE
+from lake.declare.days import Days
+from lake.engine.failpoints import VARIABLE
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
@@ -40,7 +40,7 @@ JAN_1 = date(2013, 1, 1)
 VICTIM = """
 import sys
 from pathlib import Path
-from lake.session import build_session
+from lake.engine.session import build_session
 from tests.streaming import Lake
 from tests.end_to_end.test_stream_crash import TABLES
 session = lambda: build_session(app_name="victim", master="local[2]")
@@ -50,8 +50,8 @@ Lake(Path(sys.argv[1]), session, list(TABLES)).follow()
 RUNNING = """
 import sys
 from pathlib import Path
-from lake.session import build_session
-from lake.stream import follow
+from lake.engine.session import build_session
+from lake.stream.follow import follow
 from tests.streaming import Lake
 session = lambda: build_session(app_name="victim", master="local[2]")
 lake = Lake(Path(sys.argv[1]), session)

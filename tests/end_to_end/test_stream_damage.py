@@ -15,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lake.errors import STREAM_RUNBOOK, StreamBroken
-from lake.progress import read_statuses
+from lake.stream.progress import read_statuses
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures

@@ -14,10 +14,10 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.batch import refresh
-from lake.days import Days
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
 from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamBroken, TopicReplaced, TopicUnreachable
-from lake.kafka import KafkaCluster, KafkaSource
+from lake.stream.kafka import KafkaCluster, KafkaSource
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.kafka import TOPIC, Kafka
@@ -87,7 +87,7 @@ def test_a_broker_that_is_killed_and_one_that_stands_still_cost_no_message(lake:
 
 @pytest.mark.streams
 def test_a_broker_that_does_not_answer_is_named_at_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.kafka._ANSWERS_WITHIN_SECONDS", 2.0)
+    monkeypatch.setattr("lake.stream.kafka._ANSWERS_WITHIN_SECONDS", 2.0)
     with pytest.raises(TopicUnreachable, match="lakehouse kafka status") as refused:
         lake.follow(source=KafkaSource(KafkaCluster("127.0.0.1:1")))
     assert f"({STREAM_RUNBOOK}, 'The broker does not answer')" in str(refused.value)

@@ -14,11 +14,11 @@ from confluent_kafka import OFFSET_END
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from pyspark.sql import SparkSession
 
-from lake.days import Days
+from lake.commands.kafka_broker import LocalBroker
+from lake.declare.days import Days
 from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamError, TopicMissing, TopicShorter
-from lake.kafka import KafkaSource
-from lake.kafka_broker import LocalBroker
-from lake.progress import micro_batches, read_statuses
+from lake.stream.kafka import KafkaSource
+from lake.stream.progress import micro_batches, read_statuses
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.kafka import TOPIC, Kafka

@@ -13,13 +13,13 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.admin._resource import ResourceType
 from pyspark.sql import SparkSession
 
-from lake.days import Days
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.declare.topic_source import Place
 from lake.errors import StreamBroken
-from lake.passed_over import PassedOver
-from lake.progress import micro_batches
-from lake.reopening import is_ahead, reopen
-from lake.table import Table
-from lake.topic_source import Place
+from lake.ownership.passed_over import PassedOver
+from lake.ownership.reopening import is_ahead, reopen
+from lake.stream.progress import micro_batches
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-import lake.retention
-from lake.days import Days
-from lake.maintain import Maintained, maintain
+import lake.storage.retention
+from lake.batch.maintain import Maintained, maintain
+from lake.declare.days import Days
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import interpreted
@@ -27,8 +27,8 @@ ROUNDS = 6
 @pytest.fixture
 def lake_(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     """A lake that promises nothing, so that maintenance removes at once what nobody needs."""
-    monkeypatch.setattr(lake.retention, "HISTORY", timedelta(0))
-    monkeypatch.setattr(lake.retention, "RECENT", timedelta(0))
+    monkeypatch.setattr(lake.storage.retention, "HISTORY", timedelta(0))
+    monkeypatch.setattr(lake.storage.retention, "RECENT", timedelta(0))
     monkeypatch.setattr(Lake, "_check_log", lambda *_: None)  # maintenance removes commits
     with interpreted(spark):
         yield Lake(tmp_path / "home", lambda: spark, [departure_events, departures])

@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.holder import read_holder
+from lake.storage.holder import read_holder
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.following import LOG, follower

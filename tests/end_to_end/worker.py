@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lake.batch import refresh
-from lake.days import Days
-from lake.session import build_session
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.engine.session import build_session
 from tests.airline_lakes import TABLES
 from tests.lakes import INTERPRETED, open_lake
 from tests.tiny import mark_files, marks, totals

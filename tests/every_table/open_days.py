@@ -18,10 +18,10 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from lake.batch import refresh
-from lake.days import Days, utc_day
-from lake.frontier import Frontier
-from lake.table import Append, Table, stream_reads
+from lake.batch.refresh import refresh
+from lake.declare.days import Days, utc_day
+from lake.declare.table import Append, Table, stream_reads
+from lake.ownership.frontier import Frontier
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals

@@ -14,12 +14,12 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 import lakehouse_assets
-from lake.batch import refresh
-from lake.days import Days
-from lake.generation import plan_stream
-from lake.progress import MicroBatch
-from lake.stream import follow
-from lake.table import Append, Table, discover, is_followable, stream_reads
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.declare.table import Append, Table, discover, is_followable, stream_reads
+from lake.stream.follow import follow
+from lake.stream.generation import plan_stream
+from lake.stream.progress import MicroBatch
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather

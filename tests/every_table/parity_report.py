@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lake.table import Append, InsertNew, Table
+from lake.declare.table import Append, InsertNew, Table
 from tests.every_table.open_days import REASONS
 from tests.every_table.parity import STREAMING, Outcome
 

@@ -24,13 +24,13 @@ from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
 from airline.replay import replay
-from lake.batch import Receipt, refresh
-from lake.contract import Contract
-from lake.days import Days
-from lake.enforce import enforce
-from lake.feed import Feed, TopicFeed
-from lake.store import DeltaStore
-from lake.table import Replace, Table, table
+from lake.batch.refresh import Receipt, refresh
+from lake.declare.contract import Contract
+from lake.declare.days import Days
+from lake.declare.feed import Feed, TopicFeed
+from lake.declare.table import Replace, Table, table
+from lake.write.enforce import enforce
+from lake.write.store import DeltaStore
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.silver.departures import departures
 from tests.airline_lakes import TABLES, cut_source, duckdb_over, landed_lines, refresh_all

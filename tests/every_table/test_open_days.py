@@ -15,10 +15,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.days import Days
-from lake.micro_batch import MicroBatchWriter
-from lake.stream import _Driver
-from lake.table import Read, Table
+from lake.declare.days import Days
+from lake.declare.table import Read, Table
+from lake.stream.follow import _Driver
+from lake.stream.micro_batch import MicroBatchWriter
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.batch import refresh
-from lake.contract import Contract
-from lake.days import Days
-from lake.table import InsertNew, Table, table
+from lake.batch.refresh import refresh
+from lake.declare.contract import Contract
+from lake.declare.days import Days
+from lake.declare.table import InsertNew, Table, table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.accepted_losses import AcceptedLoss, AcceptedLosses, accept_loss
-from lake.days import Days
+from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses, accept_loss
+from lake.batch.inputs import Loss, pin_inputs
+from lake.batch.plan import Survey, TableState
+from lake.declare.days import Days
 from lake.errors import CannotAcceptLoss, DayIsOpen, InputLost, LandingGone
-from lake.frontier import Frontier, FrontierTable
-from lake.inputs import Loss, pin_inputs
-from lake.ledger import Entry, Ledger
-from lake.plan import Survey, TableState
-from lake.store import DeltaStore
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.write.store import DeltaStore
 from tests.lakes import steps_for, without_spark
 from tests.tiny import FEED, day_of, land, mark_files, marks
 

@@ -16,11 +16,11 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from lake import batch
-from lake.batch import Receipt, refresh
-from lake.commits import Commit
-from lake.days import Days
-from lake.enforce import Counts
+from lake.batch import refresh as batch
+from lake.batch.plan import Survey, TableState
+from lake.batch.refresh import Receipt, refresh
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import (
     ContractBroken,
     DeclarationError,
@@ -31,11 +31,11 @@ from lake.errors import (
     RowsWithoutDay,
     SchemaDrift,
 )
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Ledger
-from lake.plan import Survey, TableState
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Ledger
+from lake.storage.commits import Commit
+from lake.write.enforce import Counts
+from lake.write.store import DeltaStore
 from tests.lakes import job_ids_of, quarantined, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 

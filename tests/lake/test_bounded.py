@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.classic.dataframe import DataFrame as ClassicFrame
 
-from lake.bounded import Bounded
+from lake.write.bounded import Bounded
 
 
 @pytest.fixture

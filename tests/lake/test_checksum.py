@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.checksum import write_checksum
-from lake.days import Days
-from lake.store import DeltaStore, Txn
+from lake.declare.days import Days
+from lake.write.checksum import write_checksum
+from lake.write.store import DeltaStore, Txn
 from tests.tiny import day_of, marks
 
 pytestmark = pytest.mark.spark

@@ -16,12 +16,12 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from pyspark.sql import SparkSession
 
-from lake.commits import WRITE_MARK, Commit, Log, Place, Remembered
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import LogDamaged
-from lake.store import DeltaStore
-from lake.touches import FILE as TOUCHES_FILE
-from lake.touches import ForeignFile
+from lake.storage.commits import WRITE_MARK, Commit, Log, Place, Remembered
+from lake.storage.touches import FILE as TOUCHES_FILE
+from lake.storage.touches import ForeignFile
+from lake.write.store import DeltaStore
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pandera.pyspark import Field, dataframe_check
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.contract import Contract, Rule, compile_contract
+from lake.declare.contract import Contract, Rule, compile_contract
 from lake.errors import CannotCompile, SchemaDrift
 
 FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {

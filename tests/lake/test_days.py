@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lake.days import Days, parse_day, parse_moment, utc_day
+from lake.declare.days import Days, parse_day, parse_moment, utc_day
 from lake.errors import BadDay
 from tests.hostile import HOSTILE_DAYS
 

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from lake.commits import Log
-from lake.days import Days
-from lake.durable import write_whole
-from lake.enforce import NOTHING_DROPPED, Counts
-from lake.frontier import Frontier, FrontierTable
-from lake.generation import Checkpoints, StreamPlan
-from lake.ledger import Entry, Ledger
-from lake.progress import MicroBatch, Receipts
-from lake.store import DeltaStore, Txn
-from lake.topics import TopicGuard
+from lake.declare.days import Days
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.storage.commits import Log
+from lake.storage.durable import write_whole
+from lake.stream.generation import Checkpoints, StreamPlan
+from lake.stream.progress import MicroBatch, Receipts
+from lake.stream.topics import TopicGuard
+from lake.write.enforce import NOTHING_DROPPED, Counts
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import stored_rows, without_spark
 from tests.power import Disk
 from tests.tiny import day_of, marks

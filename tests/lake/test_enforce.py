@@ -12,12 +12,12 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, Observation, SparkSession
 
-from lake.bounded import Bounded
-from lake.contract import Contract, compile_contract
-from lake.days import Days
-from lake.enforce import Counts, Enforced, Enforcer, day_within, enforce
+from lake.declare.contract import Contract, compile_contract
+from lake.declare.days import Days
+from lake.declare.table import InsertNew
 from lake.errors import RowsWithoutDay
-from lake.table import InsertNew
+from lake.write.bounded import Bounded
+from lake.write.enforce import Counts, Enforced, Enforcer, day_within, enforce
 from tests.tiny import day_of, marks, totals
 
 pytestmark = pytest.mark.spark

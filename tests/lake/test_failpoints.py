@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lake import failpoints
-from lake.failpoints import failpoint, killed_after_files
+from lake.engine import failpoints
+from lake.engine.failpoints import failpoint, killed_after_files
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, TopicFeed
-from lake.landing import Landing
+from lake.declare.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, TopicFeed
+from lake.storage.landing import Landing
 from tests.frames import rows_of
 
 DEPARTURES = TopicFeed("departures", "messages")

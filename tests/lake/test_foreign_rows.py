@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from lake.commits import WRITE_MARK
-from lake.days import Days
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
-from lake.maintain import Maintenance
-from lake.plan import Survey, TableState, steps_to_date, ways_to_mend
-from lake.store import DeltaStore, Txn
-from lake.table import Table
+from lake.batch.maintain import Maintenance
+from lake.batch.plan import Survey, TableState, steps_to_date, ways_to_mend
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.storage.commits import WRITE_MARK
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 from tests.tiny import FEED, day_of, mark_files, marks
 

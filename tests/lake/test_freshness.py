@@ -11,15 +11,15 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from lake.days import Days
+from lake.batch.freshness import Deliveries, Freshness, FreshnessJudge
+from lake.batch.plan import Survey, with_upstream
+from lake.declare.days import Days
+from lake.declare.feed import EVERY_DAY, SOME_DAYS, Delivery
+from lake.declare.table import Read, Table
 from lake.errors import DeclarationError
-from lake.feed import EVERY_DAY, SOME_DAYS, Delivery
-from lake.freshness import Deliveries, Freshness, FreshnessJudge
-from lake.frontier import Frontier, FrontierTable
-from lake.landing import Landing
-from lake.plan import Survey, with_upstream
-from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.storage.landing import Landing
+from lake.write.store import DeltaStore
 from tests.recorded import hold, record
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 from tests.tiny_topics import call_events, calls, hourly_calls

@@ -17,14 +17,14 @@ from deltalake import DeltaTable
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.contract import Contract
-from lake.feed import TopicFeed
-from lake.frontier import Frontier, FrontierTable
-from lake.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream, step_txn
-from lake.landing import Landing
-from lake.store import DeltaStore, Txn
-from lake.stream import release
-from lake.table import Append, InsertNew, Read, Table, table
+from lake.declare.contract import Contract
+from lake.declare.feed import TopicFeed
+from lake.declare.table import Append, InsertNew, Read, Table, table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.storage.landing import Landing
+from lake.stream.follow import release
+from lake.stream.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream, step_txn
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 
 JAN = {day: date(2013, 1, day) for day in range(1, 32)}

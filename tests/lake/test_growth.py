@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-import lake.commits
-import lake.landing_days
-import lake.ledger
-import lake.plan
+import lake.batch.plan
+import lake.ownership.ledger
+import lake.storage.commits
+import lake.storage.landing_days
 from benchmarks.growth.commits import SimulatedTable
 from benchmarks.growth.lake import SimulatedLake
-from lake.days import Days
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Ledger
-from lake.plan import Survey, TableState
+from lake.batch.plan import Survey, TableState
+from lake.declare.days import Days
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Ledger
 from tests.lakes import open_lake
 from tests.tiny import FEED, mark_files, marks, totals
 
@@ -68,13 +68,18 @@ def lake_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, bool], S
 def forget() -> None:
     """Forget what this process knows, as a new one would."""
     for known in (
-        *(lake.commits._TOUCHES, lake.commits._PLACES, lake.commits._OPENED, lake.commits._DESCRIBED),
-        *(lake.commits._ROWS, lake.plan._SETTLED, lake.landing_days._FEEDS),
+        *(
+            lake.storage.commits._TOUCHES,
+            lake.storage.commits._PLACES,
+            lake.storage.commits._OPENED,
+            lake.storage.commits._DESCRIBED,
+        ),
+        *(lake.storage.commits._ROWS, lake.batch.plan._SETTLED, lake.storage.landing_days._FEEDS),
     ):
         known.clear()
-    lake.ledger._READ._known.clear()
-    lake.commits._hash_once.cache_clear()
-    lake.commits._read_written.cache_clear()
+    lake.ownership.ledger._READ._known.clear()
+    lake.storage.commits._hash_once.cache_clear()
+    lake.storage.commits._read_written.cache_clear()
 
 
 def states(one: SimulatedLake) -> dict[str, TableState]:
@@ -132,8 +137,8 @@ def test_a_change_is_judged_alone_however_many_days_there_are(
 def test_what_a_process_remembers_never_says_other_than_a_new_one_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake.landing_days, "_TICKS_NS", 0)
-    monkeypatch.setattr(lake.landing_days, "TURNS", 1)
+    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 0)
+    monkeypatch.setattr(lake.storage.landing_days, "TURNS", 1)
     store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # nothing here needs a session
     days = Days.between(LAST - timedelta(days=9), LAST)
     one = SimulatedLake(TABLES, store, tmp_path, days, streamed=0, is_maintained=False, detailed=0)

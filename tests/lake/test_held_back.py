@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lake.held_back import held_back
-from lake.table import Read
+from lake.batch.held_back import held_back
+from lake.declare.table import Read
 from tests.tiny import day_of, mark_files, marks, totals
 
 D1, D2, D3, D4 = (day_of(number) for number in range(1, 5))

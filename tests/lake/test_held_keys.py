@@ -12,9 +12,9 @@ from deltalake import write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.days import Days
-from lake.held_keys import HeldKeys
-from lake.store import DeltaStore, Txn
+from lake.declare.days import Days
+from lake.write.held_keys import HeldKeys
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import open_lake
 from tests.tiny import day_of, marks
 
@@ -104,7 +104,7 @@ def test_days_that_are_no_longer_open_are_forgotten(lake: DeltaStore) -> None:
 
 def test_a_table_with_too_many_keys_is_left_to_spark(lake: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
     add(lake, ("a", D1), ("b", D1))
-    monkeypatch.setattr("lake.held_keys._MOST_HELD", 1)
+    monkeypatch.setattr("lake.write.held_keys._MOST_HELD", 1)
 
     assert HeldKeys(marks).new_among(rows(("a", D1)), lake.table_log(marks), OPEN) is None
 

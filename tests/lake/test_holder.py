@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from lake.errors import AlreadyFollowed, TableLocked
-from lake.holder import find_process, read_holder
-from lake.lease import lease
-from lake.store import LOCKS, DeltaStore
+from lake.storage.holder import find_process, read_holder
+from lake.storage.lease import lease
+from lake.write.store import LOCKS, DeltaStore
 from tests.lakes import open_lake
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import subprocess, sys
 from pathlib import Path
-from lake.holder import hold, note_session
+from lake.storage.holder import hold, note_session
 home = Path(sys.argv[1])
 locks = home / "tables" / ".locks"
 locks.mkdir(parents=True)
@@ -89,7 +89,7 @@ def test_a_jvm_that_does_not_end_keeps_the_table_locked_and_is_named(store: Delt
 
 
 def test_streams_wait_for_the_same_jvm(store: DeltaStore, jvm: psutil.Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.lease.JVM_ENDS_WITHIN_SECONDS", 0.1)
+    monkeypatch.setattr("lake.storage.lease.JVM_ENDS_WITHIN_SECONDS", 0.1)
     with pytest.raises(AlreadyFollowed, match=f"JVM {jvm.pid}"), lease(store.locks):
         raise AssertionError("two drivers at once")
     jvm.kill()

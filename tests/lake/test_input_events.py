@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lake.input_events import InputEvents
-from lake.store import DeltaStore
-from lake.stream_inputs import StreamInputs
+from lake.stream.input_events import InputEvents
+from lake.stream.stream_inputs import StreamInputs
+from lake.write.store import DeltaStore
 from tests.lakes import open_lake
 from tests.recorded import D2, commit, follow
 from tests.tiny_topics import calls, texts

@@ -11,9 +11,9 @@ from typing import Never
 
 import pytest
 
-import lake.jars
+import lake.engine.jars
+from lake.engine.jars import LOCK, Jar, fetch, jars, jars_of, maven_cache, read_lock
 from lake.errors import FolderNotWritable, JarDamaged, JarMissing, Offline
-from lake.jars import LOCK, Jar, fetch, jars, jars_of, maven_cache, read_lock
 
 STORAGE = Jar("io.delta", "delta-storage", "4.4.0", "c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc")
 
@@ -135,7 +135,7 @@ def serve_from_maven_cache(monkeypatch: pytest.MonkeyPatch, spoil: object = None
             spoil(target)
         return target
 
-    monkeypatch.setattr(lake.jars, "_resolve", copy)
+    monkeypatch.setattr(lake.engine.jars, "_resolve", copy)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

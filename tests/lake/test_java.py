@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import lake.java
+import lake.engine.java
+from lake.engine.java import Java, fetch_java, find_java
 from lake.errors import JavaMissing, JavaWrong
-from lake.java import Java, fetch_java, find_java
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
-    monkeypatch.setattr(lake.java, "_INSTALL_FOLDERS", (str(tmp_path / "jvm" / "*"),))
+    monkeypatch.setattr(lake.engine.java, "_INSTALL_FOLDERS", (str(tmp_path / "jvm" / "*"),))
     (tmp_path / "venv").mkdir()
 
 
@@ -46,7 +46,7 @@ def test_where_none_can_be_fetched_the_reason_stands_beside_the_remedy(monkeypat
     def offline() -> Path:
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(lake.java, "_download", offline)
+    monkeypatch.setattr(lake.engine.java, "_download", offline)
     lines: list[str] = []
     with pytest.raises(JavaMissing) as caught:
         fetch_java(lines.append)
@@ -57,7 +57,7 @@ def test_where_none_can_be_fetched_the_reason_stands_beside_the_remedy(monkeypat
 
 def test_a_fetched_java_is_found_again_without_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = install(tmp_path / "cache" / "temurin", "17.0.19")
-    monkeypatch.setattr(lake.java, "_download", lambda: home)
+    monkeypatch.setattr(lake.engine.java, "_download", lambda: home)
     fetch_java()
     assert find_java().home.resolve() == home
     assert find_java().version == "17.0.19"

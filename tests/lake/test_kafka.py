@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from lake.commands.brokers import NotDeliveredError, create_topics
 from lake.errors import TopicUnreachable
-from lake.kafka import KafkaCluster, KafkaSource, plain_login
+from lake.stream.kafka import KafkaCluster, KafkaSource, plain_login
 from tests.tiny_topics import calls_feed
 
 USER = "$ConnectionString"
@@ -55,7 +55,7 @@ def test_what_describes_a_cluster_does_not_show_its_secret() -> None:
 def test_a_cluster_that_does_not_answer_is_told_without_its_secret(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lake.kafka._ANSWERS_WITHIN_SECONDS", 1.0)
+    monkeypatch.setattr("lake.stream.kafka._ANSWERS_WITHIN_SECONDS", 1.0)
     monkeypatch.setattr("lake.commands.brokers._ANSWERS_WITHIN_SECONDS", 1.0)
     cluster = KafkaCluster(NOBODY_THERE, USER, CONNECTION)
     source = KafkaSource(cluster)

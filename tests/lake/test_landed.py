@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lake.days import Days
+from lake.batch.freshness import Deliveries
+from lake.batch.plan import Survey
+from lake.declare.days import Days
+from lake.declare.feed import FileFeed, TopicFeed
 from lake.errors import FolderNotReadable, LandingDamaged
-from lake.feed import FileFeed, TopicFeed
-from lake.freshness import Deliveries
-from lake.landing import Landing
-from lake.plan import Survey
-from lake.unread import Unread, find_unread
+from lake.storage.landing import Landing
+from lake.storage.unread import Unread, find_unread
 from tests.lakes import without_spark
 from tests.tiny import mark_files
 from tests.tiny_topics import call_events

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lake.landed_files import Changes, LandedFile, changes_since, is_same_mark
+from lake.storage.landed_files import Changes, LandedFile, changes_since, is_same_mark
 
 SECOND = 1_000_000_000
 

@@ -9,10 +9,10 @@ from unittest import mock
 
 import pytest
 
-import lake.landing_days
-from lake.feed import FileFeed
-from lake.landing import Landing
-from lake.landing_days import NEWEST, TURNS, FeedFolder, feed_folder, read_day
+import lake.storage.landing_days
+from lake.declare.feed import FileFeed
+from lake.storage.landing import Landing
+from lake.storage.landing_days import NEWEST, TURNS, FeedFolder, feed_folder, read_day
 
 FEED = FileFeed("marks", "marks of pupils")
 FIRST = date(2013, 1, 1)
@@ -25,7 +25,7 @@ def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Landing:
     landing = Landing(tmp_path)
     for day in DAYS:
         write(landing, day, "a.csv", "x")
-    monkeypatch.setattr(lake.landing_days, "_TICKS_NS", 0)
+    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 0)
     return landing
 
 
@@ -88,7 +88,7 @@ def test_an_older_day_that_comes_or_goes_shows_at_once(landing: Landing) -> None
 
 
 def test_a_day_comes_to_light_where_the_file_system_keeps_no_times_of_folders(landing: Landing) -> None:
-    with mock.patch("lake.landing_days._mark", return_value=(1, 1, 1)):
+    with mock.patch("lake.storage.landing_days._mark", return_value=(1, 1, 1)):
         landing.landed(FEED)
         late = DAYS[-1] + timedelta(days=1)
         write(landing, late, "a.csv", "x")
@@ -98,7 +98,7 @@ def test_a_day_comes_to_light_where_the_file_system_keeps_no_times_of_folders(la
 
 def test_a_folder_that_changed_just_now_is_looked_into_again(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     landing.landed(FEED)
-    monkeypatch.setattr(lake.landing_days, "_TICKS_NS", 10**18)
+    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 10**18)
     write(landing, DAYS[0], "b.csv", "x")
     landing.landed(FEED, is_whole=True)
     folder = landing.folder(FEED, DAYS[0])
@@ -125,7 +125,7 @@ def test_a_look_costs_the_same_however_many_days_there_are(landing: Landing) -> 
 
     def looked_at(one: Landing) -> int:
         one.landed(FEED)
-        with mock.patch("lake.landing_days._mark", side_effect=lake.landing_days._mark) as counted:
+        with mock.patch("lake.storage.landing_days._mark", side_effect=lake.storage.landing_days._mark) as counted:
             one.landed(FEED)
         return int(counted.call_count)
 

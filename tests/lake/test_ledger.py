@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.ledger import SCHEMA, Entry, Ledger
+from lake.ownership.ledger import SCHEMA, Entry, Ledger
 from tests.lakes import open_lake
 
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from lake.errors import FolderNotWritable
-from lake.lease import is_followed, lease
-from lake.store import LOCKS
+from lake.storage.lease import is_followed, lease
+from lake.write.store import LOCKS
 from tests.lakes import without_spark
 
 NOBODY = 65534

@@ -12,16 +12,16 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
-from lake.enforce import Counts
+from lake.batch.inputs import pin_inputs
+from lake.declare.feed import TopicFeed
+from lake.declare.topic_source import TopicSource
 from lake.errors import BronzeLost, InputLost
-from lake.feed import TopicFeed
-from lake.generation import Checkpoints, StreamPlan
-from lake.inputs import pin_inputs
-from lake.ledger import Entry, Ledger
-from lake.lost_bronze import refuse_lost_bronze
-from lake.progress import MicroBatch, Receipts
-from lake.store import DeltaStore, Txn
-from lake.topic_source import TopicSource
+from lake.ownership.ledger import Entry, Ledger
+from lake.stream.generation import Checkpoints, StreamPlan
+from lake.stream.lost_bronze import refuse_lost_bronze
+from lake.stream.progress import MicroBatch, Receipts
+from lake.write.enforce import Counts
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 from tests.tiny_topics import call_events, calls
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lake.days import Days
-from lake.ledger import Entry, Ledger
-from lake.plan import Survey
-from lake.store import Txn
+from lake.batch.plan import Survey
+from lake.declare.days import Days
+from lake.ownership.ledger import Entry, Ledger
+from lake.write.store import Txn
 from tests.lakes import without_spark
 from tests.tiny import day_of, mark_files, marks
 

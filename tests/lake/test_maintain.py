@@ -16,18 +16,18 @@ from delta.tables import DeltaOptimizeBuilder
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable, write_deltalake
 
-import lake.commits
-import lake.maintain
-import lake.retention
-from lake.batch import refresh
-from lake.commits import Log
-from lake.days import Days
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
-from lake.maintain import Maintained, Maintenance, maintain
-from lake.plan import Survey
-from lake.store import DeltaStore
-from lake.touches import FILE
+import lake.batch.maintain
+import lake.storage.commits
+import lake.storage.retention
+from lake.batch.maintain import Maintained, Maintenance, maintain
+from lake.batch.plan import Survey
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.storage.commits import Log
+from lake.storage.touches import FILE
+from lake.write.store import DeltaStore
 from tests.lakes import open_lake, stored_rows
 from tests.tiny import day_of, land, mark_files, marks, totals
 
@@ -48,8 +48,8 @@ STEPS = [
 @pytest.fixture(autouse=True)
 def nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not needed may go at once, so that a test need not wait for thirty days."""
-    monkeypatch.setattr(lake.retention, "HISTORY", timedelta(0))
-    monkeypatch.setattr(lake.retention, "RECENT", timedelta(0))
+    monkeypatch.setattr(lake.storage.retention, "HISTORY", timedelta(0))
+    monkeypatch.setattr(lake.storage.retention, "RECENT", timedelta(0))
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,12 @@ def new_process() -> Iterator[None]:
 
 def forget_logs() -> None:
     """Forget what this process has read of logs, as a new one would."""
-    for known in (lake.commits._TOUCHES, lake.commits._PLACES, lake.commits._OPENED, lake.commits._TXNS):
+    for known in (
+        lake.storage.commits._TOUCHES,
+        lake.storage.commits._PLACES,
+        lake.storage.commits._OPENED,
+        lake.storage.commits._TXNS,
+    ):
         known.clear()
 
 
@@ -246,8 +251,8 @@ def test_maintenance_forgets_what_the_ledger_no_longer_needs(tmp_path: Path) -> 
 
 
 def test_a_quarantine_is_kept_as_long_as_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lake.retention, "HISTORY", timedelta(days=30))
-    monkeypatch.setattr(lake.retention, "RECENT", timedelta(days=2))
+    monkeypatch.setattr(lake.storage.retention, "HISTORY", timedelta(days=30))
+    monkeypatch.setattr(lake.storage.retention, "RECENT", timedelta(days=2))
     store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # nothing here needs a session
     rejects = pa.table({"day": [D1], "rules": [["a rule"]], "raw": ["{"], "row": ["1"]})
 

@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 
 from lake.errors import TableRestored
-from lake.own_table import OwnTable
-from lake.store import DeltaStore, Txn
+from lake.storage.own_table import OwnTable
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 from tests.tiny import day_of, marks
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from lake.declare.feed import TopicFeed
+from lake.declare.topic_source import PassedMessage, Place, Unread
 from lake.errors import CannotPassOver, StreamBroken
-from lake.feed import TopicFeed
-from lake.landing import Landing
-from lake.passed_over import PassedOver
-from lake.passing import LAST_READABLE, pass_over
-from lake.store import DeltaStore
-from lake.topic_source import PassedMessage, Place, Unread
+from lake.ownership.passed_over import PassedOver
+from lake.storage.landing import Landing
+from lake.stream.passing import LAST_READABLE, pass_over
+from lake.write.store import DeltaStore
 from tests.tiny_topics import call_events, calls, text_events
 
 TABLES = [call_events, text_events, calls]

@@ -14,15 +14,15 @@ import pyspark.sql.functions as F
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.accepted_losses import accept_loss
-from lake.batch import refresh
-from lake.days import Days
+from lake.batch.accepted_losses import accept_loss
+from lake.batch.plan import Step, Survey, needed_whole, steps_to_date
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
+from lake.declare.table import Read, Table
 from lake.errors import InputLost, LandingGone
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Ledger
-from lake.plan import Step, Survey, needed_whole, steps_to_date
-from lake.store import DeltaStore, Txn
-from lake.table import Read, Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Ledger
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import steps_for, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 

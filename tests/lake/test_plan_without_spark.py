@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from lake.days import Days
+from lake.batch.inputs import Loss
+from lake.batch.plan import Survey, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
+from lake.declare.days import Days
+from lake.declare.table import Read, Table
 from lake.errors import LogDamaged
-from lake.frontier import Frontier, FrontierTable
-from lake.inputs import Loss
-from lake.plan import Survey, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
-from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.write.store import DeltaStore
 from tests.lakes import steps_for, without_spark
 from tests.recorded import hold, record
 from tests.tiny import FEED, day_of, land, mark_files, marks, totals

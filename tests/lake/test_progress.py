@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lake.enforce import Counts
-from lake.progress import SCHEMA, MicroBatch, Receipts, micro_batches
-from lake.store import DeltaStore
+from lake.stream.progress import SCHEMA, MicroBatch, Receipts, micro_batches
+from lake.write.enforce import Counts
+from lake.write.store import DeltaStore
 from tests.lakes import without_spark
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import BadSetting, SettingMissing
-from lake.kafka import KafkaCluster
-from lake.opening import open_tables
-from lake.settings import Settings
+from lake.project.opening import open_tables
+from lake.project.settings import Settings
+from lake.stream.kafka import KafkaCluster
 
 WHOLE = """
 [project]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lake.commits import Log
-from lake.read_offsets import furthest, noted, planned, read_by_checkpoint
+from lake.storage.commits import Log
+from lake.stream.read_offsets import furthest, noted, planned, read_by_checkpoint
 
 METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1357030800000,"conf":{"spark.sql.shuffle.partitions":"2"}}'
 KAFKA = '{"departures":{"2":7,"0":12}}'

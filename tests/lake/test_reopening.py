@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from lake.errors import AlreadyFollowed, DayAhead
-from lake.frontier import Frontier, FrontierTable
-from lake.generation import Checkpoints, StreamPlan, begin_generations
-from lake.landing import Landing
-from lake.lease import lease
-from lake.reopening import is_ahead, reopen
-from lake.store import DeltaStore
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.reopening import is_ahead, reopen
+from lake.storage.landing import Landing
+from lake.storage.lease import lease
+from lake.stream.generation import Checkpoints, StreamPlan, begin_generations
+from lake.write.store import DeltaStore
 from tests.tiny_topics import FOLLOWED
 
 NOW = datetime(2013, 1, 7, 12, tzinfo=UTC)

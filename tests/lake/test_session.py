@@ -72,7 +72,7 @@ def test_reading_many_listed_files_starts_no_job_of_its_own(spark: SparkSession,
 
 ELSEWHERE = """
 import sys
-from lake.session import build_session
+from lake.engine.session import build_session
 seven = {"spark.sql.shuffle.partitions": "7"}
 spark = build_session(app_name="elsewhere", master="local[1]", extra_conf=seven)
 spark.sql("create table numbers as select 1 as one")
@@ -123,7 +123,7 @@ spark.hadoop.fs.defaultFS                        hdfs://nowhere.invalid:8020
 AMONG_OTHERS = """
 import gzip, json, sys
 from pathlib import Path
-from lake.session import build_session
+from lake.engine.session import build_session
 spark = build_session(app_name="pinned", master="local[1]")
 here = Path.cwd()
 

@@ -10,11 +10,11 @@ import pytest
 from deltalake import DeltaTable
 
 from lake.errors import AlreadyFollowed, LeaseLost
-from lake.frontier import FrontierTable
-from lake.landing import Landing
-from lake.shared_lease import SharedLease, shared_lease
-from lake.store import DeltaStore
-from lake.stream import follow, release
+from lake.ownership.frontier import FrontierTable
+from lake.ownership.shared_lease import SharedLease, shared_lease
+from lake.storage.landing import Landing
+from lake.stream.follow import follow, release
+from lake.write.store import DeltaStore
 from tests.tiny_topics import call_events
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-import lake.stalled
-from lake.frontier import Frontier, FrontierTable
-from lake.landing import Landing
-from lake.lease import Driver, lease, read_driver
-from lake.progress import StreamStatus, write_status
-from lake.stalled import Evidence, StreamWatch, judge_stream
-from lake.store import DeltaStore
-from lake.table import Table
+import lake.stream.stalled
+from lake.declare.table import Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.storage.landing import Landing
+from lake.storage.lease import Driver, lease, read_driver
+from lake.stream.progress import StreamStatus, write_status
+from lake.stream.stalled import Evidence, StreamWatch, judge_stream
+from lake.write.store import DeltaStore
 from tests.tiny_topics import call_events, calls, hourly_calls
 from tests.tiny_topics import calls_feed as topic
 
@@ -182,7 +182,7 @@ def test_a_topic_that_may_be_silent_is_idle_once_it_is_read_to_its_end(monkeypat
     assert judged(old, table=hourly_calls) == "behind: its watermark is 33 days old, of which 3 h are for late messages"
 
     silent = replace(topic, idle_after=timedelta(hours=6))
-    monkeypatch.setattr(lake.stalled, "topics_of", lambda table: [(call_events, silent)])
+    monkeypatch.setattr(lake.stream.stalled, "topics_of", lambda table: [(call_events, silent)])
     assert judged(old, table=hourly_calls) is None
     assert judged(replace(old, lag_messages=3), table=hourly_calls) is not None
     assert judged(old, table=hourly_calls, waits=timedelta(minutes=1)) is not None
@@ -343,7 +343,7 @@ def test_a_driver_that_was_killed_is_known_as_dead_and_one_that_ended_is_forgott
         assert (found.pid, found.is_alive) == (os.getpid(), True)
     assert read_driver(tmp_path) is None
 
-    code = "import os, sys; from pathlib import Path; from lake.lease import lease\n"
+    code = "import os, sys; from pathlib import Path; from lake.storage.lease import lease\n"
     code += "with lease(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)

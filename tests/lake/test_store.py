@@ -18,14 +18,14 @@ from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
 from pandera.pyspark import Field
 
-from lake.commits import Log
-from lake.contract import Contract, compile_contract
-from lake.days import Days
-from lake.enforce import NOTHING_DROPPED
+from lake.declare.contract import Contract, compile_contract
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
-from lake.holder import read_holder
-from lake.store import DeltaStore, Txn
-from lake.table import Table
+from lake.storage.commits import Log
+from lake.storage.holder import read_holder
+from lake.write.enforce import NOTHING_DROPPED
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import open_lake, stored_rows
 from tests.tiny import Marks, day_of, mark_files, marks
 

@@ -11,8 +11,8 @@ import pytest
 from deltalake import DeltaTable
 
 from lake.errors import InputRestored
-from lake.store import DeltaStore, Txn
-from lake.stream_inputs import StreamInputs
+from lake.stream.stream_inputs import StreamInputs
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 from tests.tiny import day_of, marks
 

@@ -13,11 +13,11 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.days import Days
+from lake.declare.contract import Contract
+from lake.declare.days import Days
+from lake.declare.feed import FileFeed
+from lake.declare.table import ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
 from lake.errors import DeclarationError
-from lake.feed import FileFeed
-from lake.table import ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
 from tests.tiny_topics import TABLES, answers, call_events, calls, hourly_calls, people
 
 
@@ -245,9 +245,9 @@ BRONZE_FILE = '''
 from datetime import timedelta
 import pyspark.sql.types as T
 from pandera.pyspark import Field
-from lake.contract import Contract
-from lake.feed import FileFeed
-from lake.table import Append, table
+from lake.declare.contract import Contract
+from lake.declare.feed import FileFeed
+from lake.declare.table import Append, table
 
 calls = FileFeed("calls", "what landed")
 

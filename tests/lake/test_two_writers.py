@@ -16,13 +16,13 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
-import lake.store
-from lake.batch import refresh
-from lake.days import Days
-from lake.enforce import QUARANTINE
+import lake.write.store
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
 from lake.errors import DayIsOpen, WrittenMeanwhile
-from lake.frontier import Frontier, FrontierTable
-from lake.store import DeltaStore, Txn
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.write.enforce import QUARANTINE
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import interpreted, open_lake, quarantined, stored_rows
 from tests.tiny import day_of, land, mark_files, marks
 
@@ -50,7 +50,7 @@ def at_write(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object], time
         if is_met:
             action()
 
-    monkeypatch.setattr("lake.store.failpoint", failpoint)
+    monkeypatch.setattr("lake.write.store.failpoint", failpoint)
 
 
 def points(store: DeltaStore) -> list[tuple[str, int]]:
@@ -116,7 +116,9 @@ def test_of_two_who_replace_the_quarantine_of_a_table_delta_rs_refuses_the_secon
     reject(here, day_of(2))
     opened = DeltaTable(here.quarantine_path(marks))
     reject(here, D1)
-    late = patch.object(lake.store, "write_deltalake", lambda _, *rest, **more: write_deltalake(opened, *rest, **more))
+    late = patch.object(
+        lake.write.store, "write_deltalake", lambda _, *rest, **more: write_deltalake(opened, *rest, **more)
+    )
     with late, pytest.raises(WrittenMeanwhile):
         reject(here, D1)
     assert len(quarantined(here, marks)) == 2

@@ -15,10 +15,10 @@ import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.contract import Contract
-from lake.feed import FileFeed
-from lake.settings import Settings
-from lake.table import Append, InsertNew, Replace, Table, table
+from lake.declare.contract import Contract
+from lake.declare.feed import FileFeed
+from lake.declare.table import Append, InsertNew, Replace, Table, table
+from lake.project.settings import Settings
 from lakehouse_assets.bronze.landing import FileLine, file_rows
 
 __all__ = ["DAY", "QUIET_DAGSTER", "SENSORS", "TABLES", "by_name", "land", "settings_for"]

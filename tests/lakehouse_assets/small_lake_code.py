@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from lake.settings import Settings
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import TABLES
 

@@ -18,12 +18,12 @@ from dagster._daemon.backfill import execute_backfill_iteration
 from dagster_graphql.test.utils import execute_dagster_graphql
 from pyspark.sql import SparkSession
 
-from lake.days import Days
-from lake.ledger import Ledger
+from lake.declare.days import Days
 from lake.orchestration.assets import asset_key
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource
-from lake.settings import Settings
+from lake.ownership.ledger import Ledger
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 

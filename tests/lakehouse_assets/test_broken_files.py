@@ -11,11 +11,11 @@ from types import ModuleType
 import dagster as dg
 import pytest
 
-from lake.broken_files import find_tables
 from lake.commands.doctor import check_table_files
+from lake.declare.broken_files import find_tables
+from lake.declare.table import discover
 from lake.errors import DeclarationError
-from lake.settings import Settings
-from lake.table import discover
+from lake.project.settings import Settings
 from lakehouse_assets import definitions
 from tests.lake.test_table import BRONZE_FILE
 from tests.lakehouse_assets.conftest import Lakehouse

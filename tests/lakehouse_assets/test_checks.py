@@ -11,16 +11,16 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lake.days import Days
-from lake.enforce import QUARANTINE
-from lake.ledger import Entry, Ledger, Outcome
+from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.orchestration import checks
 from lake.orchestration.assets import asset_key, build_check_result
 from lake.orchestration.checks import NEXT, Inspection, Verdict, checks_of
 from lake.orchestration.resource import LakehouseResource
-from lake.settings import Settings
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.ownership.ledger import Entry, Ledger, Outcome
+from lake.project.settings import Settings
+from lake.write.enforce import QUARANTINE
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.aircraft import aircraft

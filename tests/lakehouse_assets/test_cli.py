@@ -11,14 +11,14 @@ import dagster as dg
 import pytest
 
 from lake.commands.refreshing import Ended, _ended
-from lake.days import Days
-from lake.environment import open_environment
-from lake.ledger import Entry, Ledger
+from lake.declare.days import Days
 from lake.orchestration import refresher
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.runs import CheckResult, TableResult
-from lake.settings import Settings
+from lake.ownership.ledger import Entry, Ledger
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 

@@ -18,13 +18,13 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from rich.console import Console
 
 from lake.commands.refreshing import print_result
-from lake.days import Days
-from lake.enforce import QUARANTINE
-from lake.frontier import Frontier, FrontierTable
-from lake.opening import open_store
+from lake.declare.days import Days
 from lake.orchestration.runs import CheckResult, TableResult
-from lake.settings import Settings
-from lake.store import DeltaStore
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.project.opening import open_store
+from lake.project.settings import Settings
+from lake.write.enforce import QUARANTINE
+from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.carriers import carriers
 from lakehouse_assets.silver.departures import departures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lake.contract import compile_contract
+from lake.declare.contract import compile_contract
 from tests.airline_lakes import TABLES
 from tests.lake.test_contract import FACTS, one_check
 

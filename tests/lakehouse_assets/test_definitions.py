@@ -14,9 +14,9 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph, Asset
 from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
+from lake.declare.table import discover, is_followable
 from lake.orchestration.assets import asset_key
-from lake.settings import Settings
-from lake.table import discover, is_followable
+from lake.project.settings import Settings
 from lakehouse_assets.definitions import defs
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER

@@ -23,10 +23,10 @@ from lake.commands.doctor import (
     check_writable,
     run_checks,
 )
+from lake.engine.jars import LOCK
+from lake.engine.java import find_java
 from lake.errors import JavaMissing
-from lake.jars import LOCK
-from lake.java import find_java
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
 
@@ -124,7 +124,7 @@ def test_a_jar_of_another_version_than_its_package_is_named_with_both(
 
     assert (check.ok, check.found) == (False, found)
     assert check.remedy.startswith(
-        "make setup; if it does not help, write the version of the package into lake/jars.lock"
+        "make setup; if it does not help, write the package's version into lake/engine/jars.lock"
     )
 
 

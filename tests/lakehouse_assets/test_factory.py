@@ -13,13 +13,13 @@ from dagster._core.definitions.partitions.definition import PartitionsDefinition
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from pyspark.sql import SparkSession
 
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import RowsOutsideDays, TableLocked
-from lake.opening import open_store
 from lake.orchestration.assets import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.red_checks import RedChecks
-from lake.settings import Settings
+from lake.project.opening import open_store
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
 

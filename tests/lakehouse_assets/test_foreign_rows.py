@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lake.environment import open_environment
-from lake.frontier import Frontier, FrontierTable
+from lake.declare.table import Table
 from lake.orchestration.checks import Inspection, next_step
-from lake.settings import Settings
-from lake.table import Table
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from tests.lakehouse_assets.conftest import Lakehouse

@@ -14,11 +14,11 @@ from rich.console import Console
 from airline.live_act import FOLLOWED, LIVE_DAYS, StreamDiffersError, _prove, run_live_act
 from airline.replay import replay
 from lake.commands.refreshing import print_result
-from lake.days import Days
-from lake.environment import Environment, open_environment
-from lake.frontier import FrontierTable, with_streamed_upstream
+from lake.declare.days import Days
 from lake.orchestration.refresher import Refresher
-from lake.settings import Settings
+from lake.ownership.frontier import FrontierTable, with_streamed_upstream
+from lake.project.environment import Environment, open_environment
+from lake.project.settings import Settings
 from tests.airline_lakes import cut_source
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import interpreted

@@ -11,9 +11,9 @@ from deltalake import write_deltalake
 from rich.console import Console
 
 from lake.commands.query import confine, connect, run_query
-from lake.enforce import NOTHING_DROPPED
-from lake.ledger import Entry, Ledger
-from lake.store import DeltaStore, Txn
+from lake.ownership.ledger import Entry, Ledger
+from lake.write.enforce import NOTHING_DROPPED
+from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
 from tests.tiny import day_of, marks
 

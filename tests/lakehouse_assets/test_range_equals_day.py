@@ -9,12 +9,12 @@ import pyspark.sql.functions as F
 import pytest
 from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 
-from lake.days import Days
+from lake.declare.days import Days
+from lake.declare.table import Replace, table
 from lake.orchestration.assets import asset_key
 from lake.orchestration.checks import checks_of
 from lake.orchestration.partitions import range_tags
-from lake.settings import Settings
-from lake.table import Replace, table
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, DailyTotals, by_name, land
 

@@ -12,17 +12,17 @@ import pyspark.sql.functions as F
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.batch.plan import steps_to_date
 from lake.commands.refreshing import Ended, _ended
-from lake.days import Days
-from lake.environment import Environment
+from lake.declare.days import Days
+from lake.declare.table import Read, Table
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.runs import TableResult
-from lake.plan import steps_to_date
-from lake.settings import Settings
-from lake.store import DeltaStore
-from lake.table import Read, Table
+from lake.project.environment import Environment
+from lake.project.settings import Settings
+from lake.write.store import DeltaStore
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals

@@ -14,7 +14,8 @@ import dagster as dg
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.days import Days
+from lake.batch.plan import Step
+from lake.declare.days import Days
 from lake.orchestration import assets
 from lake.orchestration.assets import CAUSE, PID, WORKER, this_process
 from lake.orchestration.resource import LakehouseResource
@@ -24,8 +25,7 @@ from lake.orchestration.runs import (
     fail_runs_of_dead_processes,
     record_refresh,
 )
-from lake.plan import Step
-from lake.settings import Settings
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
 

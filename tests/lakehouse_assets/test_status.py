@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lake.batch.plan import TableState
 from lake.commands.status import Ownership, print_status, read_ownership
-from lake.days import Days
-from lake.environment import Environment, open_environment
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
-from lake.passed_over import PassedOver
-from lake.plan import TableState
-from lake.progress import StreamStatus
-from lake.settings import Settings
-from lake.topic_source import Place
+from lake.declare.days import Days
+from lake.declare.topic_source import Place
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.ownership.passed_over import PassedOver
+from lake.project.environment import Environment, open_environment
+from lake.project.settings import Settings
+from lake.stream.progress import StreamStatus
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights

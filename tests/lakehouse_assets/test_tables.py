@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lakehouse_assets
-from lake.table import LAYERS, Table
+from lake.declare.table import LAYERS, Table
 from tests.airline_lakes import TABLES
 
 

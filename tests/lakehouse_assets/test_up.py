@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lake.commands.kafka_broker import LocalBroker
 from lake.commands.up import DEFAULT_PORT, PortTakenError, choose_port
-from lake.kafka_broker import LocalBroker
-from lake.lease import is_followed
-from lake.store import LOCKS
+from lake.storage.lease import is_followed
+from lake.write.store import LOCKS
 
 LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 """No other machine reaches these, the last being how a JVM names the first."""

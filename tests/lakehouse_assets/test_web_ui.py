@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 from starlette.datastructures import Headers
 
+from lake.engine.ports import free_ports
 from lake.orchestration.web_ui import refusal
-from lake.ports import free_ports
 
 LIMIT = "mutation { setConcurrencyLimit(concurrencyKey: %s, limit: 1) }"
 LIMITS = "{ instance { concurrencyLimits { concurrencyKey } } }"

@@ -15,7 +15,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from lake.errors import FolderNotWritable
 from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
 from lake.orchestration.event_log import BatchedSqliteEventLogStorage
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 
 @pytest.fixture

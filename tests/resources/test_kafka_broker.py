@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lake.kafka_broker import LocalBroker, RunningBroker
-from lake.ports import HOST
+from lake.commands.kafka_broker import LocalBroker, RunningBroker
+from lake.engine.ports import HOST
 
 
 @pytest.fixture

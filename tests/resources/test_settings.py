@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from airline.replay.landing import LandingFolder
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import BadSetting
-from lake.horizon import Horizon
-from lake.settings import Settings
+from lake.project.settings import Settings
+from lake.write.horizon import Horizon
 
 CONNECTION = (
     'Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=Root;EntityPath=$a;SharedAccessKey=q"u\\o+/t3d='

@@ -11,7 +11,7 @@ import pytest
 
 from lake.orchestration.sensors.alerts import build_failure_alerts
 from lake.orchestration.sensors.notify import Memory, Notifier, listed
-from lake.settings import Settings
+from lake.project.settings import Settings
 from tests.resources.recorded_assets import defs
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 

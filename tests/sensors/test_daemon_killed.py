@@ -16,11 +16,11 @@ from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from airline.replay import replay
-from lake.days import Days
+from lake.declare.days import Days
 from lake.orchestration.assets import asset_key
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
-from lake.settings import Settings
+from lake.project.settings import Settings
 from tests.airline_lakes import cut_source
 from tests.sensors.streamed import D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -37,7 +37,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from lake.orchestration.dagster_home import open_instance
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 target = ModuleTarget("lakehouse_assets.definitions", None, None, "lakehouse")
 flags = {"reconcile": {point: signal.SIGKILL for point in sys.argv[1:]}}
@@ -58,7 +58,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon import sensor
 from lake.orchestration.dagster_home import open_instance
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 times, point, reports = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 report = dg.DagsterInstance.report_runless_asset_event

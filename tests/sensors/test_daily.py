@@ -10,10 +10,10 @@ from pathlib import Path
 import dagster as dg
 
 import lakehouse_assets
+from lake.declare.table import Read, Table, discover
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
-from lake.settings import Settings
-from lake.table import Read, Table, discover
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 

@@ -13,7 +13,7 @@ from dagster._core.events import DagsterEventType
 from lake.orchestration.assets import asset_key, build_check_evaluation
 from lake.orchestration.checks import Severity, Verdict
 from lake.orchestration.sensors.failing_checks import build_failing_checks
-from lake.settings import Settings
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook

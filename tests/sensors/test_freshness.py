@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lake.broken_files import BrokenFile
-from lake.ledger import Entry, Ledger
+from lake.declare.broken_files import BrokenFile
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.freshness import build_freshness_alerts
-from lake.settings import Settings
+from lake.ownership.ledger import Entry, Ledger
+from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
 from tests.sensors.streamed import commit

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from airline.replay import replay
-from lake.days import Days
-from lake.ledger import Entry, Ledger
+from lake.declare.days import Days
 from lake.orchestration.resource import LakehouseResource
-from lake.settings import Settings
+from lake.ownership.ledger import Entry, Ledger
+from lake.project.settings import Settings
 from tests.airline_lakes import cut_source
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 
@@ -28,10 +28,10 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pyspark.java_gateway
-import lake.opening
+import lake.project.opening
 from pyspark.sql import SparkSession
 from tests.definitions import definitions_of
-from lake.environment import open_environment
+from lake.project.environment import open_environment
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
 
@@ -41,7 +41,7 @@ def refuse(*_, **__):
     wanted.append(ticking)
     raise RuntimeError(f"{ticking} wants Spark")
 
-lake.opening.build_session = refuse
+lake.project.opening.build_session = refuse
 SparkSession.Builder.getOrCreate = refuse
 pyspark.java_gateway.launch_gateway = refuse
 

@@ -14,16 +14,16 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.batch import refresh
-from lake.days import Days
-from lake.frontier import Frontier, FrontierTable
-from lake.ledger import Entry, Ledger
+from lake.batch.plan import Step, Survey, TableState
+from lake.batch.refresh import refresh
+from lake.declare.days import Days
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.reconcile import EVIDENCE, _rests, build_reconcile
-from lake.plan import Step, Survey, TableState
-from lake.settings import Settings
-from lake.store import DeltaStore
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Entry, Ledger
+from lake.project.settings import Settings
+from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
 

@@ -13,14 +13,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lake.frontier import Frontier, FrontierTable
-from lake.lease import lease
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.stalled_streams import build_stalled_streams
-from lake.progress import StreamStatus
-from lake.settings import Settings
-from lake.store import DeltaStore
+from lake.ownership.frontier import Frontier, FrontierTable
+from lake.project.settings import Settings
+from lake.storage.lease import lease
+from lake.stream.progress import StreamStatus
+from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook

@@ -14,14 +14,14 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.declare.table import Table
 from lake.orchestration.assets import asset_key
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
 from lake.orchestration.sensors.stream_commits import build_stream_commits
-from lake.settings import Settings
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.project.settings import Settings
+from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow

@@ -16,10 +16,10 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
-from lake.environment import open_environment
 from lake.orchestration.assets import WORKER, asset_key
 from lake.orchestration.dagster_home import open_instance
-from lake.settings import Settings
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
 from lakehouse_assets.bronze.departure_events import departure_events
 from tests.definitions import definitions_of
 

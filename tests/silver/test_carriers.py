@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from lake.enforce import enforce
+from lake.write.enforce import enforce
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.silver.carriers import carriers
 from tests.frames import frame, rows_of, stored, verdicts

@@ -22,10 +22,10 @@ from dagster._core.event_api import EventLogCursor
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from lake.days import Days, parse_day
+from lake.declare.days import Days, parse_day
 from lake.orchestration.sensors.notify import Memory, Message, Notifier
 from lake.orchestration.sensors.verdicts import undelivered
-from lake.settings import Settings
+from lake.project.settings import Settings
 
 __all__ = ["build_failure_alerts"]
 

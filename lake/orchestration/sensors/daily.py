@@ -18,15 +18,15 @@ from contextlib import suppress
 
 import dagster as dg
 
-from lake.days import Days
+from lake.batch.freshness import Deliveries
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import Table
 from lake.errors import FolderNotReadable
-from lake.feed import Feed
-from lake.freshness import Deliveries
 from lake.orchestration.assets import CAUSE, UNLESS_EQUAL, asset_key
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.resource import Lakehouse
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = ["WAITS_FOR", "build_daily_schedule", "days_to_look_back"]
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lake.declare.table import Table
 from lake.orchestration.sensors.notify import Memory, Notifier, listed
 from lake.orchestration.sensors.verdicts import undelivered
 from lake.orchestration.standing import first_and_last, lasting_checks, standing_errors
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = ["build_failing_checks"]
 

@@ -14,15 +14,15 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from lake.broken_files import BrokenFile
-from lake.freshness import FreshnessJudge
+from lake.batch.freshness import FreshnessJudge
+from lake.batch.plan import Survey
+from lake.declare.broken_files import BrokenFile
+from lake.declare.table import Table
 from lake.orchestration.checks import Verdict, judge_fresh
 from lake.orchestration.resource import Lakehouse, LakehouseResource
 from lake.orchestration.sensors.notify import Notifier
 from lake.orchestration.sensors.verdicts import tell_verdicts
-from lake.plan import Survey
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = ["build_freshness_alerts"]
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from lake.maintain import describe, maintain, summarize
+from lake.batch.maintain import describe, maintain, summarize
+from lake.declare.table import Table
 from lake.orchestration.resource import Lakehouse
-from lake.settings import Settings
-from lake.table import Table
+from lake.project.settings import Settings
 
 __all__ = ["build_maintenance"]
 

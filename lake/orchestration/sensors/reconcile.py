@@ -25,17 +25,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lake.commits import Log, Place
+from lake.batch.plan import Day, Step, Survey, steps_to_date
+from lake.declare.feed import Feed
+from lake.declare.table import Table
 from lake.errors import LogDamaged
-from lake.feed import Feed
-from lake.ledger import Entry
 from lake.orchestration.assets import PID, WORKER, asset_key, step_tags
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
-from lake.plan import Day, Step, Survey, steps_to_date
-from lake.settings import Settings
-from lake.store import DeltaStore
-from lake.table import Table
+from lake.ownership.ledger import Entry
+from lake.project.settings import Settings
+from lake.storage.commits import Log, Place
+from lake.write.store import DeltaStore
 
 __all__ = ["EVIDENCE", "build_reconcile"]
 

@@ -1,9 +1,9 @@
 """Tell people that a stream does not move, once, and once more when it does; show it on the table's page.
 
 Looks at the status file of each stream, the process that runs them, what waits in the landing folder, and the frontier;
-no Spark, and nothing where no stream ever ran. The verdict is that of the check `streaming` (`lake/stalled.py` says
-when a stream is dead, silent, stuck, behind): where it changes, the sensor also records it, so that the UI shows the
-table as failing although no run looked at it. After a release no stream is stalled.
+no Spark, and nothing where no stream ever ran. The verdict is that of the check `streaming` (`lake/stream/stalled.py`
+says when a stream is dead, silent, stuck, behind): where it changes, the sensor also records it, so that the UI shows
+the table as failing although no run looked at it. After a release no stream is stalled.
 
 Each address is told by itself (`notify.py`), and the UI waits for none. After downtime the next tick finds whatever has
 changed since.
@@ -15,13 +15,13 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from lake.declare.table import Table, is_followable
 from lake.orchestration.checks import judge_streaming
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.sensors.notify import Notifier
 from lake.orchestration.sensors.verdicts import tell_verdicts
-from lake.settings import Settings
-from lake.stalled import StreamWatch
-from lake.table import Table, is_followable
+from lake.project.settings import Settings
+from lake.stream.stalled import StreamWatch
 
 __all__ = ["build_stalled_streams"]
 

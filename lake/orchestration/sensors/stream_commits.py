@@ -21,15 +21,15 @@ from typing import Any
 
 import dagster as dg
 
-from lake.commits import Commit, Log, Place
-from lake.days import Days
+from lake.declare.days import Days
+from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
-from lake.frontier import FrontierTable
-from lake.input_events import newest_event
 from lake.orchestration.assets import asset_key
 from lake.orchestration.resource import Lakehouse
-from lake.settings import Settings
-from lake.table import Table, is_followable
+from lake.ownership.frontier import FrontierTable
+from lake.project.settings import Settings
+from lake.storage.commits import Commit, Log, Place
+from lake.stream.input_events import newest_event
 
 __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from lake.declare.table import Table
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Verdict
 from lake.orchestration.sensors.notify import Memory, Notifier, listed
-from lake.table import Table
 
 __all__ = ["tell_verdicts", "undelivered"]
 

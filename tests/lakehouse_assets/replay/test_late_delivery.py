@@ -11,7 +11,7 @@ import pytest
 
 from airline.replay import FlightKey, deliver_late, replay
 from airline.replay.errors import LandsBeforeItHappens, UnknownFlight
-from lake.days import Days
+from lake.declare.days import Days
 
 Lines = Callable[..., list[dict[str, Any]]]
 Tree = Callable[[Path], dict[str, bytes]]

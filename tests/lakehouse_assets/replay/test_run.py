@@ -15,7 +15,7 @@ import pytest
 from airline.replay import FlightKey, messages, replay
 from airline.replay.errors import NothingLands, ReplayError
 from airline.replay.landing import LandingFolder
-from lake.days import Days
+from lake.declare.days import Days
 from lake.errors import FolderNotWritable
 
 MakeSource = Callable[..., Path]

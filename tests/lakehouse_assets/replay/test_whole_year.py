@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from airline.replay import ReplayReport, messages, replay
-from lake.days import Days
+from lake.declare.days import Days
 
 pytestmark = [pytest.mark.slow, pytest.mark.year, pytest.mark.timeout(900)]
 

@@ -1,0 +1,1 @@
+"""Compute days: what is due, in which steps, and from what."""

@@ -1,0 +1,176 @@
+"""What the plan of a transform shows of days that see each other, refused before anything is written.
+
+A refresh of a range computes all its days in one go. A transform that lets rows of one day see those of another, by a
+window or a group that spans days, gives other rows in a range than day by day, and in a longer range yet others. Not
+all of that can be seen in a plan; `lake.batch.day_alone` looks at the rows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import pyspark.sql.functions as F
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.declare.feed import Feed
+from lake.declare.plan_text import analyzed_plan
+from lake.declare.table import Table
+from lake.errors import DeclarationError
+
+__all__ = ["refuse_across_days"]
+
+_LINE = re.compile(r"^([\s:+-]*)([A-Z]\w*)")
+_ATTRIBUTE = re.compile(r"(\w+)#(\d+)")
+_DEFINED = re.compile(r" AS (\w+#\d+)")
+_ORDER = re.compile(r"#\d+L? (ASC|DESC)")
+_OF_A_DAY = re.compile(r"date|timestamp|window", re.IGNORECASE)
+_PART_OF_A_DATE = re.compile(r"(month|year|quarter|weekofyear|dayof\w+|weekday|trunc|hour|minute)\(", re.IGNORECASE)
+
+
+@cache
+def refuse_across_days(table: Table, spark: SparkSession) -> None:
+    """Analyze the transform on empty frames and raise where rows of one day see those of others; runs no job.
+
+    Remembered for the process, because it takes some tens of milliseconds and follows from the declaration alone.
+
+    Raises:
+        DeclarationError: a limit, or a group or window that holds rows of several days.
+    """
+    if table.day is None:
+        return
+    frames = [_empty(spark, read.source, has_days=_has_days(read.source)) for read in table.reads]
+    plan = _Plan.of(table(*frames))
+    for problem in plan.problems(table):
+        where = inspect.getfile(table.transform)
+        remedy = (
+            f"group or partition by {table.day} too, or by a column that follows from it; "
+            "where a day needs rows around it, repeat each row in the days that see it (F.explode) and group by those"
+        )
+        raise DeclarationError(where, f"{table.name}: {problem}: a range would give other rows than its days", remedy)
+
+
+def _has_days(source: Table | Feed) -> bool:
+    return isinstance(source, Feed) or source.day is not None
+
+
+def _empty(spark: SparkSession, source: Table | Feed, *, has_days: bool) -> DataFrame:
+    """No rows; in the plan, those of an input with days come from a `Range`, of any other from a `LocalRelation`."""
+    schema = source.schema if isinstance(source, Feed) else source.contract.schema
+    if not has_days:
+        return spark.createDataFrame([], schema)
+    return spark.range(0).select(*(F.lit(None).cast(one.dataType).alias(one.name) for one in schema.fields))
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A line of a plan: how deep it stands, what it is, and its text."""
+
+    depth: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An analyzed plan, as Spark prints it."""
+
+    nodes: Sequence[_Node]
+    definitions: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rows: DataFrame) -> _Plan:
+        text = analyzed_plan(rows)
+        found = [(match, line) for line in text.splitlines() if (match := _LINE.match(line))]
+        nodes = [_Node(len(match[1]), match[2], line[len(match[1]) :]) for match, line in found]
+        return cls(nodes, dict(_definitions(text)))
+
+    def problems(self, table: Table) -> Iterator[str]:
+        """What lets rows of one day see those of another."""
+        for place, node in enumerate(self.nodes):
+            if self._reads_days(place) and (problem := self._problem(node, table)):
+                yield problem
+
+    def _reads_days(self, place: int) -> bool:
+        """Whether rows of an input with days come to a node."""
+        for below in self.nodes[place + 1 :]:
+            if below.depth <= self.nodes[place].depth:
+                return False
+            if below.name == "Range":
+                return True
+        return False
+
+    def _problem(self, node: _Node, table: Table) -> str | None:
+        if node.name in ("GlobalLimit", "Offset", "Tail"):
+            return "takes the first rows only (limit)"
+        if node.name not in ("Aggregate", "Deduplicate", "Window"):
+            return None
+        by = _grouping(node)
+        names = [name for name, _ in _ATTRIBUTE.findall(by)]
+        if {table.day, table.day_of} & set(names) or any(self._is_of_a_day(one, set()) for one in _attributes(by)):
+            return None
+        if node.name == "Window" and _is_near(node.text) and any(read.is_widened for read in table.reads):
+            return None  # it looks so many rows back: the days around may well be enough
+        what = {"Window": "has a window", "Aggregate": "groups rows", "Deduplicate": "keeps one row"}[node.name]
+        return f"{what} {'by ' + ', '.join(names) if names else 'over all rows'}, whatever the day"
+
+    def _is_of_a_day(self, attribute: str, seen: set[str]) -> bool:
+        """Whether an attribute is, or follows from, a date or a time; also where the plan does not say."""
+        text = self.definitions.get(attribute)
+        if text is None or attribute in seen:
+            return True
+        if _PART_OF_A_DATE.match(text):
+            return False
+        if _OF_A_DAY.search(_ATTRIBUTE.sub("", text)):
+            return True
+        return any(self._is_of_a_day(one, {*seen, attribute}) for one in _attributes(text))
+
+
+def _attributes(text: str) -> list[str]:
+    return [f"{name}#{number}" for name, number in _ATTRIBUTE.findall(text)]
+
+
+def _is_near(window: str) -> bool:
+    return "unboundedpreceding" not in window and "unboundedfollowing" not in window
+
+
+def _definitions(plan: str) -> Iterator[tuple[str, str]]:
+    """What each attribute of a plan is computed from: the text before ` AS name#id`, back to the comma before it."""
+    for line in plan.splitlines():
+        for found in _DEFINED.finditer(line):
+            yield found[1], line[_start(line, found.start()) : found.start()]
+        if "Generate " in line:
+            yield from ((one, line) for one in _attributes(line.rpartition("[")[2]))
+
+
+def _start(line: str, end: int) -> int:
+    """Where the expression that ends here begins."""
+    depth = 0
+    for place in range(end - 1, -1, -1):
+        depth += (line[place] in ")]") - (line[place] in "([")
+        if depth < 0 or (depth == 0 and line[place] == ","):
+            return place + 1 + (line[place + 1] == " ")
+    return 0
+
+
+def _grouping(node: _Node) -> str:
+    """By what a node groups rows. Spark prints no list that is empty, neither of groups nor of a window's order."""
+    lists = _lists(node.text)
+    if node.name == "Window":
+        return "" if len(lists) < 2 or _ORDER.search(lists[1]) else lists[1]
+    return "" if node.name == "Aggregate" and len(lists) < 2 else lists[0]
+
+
+def _lists(text: str) -> list[str]:
+    """The contents of the square brackets on the outermost level of a node's text."""
+    depth, begun, found = 0, 0, []
+    for place, letter in enumerate(text):
+        depth += (letter in "[(") - (letter in "])")
+        if letter == "[" and depth == 1:
+            begun = place + 1
+        elif letter == "]" and depth == 0:
+            found.append(text[begun:place])
+    return found

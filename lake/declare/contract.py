@@ -1,0 +1,313 @@
+"""A contract: the one place where a table's columns, types, units, nullability and checks are stated.
+
+A contract is a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream, so the
+model is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is that of
+pandera for pandas on the same value, because for Spark pandera takes over what Java and SQL think of NaN, of nulls in a
+list and of patterns. A check that cannot be compiled so is refused when the table is declared, never skipped. A null
+passes every check except `nullable=False`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cached_property, partial, reduce
+from math import isnan
+from typing import Any
+
+import pyarrow as pa
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pandera.pyspark import DataFrameModel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from lake.declare.patterns import UnfitCheckError, java_pattern
+from lake.errors import CannotCompile, SchemaDrift
+
+__all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_contract"]
+
+
+class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
+    """Base of every contract, whose fields read like the table.
+
+    `country: T.StringType = Field(description="ISO country code", str_length={"min_value": 2, "max_value": 2})`
+
+    `Field(metadata={"stored": False})` states a column that the transform computes only so that it can be checked.
+    """
+
+
+Verdict = Callable[[Column], Column]
+Facts = Mapping[str, Any]
+"""What a check states, by pandera's names."""
+
+
+_LARGEST_EXACT = 2**53
+"""Whole numbers beyond it are rounded where they meet a DOUBLE."""
+_LARGEST = 2**63 - 1
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, float):
+        return not isnan(value)
+    return isinstance(value, int) and _is_whole(value) and abs(value) <= _LARGEST_EXACT
+
+
+def _is_decimal(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, Decimal) and value.is_finite())
+
+
+_FITTING: dict[type[T.DataType], Callable[[object], bool]] = {
+    T.IntegralType: _is_whole,
+    T.FractionalType: _is_number,
+    T.DecimalType: _is_decimal,
+    T.StringType: lambda value: isinstance(value, str),
+    T.BooleanType: lambda value: isinstance(value, bool),
+    T.DateType: lambda value: isinstance(value, date) and not isinstance(value, datetime),
+    T.TimestampType: lambda value: isinstance(value, datetime),
+    T.BinaryType: lambda value: isinstance(value, bytes),
+}
+"""Which values a column of a type can be compared with so that Spark and Python agree."""
+_ORDERED = (T.IntegralType, T.FractionalType, T.DecimalType, T.DateType, T.TimestampType)
+
+
+def _literal(value: object, dtype: T.DataType) -> Any:
+    """Return what Spark compares a column with; a time without a zone is UTC, whatever zone this process has."""
+    kinds = (fits for kind, fits in reversed(_FITTING.items()) if isinstance(dtype, kind))
+    fits = next(kinds, None)
+    if fits is None or not fits(value):
+        raise UnfitCheckError(f"{value!r} is no value of {dtype.simpleString()}", "state values of the column's type")
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _ordered(value: object, dtype: T.DataType) -> Any:
+    if not isinstance(dtype, _ORDERED):
+        raise UnfitCheckError(f"{dtype.simpleString()} has no order", "use isin, notin, eq or ne")
+    return _literal(value, dtype)
+
+
+def _known(value: Column, dtype: T.DataType) -> Column:
+    """True of a number; Spark takes NaN for greater than all, Python for none."""
+    return ~F.isnan(value) if isinstance(dtype, T.DoubleType | T.FloatType) else F.lit(True)
+
+
+def _compared(compare: Callable[[Any, Any], Any], fact: str, facts: Facts, dtype: T.DataType) -> Verdict:
+    bound = _ordered(facts[fact], dtype)
+    return lambda value: _known(value, dtype) & compare(value, bound)
+
+
+def _equal(facts: Facts, dtype: T.DataType) -> Verdict:
+    wanted = _literal(facts["value"], dtype)
+    return lambda value: value == wanted
+
+
+def _in_range(facts: Facts, dtype: T.DataType) -> Verdict:
+    low, high = (_ordered(facts[name], dtype) for name in ("min_value", "max_value"))
+    above = operator.ge if facts["include_min"] else operator.gt
+    below = operator.le if facts["include_max"] else operator.lt
+    return lambda value: above(value, low) & below(value, high)  # NaN is below none, to Spark too
+
+
+def _is_in(fact: str, facts: Facts, dtype: T.DataType) -> Verdict:
+    # A null in the list would make every verdict null, which passes. Of a null value `nullable` decides alone.
+    listed = [_literal(one, dtype) for one in facts[fact] if one is not None]
+    if not listed:
+        raise UnfitCheckError("it lists no value", "list the values")
+    return lambda value: value.isin(listed)
+
+
+def _not(compiler: Callable[[Facts, T.DataType], Verdict], facts: Facts, dtype: T.DataType) -> Verdict:
+    passes = compiler(facts, dtype)
+    return lambda value: ~passes(value)
+
+
+def _of_text(dtype: T.DataType) -> None:
+    if not isinstance(dtype, T.StringType):
+        raise UnfitCheckError(f"{dtype.simpleString()} is no text", "use it on a STRING")
+
+
+def _str_length(facts: Facts, dtype: T.DataType) -> Verdict:
+    _of_text(dtype)
+    low, high, exact = (facts.get(name) for name in ("min_value", "max_value", "exact_value"))
+    low, high = (exact, exact) if exact is not None else (low, high)
+    if not all(bound is None or _is_whole(bound) for bound in (low, high)):
+        raise UnfitCheckError(
+            f"no length lies between {low!r} and {high!r}", "state min_value, max_value or exact_value"
+        )
+
+    def fits(value: Column) -> Column:
+        long_enough = F.lit(True) if low is None else F.length(value) >= low
+        return long_enough if high is None else long_enough & (F.length(value) <= high)
+
+    return fits
+
+
+def _str_matches(facts: Facts, dtype: T.DataType) -> Verdict:
+    _of_text(dtype)
+    pattern = java_pattern(facts["pattern"])
+    return lambda value: value.rlike(pattern)
+
+
+_COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
+    "equal_to": _equal,
+    "not_equal_to": partial(_not, _equal),
+    "greater_than": partial(_compared, operator.gt, "min_value"),
+    "greater_than_or_equal_to": partial(_compared, operator.ge, "min_value"),
+    "less_than": partial(_compared, operator.lt, "max_value"),
+    "less_than_or_equal_to": partial(_compared, operator.le, "max_value"),
+    "in_range": _in_range,
+    "isin": partial(_is_in, "allowed_values"),
+    "notin": partial(_not, partial(_is_in, "forbidden_values")),
+    "str_length": _str_length,
+    "str_matches": _str_matches,
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that a row must satisfy.
+
+    Attributes:
+        column: the column it looks at.
+        check: `not_null`, or the name of the pandera check.
+    """
+
+    column: str
+    check: str
+    _passes: Callable[[Column], Column]
+
+    @property
+    def name(self) -> str:
+        """`column:check`, as it appears in the quarantine and in receipts."""
+        return f"{self.column}:{self.check}"
+
+    def passes(self) -> Column:
+        """True where a row satisfies the rule, false where it breaks it, null where the value is null."""
+        return self._passes(F.col(self.column))
+
+    def broken(self) -> Column:
+        """True where a row breaks the rule; never null."""
+        return ~F.coalesce(self.passes(), F.lit(True))
+
+
+@dataclass(frozen=True)
+class ContractColumn:
+    """One column of a contract: name, Spark type, nullability, description, and whether the table stores it."""
+
+    name: str
+    dtype: T.DataType
+    nullable: bool
+    description: str
+    stored: bool
+
+
+@dataclass(frozen=True)
+class CompiledContract:
+    """A contract ready for Spark: its columns in order, and its rules."""
+
+    name: str
+    columns: tuple[ContractColumn, ...]
+    rules: tuple[Rule, ...]
+
+    @cached_property
+    def stored(self) -> tuple[ContractColumn, ...]:
+        """The columns that the table stores."""
+        return tuple(column for column in self.columns if column.stored)
+
+    @cached_property
+    def stored_names(self) -> list[str]:
+        """Names of the columns that the table stores, in order."""
+        return [column.name for column in self.stored]
+
+    @cached_property
+    def schema(self) -> T.StructType:
+        """The Spark schema of the stored table; descriptions are column comments."""
+        return T.StructType(
+            [T.StructField(c.name, c.dtype, c.nullable, {"comment": c.description}) for c in self.stored]
+        )
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """The stored schema as Arrow, comments in the fields' metadata; creates the Delta table without a JVM."""
+        plain = to_arrow_schema(self.schema, timezone="UTC")
+        return pa.schema(
+            [pa.field(c.name, plain.field(c.name).type, c.nullable, {"comment": c.description}) for c in self.stored]
+        )
+
+    def column(self, name: str) -> ContractColumn | None:
+        """The column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def is_satisfied(self) -> Column:
+        """True where a row satisfies every rule; never null.
+
+        "And" is false where one rule is broken, whatever the others say, and null where some cannot tell.
+        """
+        return F.coalesce(reduce(operator.and_, [rule.passes() for rule in self.rules], F.lit(True)), F.lit(True))
+
+    def broken_rules(self) -> Column:
+        """The names of the rules that a row breaks: ARRAY<STRING>, in the order of the contract."""
+        names = [F.when(rule.broken(), F.lit(rule.name)) for rule in self.rules]
+        return F.array_compact(F.array(*names)) if names else F.array().cast("array<string>")
+
+    def check_schema(self, rows: DataFrame, table: str) -> None:
+        """Compare the frame's columns and types with the contract; looks at the plan only, runs nothing.
+
+        Raises:
+            SchemaDrift: a column is missing, is of another type, or is neither in the contract nor lineage (`_...`).
+        """
+        expected = {column.name: column.dtype.simpleString() for column in self.columns}
+        found = {
+            field.name: field.dataType.simpleString()
+            for field in rows.schema.fields
+            if field.name in expected or not field.name.startswith("_")
+        }
+        if found != expected:
+            raise SchemaDrift(table=table, expected=expected, found=found)
+
+
+def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
+    """Compile a pandera model to Spark expressions.
+
+    Raises:
+        CannotCompile: a check has no equivalent here.
+    """
+    schema = contract.to_schema()
+    _refuse_what_is_of_no_column(contract.__name__, schema)
+    columns: list[ContractColumn] = []
+    rules: list[Rule] = []
+    for name, column in schema.columns.items():
+        if column.coerce or column.regex:
+            raise CannotCompile(contract.__name__, name, "coerce" if column.coerce else "regex", tuple(_COMPILERS))
+        stored = bool((column.metadata or {}).get("stored", True))
+        columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
+        if not column.nullable:
+            rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
+        rules.extend(_compile_check(contract.__name__, name, column.dtype.type, check) for check in column.checks)
+    return CompiledContract(contract.__name__, tuple(columns), tuple(rules))
+
+
+def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
+    """A rule about whole rows or the whole frame would not be looked at: keys and days are facts of the table."""
+    whole = {"unique": schema.unique, "coerce": schema.coerce, "dataframe_check": schema.checks}
+    for kind, asked in whole.items():
+        if asked:
+            raise CannotCompile(contract, "(the whole frame)", kind, tuple(_COMPILERS))
+
+
+def _compile_check(contract: str, column: str, dtype: T.DataType, check: Any) -> Rule:
+    name = str(check.name)
+    compiler = _COMPILERS.get(name)
+    if compiler is None or check.statistics is None or check.raise_warning:
+        raise CannotCompile(contract, column, name, tuple(_COMPILERS))
+    try:
+        return Rule(column, name, compiler(check.statistics, dtype))
+    except UnfitCheckError as error:
+        raise CannotCompile(contract, column, name, problem=error.problem, remedy=error.remedy) from error

@@ -1,0 +1,191 @@
+"""Feeds: where bronze reads from.
+
+A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`; `lake.declare.landed` says which of them are read. A
+topic's archive holds JSON lines with the columns of Spark's Kafka source; a file feed holds text files that bronze
+keeps line by line. Bytes that are not UTF-8 are read as U+FFFD: a table that held them could be written, and then read
+by Spark alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import Column, DataFrame, SparkSession
+
+from lake.declare.landed import landing_day, path_pattern
+from lake.errors import DeclarationError
+
+__all__ = ["EVERY_DAY", "FILE_FRAME", "SOME_DAYS", "TOPIC_FRAME", "Delivery", "Feed", "FileFeed", "TopicFeed"]
+
+TOPIC_FRAME = T.StructType(
+    [
+        T.StructField("key", T.StringType()),
+        T.StructField("value", T.StringType()),
+        T.StructField("topic", T.StringType()),
+        T.StructField("partition", T.IntegerType()),
+        T.StructField("offset", T.LongType()),
+        T.StructField("timestamp", T.TimestampType()),
+        T.StructField("_raw", T.StringType()),
+        T.StructField("_landed_on", T.DateType()),
+    ]
+)
+"""Columns of a topic's frame. `_raw` is the archived line where its envelope could not be read, else null."""
+
+FILE_FRAME = T.StructType(
+    [
+        T.StructField("line", T.StringType()),
+        T.StructField("file", T.StringType()),
+        T.StructField("line_number", T.IntegerType()),
+        T.StructField("landed_on", T.DateType()),
+    ]
+)
+"""Columns of a file feed's frame: the line as received, the file's base name, its 1-based line, its landing day."""
+
+
+_ARCHIVED = T.StructType(TOPIC_FRAME.fields[:-1])
+_FILE_NAME = "_metadata.file_name"
+_ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
+# Without them Spark makes columns of the folders' names, and a pattern of a file's name.
+_AS_NAMED = {"recursiveFileLookup": "true", "__globPaths__": "false"}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Declare what a feed delivers, because a dead feed looks like a quiet one.
+
+    Attributes:
+        every_day: whether something lands on every day. Else on some days, and the newest delivery may be as old as the
+            `fresh_within` of the bronze table that reads the feed.
+        at_least: rows that a delivery holds at least; one of fewer counts as none.
+    """
+
+    every_day: bool = True
+    at_least: int = 1
+
+    def __post_init__(self) -> None:
+        if self.at_least < 1:
+            raise DeclarationError("Delivery", f"at_least={self.at_least}: a delivery without rows cannot be seen", "1")
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.at_least == 1 else f"{self.at_least:,} rows"
+        return f"{'every day' if self.every_day else 'on some days'}, at least {rows}"
+
+
+EVERY_DAY = Delivery()
+SOME_DAYS = Delivery(every_day=False)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A source of bronze rows.
+
+    Attributes:
+        name: folder under `landing/`, and the parameter name in the bronze table that reads it.
+        description: what arrives, how often, from whom.
+        delivers: what has to land for the tables that read it to be fresh.
+    """
+
+    name: str
+    description: str
+    delivers: Delivery = EVERY_DAY
+
+    @property
+    def schema(self) -> T.StructType:
+        """The columns that bronze receives."""
+        raise NotImplementedError
+
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        """Read files of this feed's landing days; lazy."""
+        raise NotImplementedError
+
+    def count_rows(self, content: bytes) -> int:
+        """The rows that `read` gives for the content of one file, counted without Spark."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class TopicFeed(Feed):
+    """A message topic, archived as JSON lines of key, value, topic, partition, offset and timestamp.
+
+    Attributes:
+        idle_after: a stream that has read the topic to its end and has been silent for longer takes it for idle, not
+            for behind, so that it does not keep days open for ever. None: it is never idle.
+        ahead_at_most: how far the clocks of its producers may be ahead. A message sent later than the lake's clock and
+            this says is rejected, because it would close days that are not over.
+    """
+
+    idle_after: timedelta | None = None
+    ahead_at_most: timedelta = timedelta(minutes=10)
+
+    @property
+    def schema(self) -> T.StructType:
+        return TOPIC_FRAME
+
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        files = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED).json(paths)
+        return _as_topic_frame(files)
+
+    def count_rows(self, content: bytes) -> int:
+        """Lines; blank ones hold no message."""
+        return sum(not line.isspace() for line in content.splitlines() if line)
+
+    def read_stream(
+        self, spark: SparkSession, landing: Path, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
+        """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
+
+        A file is read once, by its name; one that changes later is not read again. One that is not read, as those that
+        it is to be `without`, is not opened: Spark applies the condition to the names of files.
+        """
+        folder = landing / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        # Spark would pass over files that are a week older than the newest: an archive is.
+        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED)
+        files = reader.option("maxFileAge", "36500d").json(str(folder))
+        is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
+        name = F.url_decode(F.replace(F.col(_FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
+        for path in map(Path, without):
+            is_read &= (_landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
+        return _as_topic_frame(files.where(is_read & (_landed_on() >= F.lit(first_day))))
+
+
+def _as_topic_frame(archived: DataFrame) -> DataFrame:
+    raw = F.make_valid_utf8("_raw").alias("_raw")
+    names = (raw if name == "_raw" else F.col(name) for name in _ARCHIVED.names)
+    return archived.select(*names, _landed_on().alias("_landed_on"))
+
+
+def _landed_on() -> Column:
+    """The landing day of a row, by the folder of its file; null where that names none."""
+    folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
+    return F.substring_index(folder, "=", -1).try_cast("date")
+
+
+@dataclass(frozen=True)
+class FileFeed(Feed):
+    """A file drop, kept line by line."""
+
+    @property
+    def schema(self) -> T.StructType:
+        return FILE_FRAME
+
+    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        files = spark.read.options(**_AS_NAMED).text(paths, wholetext=True)
+        text_of = F.make_valid_utf8("value")
+        lines = files.select(
+            _landed_on().alias("landed_on"),
+            F.col(_FILE_NAME).alias("file"),
+            F.posexplode(F.split(F.regexp_replace(text_of, r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
+        )
+        return lines.where(F.col("line") != "").select(
+            "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on"
+        )
+
+    def count_rows(self, content: bytes) -> int:
+        """Lines that are not empty."""
+        return sum(line not in (b"", b"\r") for line in content.rstrip(b"\r\n").split(b"\n"))

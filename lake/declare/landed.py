@@ -1,0 +1,67 @@
+"""Which files of the landing folder are read: one rule, for batch, for streams and for who asks what is left.
+
+    landing/<feed>/landed_on=YYYY-MM-DD/<file>
+
+Read is every plain file that lies directly in such a folder, unless its name says that it is not there yet: hidden
+(`.name`, `_name`) or temporary (`name.tmp`, `name.part`, `name~`, ...). Nothing else is: neither sub-folders, nor loose
+files, nor days that are written otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+from lake.declare.days import parse_day
+from lake.errors import BadDay
+
+__all__ = ["LEADS_OUT", "folder_name", "is_data", "is_hidden", "landing_day", "leads_out", "path_pattern"]
+
+_TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp", "inprogress", "incomplete")
+LEADS_OUT = "is a link that leads out of landing/"
+_NAME = r"(?![._])[^/]*" + "".join(rf"(?<!(?i:\.{ending}))" for ending in _TEMPORARY) + r"(?<!\._COPYING_)(?<!~)$"
+"""The names of files that are read, for Python and for Java."""
+SHOWN = 3
+"""How many places a line names."""
+
+
+@lru_cache(maxsize=100_000)
+def landing_day(folder: str) -> date | None:
+    """The day of a folder `landed_on=YYYY-MM-DD`; None for any other name."""
+    name, _, day = folder.partition("=")
+    try:
+        return parse_day(day) if name == "landed_on" else None
+    except BadDay:
+        return None
+
+
+def folder_name(day: date) -> str:
+    """Name the folder of a landing day."""
+    return f"landed_on={day.isoformat()}"
+
+
+def path_pattern(folder: Path) -> str:
+    """What the URI of a file under a feed's folder matches, in Java, if the file is read."""
+    parents = len(Path(os.path.normpath(folder.absolute())).parts) - 1
+    return rf"^file:/+(?:[^/]+/){{{parents}}}landed_on=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/{_NAME}"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name says that it is no delivery: a file under way, or a mark such as `_SUCCESS`."""
+    return name.startswith((".", "_"))
+
+
+def is_data(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a landing day's folder is read; so is a link to nothing, to fail loudly."""
+    is_plain = entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    return is_plain and re.match(_NAME, entry.name) is not None
+
+
+def leads_out(landing: Path, file: Path) -> bool:
+    """Whether a link, the file itself or a folder of it, leads out of the landing folder: not what a source sent."""
+    if not any(path.is_symlink() for path in (file, file.parent, file.parent.parent)):
+        return False
+    return not file.resolve().is_relative_to(landing.resolve())

@@ -1,0 +1,524 @@
+"""The declaration of a table: contract, facts and one pure transform.
+
+`@table` turns a function into a `Table` and refuses a malformed declaration at import, naming the file and the remedy.
+Nothing here knows Dagster, a Spark session or the clock.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cached_property
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pyspark.sql.types as T
+from pandera.pyspark import DataFrameModel
+from pyspark.sql import DataFrame
+
+from lake.declare.contract import CompiledContract, compile_contract
+from lake.declare.days import Days
+from lake.declare.feed import Feed, TopicFeed
+from lake.errors import DeclarationError
+
+__all__ = [
+    "LAYERS",
+    "ROWS",
+    "Append",
+    "InsertNew",
+    "Policy",
+    "Read",
+    "Replace",
+    "Table",
+    "Transform",
+    "Upsert",
+    "Write",
+    "discover",
+    "is_followable",
+    "stream_reads",
+    "table",
+    "topics_of",
+]
+
+LAYERS = ("bronze", "silver", "gold", "serving")
+"""The layers in order; a table reads its own layer or an earlier one."""
+
+ROWS = "*"
+"""In `counts`: the rows themselves, instead of a column that is summed."""
+
+Transform = Callable[..., DataFrame]
+Policy = Literal["quarantine", "fail"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+_OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Append:
+    """Every row is kept as it arrived. Batch replaces the landing day; a stream appends."""
+
+
+@dataclass(frozen=True)
+class InsertNew:
+    """The first row of each key is kept.
+
+    Attributes:
+        first_by: columns (lineage columns too) whose ascending order says which row of a key is kept, `-` before a name
+            for descending: `["-_landed_on", "-_file", "-_line_number"]` keeps the line that landed last.
+    """
+
+    first_by: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """A key's row is replaced by a newer one. Batch replaces the days; a stream merges."""
+
+
+@dataclass(frozen=True)
+class Replace:
+    """Only batch writes this table: it replaces the days (or the whole table where there is no day)."""
+
+
+Write = Append | InsertNew | Upsert | Replace
+
+
+@dataclass(frozen=True)
+class Read:
+    """One input of a table: day D is computed from the source's days D - before .. D + after."""
+
+    source: Table | Feed
+    before: int = 0
+    after: int = 0
+
+    @property
+    def name(self) -> str:
+        """The parameter name of the transform that receives this input."""
+        return self.source.name
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether the rows read may belong to other days than those computed."""
+        return isinstance(self.source, Table) and self.source.reads_by_own_day and bool(self.before or self.after)
+
+    def needed(self, days: Days) -> Days:
+        """The source's own days (for bronze: landing days) that `days` of the reading table need."""
+        return days.widen(before=self.before, after=self.after)
+
+    def selected(self, days: Days) -> Days:
+        """The values of the source's `read_by` column whose rows `days` of the reading table are computed from."""
+        return self.needed(days) if self.is_widened else days
+
+    def affected(self, day: date) -> Days:
+        """The reading table's days that a change of the source's `read_by` day `day` makes stale."""
+        if not self.is_widened:
+            return Days.of(day)
+        return Days.of(day).widen(before=self.after, after=self.before)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A declared table. Call it with one frame per read to run its transform: `departures(frame)`.
+
+    Attributes:
+        layer: bronze, silver, gold or serving: the folder that declares it.
+        name: the function's and file's name.
+        transform: pure and lazy; frames in the order of `reads`.
+        reads: inputs in order.
+        contract: the compiled contract.
+        key: columns that are unique in the table.
+        day: DATE column that partitions the table; None for a dimension that is always refreshed whole.
+        write: how rows reach the table.
+        day_of: the key column that the day follows from, where the day itself is not in the key.
+        read_by: DATE column by which readers select rows.
+        event_time: TIMESTAMP column that a stream's watermark follows.
+        lateness: how late a row may be and still reach an open day of a stream.
+        policy: what happens to rows that break the contract.
+        fresh_within: how long after its end a day must be in the table.
+        owner: `team:name` or an e-mail address.
+        counts: what must agree with an input, for the check `row_count`: the sum of a column over a day with the rows
+            of that input's day; `ROWS`, the rows of a day, with the keys of this table that the input holds.
+        tags: free labels for the catalog.
+    """
+
+    layer: str
+    name: str
+    transform: Transform
+    reads: tuple[Read, ...]
+    contract: CompiledContract
+    key: tuple[str, ...]
+    day: str | None
+    write: Write
+    day_of: str | None
+    read_by: str | None
+    event_time: str | None
+    lateness: timedelta | None
+    policy: Policy
+    fresh_within: timedelta
+    owner: str
+    counts: Mapping[str, Table] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, *frames: DataFrame) -> DataFrame:
+        return self.transform(*frames)
+
+    def __repr__(self) -> str:
+        return f"<Table {self.full_name}>"
+
+    def days(self, *, before: int = 0, after: int = 0) -> Read:
+        """Declare that day D of the reader needs this table's days D - before .. D + after."""
+        return Read(self, before, after)
+
+    @cached_property
+    def full_name(self) -> str:
+        """`layer.name`, as in SQL and on the command line."""
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def path(self) -> str:
+        """The table's folder under the root of all tables: `layer/name`."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def reads_by_own_day(self) -> bool:
+        """Whether readers select rows by the day that partitions the table (bronze: no, by the claimed event day)."""
+        return self.read_by == self.day
+
+    @property
+    def reads_feeds(self) -> bool:
+        """Tell whether any input is a feed."""
+        return any(isinstance(read.source, Feed) for read in self.reads)
+
+    @property
+    def partition_columns(self) -> list[str]:
+        """The Delta partition columns: the day, and for bronze also the event day that readers select by."""
+        columns = [self.day, self.read_by]
+        return list(dict.fromkeys(column for column in columns if column is not None))
+
+    @cached_property
+    def description(self) -> str:
+        """The docstring of the transform."""
+        return inspect.getdoc(self.transform) or ""
+
+    @cached_property
+    def code_version(self) -> str:
+        """A hash of the declaring file and of the modules of its package that it imports, down to the last.
+
+        Not of those that declare tables: what they compute reaches this one as rows.
+        """
+        used: dict[str, str] = {}
+        pending = [sys.modules[self.transform.__module__]]
+        while pending:
+            module = pending.pop()
+            if module.__name__ not in used:
+                used[module.__name__] = Path(module.__file__ or "").read_text()
+                pending += _modules_imported(module, used[module.__name__])
+        sources = sorted(used.values())
+        return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+
+
+def _modules_imported(module: ModuleType, source: str) -> Iterator[ModuleType]:
+    """The modules of the same top-level package that a module imports from and that declare no table."""
+    package = module.__name__.partition(".")[0]
+    imports = (node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    for name in imports:
+        found = sys.modules.get(name)
+        if name.partition(".")[0] == package and found is not None and found.__file__ and not _declares_table(found):
+            yield found
+
+
+def _declares_table(module: ModuleType) -> bool:
+    things = vars(module).values()
+    return any(isinstance(thing, Table) and thing.transform.__module__ == module.__name__ for thing in things)
+
+
+def table(
+    *,
+    reads: Sequence[Table | Feed | Read],
+    contract: type[DataFrameModel[Any]],
+    key: Sequence[str],
+    day: str | None,
+    write: Write,
+    fresh_within: timedelta,
+    owner: str,
+    day_of: str | None = None,
+    read_by: str | None = None,
+    event_time: str | None = None,
+    lateness: timedelta | None = None,
+    policy: Policy = "quarantine",
+    counts: Mapping[str, Table] | None = None,
+    tags: Mapping[str, str] | None = None,
+    layer: str | None = None,
+) -> Callable[[Transform], Table]:
+    """Declare a table; see `Table` for the facts. The layer is the folder of the declaring file.
+
+    Raises:
+        DeclarationError: the declaration contradicts itself; the message names the file and the remedy.
+        CannotCompile: a check of the contract has no Spark equivalent.
+    """
+    inputs = tuple(item if isinstance(item, Read) else Read(item) for item in reads)
+
+    def declare(transform: Transform) -> Table:
+        declared = Table(
+            layer=layer or transform.__module__.split(".")[-2:][0],
+            name=transform.__name__,
+            transform=transform,
+            reads=inputs,
+            contract=compile_contract(contract),
+            key=tuple(key),
+            day=day,
+            write=write,
+            day_of=day_of,
+            read_by=read_by or day,
+            event_time=event_time,
+            lateness=lateness,
+            policy=policy,
+            fresh_within=fresh_within,
+            owner=owner,
+            counts=dict(counts or {}),
+            tags=dict(tags or {}),
+        )
+        for problem, remedy in _problems(declared, contract.__name__):
+            raise DeclarationError(inspect.getfile(transform), f"{declared.name}: {problem}", remedy)
+        return declared
+
+    return declare
+
+
+Problem = tuple[str, str]
+
+
+def _problems(declared: Table, contract: str) -> Iterator[Problem]:
+    yield from _name_problems(declared, contract)
+    yield from _read_problems(declared)
+    yield from _column_problems(declared)
+    yield from _count_problems(declared)
+    yield from _stream_problems(declared)
+
+
+def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
+    file = inspect.getfile(declared.transform).replace("\\", "/").rsplit("/", 1)[-1]
+    if not _NAME.fullmatch(declared.name):
+        yield "is not a table name", "use lower case letters, digits and underscores, at most 63 characters"
+    if declared.layer not in LAYERS:
+        yield f"lies in {declared.layer!r}, which is no layer", f"move the file into one of {', '.join(LAYERS)}"
+    package = declared.transform.__module__.split(".")[:-1]
+    if len(package) > 1 and package[-1] in LAYERS and file != f"{declared.name}.py":
+        yield f"is declared in {file}", f"name function and file alike: {declared.name}.py"
+    if contract != _pascal_case(declared.name):
+        yield f"has the contract {contract}", f"name the contract {_pascal_case(declared.name)}"
+    if not _OWNER.fullmatch(declared.owner):
+        yield f"has the owner {declared.owner!r}", 'write owner="team:name" or an e-mail address'
+    if not declared.description.startswith("One row per"):
+        yield "does not say what a row is", 'begin the docstring with "One row per ..."'
+    if declared.fresh_within <= timedelta(0):
+        yield "is never fresh", "give fresh_within a positive timedelta"
+
+
+def _read_problems(declared: Table) -> Iterator[Problem]:
+    parameters = list(inspect.signature(declared.transform).parameters)
+    names = [read.name for read in declared.reads]
+    if not names:
+        yield "reads nothing", "name at least one feed or table in reads"
+    if parameters != names:
+        yield f"has the parameters {parameters} and reads {names}", "name the parameters as the reads, in their order"
+    for read in declared.reads:
+        yield from _one_read_problems(declared, read)
+
+
+def _one_read_problems(declared: Table, read: Read) -> Iterator[Problem]:
+    if read.before < 0 or read.after < 0:
+        yield f"reads {read.name} with negative days", "before and after count days, 0 or more"
+    if isinstance(read.source, Feed):
+        if declared.layer != "bronze":
+            yield f"reads the feed {read.name}", "let a bronze table read the feed, and read that table"
+    elif LAYERS.index(read.source.layer) > LAYERS.index(declared.layer):
+        yield f"reads {read.source.full_name} of a later layer", "move one of the two tables"
+    elif (read.source.day is None or declared.day is None) and (read.before or read.after):
+        yield f"reads days of {read.name} around its own, but one of the two has no days", "drop before and after"
+
+
+def _column_problems(declared: Table) -> Iterator[Problem]:
+    contract = declared.contract
+    stored = set(contract.stored_names)
+    for column in contract.columns:
+        if not column.description:
+            yield f"column {column.name} has no description", "describe it, with its unit"
+        if not _NAME.fullmatch(column.name):
+            yield f"column {column.name} is not a column name", "use lower case letters, digits and underscores"
+    for name in declared.key or ("",):
+        found = contract.column(name)
+        if name not in stored:
+            yield f"the key column {name!r} is not stored by the contract", f"name columns among {sorted(stored)}"
+        elif found is not None and found.nullable:
+            yield f"the key column {name} is nullable", "drop nullable=True; a key is always known"
+    if declared.day and not {declared.day, declared.day_of} & set(declared.key):
+        # A key seen at 23:58 and 00:02 would give two rows day by day and one in a range.
+        yield (
+            "could hold one key on two days",
+            "put the day into the key, or name in day_of the key column it follows from",
+        )
+    for name in declared.partition_columns:
+        found = contract.column(name)
+        if name not in stored or found is None or found.nullable or not isinstance(found.dtype, T.DateType):
+            yield f"the day column {name!r} is not a stored, non-null DATE of the contract", "add it to the contract"
+
+
+def _count_problems(declared: Table) -> Iterator[Problem]:
+    sources = [read.source for read in declared.reads]
+    for name, source in declared.counts.items():
+        column = declared.contract.column(name)
+        lacking = {*declared.key, declared.day} - set(source.contract.stored_names)
+        if source not in sources or source.day is None or declared.day is None:
+            yield f"counts {source.full_name}", "count a table with days among its reads"
+        elif name == ROWS and lacking:
+            yield (
+                f"would have a row for each key of {source.name}, which lacks {sorted(map(str, lacking))}",
+                ("name an input that holds the key and the day"),
+            )
+        elif name != ROWS and (column is None or not isinstance(column.dtype, T.IntegralType)):
+            yield f"counts {source.name} by {name!r}, which is no whole number of its contract", "name such a column"
+
+
+def _stream_problems(declared: Table) -> Iterator[Problem]:
+    column = declared.contract.column(declared.event_time) if declared.event_time else None
+    if declared.event_time and (column is None or not isinstance(column.dtype, T.TimestampType)):
+        yield f"the event time {declared.event_time!r} is not a TIMESTAMP of the contract", "name a column <event>_at"
+    if (declared.event_time is None) != (declared.lateness is None):
+        yield "states only one of event_time and lateness", "a watermark needs both"
+    if isinstance(declared.write, InsertNew) and not declared.write.first_by:
+        yield "does not say which row of a key came first", "give InsertNew(first_by=[...]) a total order"
+    if isinstance(declared.write, Append) and declared.layer != "bronze":
+        yield "appends outside of bronze", "use InsertNew, Upsert or Replace"
+    for source in _upserted_by_streams(declared):
+        remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
+        yield f"would read {source.full_name} while a stream upserts it, and a MERGE hides the new rows", remedy
+    for source in _reached_over(declared):
+        remedy = "read the day itself, or use InsertNew with the group as key, or Replace, which is for batch only"
+        yield f"would upsert groups of several days of {source.full_name}, of which some may be sealed", remedy
+
+
+def _upserted_by_streams(declared: Table) -> list[Table]:
+    """The inputs that no stream can read, of a table that would run as a stream."""
+    sources = [read.source for read in declared.reads] if is_followable(declared) else []
+    upserted = [source for source in sources if isinstance(source, Table) and isinstance(source.write, Upsert)]
+    return [source for source in upserted if stream_reads(source)]
+
+
+def _reached_over(declared: Table) -> list[Table]:
+    """The streamed inputs of which one group of an upserted table would have rows of several days.
+
+    A sealed day is dropped from what a stream reads, so that such a group would be computed from a part of its rows.
+    """
+    widened = [read.source for read in stream_reads(declared) if read.is_widened and isinstance(declared.write, Upsert)]
+    return [source for source in widened if isinstance(source, Table) and isinstance(source.write, InsertNew)]
+
+
+def is_followable(table: Table) -> bool:
+    """Whether a table can run as a stream: it has days, is not batch only, and a topic leads to it."""
+    return table.day is not None and not isinstance(table.write, Replace) and bool(stream_reads(table))
+
+
+def stream_reads(table: Table) -> list[Read]:
+    """The inputs that a stream of this table reads as streams; it reads the others as they are at each micro-batch.
+
+    Only tables whose commits add rows can be read as streams: an upsert hides the new rows of its commit.
+    """
+    return [read for read in table.reads if isinstance(read.source, TopicFeed) or _is_readable_stream(read.source)]
+
+
+def _is_readable_stream(source: object) -> bool:
+    return isinstance(source, Table) and isinstance(source.write, Append | InsertNew) and is_followable(source)
+
+
+def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
+    """The topics that lead to a table, each with the bronze table that reads it."""
+    for read in stream_reads(table):
+        if isinstance(read.source, TopicFeed):
+            yield table, read.source
+        elif isinstance(read.source, Table):
+            yield from topics_of(read.source)
+
+
+def _pascal_case(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+OnBroken = Callable[[str, Exception], None]
+
+
+def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Table]:
+    """Import every module of the layer packages under `package` and return its tables, upstream first.
+
+    Args:
+        package: the layers lie in it.
+        on_broken: told of each module that cannot be imported, which is then left out; None: the first one raises.
+
+    Returns:
+        `layer.name` -> table; tables of equal rank in the order of layer and name.
+    """
+    found: dict[str, Table] = {}
+    for module in _table_modules(package, on_broken):
+        tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
+        found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
+    return {declared.full_name: declared for declared in _upstream_first(found.values())}
+
+
+def _table_modules(package: ModuleType, on_broken: OnBroken | None) -> Iterator[ModuleType]:
+    for layer in LAYERS:
+        home = _or_broken(_layer_package, f"{package.__name__}.{layer}", on_broken)
+        for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}.") if home else ():
+            if module := _or_broken(_import_tables, info.name, on_broken):
+                yield module
+
+
+def _or_broken(load: Callable[[str], ModuleType | None], name: str, on_broken: OnBroken | None) -> ModuleType | None:
+    try:
+        return load(name)
+    except Exception as error:  # a table file may fail in any way, and the other tables are to go on
+        if on_broken is None:
+            raise
+        on_broken(name, error)
+        return None
+
+
+def _import_tables(name: str) -> ModuleType:
+    """Import a file of tables; a fact that `@table` lacks or does not know is told like any other malformed one."""
+    try:
+        return importlib.import_module(name)
+    except TypeError as error:
+        if not str(error).startswith("table() "):
+            raise
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        facts = inspect.signature(table).parameters.values()
+        required = ", ".join(fact.name for fact in facts if fact.default is fact.empty)
+        optional = ", ".join(fact.name for fact in facts if fact.default is not fact.empty)
+        problem = f"line {line}: {str(error).replace('table()', '@table')}"
+        remedy = f"state {required}; and where needed {optional}"
+        raise DeclarationError(frame.f_code.co_filename, problem, remedy) from error
+
+
+def _layer_package(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            return None
+        raise
+
+
+def _upstream_first(tables: Iterable[Table]) -> list[Table]:
+    known = sorted(tables, key=lambda t: (LAYERS.index(t.layer), t.name))
+    sorter = TopologicalSorter({t: [r.source for r in t.reads if isinstance(r.source, Table)] for t in known})
+    return [t for t in sorter.static_order() if t in known]

@@ -1,0 +1,1 @@
+"""Start Spark: Java, jars and session."""

@@ -1,0 +1,220 @@
+"""The Spark session: one place for every setting, with the reason for each.
+
+`build_session` gives a classic session with its own JVM (`master=`) or a Spark Connect session (`remote=`). The jars
+come verified from `lake.engine.jars`, so starting a session never touches the network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import psutil
+import pyspark
+from pyspark.sql import SparkSession
+
+from lake.engine.class_archive import sharing_flags
+from lake.engine.jars import jars
+from lake.engine.java import Java, find_java
+
+__all__ = ["STREAM_CONF", "build_session"]
+
+STREAM_CONF = {
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+    # Each micro-batch saves what changed instead of a snapshot: as fast as the default, and it survives large state.
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    # Seven idle queries that look for news every 10 ms keep a core busy.
+    "spark.sql.streaming.pollingDelay": "200ms",
+}
+
+_LOGGING = Path(__file__).with_name("log4j2.properties")
+_NONE: Mapping[str, str] = MappingProxyType({})
+_GIB = 2**30
+# Spark's code is generated for each query and soon thrown away. By default half of all processor time goes into
+# optimizing it thoroughly; here only what ran five times as often is, and no method as large as a whole query.
+_COMPILER_FLAGS = (
+    "-XX:MaxNodeLimit=8000",
+    "-XX:NodeLimitFudgeFactor=800",
+    "-XX:Tier4InvocationThreshold=25000",
+    "-XX:Tier4MinInvocationThreshold=3000",
+    "-XX:Tier4CompileThreshold=75000",
+    "-XX:Tier4BackEdgeThreshold=200000",
+)
+
+Conf = dict[str, bool | float | int | str | None]
+
+_PINNED = MappingProxyType(
+    {
+        # It decides the days of timestamps, so it must not depend on the machine.
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        # Rows of a file that cannot be read, or is gone, must not be missing in silence.
+        "spark.sql.files.ignoreCorruptFiles": "false",
+        "spark.sql.files.ignoreMissingFiles": "false",
+        # An empty result must empty what it replaces.
+        "spark.sql.sources.partitionOverwriteMode": "static",
+        # Transforms rely on them: what cannot be cast is an error, and names are compared as SQL does.
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.storeAssignmentPolicy": "ANSI",
+        "spark.sql.caseSensitive": "false",
+        "spark.sql.jsonGenerator.ignoreNullFields": "true",
+        # Columns change with the contract alone, and a read sees the newest commit.
+        "spark.databricks.delta.schema.autoMerge.enabled": "false",
+        "spark.databricks.delta.stalenessLimit": "0",
+        "spark.databricks.delta.autoCompact.enabled": "false",
+        # A join of streams waits for the slower one, and the last rows of a day for no more rows.
+        "spark.sql.streaming.multipleWatermarkPolicy": "min",
+        "spark.sql.streaming.noDataMicroBatches.enabled": "true",
+    }
+)
+"""Settings that change rows; an operator's `spark-defaults.conf` may carry them for other programs."""
+
+
+def build_session(
+    *,
+    app_name: str,
+    master: str = "local[*]",
+    remote: str | None = None,
+    extra_conf: Mapping[str, str] = _NONE,
+    jar_sets: Sequence[str] = ("delta",),
+) -> SparkSession:
+    """Start a Spark session for Delta tables, or return the one that this process already has.
+
+    A process has one JVM: the settings that belong to the JVM (jars, memory, master) are those of the first call.
+
+    Args:
+        app_name: shown in Spark's own pages and logs.
+        master: any Spark master; `local[*]` runs in this process's own JVM on all cores.
+        remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
+        extra_conf: settings that win over the ones chosen here.
+        jar_sets: sets of jars.lock on the classpath.
+
+    Raises:
+        JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
+    """
+    builder = SparkSession.builder.appName(app_name)
+    if remote is not None:
+        return builder.remote(remote).config(map={**_query_conf(None), **extra_conf}).getOrCreate()
+    is_local = master.startswith("local")
+    paths, java = [path for name in jar_sets for path in jars(name)], find_java()
+    conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
+    if is_local:
+        conf |= _loopback_conf() | _local_files_conf()
+        conf |= {"spark.driver.defaultJavaOptions": " ".join([*_COMPILER_FLAGS, *sharing_flags(java, paths)])}
+    _prepare_environment(java, is_local=is_local)
+    return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
+
+
+def _cores(master: str) -> int | None:
+    """Cores of a local master, or None for a cluster."""
+    match = re.fullmatch(r"local(?:\[(\*|\d+)(?:,.*)?\])?", master)
+    if not match:
+        return None
+    if match[1] == "*":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(match[1] or 1)
+
+
+def _query_conf(cores: int | None) -> Conf:
+    """Settings of queries, which a Spark Connect server takes as well."""
+    conf: Conf = {
+        **_PINNED,
+        # The state of a Delta table is computed in this many tasks; its 50 cost seconds on small machines.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        # Listing the files of a read starts a Spark job from this many paths on; ours know their paths.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
+    }
+    if cores is None:
+        return conf
+    # Adapting a plan makes a job of each stage. On one machine, with a task for each core, it has nothing to improve.
+    return conf | {"spark.sql.shuffle.partitions": str(cores), "spark.sql.adaptive.enabled": "false"}
+
+
+def _delta_conf() -> Conf:
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Tables are paths. No metastore, so no Derby files in whatever folder the process was started in.
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(_scratch() / "warehouse"),
+    }
+
+
+def _jar_conf(paths: Sequence[Path], *, is_local: bool) -> Conf:
+    if not paths:
+        return {}
+    conf: Conf = {"spark.driver.extraClassPath": os.pathsep.join(map(str, paths))}
+    # Executors of a cluster get the jars from the driver; spark.jars locally would copy them at every start.
+    return conf if is_local else conf | {"spark.jars": ",".join(map(str, paths))}
+
+
+def _driver_conf() -> Conf:
+    flags = [
+        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
+        f"-Dderby.system.home={_scratch()}",
+        # What is not governed by the session's zone falls back to the JVM's.
+        "-Duser.timezone=UTC",
+    ]
+    return {
+        "spark.driver.extraJavaOptions": " ".join(flags),
+        "spark.driver.memory": _driver_memory(),
+        "spark.ui.enabled": "false",
+        # Its folder need not exist here, and without it the session would not start.
+        "spark.eventLog.enabled": "false",
+        # Noting the line of Python behind each column expression doubles the time of a small refresh.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.sql.dataFrameQueryContext.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        # Five streams, or a dozen tables, need more than the 100 pieces of generated code that are kept by default, and
+        # what is forgotten is compiled again.
+        "spark.sql.codegen.cache.maxEntries": "5000",
+    }
+
+
+def _driver_memory() -> str:
+    """A third of the machine, from 1 to 8 GiB."""
+    third = psutil.virtual_memory().total / 3 / _GIB
+    return f"{int(min(8, max(1, third)) * 1024)}m"
+
+
+def _loopback_conf() -> Conf:
+    return {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.pyspark.python": sys.executable,
+        "spark.submit.deployMode": "client",
+    }
+
+
+def _local_files_conf() -> Conf:
+    """Set permissions of local files within the JVM: Hadoop starts a process, `chmod`, for each file that it makes."""
+    return {
+        # Tables and landing folders are named by paths alone.
+        "spark.hadoop.fs.defaultFS": "file:///",
+        "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
+        # The default goes around that setting; renaming a local file is atomic either way.
+        "spark.sql.streaming.checkpointFileManagerClass": (
+            "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+        ),
+    }
+
+
+def _prepare_environment(java: Java, *, is_local: bool) -> None:
+    """Make PySpark start the Java and the Spark of this project, whatever else the machine has installed."""
+    os.environ["JAVA_HOME"] = str(java.home)
+    os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    if is_local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+
+
+def _scratch() -> Path:
+    """A folder for what Spark insists on placing somewhere; nothing of value is ever in it."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    return Path(tempfile.gettempdir()) / f"lakehouse-spark-{user}"

@@ -1,0 +1,208 @@
+"""The ledger: for every refresh one row per table and day, saying what the day was computed from and what came of it.
+
+It is a Delta table like the others (`lake/ledger`), written without a JVM. The newest row of a table and day counts:
+newest by `sequence`, which follows its log, because a clock may have been ahead when a row was written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lake.storage.commits import Remembered
+from lake.storage.sequence import in_sequence, oldest_first
+from lake.write.store import DeltaStore
+
+__all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
+
+Outcome = Literal["written", "unchanged", "failed"]
+
+SCHEMA = pa.schema(
+    [
+        pa.field("table", pa.string(), nullable=False),
+        pa.field("day", pa.date32()),
+        pa.field("outcome", pa.string(), nullable=False),
+        pa.field("rows_in", pa.int64(), nullable=False),
+        pa.field("rows_out", pa.int64(), nullable=False),
+        pa.field("rejected", pa.int64(), nullable=False),
+        pa.field("duplicates", pa.int64(), nullable=False),
+        pa.field("disagreeing", pa.int64()),
+        pa.field("inputs", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("code_version", pa.string(), nullable=False),
+        pa.field("seconds", pa.float64(), nullable=False),
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("recorded_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("table_ids", pa.string()),
+        pa.field("sequence", pa.int64()),
+    ]
+)
+"""Columns of the ledger; `disagreeing`, `table_ids` and `sequence` are null where an older release wrote the row.
+
+`inputs` is a JSON object: `layer.table` -> version read, `feed:name` -> marks of its files by name (an older release:
+one hash of them all). `table_ids` is one too: `layer.table` -> id of the table whose version was read or written.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One ledger row.
+
+    Attributes:
+        table: `layer.name`.
+        day: the day; None for a table without days.
+        outcome: written; unchanged (computed, equal to what was stored); failed (broke a `fail` contract, not written).
+        rows_in: candidate rows = rows_out + rejected + duplicates.
+        disagreeing: how many of the duplicates differ from the row of their key that was kept.
+        inputs: what was read: `layer.table` -> version, `feed:name` -> marks of the day's landing files by name; see
+            `lake.storage.landed_files`.
+        version: version of the table that holds the day as computed.
+        code_version: hash of the declaring file.
+        seconds: how long the whole refresh took, of which this day was a part.
+        run_id: who asked.
+        recorded_at: when, UTC, by the clock of that moment.
+        table_ids: the id of each table that was read, and of the table itself: a version says little without it.
+    """
+
+    table: str
+    day: date | None
+    outcome: Outcome
+    rows_in: int
+    rows_out: int
+    rejected: int
+    duplicates: int
+    inputs: Mapping[str, Any]
+    version: int
+    code_version: str
+    seconds: float
+    disagreeing: int = 0
+    run_id: str = ""
+    recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    table_ids: Mapping[str, str] = field(default_factory=dict)
+
+    def is_about(self, table: str, table_id: str | None) -> bool:
+        """Whether the table (`layer.name`) with this id is the one that it read or wrote, as far as it says."""
+        return self.table_ids.get(table, table_id) == table_id
+
+    def version_read(self, table: str) -> int:
+        """The version of a table (`layer.name`) that it was computed from; -1 where that did not exist yet."""
+        version = self.inputs.get(table)
+        return -1 if version is None else int(version)
+
+
+_Newest = Mapping[str, Mapping[date | None, Entry]]
+_READ = Remembered[_Newest]()
+
+
+class Ledger:
+    """The ledger of one store."""
+
+    def __init__(self, store: DeltaStore) -> None:
+        self.store = store
+        self._location = store.log(f"{store.tables}/lake/ledger").location
+
+    def record(self, entries: Iterable[Entry]) -> None:
+        """Append entries; one commit."""
+        rows = [_to_row(entry) for entry in entries]
+        if rows:
+            self.store.append_to_lake("ledger", lambda version: in_sequence(rows, version, SCHEMA))
+
+    def rows(self, table: str | None = None) -> pa.Table:
+        """All rows, oldest first; of one table if named."""
+        found = self.store.rows_in_lake("ledger")
+        if found is None:
+            return SCHEMA.empty_table()
+        chosen = found if table is None else found.filter(pc.equal(found["table"], table))
+        return chosen.take(oldest_first(chosen))
+
+    def forget(self, before: datetime) -> int:
+        """Remove entries that were recorded before a moment and that a newer one of their day has replaced.
+
+        Returns how many. The caller holds the ledger's lock.
+        """
+        rows = self.rows()
+        kept = pc.is_in(pa.array(range(rows.num_rows), pa.int64()), value_set=_newest_places(rows))
+        kept = pc.or_(kept, pc.greater_equal(rows["recorded_at"], pa.scalar(before)))
+        left = rows.filter(kept)
+        if left.num_rows < rows.num_rows:
+            self.store.replace_in_lake("ledger", left)
+        return int(rows.num_rows - left.num_rows)
+
+    def latest(self, table: str) -> dict[date | None, Entry]:
+        """The newest entry of each day of a table."""
+        return {entry.day: entry for entry in _entries(self.rows(table))}
+
+    def latest_by_table(self) -> _Newest:
+        """The newest entry of each table and day, from one read; a process remembers it until the ledger is written.
+
+        Of a table without a newer entry it is the same object as before.
+        """
+        return _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer) or {}
+
+    def _newest(self) -> _Newest:
+        """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
+        rows = self.rows()
+        return _by_table({}, rows.take(_newest_places(rows)))
+
+    def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
+        """What was known with what later commits added; None where they did more, or did not number their rows."""
+        log = self.store.log(self._location)
+        paths = log.added_since(before, newest)
+        if paths is None:
+            return None
+        for path in paths:
+            with log.open_file(path) as file:
+                rows = pq.read_table(file)
+            if "sequence" not in rows.column_names or rows["sequence"].null_count:
+                return None
+            known = _by_table(known, rows.take(oldest_first(rows)))
+        return known
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    objects = {name: json.dumps(dict(getattr(entry, name)), sort_keys=True) for name in ("inputs", "table_ids")}
+    return {**asdict(entry), **objects}
+
+
+def _newest_places(rows: pa.Table) -> pa.Array:
+    """Of rows, oldest first, the places of the newest of each table and day, in order."""
+    placed = pa.table({"table": rows["table"], "day": rows["day"], "place": pa.array(range(rows.num_rows), pa.int64())})
+    return placed.group_by(["table", "day"]).aggregate([("place", "max")])["place_max"].combine_chunks().sort()
+
+
+def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
+    """Add rows to what is known, oldest first."""
+    newer: dict[str, dict[date | None, Entry]] = {}
+    for entry in _entries(rows):
+        newer.setdefault(entry.table, {})[entry.day] = entry
+    return {**known, **{table: {**known.get(table, {}), **entries} for table, entries in newer.items()}}
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIELDS = tuple(one.name for one in fields(Entry))
+
+
+def _entries(rows: pa.Table) -> Iterator[Entry]:
+    """Read entries, column by column because a row at a time takes twice as long.
+
+    An older release wrote fewer columns, and a newer one may write more.
+    """
+    none, moments = pa.nulls(rows.num_rows), rows["recorded_at"].cast(pa.int64()).to_pylist()
+    columns = {name: (rows[name] if name in rows.column_names else none).to_pylist() for name in _FIELDS}
+    columns |= {name: _read_once(columns[name]) for name in ("inputs", "table_ids")}
+    columns["recorded_at"] = [_EPOCH + timedelta(microseconds=moment) for moment in moments]
+    columns["disagreeing"] = [count or 0 for count in columns["disagreeing"]]
+    return map(Entry, *(columns[name] for name in _FIELDS))
+
+
+def _read_once(texts: Iterable[str | None]) -> list[Mapping[str, Any]]:
+    """Read JSON objects; those of the same text are one, because many entries say the same."""
+    read: dict[str | None, Mapping[str, Any]] = {}
+    return [read[text] if text in read else read.setdefault(text, json.loads(text or "{}")) for text in texts]

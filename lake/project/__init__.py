@@ -1,0 +1,1 @@
+"""What a project decides: its settings, and the lake that they open."""

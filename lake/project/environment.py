@@ -1,0 +1,122 @@
+"""What a command works on: the settings, the tables and the store of this environment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+
+from pyspark.sql import SparkSession
+
+from lake.batch.plan import Survey
+from lake.declare.broken_files import BrokenFile
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import LAYERS, Table
+from lake.errors import UnknownTable
+from lake.ownership.ledger import Ledger
+from lake.project.opening import open_store, open_tables
+from lake.project.settings import Settings
+from lake.storage.unread import Unread, find_unread
+from lake.write.store import DeltaStore
+
+__all__ = ["Environment", "open_environment", "take_left_out"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Hold settings, tables (upstream first), store, and the broken table files."""
+
+    settings: Settings
+    tables: Mapping[str, Table]
+    store: DeltaStore
+    broken: Sequence[BrokenFile] = ()
+
+    def choose(self, names: Sequence[str]) -> list[Table]:
+        """The tables that these names mean, upstream first: `layer.name`, a layer, or an unambiguous name; all if none.
+
+        Raises:
+            UnknownTable: no table, or more than one, has the name.
+            DeclarationError: the file of that table is broken.
+        """
+        chosen = {found for name in names for found in self._matching(name)}
+        return [table for key, table in self.tables.items() if not names or key in chosen]
+
+    def table(self, name: str) -> Table:
+        """The one table that a name means.
+
+        Raises:
+            UnknownTable: no table, or more than one, has the name.
+        """
+        found = self.choose([name])
+        if len(found) != 1:
+            raise UnknownTable(name, [table.full_name for table in found], "a layer; name one of its tables")
+        return found[0]
+
+    def _matching(self, name: str) -> list[str]:
+        wanted = name.strip().replace("/", ".")
+        if wanted in LAYERS:
+            return [key for key, table in self.tables.items() if table.layer == wanted]
+        for broken in self.broken:
+            if wanted in (broken.table, broken.table.rpartition(".")[2]):
+                raise broken.error
+        found = [key for key, table in self.tables.items() if wanted in (key, table.name)]
+        if len(found) != 1:
+            raise UnknownTable(name, list(self.tables))
+        return found
+
+    def survey(self) -> Survey:
+        """Look at the whole lake: what is missing, what is stale."""
+        return Survey(list(self.tables.values()), self.store, self.settings.calendar())
+
+    def unread(self) -> list[Unread]:
+        """What has landed and no table will read."""
+        feeds = {r.source.name for table in self.tables.values() for r in table.reads if isinstance(r.source, Feed)}
+        return list(find_unread(self.store.landing.root, feeds, self.settings.calendar()))
+
+    def refuse_short_calendar(self) -> None:
+        """Raise where tables hold days that the calendar does not have.
+
+        Raises:
+            BadSetting: they do; it names the variable.
+        """
+        ledger = Ledger(self.store).latest_by_table()
+        dated = [days for name in self.tables if (days := [*filter(None, ledger.get(name, ()))])]
+        held = [end(days) for days in dated for end in (min, max)]
+        if held:
+            self.settings.refuse_days_outside(Days.between(min(held), max(held)))
+
+    def start_spark_beside(self) -> None:
+        """Start Spark in a thread, unless it runs. Who needs the session waits for it, or meets its error."""
+
+        def start() -> None:
+            with suppress(Exception):
+                _ = self.store.spark
+
+        if SparkSession.getActiveSession() is None:
+            Thread(target=start, daemon=True).start()
+
+
+def open_environment(settings: Settings | None = None) -> Environment:
+    """Open the environment of this process, without a JVM.
+
+    Says on standard error which tables are left out, and why.
+    """
+    chosen = settings or Settings.from_env()
+    tables, broken = open_tables(chosen)
+    for one in broken:
+        print(f"error: {one}", file=sys.stderr, flush=True)
+    _left_out.extend(broken)
+    return Environment(chosen, tables, open_store(chosen), broken)
+
+
+_left_out: list[BrokenFile] = []
+
+
+def take_left_out() -> list[BrokenFile]:
+    """What this process has left out since it was asked last; a command does the rest, and ends with 1."""
+    taken = _left_out.copy()
+    _left_out.clear()
+    return taken

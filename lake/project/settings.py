@@ -1,0 +1,325 @@
+"""The settings of an environment: where everything lies, which days exist, what time it is.
+
+Each is written in the project's pyproject.toml (`lake.project.project_file`) or as a variable LAKEHOUSE_<NAME>. All but
+the first day of the calendar have a default, which suits a laptop. Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from lake.declare.days import ALL_DAYS, Days, parse_day, utc_day
+from lake.declare.landed import landing_day
+from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
+from lake.project.project_file import Given, Project, read_project
+from lake.storage.landing import Landing
+from lake.stream.kafka import KafkaCluster
+from lake.write.horizon import Horizon
+
+__all__ = ["Settings"]
+
+FeedKind = Literal["files", "kafka"]
+_REPLAY_IS_AHEAD = timedelta(days=2)
+"""What a replay lands while it sets its clock is no further ahead."""
+_REPLAY_COUNTS_FOR = timedelta(days=7)
+"""Where topics are read from a broker, nothing lands that says that the lake lives on; so time does."""
+_UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
+_FOLDERS = ("home", "tables", "landing")
+_KAFKA = {"kafka": "bootstrap_servers", "kafka_username": "username", "kafka_password": "password"} | {
+    "kafka_ca_file": "ca_file"
+}
+"""The settings of a cluster, and what `KafkaCluster` calls them."""
+_FIELDS = {"lock_timeout": "lock_timeout_seconds", "now": "fixed_now"}
+"""Fields that are called otherwise than their settings."""
+
+
+def _day(said: object) -> object:
+    try:
+        return parse_day(said) if isinstance(said, str) else said
+    except BadDay:
+        raise ValueError("a day like 2024-01-31") from None
+
+
+def _last_day(said: object) -> object:
+    return None if said == "open" else _day(said)
+
+
+def _moment(said: object) -> object:
+    try:
+        moment = datetime.fromisoformat(said) if isinstance(said, str) else said
+    except ValueError:
+        raise ValueError("a UTC time like 2024-02-03T00:00:00Z") from None
+    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
+
+
+def _list(said: object) -> object:
+    return tuple(part.strip() for part in said.split(",") if part.strip()) if isinstance(said, str) else said
+
+
+def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in said)
+
+
+def _pairs(said: object) -> object:
+    if not isinstance(said, str):
+        return said
+    pairs = [[part.strip() for part in pair.split("=")] for pair in said.split(",") if pair.strip()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise ValueError("feed=topic, or several with commas")
+    return {pair[0]: pair[1] for pair in pairs}
+
+
+def _texts(said: object) -> object:
+    """A table of the file, or a JSON object: its values as text, booleans as Java writes them."""
+    try:
+        found: Any = json.loads(said) if isinstance(said, str) else said
+        return {str(key): str(v).lower() if isinstance(v, bool) else str(v) for key, v in found.items()}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"a JSON object of strings ({error})") from None
+
+
+def _package(said: object) -> object:
+    if isinstance(said, str) and all(part.isidentifier() for part in said.split(".")):
+        return said
+    raise ValueError("the name of a Python package")
+
+
+def _spark(said: object) -> object:
+    found = _texts(said)
+    if isinstance(found, dict) and all(key.startswith("spark.") for key in found):
+        return found
+    raise ValueError('settings of Spark, each with its whole name in quotes, as "spark.driver.memory"')
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Options = Annotated[Mapping[str, str], BeforeValidator(_texts)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Settings:
+    """One environment. The name of a setting is that of the field, where nothing else is said.
+
+    Attributes:
+        root: folder of the project.
+        environment: its name.
+        home: folder for everything that this environment keeps (`.lakehouse` of the project).
+        tables: folder or URL of the Delta tables (`<home>/tables`; relative to the home).
+        landing: where feeds land (`<home>/landing`; relative to the home).
+        first_day: first day of the calendar.
+        package: the package that holds the tables.
+        last_day: last day of the calendar; None (`open`) for one that grows every day, as it does by default.
+        spark_master: `local[*]`.
+        spark_remote: a Spark Connect URL that replaces the master.
+        spark: settings of Spark that win over those of `lake.engine.session`.
+        alert_urls: Apprise URLs for failed runs, late tables, stalled streams (as variable comma separated).
+        ui_hosts: names under which a proxy serves the web UI (as variable comma separated).
+        lock_timeout_seconds: how long to wait for a table that another process writes (`lock_timeout`, 1800).
+        storage_options: for object stores, as delta-rs takes them (as variable JSON).
+        feed: where streams read topics from: `files` or `kafka`.
+        kafka: the cluster (`kafka = "host:port"`; with `kafka_username`, `kafka_password` and `kafka_ca_file` over
+            SASL_SSL); None for the broker of `lakehouse kafka up`.
+        kafka_topics: the topic of a feed that is not called as the feed is (as variable `feed=topic`, comma separated).
+        fixed_now: a clock that stands still (`now`, for tests and post-mortems).
+        given: the settings as they were written.
+    """
+
+    root: Path
+    environment: str
+    home: Path
+    tables: str
+    landing: Landing
+    first_day: Day
+    package: Annotated[str, BeforeValidator(_package)] = "lakehouse_assets"
+    last_day: Annotated[date | None, BeforeValidator(_last_day)] = None
+    spark_master: str = "local[*]"
+    spark_remote: str | None = None
+    spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
+    alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
+    ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
+    lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0
+    storage_options: Options = field(default_factory=dict, repr=False)  # and these a key
+    feed: FeedKind = "files"
+    kafka: KafkaCluster | None = None
+    kafka_topics: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = field(default_factory=dict)
+    fixed_now: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    given: Mapping[str, Given] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the project and the variables of the environment.
+
+        Raises:
+            BadSetting: something that was set cannot be used; it is named with the place where it stands.
+            SettingMissing: nobody said when the calendar begins.
+        """
+        project = read_project(os.environ if env is None else env, NAMES)
+        if "first_day" not in project.given:
+            raise SettingMissing("first_day", str(project.root) if project.is_found else None)
+        try:
+            settings = _ADAPTER.validate_python(_fields(project))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            written = project.given[_SETTINGS.get(str(first["loc"][0]), str(first["loc"][0]))]
+            raise written.refuse(re.sub("^(Value error, |Input should be )", "", first["msg"])) from None
+        _refuse_reversed_calendar(settings)
+        return settings
+
+    def refuse(self, name: str, value: object, expected: str) -> BadSetting:
+        """Make the error for a setting that turned out to be wrong later."""
+        return self.given.get(name, Given(name, value, self.root)).refuse(expected)
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the lock files of a lake on an object store; one in a folder keeps them itself."""
+        return self.home / "locks"
+
+    @property
+    def kafka_folder(self) -> Path:
+        """Folder of the local Kafka broker."""
+        return self.home / "kafka"
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of this environment."""
+        return self.home / "dagster"
+
+    def now(self) -> datetime:
+        """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's where one ran, else the wall's."""
+        return self.fixed_now or self.replay_clock() or datetime.now(UTC)
+
+    def replay_clock(self) -> datetime | None:
+        """Tell the time of the last replay.
+
+        None where none ran, or where the lake lives on: where more has landed since, or seven days after the replay.
+        """
+        file = self.landing.root / "_clock.json"
+        try:
+            now = datetime.fromisoformat(json.loads(file.read_text())["now"]).astimezone(UTC)
+            if datetime.now(UTC).timestamp() - file.stat().st_mtime > _REPLAY_COUNTS_FOR.total_seconds():
+                return None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return None if _has_landed_after(self.landing.root, utc_day(now) + _REPLAY_IS_AHEAD) else now
+
+    def calendar(self) -> Days:
+        """All days that tables can have so far, the open day included."""
+        today = utc_day(self.now())
+        last = today if self.last_day is None else self.last_day
+        return Days.between(self.first_day, max(last, self.first_day))
+
+    def refuse_days_outside(self, held: Days) -> None:
+        """Raise where the calendar is shorter than what the tables hold.
+
+        Raises:
+            BadSetting: it is; tables cannot be computed beside it.
+        """
+        if held.start < self.first_day:
+            expected = f"{held.start} or earlier, since the tables hold that day"
+            raise self.refuse("first_day", self.first_day, expected)
+        if self.last_day is not None and held.last > self.last_day:
+            expected = f"{held.last} or later, or open, since the tables hold that day"
+            raise self.refuse("last_day", self.last_day, expected)
+
+    @property
+    def whole_calendar(self) -> Days:
+        """All days that tables can have, those to come included."""
+        return Days.between(self.first_day, max(self.last_day or ALL_DAYS.last, self.first_day))
+
+    def horizon(self) -> Horizon:
+        """Which times this environment believes now."""
+        return Horizon(self.now(), self.whole_calendar)
+
+    def newest_closed_day(self) -> date:
+        """The last day that is over, in this environment's time."""
+        return min(utc_day(self.now()) - timedelta(days=1), self.calendar().last)
+
+    def make_folders(self) -> None:
+        """Create the folders of this environment.
+
+        Raises:
+            FolderNotWritable: the home folder cannot be written.
+        """
+        try:
+            for folder in (self.home, self.landing.root, self.dagster_home):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderNotWritable(self.home, str(error)) from error
+
+
+_ADAPTER = TypeAdapter(Settings)
+_SETTINGS = {field: name for name, field in _FIELDS.items()}
+_OF_THE_PROJECT = {"root", "environment", "given"}
+NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fields__) - _OF_THE_PROJECT | _KAFKA.keys()
+"""The names of all settings."""
+
+
+def _fields(project: Project) -> dict[str, Any]:
+    """What was given, by the fields of `Settings`."""
+    given = project.given
+    plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
+    home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
+    tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
+    landing = _folder(given.get("landing", Given("landing", "landing", home)), home)
+    places = {"home": Path(home), "tables": tables, "landing": Landing(Path(landing))}
+    about = {"root": project.root, "environment": project.environment, "given": given}
+    return plain | places | about | _cluster(given)
+
+
+def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:
+    for name in _KAFKA:
+        if name in given and not isinstance(given[name].value, str):
+            raise given[name].refuse("text")
+    if "kafka" not in given:
+        return {}
+    return {"kafka": KafkaCluster(**{named: given[name].value for name, named in _KAFKA.items() if name in given})}
+
+
+def _folder_or_url(given: Given, home: Path) -> str:
+    """A URL as it is; a folder as an absolute path, from the home where it is relative."""
+    if isinstance(given.value, str) and "://" in given.value:
+        return given.value.rstrip("/")
+    return str(_folder(given, home))
+
+
+def _folder(given: Given, start: Path | None = None) -> Path:
+    """A folder as an absolute path.
+
+    Refuses what cannot be a folder, or is a pattern or an escape to one of the programs that will read it.
+    """
+    if not isinstance(given.value, str):
+        raise given.refuse("the name of a folder")
+    folder = (start or given.folder) / Path(given.value).expanduser()
+    if _UNUSABLE.search(str(folder)) or "://" in given.value:
+        raise given.refuse("a folder name without * ? [ ] { } \\ ` % :// and line breaks")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise given.refuse(f"a folder, and {existing} is none")
+    return folder
+
+
+def _refuse_reversed_calendar(settings: Settings) -> None:
+    first, last = settings.first_day, settings.last_day
+    if last is None or last >= first:
+        return
+    given = settings.given
+    # The variable is the one that was changed; the file held a good calendar before.
+    if given["last_day"].table and not given["first_day"].table:
+        raise given["first_day"].refuse(f"{last} or earlier, by last_day")
+    raise given["last_day"].refuse(f"{first} or later, by first_day")
+
+
+def _has_landed_after(landing: Path, day: date) -> bool:
+    """Whether a feed has a landing day after this one."""
+    folders = landing.glob("[!._]*/landed_on=*")
+    return any((landed := landing_day(folder.name)) is not None and landed > day for folder in folders)

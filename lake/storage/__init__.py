@@ -1,0 +1,1 @@
+"""Where things lie: logs, landing folders, locks and own tables. Needs no JVM."""

@@ -1,0 +1,239 @@
+"""The landing folder: what arrived, by feed and landing day. `lake.declare.landed` says which files are read."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.declare.feed import Feed, TopicFeed
+from lake.declare.landed import LEADS_OUT, folder_name, leads_out
+from lake.declare.topic_source import PassedMessage, Received, TopicSource, Unread
+from lake.errors import FolderNotReadable, LandingDamaged
+from lake.storage.landed_files import LandedFile, hash_of
+from lake.storage.landing_days import feed_folder, read_day
+
+__all__ = ["Landing", "still_unreadable"]
+
+_MOST_COUNTED_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Landing:
+    """The landing folder: what arrived, by feed and landing day. Needs no JVM except to read rows.
+
+    It is also a `TopicSource`: the topics' archives.
+    """
+
+    root: Path
+
+    @property
+    def redelivers(self) -> bool:
+        """A file may be delivered twice under two names."""
+        return True
+
+    def read_topic(
+        self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
+    ) -> DataFrame:
+        """The archive of a topic as a stream."""
+        return feed.read_stream(spark, self.root, first_day, without)
+
+    def unreadable(self, feed: TopicFeed, first_day: date) -> dict[str, str]:
+        """Say why files of `first_day` or later cannot be read.
+
+        Reads each to its end.
+        """
+        found = self.find_damaged(feed, (day for day in self.days(feed) if day >= first_day))
+        return {path: problem for files in found.values() for path, problem in files.items()}
+
+    def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
+        """Size, time and a hash of the content of each file of the topic, by its path under the feed's folder.
+
+        Raises:
+            LandingDamaged: one is a link that leads out of the landing folder.
+            FolderNotReadable: one lies in a folder that nobody but its owner may read.
+        """
+        if out := self.find_leading_out(feed, self.days(feed)):
+            refused = {path: why for files in out.values() for path, why in files.items()}
+            raise LandingDamaged(feed.name, sorted(out), refused)
+        files = [file for day in self.landed(feed, is_whole=True).values() for file in day.values()]
+        if closed := [file.path for file in files if file.path.parent == self.root / feed.name]:
+            raise FolderNotReadable(str(closed[0]), os.strerror(errno.EACCES))
+        return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in files}
+
+    def topic(self, feed: TopicFeed) -> str:
+        return feed.name
+
+    def identity(self, feed: TopicFeed) -> str | None:
+        """None: an archive is a folder."""
+        del feed
+        return None
+
+    def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
+        """Tell nothing: what bronze holds may be removed from the archive."""
+        del feed
+        return {}
+
+    def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
+        """None: an archive is not looked into by offset."""
+        del feed, partition, offset
+        return None
+
+    def passing(self, passed: Sequence[PassedMessage]) -> TopicSource:
+        """The same: files have no message that Spark refuses."""
+        del passed
+        return self
+
+    def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
+        """None: a stream of files begins with the first."""
+        del spark, feed, first_day
+        return None
+
+    def first_from(self, feed: TopicFeed, offsets: Mapping[int, int]) -> Mapping[int, Received]:
+        """Find nothing: an archive is not looked into by offset."""
+        del feed, offsets
+        return {}
+
+    def first_day(self, feed: TopicFeed) -> date | None:
+        """Tell the first landing day that holds a file."""
+        return min(self.days(feed), default=None)
+
+    def count_before(self, feed: TopicFeed, day: date) -> int:
+        """Count none, because batch loads them."""
+        del feed, day
+        return 0
+
+    def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
+        """Unknown: files do not say how many lines they hold."""
+        del feed, progress
+        return None
+
+    def waiting_since(self, feed: Feed, first_day: date, after: datetime | None) -> datetime | None:
+        """When the first file that holds anything landed after a moment (None: ever); None where none did.
+
+        None too where nobody may look.
+
+        Args:
+            feed: whose files.
+            first_day: only landing days from here on.
+            after: aware.
+        """
+        with suppress(FolderNotReadable):
+            return min((at for at, _ in self._landed_after(feed, first_day, after)), default=None)
+        return None
+
+    def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int | None:
+        """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
+        try:
+            files = [file for _, file in self._landed_after(feed, first_day, after)]
+            if sum(file.size for file in files) > _MOST_COUNTED_BYTES:
+                return None
+            return sum(feed.count_rows(_content(file.path)) for file in files)
+        except (OSError, ValueError, FolderNotReadable):
+            return None
+
+    def _landed_after(
+        self, feed: Feed, first_day: date, after: datetime | None
+    ) -> Iterator[tuple[datetime, LandedFile]]:
+        days = (files for day, files in self.landed(feed).items() if day >= first_day)
+        for file in (file for files in days for file in files.values()):
+            landed = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+            if file.size and (after is None or landed > after):
+                yield landed, file
+
+    def folder(self, feed: Feed, day: date) -> Path:
+        """The folder of one landing day."""
+        return self.root / feed.name / folder_name(day)
+
+    def days(self, feed: Feed) -> list[date]:
+        """The landing days that hold at least one file, in order; folders that are no day are passed over."""
+        return sorted(self.landed(feed, is_whole=True))
+
+    def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
+        """The files that landed on a day, by name, in order."""
+        return read_day(self.folder(feed, day)).files
+
+    def landed(self, feed: Feed, *, is_whole: bool = False) -> Mapping[date, Mapping[str, LandedFile]]:
+        """The files of each landing day that holds at least one.
+
+        A process that has looked before looks at the newest days and some of the others: `lake.storage.landing_days`.
+
+        Args:
+            feed: whose files.
+            is_whole: look at all.
+        """
+        return feed_folder(self.root / feed.name).look(is_whole=is_whole).landed
+
+    def glance(self, feed: Feed) -> tuple[object, ...]:
+        """Something that is equal as long as no folder or file that `landed` looks at came, went or changed."""
+        try:
+            return feed_folder(self.root / feed.name).look().glance()
+        except FolderNotReadable as error:
+            return (str(error),)
+
+    def fingerprint(self, feed: Feed, day: date) -> str | None:
+        """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
+        return hash_of(self.files(feed, day))
+
+    def count_rows(self, feed: Feed, day: date) -> int:
+        """The rows that landed on a day, counted without Spark."""
+        return sum(feed.count_rows(_content(path)) for path in self._files(feed, day))
+
+    def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
+        """The rows that landed on these days; an empty frame of the same columns where nothing did."""
+        paths = [str(path) for day in days for path in self._files(feed, day)]
+        return feed.read(spark, paths) if paths else spark.createDataFrame([], feed.schema)
+
+    def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
+        """Why files of these days cannot be read, by day and path; reads each to its end."""
+        return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else _damage(path))
+
+    def find_leading_out(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
+        """The files of these days that are refused because they lie elsewhere, by day and path; opens none."""
+        return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else None)
+
+    def _problems(
+        self, feed: Feed, days: Iterable[date], problem_of: Callable[[Path], str | None]
+    ) -> dict[date, dict[str, str]]:
+        found = {
+            day: {str(path): problem for path in self._files(feed, day) if (problem := problem_of(path))}
+            for day in days
+        }
+        return {day: files for day, files in found.items() if files}
+
+    def _files(self, feed: Feed, day: date) -> list[Path]:
+        return [file.path for file in self.files(feed, day).values()]
+
+
+def still_unreadable(files: Iterable[str]) -> dict[str, str]:
+    """Keep those files that are there and cannot be read, with the reason."""
+    found = {path: _damage(Path(path)) for path in files if os.path.lexists(path)}
+    return {path: problem for path, problem in found.items() if problem}
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; unpacked where its name says that it is compressed, as Spark does."""
+    with pa.input_stream(path, compression="detect") as file:
+        return bytes(file.read())
+
+
+def _damage(path: Path) -> str | None:
+    """Why a file cannot be read; None where it can."""
+    if ":" in path.name:
+        return "Spark cannot open a name with a colon"
+    try:
+        path.open("rb").close()
+        with pa.input_stream(path, compression="detect") as file:
+            while file.read(2**20):
+                pass
+    except (OSError, ValueError) as error:
+        return ((isinstance(error, OSError) and error.strerror) or str(error)).splitlines()[0]
+    return None

@@ -1,0 +1,35 @@
+"""How long what a table no longer needs is kept, and the table properties that say so to every engine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from lake.declare.table import Table, is_followable
+
+__all__ = ["HISTORY", "RECENT", "kept_for", "properties_of"]
+
+HISTORY = timedelta(days=30)
+"""How far back the versions of a table can be read."""
+RECENT = timedelta(days=2)
+"""The same of a table that can be followed: a commit a second makes 86,400 files of its log a day."""
+
+
+def kept_for(table: Table | None) -> timedelta:
+    """Return how far back versions of a table, and of its quarantine, can be read.
+
+    None: one of the lake's own tables.
+    """
+    return HISTORY if table is not None and not is_followable(table) else RECENT
+
+
+def properties_of(table: Table | None) -> dict[str, str]:
+    """Return the Delta properties of a table, and of its quarantine, by `kept_for`."""
+    interval = f"interval {kept_for(table).days} days"
+    return {
+        "delta.logRetentionDuration": interval,
+        "delta.deletedFileRetentionDuration": interval,
+        # `lake.batch.maintain` removes commits, because it first writes down which days they changed.
+        "delta.enableExpiredLogCleanup": "false",
+        # A checkpoint costs as much as ten small commits, and by default it is written after every ten.
+        "delta.checkpointInterval": "100",
+    }

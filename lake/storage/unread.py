@@ -1,0 +1,124 @@
+"""Find what has landed and no table will read; `lake.declare.landed` says what is read. Needs no JVM."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from lake.declare.days import Days
+from lake.declare.landed import LEADS_OUT, SHOWN, folder_name, is_data, is_hidden, landing_day, leads_out
+from lake.errors import FolderNotReadable
+from lake.storage.landing_days import feed_folder
+
+__all__ = ["Unread", "describe_unread", "find_unread"]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Files that landed where no table reads them.
+
+    Attributes:
+        path: the file, or the folder that holds them, under the landing folder.
+        reason: why they are not read.
+        files: how many there are.
+    """
+
+    path: str
+    reason: str
+    files: int = 1
+
+    def __str__(self) -> str:
+        return f"{ascii(self.path)[1:-1]} ({self.reason})"
+
+
+def describe_unread(found: Sequence[Unread]) -> list[str]:
+    """One line that counts what is not read and names the first; none where all is read."""
+    if not found:
+        return []
+    files, rest = sum(unread.files for unread in found), len(found) - SHOWN
+    counted = "1 file has" if files == 1 else f"{files:,} files have"
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return [f"{counted} landed that no table reads: {', '.join(map(str, found[:SHOWN]))}{more}"]
+
+
+def find_unread(root: Path, feeds: Collection[str], calendar: Days) -> Iterator[Unread]:
+    """What lies in the landing folder and no table will read; hidden names are no deliveries and passed over.
+
+    Args:
+        root: the landing folder.
+        feeds: the names of those that tables read.
+        calendar: landing days outside of it have no partition.
+    """
+    for entry in _visible(root):
+        if entry.name in feeds and entry.is_dir():
+            yield from _in_feed(Path(entry.path), calendar)
+        else:
+            reason = "no feed has this name" if entry.is_dir() else "lies in no feed's folder"
+            yield from _all_of(Path(entry.path), root, reason)
+
+
+def _in_feed(feed: Path, calendar: Days) -> Iterator[Unread]:
+    try:
+        folder = feed_folder(feed).look()
+    except FolderNotReadable:
+        return  # whoever reads the feed says so
+    strange = (
+        set(folder.days) if feed.is_symlink() else {*folder.not_plain, *folder.linked, *_outside(folder.days, calendar)}
+    )
+    names = [name for name in folder.others if not is_hidden(name)]
+    for path in sorted([feed / name for name in names] + [feed / folder_name(day) for day in strange]):
+        yield from _beside_data(path, calendar)
+
+
+def _outside(days: Sequence[date], calendar: Days) -> list[date]:
+    """Find the days, of some in order, that a calendar does not have."""
+    return [*days[: bisect_left(days, calendar.start)], *days[bisect_left(days, calendar.end) :]]
+
+
+def _beside_data(path: Path, calendar: Days) -> Iterator[Unread]:
+    root, day = path.parents[1], landing_day(path.name)
+    if not path.is_dir():
+        yield from _all_of(path, root, "lies beside the folders of days")
+    elif day is None:
+        yield from _all_of(path, root, "is no landing day (landed_on=YYYY-MM-DD)")
+    elif day not in calendar:
+        yield from _all_of(path, root, f"outside the calendar {calendar}")
+    else:
+        yield from _in_day(path, root)
+
+
+def _in_day(day: Path, root: Path) -> Iterator[Unread]:
+    for entry in _visible(day):
+        path = Path(entry.path)
+        if is_data(entry):
+            if leads_out(root, path):
+                yield from _all_of(path, root, LEADS_OUT)
+        elif entry.is_dir():
+            yield from _all_of(path, root, "lies in a sub-folder")
+        else:
+            named = "has the name of a temporary file" if entry.is_file() else "is no plain file"
+            yield from _all_of(path, root, named)
+
+
+def _all_of(path: Path, root: Path, reason: str) -> Iterator[Unread]:
+    """What is not read, with its files; nothing for a folder that holds none."""
+    files = _count_files(path) if path.is_dir() else 1
+    if files:
+        yield Unread(str(path.relative_to(root)), reason, files)
+
+
+def _count_files(folder: Path) -> int:
+    found = (name for _, folders, names in os.walk(folder) for name in names)
+    return sum(not is_hidden(name) for name in found)
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []

@@ -1,0 +1,1 @@
+"""Follow topics and tables: micro-batches, their checkpoints and what they read."""

@@ -1,0 +1,1 @@
+"""How rows reach a table: verdicts on rows, and one step that writes them."""

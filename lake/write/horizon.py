@@ -1,0 +1,99 @@
+"""Say which times a lake believes: none after its clock, none outside its calendar.
+
+Producers make up the times of their messages. Believed, one message of a host whose clock is ahead would close all days
+until then. A transform knows neither clock nor calendar: the edge, batch or stream, tells whoever enforces a contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import Column, DataFrame
+
+from lake.declare.contract import CompiledContract, Rule
+from lake.declare.days import ALL_DAYS, Days, utc_day
+from lake.declare.feed import TopicFeed
+from lake.declare.table import Append, Table, topics_of
+
+__all__ = ["Horizon", "dated_by"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def dated_by(table: Table) -> str | None:
+    """Find the column that dates a row, by its event or its message."""
+    if table.event_time is not None:
+        return table.event_time
+    reads_topic = any(isinstance(read.source, TopicFeed) for read in table.reads)
+    sent_at = table.contract.column("timestamp") if reads_topic else None
+    return sent_at.name if sent_at is not None and isinstance(sent_at.dtype, T.TimestampType) else None
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The times that are believed at one moment.
+
+    Attributes:
+        now: the lake's clock, the replay's in a replay; aware.
+        calendar: the days that its tables can have, those to come included.
+    """
+
+    now: datetime
+    calendar: Days = ALL_DAYS
+
+    @property
+    def today(self) -> date:
+        """The clock's day, or the day of the calendar that is next to it."""
+        return min(max(utc_day(self.now), self.calendar.start), self.calendar.last)
+
+    def latest(self, table: Table) -> datetime:
+        """Add to the clock what the topics of a table allow."""
+        allowed = [feed.ahead_at_most for _, feed in topics_of(table)]
+        return self.now + max(allowed, default=timedelta(0))
+
+    def rules(self, table: Table, *, is_filed: bool) -> CompiledContract:
+        """Build the rules that clock and calendar add to a contract.
+
+        Args:
+            table: whose rows.
+            is_filed: whether a row says under which day it is filed, whatever its own day is.
+        """
+        rules = []
+        if is_filed and table.day is not None:
+            rules.append(Rule(table.day, "in_calendar", self._in_calendar))
+        if (dated := dated_by(table)) is not None:
+            limit = (self.latest(table) - _EPOCH) // timedelta(microseconds=1)
+            rules.append(Rule(dated, "not_after_clock", lambda value: F.unix_micros(value) <= F.lit(limit)))
+        return CompiledContract(table.contract.name, (), tuple(rules))
+
+    def in_reach(self, rows: DataFrame, table: Table) -> DataFrame:
+        """Put rows about days outside the calendar under their landing day.
+
+        Readers select rows of bronze by the day that these are about, and none has such a day: the row would be in
+        bronze and nowhere else, without a word. Under its landing day a reader meets it, and rejects it.
+        """
+        if table.read_by is None or table.day is None or table.reads_by_own_day or self.calendar == ALL_DAYS:
+            return rows
+        about = F.col(table.read_by)
+        return rows.withColumn(table.read_by, F.when(self._in_calendar(about), about).otherwise(F.col(table.day)))
+
+    def filed(self, rows: DataFrame, table: Table) -> DataFrame:
+        """File rows that landed on no believable day under the clock's day.
+
+        Batch is asked for days, so it files rows under these.
+        """
+        if not isinstance(table.write, Append) or "_event_date" not in rows.columns:
+            return rows
+        day = F.col("_event_date")
+        return rows.withColumn("_event_date", F.when(self.is_believed(day, table), day).otherwise(F.lit(self.today)))
+
+    def is_believed(self, day: Column, table: Table) -> Column:
+        """Ask whether a landing day lies in the calendar and not after the clock."""
+        last = min(self.calendar.last, utc_day(self.latest(table)))
+        return day.between(F.lit(self.calendar.start), F.lit(last))
+
+    def _in_calendar(self, day: Column) -> Column:
+        return day.between(F.lit(self.calendar.start), F.lit(self.calendar.last))
