@@ -134,6 +134,33 @@ def test_what_an_older_release_records_beside_a_running_process_is_ordered_as_by
     assert ledger.latest_by_table() == {"silver.marks": {D1: ENTRY}}
 
 
+def test_old_entries_that_a_newer_one_has_replaced_are_forgotten_and_no_others(ledger: Ledger) -> None:
+    other_day, other_table = (
+        replace(ENTRY, day=D2, run_id="only one"),
+        replace(ENTRY, table="gold.totals", run_id="too"),
+    )
+    ledger.record([replace(ENTRY, run_id="old"), other_day, other_table])
+    ledger.record([replace(ENTRY, run_id="at the moment", recorded_at=NOW + timedelta(hours=1))])
+    ledger.record([replace(ENTRY, run_id="newest", recorded_at=NOW + timedelta(hours=2))])
+    version = ledger.store.log(f"{ledger.store.tables}/lake/ledger").version()
+
+    assert ledger.forget(NOW) == 0
+    assert ledger.store.log(f"{ledger.store.tables}/lake/ledger").version() == version, "nothing was committed"
+    assert ledger.forget(NOW + timedelta(hours=1)) == 1
+    kept = {"only one", "too", "at the moment", "newest"}
+    assert {row["run_id"] for row in ledger.rows().to_pylist()} == kept
+    assert ledger.latest("silver.marks")[D1].run_id == "newest"
+    assert ledger.forget(NOW + timedelta(days=1)) == 1
+    assert ledger.rows().num_rows == 3
+
+
+def test_a_ledger_whose_rows_were_deleted_is_empty(ledger: Ledger) -> None:
+    ledger.record([ENTRY])
+    DeltaTable(f"{ledger.store.tables}/lake/ledger").delete()
+
+    assert (ledger.latest("silver.marks"), ledger.latest_by_table()) == ({}, {})
+
+
 def test_recording_nothing_commits_nothing(ledger: Ledger) -> None:
     ledger.record([])
 

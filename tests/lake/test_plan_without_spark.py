@@ -195,6 +195,50 @@ def test_a_table_with_days_that_reads_one_without_is_stale_on_all_of_them_when_t
     assert due(survey(store, below_whole)) == {"gold.below_whole": ({}, {D1: reason, D2: reason})}
 
 
+# What a process finds that has looked before
+
+
+def test_a_second_look_finds_what_has_changed_since_and_all_days_that_depend_on_it(store: DeltaStore) -> None:
+    tables = [marks, totals, ahead]
+    compute(store, marks, [D1, D2, D3, D4])
+    compute(store, totals, [D1, D2, D3, D4])
+    compute(store, ahead, [D1, D2, D3, D4])
+    assert due(Survey(tables[1:], store, Days.between(D1, D4))) == {}
+
+    hold(store, marks, [D2])
+    reason = f"{MARKS} changed in version 2"
+    assert due(Survey(tables[1:], store, Days.between(D1, D4))) == {
+        TOTALS: ({}, {D2: reason, D3: reason}),
+        "gold.ahead": ({}, {D1: reason, D2: reason}),
+    }
+    hold(store, totals, [D4])
+    assert due(Survey([totals], store, Days.between(D1, D4)))[TOTALS][1] == {
+        D2: reason,
+        D3: reason,
+        D4: "version 2 was written without a receipt",
+    }
+
+
+def test_a_second_look_with_another_calendar_judges_all_its_days(store: DeltaStore) -> None:
+    compute(store, marks, [D1, D2])
+    both = {TOTALS: ({D1: "never computed", D2: "never computed"}, {})}
+    for calendar, expected in (
+        (Days.of(D2), {TOTALS: ({D2: "never computed"}, {})}),
+        (Days.between(D1, D2), both),
+        (Days.of(D3), {}),
+    ):
+        assert due(survey(store, totals, calendar=calendar)) == expected
+
+
+def test_days_that_streams_gave_to_batch_since_the_last_look_are_planned(store: DeltaStore) -> None:
+    own = Frontier(D1, D2, claimed=frozenset({MARKS}), generations={MARKS: 1})
+    FrontierTable(store).change(lambda _: own, "test")
+    compute(store, mark_files, [D1, D2, D3])
+    assert due(survey(store, marks)) == {MARKS: ({D1: "never computed"}, {})}
+    FrontierTable(store).change(lambda _: replace(own, first_open=D4), "test")
+    assert due(survey(store, marks)) == {MARKS: (dict.fromkeys((D1, D2, D3), "never computed"), {})}
+
+
 # What has no source any more
 
 
