@@ -300,6 +300,17 @@ def test_of_a_log_that_a_process_knows_only_what_is_new_is_read(tmp_path: Path) 
     assert (log.table_id(), log.schema().names) == (table_id, ["day", "n"])
 
 
+def test_a_new_process_begins_to_read_a_log_where_touches_were_written_down(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    commit_by_hand(tmp_path, 1, D1)
+    commit_by_hand(tmp_path, 2, D2)
+    log.write_touches(["day"])
+    for version in (0, 1):
+        (tmp_path / "_delta_log" / f"{version:020d}.json").write_text("{")  # whoever reads it now fails
+    commit_by_hand(tmp_path, 3, D3)
+    assert Log(f"{tmp_path}/.").version() == 3
+
+
 def test_the_newest_step_under_an_identity_is_found_as_far_back_as_the_log_reaches(tmp_path: Path) -> None:
     assert Log(str(tmp_path)).newest_txn("a") is None
     log = create(tmp_path)
