@@ -221,22 +221,11 @@ def test_a_second_look_finds_what_has_changed_since_and_all_days_that_depend_on_
 
 def test_a_second_look_with_another_calendar_judges_all_its_days(store: DeltaStore) -> None:
     compute(store, marks, [D1, D2])
-    both = {TOTALS: ({D1: "never computed", D2: "never computed"}, {})}
-    for calendar, expected in (
-        (Days.of(D2), {TOTALS: ({D2: "never computed"}, {})}),
-        (Days.between(D1, D2), both),
-        (Days.of(D3), {}),
-    ):
-        assert due(survey(store, totals, calendar=calendar)) == expected
-
-
-def test_days_that_streams_gave_to_batch_since_the_last_look_are_planned(store: DeltaStore) -> None:
-    own = Frontier(D1, D2, claimed=frozenset({MARKS}), generations={MARKS: 1})
-    FrontierTable(store).change(lambda _: own, "test")
-    compute(store, mark_files, [D1, D2, D3])
-    assert due(survey(store, marks)) == {MARKS: ({D1: "never computed"}, {})}
-    FrontierTable(store).change(lambda _: replace(own, first_open=D4), "test")
-    assert due(survey(store, marks)) == {MARKS: (dict.fromkeys((D1, D2, D3), "never computed"), {})}
+    cases: list[tuple[Days, list[date]]] = [(Days.of(D2), [D2]), (Days.between(D1, D2), [D1, D2]), (Days.of(D3), [])]
+    for calendar, missing in cases:
+        assert survey(store, totals, calendar=calendar).states[TOTALS].missing == dict.fromkeys(
+            missing, "never computed"
+        )
 
 
 # What has no source any more
