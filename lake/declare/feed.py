@@ -17,7 +17,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.declare.landed import landing_day, path_pattern
+from lake.declare.landed import any_but, landing_day, path_pattern
 from lake.errors import DeclarationError
 
 __all__ = ["EVERY_DAY", "FILE_FRAME", "SOME_DAYS", "TOPIC_FRAME", "Delivery", "Feed", "FileFeed", "TopicFeed"]
@@ -140,16 +140,23 @@ class TopicFeed(Feed):
         """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
 
         A file is read once, by its name; one that changes later is not read again. One that is not read, as those that
-        it is to be `without`, is not opened: Spark applies the condition to the names of files.
+        it is to be `without`, is not opened: Spark applies the condition to the names of files. A folder that it is to
+        be `without` is not listed.
         """
         folder = landing / self.name
         folder.mkdir(parents=True, exist_ok=True)
         # Spark would pass over files that are a week older than the newest: an archive is.
+        closed = [path for path in map(Path, without) if path.parent == folder]
         reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED)
-        files = reader.option("maxFileAge", "36500d").json(str(folder))
+        reader = reader.option("maxFileAge", "36500d")
+        if closed:
+            listed = f"{folder}/{any_but(path.name for path in closed)}"
+            files = reader.option("__globPaths__", "true").json(listed)
+        else:
+            files = reader.json(str(folder))
         is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
         name = F.url_decode(F.replace(F.col(_FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
-        for path in map(Path, without):
+        for path in (path for path in map(Path, without) if path not in closed):
             is_read &= (_landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
         return _as_topic_frame(files.where(is_read & (_landed_on() >= F.lit(first_day))))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from lake.declare.days import parse_day
 from lake.errors import BadDay
 
-__all__ = ["LEADS_OUT", "folder_name", "is_data", "is_hidden", "landing_day", "leads_out", "path_pattern"]
+__all__ = ["LEADS_OUT", "any_but", "folder_name", "is_data", "is_hidden", "landing_day", "leads_out", "path_pattern"]
 
 _TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp", "inprogress", "incomplete")
 LEADS_OUT = "is a link that leads out of landing/"
@@ -41,6 +42,16 @@ def landing_day(folder: str) -> date | None:
 def folder_name(day: date) -> str:
     """Name the folder of a landing day."""
     return f"landed_on={day.isoformat()}"
+
+
+def any_but(names: Iterable[str]) -> str:
+    """Match the folders of all landing days but these, for Hadoop, which knows no negation."""
+    left_out = sorted({name.partition("=")[2] for name in names})
+    found = []
+    for start in sorted({day[:length] for day in left_out for length in range(len(day))}):
+        following = sorted({day[len(start)] for day in left_out if day.startswith(start)})
+        found.append(f"{start}[^{''.join(following)}]*")
+    return f"landed_on={{{','.join(found)}}}"
 
 
 def path_pattern(folder: Path) -> str:

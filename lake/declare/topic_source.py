@@ -114,6 +114,9 @@ class TopicSource(Protocol):
         A broker has none.
         """
 
+    def closed(self, feed: TopicFeed) -> Mapping[str, str]:
+        """Say, by path, which folders of landing days cannot be looked into."""
+
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """A mark for every delivery that a stream reads only once but which can change later; a broker has none."""
 

@@ -52,22 +52,28 @@ class Landing:
         Reads each to its end.
         """
         found = self.find_damaged(feed, (day for day in self.days(feed) if day >= first_day))
-        return {path: problem for files in found.values() for path, problem in files.items()}
+        files = {path: problem for files in found.values() for path, problem in files.items()}
+        return {**files, **self.closed(feed)}  # Spark lists them, whatever their day
+
+    def closed(self, feed: TopicFeed) -> dict[str, str]:
+        """Say why folders of landing days cannot be looked into."""
+        paths = (file.path for files in self.landed(feed, is_whole=True).values() for file in files.values())
+        folders = (path for path in paths if path.parent == self.root / feed.name)
+        return {str(folder): problem for folder in folders if (problem := _damage(folder))}
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """Size, time and a hash of the content of each file of the topic, by its path under the feed's folder.
 
         Raises:
             LandingDamaged: one is a link that leads out of the landing folder.
-            FolderNotReadable: one lies in a folder that nobody but its owner may read.
+            FolderNotReadable: the feed's folder cannot be looked into. Of a day that cannot it says nothing.
         """
         if out := self.find_leading_out(feed, self.days(feed)):
             refused = {path: why for files in out.values() for path, why in files.items()}
             raise LandingDamaged(feed.name, sorted(out), refused)
         files = [file for day in self.landed(feed, is_whole=True).values() for file in day.values()]
-        if closed := [file.path for file in files if file.path.parent == self.root / feed.name]:
-            raise FolderNotReadable(str(closed[0]), os.strerror(errno.EACCES))
-        return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in files}
+        seen = [file for file in files if file.path.parent != self.root / feed.name]
+        return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in seen}
 
     def topic(self, feed: TopicFeed) -> str:
         return feed.name
@@ -226,7 +232,9 @@ def _content(path: Path) -> bytes:
 
 
 def _damage(path: Path) -> str | None:
-    """Why a file cannot be read; None where it can."""
+    """Say why a file, or the folder of a day, cannot be read."""
+    if path.is_dir():
+        return None if os.access(path, os.R_OK | os.X_OK, effective_ids=True) else os.strerror(errno.EACCES)
     if ":" in path.name:
         return "Spark cannot open a name with a colon"
     try:

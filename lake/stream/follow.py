@@ -412,7 +412,7 @@ class _Driver:
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         if (before := read_statuses(self.home / "streams").get(status.table)) and before.generation == generation:
             status.last_batch_at = before.last_batch_at  # what it has read stays read
-        status.unread_files = still_unreadable(before.unread_files if before else ())
+        status.unread_files = still_unreadable(before.unread_files if before else ()) | self._closed(table)
         self.unread[status.table] = status.unread_files
         self.counts[table.full_name] = Counts()
         inputs = StreamInputs.of(table, self.store, checkpoint)
@@ -432,6 +432,13 @@ class _Driver:
             checkpoint=checkpoint,
         )
         return _Stream(plan, writer, status, self._rows(table, first_day), checkpoint, first_day)
+
+    def _closed(self, table: Table) -> dict[str, str]:
+        """Find folders that no query may list, because it would not even start."""
+        found = {path: why for feed in _topics(table) for path, why in self.source.closed(feed).items()}
+        if found:
+            self.tell(f"{table.full_name} goes on without {describe_unread_files(found)}")
+        return found
 
     def _own_table(self, table: Table) -> OwnTable:
         own = OwnTable(table.full_name, self.store.table_log(table))

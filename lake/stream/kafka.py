@@ -173,6 +173,11 @@ class KafkaSource:
         del feed, first_day
         return {}
 
+    def closed(self, feed: TopicFeed) -> Mapping[str, str]:
+        """None: there are no folders."""
+        del feed
+        return {}
+
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
         """Nothing: messages never change."""
         del feed

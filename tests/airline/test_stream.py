@@ -593,6 +593,30 @@ def test_bronze_that_is_gone_with_its_files_is_refused_and_costs_its_readers_no_
     assert departed(lake, JAN_1) == [2]
 
 
+@dataclass(frozen=True)
+class Shut(Landing):
+    """A landing folder of which one day cannot be looked into."""
+
+    def closed(self, feed: TopicFeed) -> dict[str, str]:
+        return {str(self.folder(feed, JAN_2)): "Permission denied"}
+
+
+@pytest.mark.streams
+def test_a_landing_day_that_cannot_be_looked_into_keeps_no_other_day_from_streams(
+    lake: Lake, messages: Messages, spark: SparkSession
+) -> None:
+    lake.land([flight(messages, 1, 1), flight(messages, 2, 2)], "a.jsonl")
+    told: list[str] = []
+    with interpreted(spark):
+        done = lake.follow(source=Shut(lake.landing.root), tell=told.append, since=JAN_1)
+        assert (departed(lake, JAN_1), departed(lake, JAN_2)) == ([1], [])
+        folder = str(lake.landing.root / "departures" / "landed_on=2013-01-02")
+        assert done.unread_files == {folder: "Permission denied"}
+        assert told[0].startswith("bronze.departure_events goes on without 1 file that cannot be read: " + folder)
+        assert lake.follow().unread_files == {}
+    assert (departed(lake, JAN_1), departed(lake, JAN_2)) == ([1], [2])
+
+
 def test_a_torn_line_is_rejected_once_also_when_the_archive_is_read_again(lake: Lake, messages: Messages) -> None:
     lake.land([flight(messages, 1, 1)], "a.jsonl")
     (file,) = (lake.landing.root / "departures").glob("*/a.jsonl")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
@@ -19,8 +19,9 @@ from lake.batch.freshness import Deliveries
 from lake.batch.plan import Survey
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed, TopicFeed
+from lake.declare.landed import any_but, folder_name
 from lake.errors import FolderNotReadable, LandingDamaged
-from lake.storage.landing import Landing
+from lake.storage.landing import Landing, still_unreadable
 from lake.storage.unread import Unread, find_unread
 from tests.lakes import without_spark
 from tests.tiny import mark_files
@@ -126,13 +127,13 @@ def batch(spark: SparkSession, landing: Landing, feed: Any) -> list[tuple[str, d
     return [(row["key"], row["_landed_on"]) for row in rows.collect()]
 
 
-def stream(spark: SparkSession, landing: Landing, feed: Any) -> list[tuple[str, date]]:
+def stream(spark: SparkSession, landing: Landing, feed: Any, without: Sequence[str] = ()) -> list[tuple[str, date]]:
     found: list[tuple[str, date]] = []
 
     def keep(rows: DataFrame, _number: int) -> None:
         found.extend((row["key"], row["_landed_on"]) for row in rows.collect())
 
-    rows = landing.read_topic(spark, feed, YEAR.start)
+    rows = landing.read_topic(spark, feed, YEAR.start, without)
     checkpoint = str(landing.root.parent / "checkpoint")
     rows.writeStream.foreachBatch(keep).option("checkpointLocation", checkpoint).trigger(
         availableNow=True
@@ -150,6 +151,31 @@ def test_batch_and_streams_read_the_same_files(spark: SparkSession, tmp_path: Pa
     assert sorted(read(spark, landing, DEPARTURES)) == sorted(
         (name, date.fromisoformat(name[len("landed_on=") :][:10])) for name in READ
     )
+
+
+@pytest.mark.spark
+def test_a_stream_leaves_folders_out_that_cannot_be_listed_and_reads_them_later(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    landing = Landing(tmp_path / "a home with = and %" / "landing")
+    days = [date(2013, 1, number) for number in (1, 2, 3, 13)]
+    for day in days:
+        file = landing.folder(DEPARTURES, day) / "a.jsonl"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"key": "x"}) + "\n")
+    left_out = [str(landing.folder(DEPARTURES, day)) for day in days[1:3]]
+
+    assert sorted(day for _, day in stream(spark, landing, DEPARTURES, left_out)) == [days[0], days[3]]
+    assert sorted(day for _, day in stream(spark, landing, DEPARTURES, left_out[1:])) == [days[1]]
+    assert sorted(day for _, day in stream(spark, landing, DEPARTURES)) == [days[2]]
+
+
+@pytest.mark.parametrize("left_out", [[D1], [D1, D2, date(2013, 1, 12), date(2012, 1, 1)]])
+def test_a_pattern_matches_all_days_but_some(left_out: list[date]) -> None:
+    glob = any_but(folder_name(day) for day in left_out)
+    pattern = glob.replace("{", "(?:").replace("}", ")").replace(",", "|").replace("*", ".*")
+    days = {*Days.between(date(2011, 1, 1), date(2014, 1, 1))}
+    assert {day for day in days if re.fullmatch(pattern, folder_name(day))} == days - {*left_out}
 
 
 @pytest.mark.spark
@@ -194,9 +220,14 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
         landing = Landing(nobody)
         found = landing.find_damaged(PLANES, landing.days(PLANES))
         marks = landing.landed(PLANES)
-        with pytest.raises(FolderNotReadable, match=f"{folder}: cannot be read: Permission denied"):
-            landing.delivered(replace(DEPARTURES, name="planes"))
+        delivered = landing.delivered(replace(DEPARTURES, name="planes"))
+        shut = landing.closed(replace(DEPARTURES, name="planes"))
+        unreadable = landing.unreadable(replace(DEPARTURES, name="planes"), date(2013, 2, 1))
+        still = still_unreadable([str(folder)])
 
+    assert set(delivered) == {"landed_on=2013-01-01/good", "landed_on=2013-01-01/closed"}
+    assert shut == unreadable == still == {str(folder): "Permission denied"}
+    assert still_unreadable([str(folder)]) == {}, "it is open now"
     assert found == {D1: {str(closed): "Permission denied"}, D2: {str(folder): "Permission denied"}}
     assert set(marks) == {D1, D2}
 
