@@ -579,11 +579,18 @@ class _Driver:
         """Raise where the table of a stream that may have no news was restored, and say so in its status."""
         for stream in self.streams:
             try:
-                if stream.writer.own is not None:
-                    stream.writer.own.refuse_changed()
+                self._see_own(stream)
             except TableRestored as error:
                 stream.status.state, stream.status.last_error = "failed", _first_lines(error)
                 raise
+
+    def _see_own(self, stream: _Stream) -> None:
+        """Look at the table of a stream, and note how far it has grown, because an older copy may take its place."""
+        own = stream.writer.own
+        if own is not None:
+            own.refuse_changed()
+            assert own.seen is not None
+            self.checkpoints.note_seen(stream.plan, stream.writer.generation, own.seen)
 
     def _is_at_end(self, feed: str) -> bool:
         """Whether its readers are idle; while one asks its source for news, what it said last is still there."""
@@ -633,6 +640,8 @@ class _Driver:
         self.stopping.set()
         for stream in self.streams:
             stream.stop()
+            with suppress(TableRestored):  # the next start finds it
+                self._see_own(stream)
             self._write_status(stream)
         self.receipts.commit()
 

@@ -117,8 +117,10 @@ class Checkpoints:
             return True
         if (noted := noted_table(folder)) is not None:
             log, (made, version) = store.table_log(plan.table), noted
-            # What the stream wrote is not in a table that was made anew, and not all in one that was restored.
-            if made != log.table_id() or log.restored(version, log.version() or 0) is not None:
+            newest = log.version() or 0
+            # What the stream wrote is not in a table that was made anew, and not all in one that was restored, by
+            # RESTORE or from a backup.
+            if made != log.table_id() or newest < version or log.restored(version, newest) is not None:
                 return True
         return is_new(folder) and store.is_committed(
             store.path(plan.table), step_txn(plan.table, "write", generation, 0)
@@ -140,8 +142,14 @@ class Checkpoints:
         One that was made anew under the same name is empty; one that was restored later lacks rows.
         """
         log = store.table_log(plan.table)
-        if (name := log.table_id()) is not None:
-            write_whole(self.folder(plan, generation) / _TABLE, f"{name} {log.version()}\n")
+        version = log.version()
+        self.note_seen(plan, generation, (log.table_id(), -1 if version is None else version))
+
+    def note_seen(self, plan: StreamPlan, generation: int, seen: tuple[str | None, int]) -> None:
+        """Note up to which version the table was seen to grow, by its id."""
+        folder, (name, version) = self.folder(plan, generation), seen
+        if name is not None and noted_table(folder) != (name, version):
+            write_whole(folder / _TABLE, f"{name} {version}\n")
 
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""

@@ -51,7 +51,10 @@ class StreamInputs:
             return f"{other} was made anew"
         for name, version in read.items():
             source, log = self.by_id[name]
-            if (restored := log.restored(version, log.version() or 0)) is not None:
+            newest = log.version() or 0
+            if newest < version:
+                return f"{source.full_name} is at version {newest}, and was read up to {version}"
+            if (restored := log.restored(version, newest)) is not None:
                 return f"{source.full_name} was restored in version {restored}"
         return None
 

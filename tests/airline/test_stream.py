@@ -574,6 +574,24 @@ def test_a_restore_of_a_table_ends_its_own_stream_and_the_next_start_brings_its_
 
 
 @pytest.mark.streams
+def test_messages_that_an_older_copy_of_bronze_lacks_are_read_again(
+    lake: Lake, messages: Messages, spark: SparkSession, tmp_path: Path
+) -> None:
+    sent = [flight(messages, 1, number) for number in (1, 2)]
+    with interpreted(spark):
+        lake.land(sent[:1], "a.jsonl")
+        lake.follow()
+        shutil.copytree(lake.store.path(departure_events), tmp_path / "backup")
+        lake.land(sent[1:], "b.jsonl")
+        lake.follow()
+        shutil.rmtree(lake.store.path(departure_events))
+        shutil.copytree(tmp_path / "backup", lake.store.path(departure_events))
+        lake.follow()
+    lake.check(sent)
+    assert departed(lake, JAN_1) == [1, 2]
+
+
+@pytest.mark.streams
 def test_bronze_that_is_gone_with_its_files_is_refused_and_costs_its_readers_no_row(
     lake: Lake, messages: Messages, spark: SparkSession
 ) -> None:

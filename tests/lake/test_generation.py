@@ -287,6 +287,18 @@ def test_a_table_that_was_restored_later_lacks_what_its_stream_has_written(
     assert not checkpoints.is_lost(plan_of(clicks), 1, store), "the stream began after it"
 
 
+def test_an_older_copy_of_a_table_lacks_what_its_stream_has_written_since_it_was_noted(
+    checkpoints: Checkpoints, store: DeltaStore
+) -> None:
+    begun(checkpoints, store)
+    checkpoints.note_table(plan_of(clicks), 1, store)
+    name = store.table_log(clicks).table_id()
+    checkpoints.note_seen(plan_of(clicks), 1, (name, 1))
+    assert not checkpoints.is_lost(plan_of(clicks), 1, store)
+    checkpoints.note_seen(plan_of(clicks), 1, (name, 2))  # as of a version that the copy does not have
+    assert checkpoints.is_lost(plan_of(clicks), 1, store)
+
+
 def test_no_table_is_noted_before_there_is_one(checkpoints: Checkpoints, store: DeltaStore) -> None:
     checkpoints.create(plan_of(clicks), 1)
     noted = checkpoints.folder(plan_of(clicks), 1) / "table_id"

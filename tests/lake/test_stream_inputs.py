@@ -65,6 +65,18 @@ def test_an_input_that_was_restored_since_it_was_read_makes_the_query_begin_anew
     assert inputs(store).why_anew() == "silver.marks was restored in version 3"
 
 
+def test_an_older_copy_of_an_input_makes_the_query_begin_anew(store: DeltaStore, tmp_path: Path) -> None:
+    add(store, "a")
+    shutil.copytree(store.path(marks), tmp_path / "backup")
+    add(store, "b")
+    has_read(store, 0, 2)
+    has_read(store, 1, 3)  # of version 3 nothing: it is not there yet
+    assert inputs(store).why_anew() is None
+    shutil.rmtree(store.path(marks))
+    shutil.copytree(tmp_path / "backup", store.path(marks))
+    assert inputs(store).why_anew() == "silver.marks is at version 1, and was read up to 2"
+
+
 def test_a_restore_that_was_read_over_is_over(store: DeltaStore) -> None:
     add(store, "a", "b")
     DeltaTable(store.path(marks)).restore(1)
