@@ -20,7 +20,7 @@ from lake.ownership.ledger import Entry, Ledger
 from lake.storage.commits import WRITE_MARK
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import without_spark
-from tests.tiny import FEED, day_of, mark_files, marks
+from tests.tiny import FEED, day_of, land, mark_files, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
 LINE = {"line": "x", "file": "a", "line_number": 1, "landed_on": D1, "event_date": D1}
@@ -164,6 +164,42 @@ def test_files_without_statistics_and_a_day_that_no_calendar_has_are_told_too(st
     found = states(store)[marks.full_name]
     assert found.foreign == {None: FOREIGN.format("rows", 4), D3: FOREIGN.format("rows", 3)}
     assert set(found.stale) == {D3}
+    assert list(found.foreign) == [None, D3], "in the order of days"
+
+
+def test_a_table_without_days_is_not_asked_for_them(store: DeltaStore) -> None:
+    whole = replace(marks, name="whole", day=None, read_by=None)
+    store.create(whole)
+    write_by_hand(store, whole, mark(D1))
+    assert Survey([mark_files, whole], store, Days.between(D1, D3)).states[whole.full_name].foreign == {}
+
+
+def test_those_of_a_day_that_is_to_be_computed_anyway_are_told_of_bronze_only(store: DeltaStore) -> None:
+    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "event_date": D2}), Txn("test", 1), {})
+    land(store, D3, "a", [("a", D3, 1)])
+    write_by_hand(store, marks, mark(D2))
+    write_by_hand(store, mark_files, {**LINE, "landed_on": D3, "event_date": D1})
+
+    found = states(store)
+    assert (found[marks.full_name].missing, found[marks.full_name].foreign) == ({D2: "never computed"}, {})
+    assert found[mark_files.full_name].missing[D3] == "never computed"
+    assert set(found[mark_files.full_name].foreign) == {D3}
+
+
+def test_those_that_were_there_when_a_day_was_computed_are_told_of_bronze_only(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3))
+    write_by_hand(store, mark_files, {**LINE, "landed_on": D2})
+    store.append_arrow(
+        mark_files, rows_of(mark_files, *({**LINE, "landed_on": D2, "file": name} for name in "bc")), Txn("test", 1), {}
+    )
+    unchanged = Entry(marks.full_name, D3, "unchanged", 1, 1, 0, 0, {}, 2, "x", 0.1)
+    Ledger(store).record([unchanged, replace(unchanged, table=mark_files.full_name, day=D2, rows_out=0, version=3)])
+    own = Frontier(D1, D1, claimed=frozenset({marks.full_name}))
+    FrontierTable(store).change(lambda _: own, "test")
+
+    found = states(store)
+    assert found[marks.full_name].foreign == {}, "batch found them right"
+    assert found[mark_files.full_name].foreign == {D2: FOREIGN.format("1 row", 2)}, "the others are our own"
 
 
 def test_a_day_outside_of_the_calendar_is_told_and_not_to_be_computed(store: DeltaStore) -> None:
