@@ -10,6 +10,8 @@
     ├── BadSetting              a setting cannot be used
     ├── SettingMissing          a setting without default was not set
     ├── UnknownTable            a well-formed name that no table has
+    ├── UnknownFeed             a name that no feed has
+    ├── CannotLand              files cannot be a delivery of a feed
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
     ├── CannotAcceptLoss        nothing of these days is lost, or nobody said which or why
@@ -71,6 +73,7 @@ __all__ = [
     "BronzeLost",
     "CannotAcceptLoss",
     "CannotCompile",
+    "CannotLand",
     "CannotPassOver",
     "ContractBroken",
     "ContractError",
@@ -110,6 +113,7 @@ __all__ = [
     "TopicReplaced",
     "TopicShorter",
     "TopicUnreachable",
+    "UnknownFeed",
     "UnknownTable",
     "WrittenMeanwhile",
 ]
@@ -344,6 +348,48 @@ class UnknownTable(LakeError):
         near = get_close_matches(self.name, self.known, n=EXAMPLES)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the tables are: {', '.join(sorted(self.known))}"
         return Message(f"table {_quoted(self.name)}", self.problem, f"{hint} (lakehouse status lists them all)")
+
+
+@dataclass(eq=False)
+class UnknownFeed(LakeError):
+    """No feed has this name.
+
+    Attributes:
+        name: what was asked for.
+        known: the names of all feeds that tables read.
+    """
+
+    name: str
+    known: Sequence[str]
+
+    def message(self) -> Message:
+        near = get_close_matches(self.name, self.known, n=EXAMPLES)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the feeds are: {', '.join(sorted(self.known))}"
+        return Message(f"feed {_quoted(self.name)}", "no table reads a feed of this name", hint)
+
+
+@dataclass(eq=False)
+class CannotLand(LakeError):
+    """Files cannot be a delivery of a feed. Nothing was copied.
+
+    Attributes:
+        feed: its name.
+        day: the landing day.
+        problems: why, by file.
+    """
+
+    feed: str
+    day: date
+    problems: Mapping[str, str]
+
+    def message(self) -> Message:
+        named = "; ".join(f"{_quoted(file)}: {why}" for file, why in list(self.problems.items())[:EXAMPLES])
+        more = f" and {len(self.problems) - EXAMPLES:,} more" if len(self.problems) > EXAMPLES else ""
+        return Message(
+            f"feed {self.feed}, landing day {self.day}",
+            f"{named}{more}; nothing was copied",
+            "mend or rename these files, then run the same command again",
+        )
 
 
 @dataclass(eq=False)

@@ -34,7 +34,7 @@ from lake.commands.options import (
     parse_option,
 )
 from lake.declare.days import Days, parse_day
-from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownTable
+from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownFeed, UnknownTable
 
 __all__ = ["app", "commands", "main"]
 
@@ -103,7 +103,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _exit_code(error: LakeError) -> int:
-    if isinstance(error, BadDay | BadName | UnknownTable | BadSetting | SettingMissing):
+    if isinstance(error, BadDay | BadName | UnknownFeed | UnknownTable | BadSetting | SettingMissing):
         return WRONG_ARGUMENTS
     if isinstance(error, SetupError):
         return NOT_SET_UP
@@ -130,6 +130,21 @@ def doctor() -> None:
     out.print(grid)
     if not all(check.ok for check in checks):
         raise typer.Exit(NOT_SET_UP)
+
+
+@commands.command()
+def land(
+    feed: Annotated[str, typer.Argument(help="The feed that the files are a delivery of.")],
+    files: Annotated[list[Path], typer.Argument(help="Files; they are copied.")],
+    day: Annotated[str | None, typer.Option(help="The landing day, 2024-01-31; today if none.")] = None,
+) -> None:
+    """Put files where a feed expects them, each whole; the same call again passes over what has landed."""
+    chosen = parse_option("--day", day, parse_day)
+
+    from lake.commands.landing import land_from_command_line
+    from lake.project.environment import open_environment
+
+    land_from_command_line(out, open_environment(), feed, files, chosen)
 
 
 @commands.command()

@@ -19,7 +19,17 @@ from pathlib import Path
 from lake.declare.days import parse_day
 from lake.errors import BadDay
 
-__all__ = ["LEADS_OUT", "any_but", "folder_name", "is_data", "is_hidden", "landing_day", "leads_out", "path_pattern"]
+__all__ = [
+    "LEADS_OUT",
+    "any_but",
+    "folder_name",
+    "is_data",
+    "is_hidden",
+    "is_read",
+    "landing_day",
+    "leads_out",
+    "path_pattern",
+]
 
 _TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp", "inprogress", "incomplete")
 LEADS_OUT = "is a link that leads out of landing/"
@@ -68,7 +78,12 @@ def is_hidden(name: str) -> bool:
 def is_data(entry: os.DirEntry[str]) -> bool:
     """Whether an entry of a landing day's folder is read; so is a link to nothing, to fail loudly."""
     is_plain = entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    return is_plain and re.match(_NAME, entry.name) is not None
+    return is_plain and is_read(entry.name)
+
+
+def is_read(name: str) -> bool:
+    """Tell whether a file of this name is read."""
+    return re.match(_NAME, name) is not None
 
 
 def leads_out(landing: Path, file: Path) -> bool:

@@ -15,7 +15,7 @@ from lake.declare.broken_files import BrokenFile
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import LAYERS, Table
-from lake.errors import UnknownTable
+from lake.errors import UnknownFeed, UnknownTable
 from lake.ownership.ledger import Ledger
 from lake.project.opening import open_store, open_tables
 from lake.project.settings import Settings
@@ -67,14 +67,29 @@ class Environment:
             raise UnknownTable(name, list(self.tables))
         return found
 
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """The feeds that tables read, by name."""
+        sources = (read.source for table in self.tables.values() for read in table.reads)
+        return {source.name: source for source in sources if isinstance(source, Feed)}
+
+    def feed(self, name: str) -> Feed:
+        """Find the feed of a name.
+
+        Raises:
+            UnknownFeed: no table reads one.
+        """
+        if name not in self.feeds:
+            raise UnknownFeed(name, list(self.feeds))
+        return self.feeds[name]
+
     def survey(self) -> Survey:
         """Look at the whole lake: what is missing, what is stale."""
         return Survey(list(self.tables.values()), self.store, self.settings.calendar())
 
     def unread(self) -> list[Unread]:
         """What has landed and no table will read."""
-        feeds = {r.source.name for table in self.tables.values() for r in table.reads if isinstance(r.source, Feed)}
-        return list(find_unread(self.store.landing.root, feeds, self.settings.calendar()))
+        return list(find_unread(self.store.landing.root, self.feeds, self.settings.calendar()))
 
     def refuse_short_calendar(self) -> None:
         """Raise where tables hold days that the calendar does not have.

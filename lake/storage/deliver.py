@@ -1,0 +1,107 @@
+"""Put files where a feed expects them, each whole; nobody should have to write that himself.
+
+A file is copied under a hidden name first, which no table reads, and forced to the disk; then it gets its own name. A
+day of which nothing has landed yet appears with all its files in one step. Needs no JVM.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lake.declare.feed import Feed
+from lake.declare.landed import is_read
+from lake.errors import CannotLand
+from lake.storage.durable import flush_files, flush_folders
+from lake.storage.landing import Landing
+
+__all__ = ["Delivered", "deliver"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What was put into the folder of a landing day.
+
+    Attributes:
+        folder: of the day.
+        new: names of the files that were put there.
+        same: names of files that lay there before, with the same content.
+    """
+
+    folder: Path
+    new: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+
+
+def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path]) -> Delivered:
+    """Copy files into the folder of a landing day.
+
+    Killed meanwhile, the same call does the rest: what landed is whole, and is passed over.
+
+    Args:
+        landing: the landing folder.
+        feed: which one the files are a delivery of.
+        day: when they landed.
+        files: anywhere; they stay there.
+
+    Raises:
+        CannotLand: a file cannot be a delivery, or another one of its name landed before. Nothing was copied.
+    """
+    folder = landing.folder(feed, day)
+    problems = {str(file): problem for file in files if (problem := _problem(file, files, folder))}
+    if problems:
+        raise CannotLand(feed.name, day, problems)
+    same = tuple(file.name for file in files if (folder / file.name).exists())
+    new = [file for file in files if file.name not in same]
+    if new:
+        with _copied(folder.parent, new) as aside:
+            _show(aside, folder, [file.name for file in new])
+    return Delivered(folder, tuple(file.name for file in new), same)
+
+
+def _problem(file: Path, files: Sequence[Path], folder: Path) -> str | None:
+    """Say why a file cannot land; None where it can, or did before."""
+    landed = folder / file.name
+    if not file.is_file():
+        return "is a folder" if file.is_dir() else "there is no such file"
+    if not os.access(file, os.R_OK):
+        return "it cannot be read"
+    if not is_read(file.name):
+        return "no table reads a file of this name: it is hidden, or says that it is not whole yet"
+    if ":" in file.name:
+        return "Spark cannot open a name with a colon"
+    if sum(other.name == file.name for other in files) > 1:
+        return "two files have this name"
+    if os.path.lexists(landed) and not (landed.is_file() and filecmp.cmp(file, landed, shallow=False)):
+        return f"another file of this name landed before: {landed}"
+    return None
+
+
+@contextmanager
+def _copied(feed: Path, files: Sequence[Path]) -> Iterator[Path]:
+    """Copy files into a hidden folder beside the days, for as long as the block lasts."""
+    feed.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".landing-", dir=feed, ignore_cleanup_errors=True) as aside:
+        for file in files:
+            shutil.copyfile(file, Path(aside, file.name))
+        Path(aside).chmod(0o755)
+        flush_files(Path(aside, file.name) for file in files)
+        yield Path(aside)
+
+
+def _show(aside: Path, folder: Path, names: Sequence[str]) -> None:
+    """Give copied files their place: at once where the day has no folder yet, else one after the other."""
+    try:
+        aside.rename(folder)
+    except OSError:  # the day has a folder with files
+        for name in names:
+            (aside / name).rename(folder / name)
+        flush_folders([folder])
+    flush_folders([folder.parent])
