@@ -202,6 +202,21 @@ def test_those_that_were_there_when_a_day_was_computed_are_told_of_bronze_only(s
     assert found[mark_files.full_name].foreign == {D2: FOREIGN.format("1 row", 2)}, "the others are our own"
 
 
+def test_of_bronze_files_without_statistics_may_hold_all_that_no_refresh_booked(store: DeltaStore) -> None:
+    add = {"path": "landed_on=2013-01-02/x.parquet", "size": 9, "modificationTime": 0, "dataChange": True}
+    action = {"add": {**add, "partitionValues": {"landed_on": str(D2), "event_date": str(D2)}}}
+    lines = [{"commitInfo": {"operation": "WRITE"}}, action]
+    Path(store.path(mark_files), "_delta_log", f"{2:020d}.json").write_text("\n".join(map(json.dumps, lines)))
+    own = [{**LINE, "landed_on": D2, "file": name} for name in "bc"]
+    store.append_arrow(mark_files, rows_of(mark_files, *own), Txn("test", 1), {})
+    booked = Entry(mark_files.full_name, D2, "written", 1, 1, 0, 0, {}, 3, "x", 0.1)
+
+    Ledger(store).record([booked])
+    assert states(store)[mark_files.full_name].foreign == {D2: FOREIGN.format("1 row", 2)}
+    Ledger(store).record([replace(booked, rows_out=2)])
+    assert states(store)[mark_files.full_name].foreign == {}
+
+
 def test_a_day_outside_of_the_calendar_is_told_and_not_to_be_computed(store: DeltaStore) -> None:
     outside = date(2014, 1, 1)
     write_by_hand(store, marks, mark(outside))
