@@ -308,7 +308,7 @@ def test_a_new_process_begins_to_read_a_log_where_touches_were_written_down(tmp_
     for version in (0, 1):
         (tmp_path / "_delta_log" / f"{version:020d}.json").write_text("{")  # whoever reads it now fails
     commit_by_hand(tmp_path, 3, D3)
-    assert Log(f"{tmp_path}/.").version() == 3
+    assert [Log(f"{tmp_path}/.").version(), Log(f"{tmp_path}/./.").table_id()] == [3, log.table_id()]
 
 
 def test_the_newest_step_under_an_identity_is_found_as_far_back_as_the_log_reaches(tmp_path: Path) -> None:

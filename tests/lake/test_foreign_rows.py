@@ -153,6 +153,23 @@ def test_they_are_known_after_the_commits_that_wrote_them_were_removed(store: De
     assert states(elsewhere)[marks.full_name].foreign == {D3: FOREIGN.format("1 row", 2)}
 
 
+def test_they_are_known_again_when_they_were_restored_after_they_had_been_written_down(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3))
+    work = Maintenance(store, Path("none"), datetime.now(UTC))
+    work.shorten_log(next(place for place in work.places([marks]) if place.name == marks.full_name))
+    store.log(store.path(marks)).require().delete(f"day = '{D3}'")
+    DeltaTable(store.path(marks)).restore(2)
+
+    elsewhere = replace(store, tables=f"{store.tables}/.")  # another process has read nothing of it yet
+    assert states(elsewhere)[marks.full_name].foreign == {D3: FOREIGN.format("1 row", 2)}
+
+
+def test_all_that_other_programs_wrote_to_a_day_is_counted(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3, "a"), mark(D3, "b"))
+    write_by_hand(store, marks, mark(D3, "c"))
+    assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("3 rows", 3)}
+
+
 def test_files_without_statistics_and_a_day_that_no_calendar_has_are_told_too(store: DeltaStore) -> None:
     write_by_hand(store, marks, mark(D3))
     log = Path(store.path(marks), "_delta_log")

@@ -307,6 +307,7 @@ def test_the_newest_day_of_a_table_is_the_newest_that_holds_rows(store: DeltaSto
     compute(store, totals, [D1, D3])
     record(store, totals, [D4], rows=0)
     states = survey(store).states
+    assert [state.table for state in states.values()] == TABLES
     assert [states[name].newest_day for name in (FILES, TOTALS)] == [None, D3]
 
 
