@@ -493,8 +493,10 @@ def test_what_was_written_down_of_another_table_is_not_believed(tmp_path: Path) 
     assert log.written_touches() is None, "its commit is another one"
 
     shutil.rmtree(tmp_path / "_delta_log")
-    create(tmp_path)
+    (tmp_path / "_delta_log").mkdir()
     log.write_file(TOUCHES_FILE, before)
+    assert log.written_touches() is None, "there is no table"
+    create(tmp_path)
     assert log.written_touches() is None, "it reaches further than the log"
     commit_by_hand(tmp_path, 1, D1)
     commit_by_hand(tmp_path, 2, D1)

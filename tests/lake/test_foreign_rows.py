@@ -170,6 +170,22 @@ def test_all_that_other_programs_wrote_to_a_day_is_counted(store: DeltaStore) ->
     assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("3 rows", 3)}
 
 
+def test_a_commit_that_says_nothing_of_itself_changed_rows_and_one_that_moved_files_did_not(store: DeltaStore) -> None:
+    facts = {"partitionValues": {"day": str(D3)}, "size": 9, "modificationTime": 0, "stats": '{"numRecords": 2}'}
+    commits: list[list[dict[str, object]]] = [
+        [{"add": {**facts, "path": "x", "dataChange": True}}],
+        [
+            {"commitInfo": {"operation": "REORG"}},
+            {"remove": {"path": "x", "dataChange": False}},
+            {"add": {**facts, "path": "y", "dataChange": False}},
+        ],
+    ]
+    for version, actions in enumerate(commits, start=2):
+        log = Path(store.path(marks), "_delta_log", f"{version:020d}.json")
+        log.write_text("\n".join(map(json.dumps, actions)))
+        assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("2 rows", 2)}
+
+
 def test_files_without_statistics_and_a_day_that_no_calendar_has_are_told_too(store: DeltaStore) -> None:
     write_by_hand(store, marks, mark(D3))
     log = Path(store.path(marks), "_delta_log")
