@@ -606,12 +606,10 @@ class Log:
         if table is None:
             return []
         actions = table.get_add_actions(flatten=True)
-        names = actions.schema.names
-        if f"partition.{column}" not in names:
+        if f"partition.{column}" not in actions.schema.names:
             return []
-        paths, days = (actions.column(name).to_pylist() for name in ("path", f"partition.{column}"))
-        counts = actions.column("num_records").to_pylist() if "num_records" in names else [None] * len(days)
-        found = zip(paths, days, counts, strict=True)
+        columns = (actions.column(name).to_pylist() for name in ("path", f"partition.{column}", "num_records"))
+        found = zip(*columns, strict=True)
         return [(path, day, count or 0) for path, day, count in found if day is not None]
 
 

@@ -483,6 +483,16 @@ def test_what_was_written_down_of_a_log_serves_after_its_commits_were_removed(tm
     assert Log(f"{tmp_path}/./.").newest_touch("day") == {D1: 3, D2: 3, D3: 3}, "commit 3 was not written down"
 
 
+def test_what_is_written_down_again_is_read_again(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    for version in (1, 2):
+        commit_by_hand(tmp_path, version, D1)
+        log.write_touches(["day"])
+        written = log.written_touches()
+        assert written is not None
+        assert (written.version, written.days) == (version, {"day": {D1: version}})
+
+
 def test_what_was_written_down_of_another_table_is_not_believed(tmp_path: Path) -> None:
     log = create(tmp_path)
     commit_by_hand(tmp_path, 1, D1)
