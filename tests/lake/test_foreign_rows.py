@@ -219,6 +219,13 @@ def test_those_of_a_day_that_is_to_be_computed_anyway_are_told_of_bronze_only(st
     assert set(found[mark_files.full_name].foreign) == {D3}
 
 
+def test_those_of_the_day_before_one_that_is_to_be_computed_are_told(store: DeltaStore) -> None:
+    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "event_date": D3}), Txn("test", 1), {})
+    write_by_hand(store, marks, mark(D2))
+    found = states(store)[marks.full_name]
+    assert (found.missing, found.foreign) == ({D3: "never computed"}, {D2: FOREIGN.format("1 row", 2)})
+
+
 def test_those_that_were_there_when_a_day_was_computed_are_told_of_bronze_only(store: DeltaStore) -> None:
     write_by_hand(store, marks, mark(D3))
     write_by_hand(store, mark_files, {**LINE, "landed_on": D2})
