@@ -108,6 +108,7 @@ def test_following_a_table_follows_what_it_streams_upstream_first() -> None:
 
 def test_without_a_frontier_batch_owns_every_day(store: DeltaStore) -> None:
     assert FrontierTable(store).state() is None
+    assert seal_pending(FrontierTable(store)) is None
 
 
 def test_each_table_is_open_from_the_day_that_its_reads_leave_incomplete() -> None:

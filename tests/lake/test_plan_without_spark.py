@@ -166,8 +166,11 @@ def test_the_days_before_are_expected_where_rows_of_a_later_day_of_the_first_inp
     compute(store, marks, [D2, D5])
     missing = dict.fromkeys((D1, D2, D4, D5), "never computed")
     assert due(survey(store, ahead)) == {"gold.ahead": (missing, {})}
+    compute(store, totals, [day_of(9)])
+    beside = replace(ahead, name="beside", reads=(marks.days(after=1), Read(totals)))
+    assert due(survey(store, beside)) == {"gold.beside": (missing | {day_of(9): "never computed"}, {})}
     second = replace(ahead, name="second", reads=(Read(totals), marks.days(after=1)))
-    assert due(survey(store, second)) == {"gold.second": ({D2: "never computed", D5: "never computed"}, {})}
+    assert due(survey(store, second)) == {"gold.second": (dict.fromkeys((D2, D5, day_of(9)), "never computed"), {})}
 
 
 def test_a_table_without_days_is_missing_once_an_input_holds_rows_and_stale_when_one_changes(store: DeltaStore) -> None:
