@@ -22,6 +22,7 @@ from lake.declare.table import Read, Table
 from lake.errors import InputLost, LandingGone
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
+from lake.storage.landing import Landing
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import steps_for, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
@@ -148,6 +149,29 @@ def test_files_that_disappear_make_nothing_stale_and_take_nothing_with_them(stor
     assert next((one.name, str(step.days)) for step in steps for one in step.tables) == ("mark_files", "2013-01-03")
     run(store, steps)
     assert [row["points"] for row in stored_rows(store, totals)] == [1, 17]
+
+
+def test_a_landing_folder_that_is_not_mounted_or_of_a_new_home_takes_no_row_away(
+    store: DeltaStore, tmp_path: Path
+) -> None:
+    days = Days.between(D1, D2)
+    for day in days:
+        land(store, day, "a", [("a", day, 1)])
+    bring_up_to_date(store)
+    rows = [stored_rows(store, one) for one in TABLES]
+    store.landing.root.rename(tmp_path / "unmounted")
+    (tmp_path / "empty").mkdir()
+    new_home = tmp_path / "new home"
+
+    for landing in (store.landing.root, tmp_path / "empty", new_home / "landing"):
+        found = replace(store, landing=Landing(landing), locks=new_home / "locks")
+        state = survey(found).states["bronze.mark_files"]
+        assert state.archived == dict.fromkeys(days, "files gone"), landing
+        assert (due(found), bring_up_to_date(found)) == ({}, []), landing
+        with pytest.raises(LandingGone, match="2 rows came from files that are no longer in landing/marks_feed"):
+            refresh(mark_files, found, days)
+    run(found, steps_for(survey(found), [marks], days))
+    assert [stored_rows(store, one) for one in TABLES] == rows
 
 
 def test_a_copy_whose_files_have_other_times_is_up_to_date(store: DeltaStore) -> None:

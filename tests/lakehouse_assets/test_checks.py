@@ -215,6 +215,22 @@ def test_every_line_that_landed_was_read(settings: Settings, store: DeltaStore) 
     assert verdict.facts["compared_with_upstream"] == 2
 
 
+def test_files_of_bronze_that_changed_in_place_are_a_warning_that_names_the_day(
+    settings: Settings, store: DeltaStore
+) -> None:
+    write(store, readings, [line(1, DAY, DAY), line(2, DAY, DAY), line(1, SECOND, SECOND)])
+    record(store, readings, DAY, rows_in=4, rows_out=2, duplicates=2, disagreeing=2, inputs={})
+    record(store, readings, SECOND, rows_in=1, rows_out=1, inputs={})
+
+    verdict = Inspection(readings, store, settings).row_count()
+
+    assert verdict.failing == {DAY: "2 rows of landed files differ from those that are kept"}
+    assert (verdict.severity, verdict.facts["disagreeing"]) == ("WARN", 2)
+    assert verdict.summary == "rows of landed files differ from those that are kept"
+    write(store, readings, [line(1, THIRD, THIRD)])
+    assert Inspection(readings, store, settings).row_count().severity == "ERROR", "a row that nobody computed"
+
+
 def test_lines_that_landed_after_the_day_was_read_are_not_missed(settings: Settings, store: DeltaStore) -> None:
     record(store, readings, DAY, inputs={"feed:sensors": "what landed before"})
     land(settings, {DAY: ["a 2020-01-01 1"]})

@@ -24,9 +24,11 @@ from lake.ownership.passed_over import PassedOver
 from lake.project.environment import Environment, open_environment
 from lake.project.settings import Settings
 from lake.stream.progress import StreamStatus
+from lakehouse_assets.feeds.weather import weather
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
+from tests.recorded import hold, record
 from tests.streaming import FOLLOWED
 
 D1, D2, D3, D4, D5, D6 = (date(2013, 1, day) for day in range(1, 7))
@@ -132,6 +134,25 @@ def test_days_on_which_duplicates_disagree_are_named(environment: Environment, s
     assert said == [
         f"silver.departures: 3 duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
     ]
+
+
+def test_days_whose_files_are_gone_are_named_as_archived(environment: Environment) -> None:
+    store, table = environment.store, environment.table("bronze.weather_files")
+    left = environment.settings.landing.folder(weather, D4)
+    left.mkdir(parents=True)
+    (left / "b.csv").touch()
+    files = {"a.csv": [1, 1, "0"], "b.csv": store.landing.files(weather, D4)["b.csv"].mark()}
+    hold(store, table, [D1, D2, D4])
+    record(store, table, [D1, D2, D4], version=1, inputs={"feed:weather": files})
+    out = io.StringIO()
+
+    health = print_status(Console(file=out, width=240), environment, [table.full_name], verbose=False)
+
+    assert [line for line in out.getvalue().splitlines() if "files gone" in line] == [
+        "bronze.weather_files: archived: files gone: 2013-01-01..2013-01-02",
+        "bronze.weather_files: archived: some files gone: 2013-01-04",
+    ]
+    assert health.is_readable
 
 
 def test_verbose_says_why_a_sealed_day_is_not_settled_and_when_an_open_one_ends(
