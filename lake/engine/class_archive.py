@@ -14,39 +14,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyspark
-
 from lake.engine.jars import jars
-from lake.engine.java import Java, find_java
+from lake.engine.java import find_java
+from lake.engine.session import STREAM_CONF, build_session
+from lake.engine.shared_classes import archive_of
 from lake.errors import LakeError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["sharing_flags"]
+__all__ = ["main"]
 
 _JAR_SET = "delta"
 """Sessions with other jars start without an archive: it fits one class path only."""
 
 _KEY = "part string, id long, said_at timestamp"
 _WITHIN_SECONDS = 300
-
-
-def _archive_of(java: Java, class_path: Sequence[Path]) -> Path:
-    """Where the archive for this Java and these jars, before Spark's own, is or would be."""
-    facts = [java.version, str(java.home), pyspark.__file__, pyspark.__version__]
-    facts += [f"{path} {path.stat().st_mtime_ns}" for path in class_path]
-    return Path(sys.prefix) / f"spark-classes-{sha256('|'.join(facts).encode()).hexdigest()[:16]}.jsa"
-
-
-def sharing_flags(java: Java, class_path: Sequence[Path]) -> list[str]:
-    """What tells a JVM of this Java, with these jars, to use their archive; nothing where there is none."""
-    archive = _archive_of(java, class_path)
-    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive.is_file() else []
 
 
 def _make(archive: Path) -> None:
@@ -66,8 +52,6 @@ def _make(archive: Path) -> None:
 
 def _run_and_dump(written: Path) -> None:
     """Run in a JVM of its own what is to be archived, and wait until that JVM has ended."""
-    from lake.engine.session import build_session  # it asks this module for its flags
-
     dump = {"spark.driver.defaultJavaOptions": f"-XX:ArchiveClassesAtExit={written}"}
     spark = build_session(app_name="classes", jar_sets=(_JAR_SET,), extra_conf=dump)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,8 +100,6 @@ def _merge(rows: DataFrame, table: str) -> None:
 
 def _stream(spark: SparkSession, lines: Path, folder: Path, table: str) -> None:
     """A count from files, merged, with the settings of `follow`."""
-    from lake.engine.session import STREAM_CONF  # a session needs this module
-
     for name, value in STREAM_CONF.items():
         spark.conf.set(name, value)
     read = spark.readStream.schema(_KEY).json(str(lines)).withWatermark("said_at", "1 hour")
@@ -134,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     started = time.monotonic()
     try:
-        archive = _archive_of(find_java(), jars(_JAR_SET))
+        archive = archive_of(find_java(), jars(_JAR_SET))
         if is_new := not archive.is_file():
             _make(archive)
     except LakeError as problem:

@@ -18,9 +18,9 @@ import psutil
 import pyspark
 from pyspark.sql import SparkSession
 
-from lake.engine.class_archive import sharing_flags
 from lake.engine.jars import jars
 from lake.engine.java import Java, find_java
+from lake.engine.shared_classes import sharing_flags
 
 __all__ = ["STREAM_CONF", "build_session"]
 
