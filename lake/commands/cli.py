@@ -266,7 +266,7 @@ def follow(
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
     """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
-    first = parse_option("--since", since, parse_day)
+    first, opened = parse_option("--since", since, parse_day), parse_option("--reopen", reopen, parse_day)
 
     from lake.commands.following import (
         follow_from_command_line,
@@ -276,8 +276,8 @@ def follow(
 
     if release:
         release_from_command_line(out)
-    elif reopen:
-        reopen_from_command_line(out, parse_day(reopen))
+    elif opened is not None:
+        reopen_from_command_line(out, opened)
     else:
         is_whole = follow_from_command_line(
             out,

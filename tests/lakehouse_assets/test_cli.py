@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from datetime import date
@@ -16,6 +17,7 @@ from lake.orchestration import refresher
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.runs import CheckResult, TableResult
+from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
@@ -44,7 +46,15 @@ def test_a_wrong_day_ends_with_2_and_says_how_to_write_one(lakehouse: Lakehouse,
 
 
 @pytest.mark.parametrize(
-    "command", ["refresh --days", "replay --days", "quarantine departures --days", "follow --since", "up --since"]
+    "command",
+    [
+        "refresh --days",
+        "replay --days",
+        "quarantine departures --days",
+        "follow --since",
+        "follow --reopen",
+        "up --since",
+    ],
 )
 def test_a_day_that_is_empty_is_refused_by_the_name_of_its_option(
     lakehouse: Lakehouse, tmp_path: Path, command: str
@@ -277,6 +287,49 @@ def test_a_table_for_batch_only_is_refused_to_streams_with_all_that_can_be_follo
     followable = {"bronze.arrival_events", "bronze.departure_events", "silver.arrivals", "silver.departures"}
     followable |= {"silver.flights", "gold.delay_alerts", "gold.hourly_airport_performance"}
     assert set(said.partition("these can be followed: ")[2].split(", ")) == followable
+
+
+def test_days_that_were_sealed_too_far_are_opened_again_by_a_command(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE_NOW", "2013-01-07T12:00:00Z")
+    environment = open_environment(Settings.from_env({**os.environ, "LAKEHOUSE_HOME": str(tmp_path)}))
+    frontier, claimed = FrontierTable(environment.store), frozenset({"bronze.departure_events", "silver.departures"})
+    unstarted = lakehouse(tmp_path, "follow", "--reopen", "2013-01-02")
+    sealed = Frontier(D2, date(2023, 1, 7), claimed=claimed, generations=dict.fromkeys(claimed, 1))
+    frontier.change(lambda _: sealed, "test")
+
+    wrong = [lakehouse(tmp_path, "follow", "--reopen", day) for day in ("2013-13-01", "2015-01-01", "2013-01-08")]
+    assert frontier.state() == sealed
+    done = lakehouse(tmp_path, "follow", "--reopen", "2013-01-03")
+
+    assert (unstarted.returncode, unstarted.stdout) == (0, "no stream was ever started: batch owns every day\n")
+    assert [one.returncode for one in wrong] == [2, 2, 1]
+    assert "(--reopen)" in wrong[0].stderr
+    said = "open from 2013-01-03 on; earlier days are sealed: lakehouse refresh settles them\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
+    assert frontier.state() == replace(
+        sealed, first_open=date(2013, 1, 3), generations={"bronze.departure_events": 1, "silver.departures": 2}
+    )
+
+
+def test_maintain_prints_what_it_did_and_nothing_where_there_is_nothing_to_do(
+    lakehouse: Lakehouse, tmp_path: Path
+) -> None:
+    ledger = Ledger(open_environment(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store)
+    for day in (1, 2, 3, 4, 5, 6):
+        ledger.record([Entry("silver.departures", date(2013, 1, day), "written", 1, 1, 0, 0, {}, 0, "", 0.0)])
+
+    first, second = lakehouse(tmp_path, "maintain"), lakehouse(tmp_path, "maintain")
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.splitlines() == [
+        "lake.ledger: small files of 1 days joined",
+        "1 tables, 1 days with joined files, 0 files removed, 0 commits removed",
+    ]
+    assert (second.returncode, second.stdout, second.stderr) == (
+        0, "1 tables, 0 days with joined files, 0 files removed, 0 commits removed\n", ""
+    )  # fmt: skip
 
 
 def test_wrong_sql_ends_with_2_and_explains(lakehouse: Lakehouse, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -12,9 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from lake.commands.kafka_broker import LocalBroker
-from lake.commands.up import DEFAULT_PORT, PortTakenError, choose_port
+from lake.commands.supervisor import Child
+from lake.commands.up import DEFAULT_PORT, PortTakenError, choose_port, serve
+from lake.orchestration.web_ui import _start_guarded
+from lake.project.settings import Settings
 from lake.storage.lease import is_followed
 from lake.write.store import LOCKS
 
@@ -46,6 +51,22 @@ def test_the_port_asked_for_is_taken_if_it_is_free(monkeypatch: pytest.MonkeyPat
     assert (choose_port(3456), choose_port(None)) == (3456, DEFAULT_PORT)
 
 
+def test_the_web_ui_is_started_behind_the_check_of_who_asks(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[Child]] = []
+    monkeypatch.setattr("lake.commands.up.supervise", lambda services, _: started.append(services))
+
+    serve(Console(), settings)
+
+    ((ui,),) = started
+    assert ui.command[: ui.command.index("dev") + 1][-3:] == ["-m", "lake.orchestration.web_ui", "dev"]
+    servers: list[list[str]] = []
+    monkeypatch.setattr("lake.orchestration.web_ui.open_ipc_subprocess", servers.append)
+    _start_guarded([sys.executable, "-m", "dagster_webserver", "--port", "3000"])
+    assert servers == [[sys.executable, "-m", "lake.orchestration.web_ui", "--port", "3000"]]
+
+
 @pytest.mark.streams
 @pytest.mark.slow
 @pytest.mark.spark
@@ -59,6 +80,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
         try:
             shown = _read_until_all_are_shown(up, ready)
             addresses = _listened_on(psutil.Process(up.pid))
+            answers = _ask_the_ui(next(line for line in shown if ready[1] in line))
             _streams_of(up).kill()
             shown += _read_until_all_are_shown(up, ["streams ended by itself (exit code -9); attempt 1 of 5", ready[2]])
             family = psutil.Process(up.pid).children(recursive=True)
@@ -69,6 +91,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
 
     assert up.returncode == 0, shown + left
     assert {"127.0.0.1"} <= addresses <= LOOPBACK
+    assert answers == {"its own": 200, "a foreign host": 403, "a foreign origin": 403}
     (streams_end,) = (place for place, line in enumerate(left) if line.startswith("streams | open from 2013-01-01 on"))
     (dagster_ends,) = (place for place, line in enumerate(left) if "Dagster services shut down." in line)
     assert streams_end < dagster_ends
@@ -91,6 +114,19 @@ def _listened_on(process: psutil.Process) -> set[str]:
     family = [process, *process.children(recursive=True)]
     found = [connection for member in family for connection in member.net_connections(kind="inet")]
     return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
+
+
+def _ask_the_ui(ready: str) -> dict[str, int]:
+    """The status of what the web UI answers to its own host, to another one, and to a page of another site."""
+    address = ready.partition("http://")[2].partition(" ")[0]
+    asked = {"its own": {}, "a foreign host": {"Host": "evil.example"}, "a foreign origin": {"Origin": "http://evil"}}
+    found = {}
+    for who, headers in asked.items():
+        connection = http.client.HTTPConnection(address, timeout=30)
+        connection.request("GET", "/server_info", headers=headers)
+        found[who] = connection.getresponse().status
+        connection.close()
+    return found
 
 
 def _streams_of(up: subprocess.Popen[str]) -> psutil.Process:
