@@ -247,6 +247,15 @@ VERDICTS: dict[str, tuple[type[T.DataType], dict[str, Any], list[Any], list[Any]
     "exact length": (T.StringType, {"str_length": {"exact_value": 2}}, ["AB"], ["A", "ABC"]),
     "no length": (T.StringType, {"str_length": {"exact_value": 0}}, [""], ["A"]),
     "pattern": (T.StringType, {"str_matches": "AA|UA"}, ["AA", "UAX"], ["XUA", "A", "aa"]),
+    "pattern to the very end": (
+        T.StringType, {"str_matches": r"^[A-Z]{2}\Z"}, ["UA"], ["UA\n", "UA\r", "UA\x85", "UA\r\n", "UA\u2028"],
+    ),
+    "pattern to the end": (
+        T.StringType, {"str_matches": "^[A-Z]{2}$"}, ["UA", "UA\n"], ["UA\r", "UA\x85", "UA\r\n", "UA\u2028"],
+    ),
+    "pattern to the end, no line break behind it": (
+        T.StringType, {"str_matches": r"^[A-Z]{2}$(?!\n)"}, ["UA"], ["UA\n", "UA\r", "UA\x85", "UA\r\n", "UA\u2028"],
+    ),
     "date at least": (T.DateType, {"ge": date(2013, 1, 1)}, [date(2013, 1, 1)], [date(2012, 12, 31)]),
     "time before": (T.TimestampType, {"lt": datetime(2013, 1, 1)}, [datetime(2012, 12, 31)], [datetime(2013, 1, 1)]),
     "true": (T.BooleanType, {"eq": True}, [True], [False]),

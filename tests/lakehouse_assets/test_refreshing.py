@@ -23,6 +23,7 @@ from lake.orchestration.runs import TableResult
 from lake.project.environment import Environment
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
+from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
 from tests.lakes import interpreted, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
@@ -221,3 +222,21 @@ def test_days_asked_for_are_computed_but_for_those_that_read_a_landing_day_that_
     assert [row["day"] for row in stored_rows(store, marks)] == [D2, day_of(4), day_of(5)]
     assert [row["day"] for row in stored_rows(store, totals)] == [D2, day_of(5)]
     assert _ended(results, days_named=True) == Ended.FAILED
+
+
+def test_a_call_whose_first_step_left_a_table_late_ends_with_0_once_its_last_step_made_it_fresh(
+    refresher: Refresher, lakehouse: Lakehouse, store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (D2, day_of(19)):  # too far apart for one step; the second is the newest that is due
+        land(store, day, "a", [("a", day, 1)])
+    monkeypatch.setattr("lake.commands.refreshing.open_environment", lambda: refresher.environment)
+
+    done = lakehouse(tmp_path, "refresh", "bronze.mark_files")
+
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [line[:3] for line in told if line[0] != "next:"] == [
+        ["ok", "bronze.mark_files", "2013-01-02"],
+        ["fresh", "late:", "2013-01-03..2013-01-19"],
+        ["ok", "bronze.mark_files", "2013-01-19"],
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
