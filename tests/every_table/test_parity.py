@@ -32,6 +32,7 @@ from lake.declare.table import InsertNew, Table, table
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
+from tests.every_table.open_days import REASONS
 from tests.every_table.parity import ALL, STREAMING, Journey, Outcome, differences, portions, travel
 from tests.every_table.parity_report import PUBLISHED, record
 from tests.every_table.worlds import SEASONS, World
@@ -53,6 +54,9 @@ WAYS: Mapping[str, Callable[[str, int], Journey]] = {
     "while running": partial(Journey, portions=5, is_live=True),
 }
 """The long journeys, by what is special about them."""
+
+SHOWN = {"stream": "after the repair", "day by day": "day by day"}
+"""What is compared at the end of a journey, by what the published page calls it."""
 
 seeds = given(seed=st.integers(min_value=1, max_value=2**31))
 once = settings(
@@ -99,6 +103,7 @@ def test_what_streams_wrote_and_batch_repaired_equals_batch_in_every_season_and_
 def check(outcome: Outcome) -> None:
     """Nothing differs in the end, though it did before the repair and there is something to compare."""
     assert not outcome.differences, "\n".join(outcome.differences)
+    assert outcome.modes == list(SHOWN)[: len(outcome.modes)]
     for one in STREAMING:
         assert outcome.compared[one.full_name, "rows"], f"{one.full_name}: these seeds show nothing"
         # Alerts are few, and each may be about a sealed day; the controls show that one is compared.
@@ -115,6 +120,16 @@ def test_the_published_parity_names_every_table_that_streams() -> None:
     published = PUBLISHED.read_text()
 
     assert [table.full_name for table in STREAMING if f"`{table.full_name}`" not in published] == []
+
+
+def test_the_published_parity_says_of_each_comparison_what_it_shows_and_of_each_early_row_why() -> None:
+    published = PUBLISHED.read_text()
+    rows = published.partition("| comparison |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+    assert [name for name, *_ in cells] == ["open days, before any repair", *SHOWN.values()]
+    assert all(lakes and shows and lacks for _, lakes, shows, lacks in cells)
+    assert [one for one in [*REASONS, *WAYS] if one not in published] == []
 
 
 # Controls: what breaks the law is seen to break it, and the world that shows it is named.
