@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +17,7 @@ import pytest
 from delta.tables import DeltaOptimizeBuilder
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
 
 import lake.batch.maintain
 import lake.storage.commits
@@ -218,6 +221,47 @@ def test_what_a_stream_has_not_read_or_may_ask_for_is_kept(store: DeltaStore, tm
     assert done["silver.marks"] == Maintained("silver.marks", note="a stream has read up to version 0 only")
     assert log.commit(0) is not None
     assert done["lake.ledger"].note == ""
+
+
+@pytest.mark.spark
+def test_versions_can_be_read_for_as_long_as_is_promised_and_then_are_removed(
+    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # with the retention that is promised
+    versions = []
+    for points in (1, 7):
+        with store.lock(marks.full_name):
+            rows = store.spark.createDataFrame([("a", D1, points)], "name STRING, day DATE, points INT")
+            store.replace(marks, rows, [Days.of(D1)], {})
+        versions.append(store.version(marks))
+
+    age(store, timedelta(days=29))
+    kept = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "none")}["silver.marks"]
+    assert [row["points"] for row in stored_rows(store, marks, version=versions[0])] == [1]
+    assert (kept.files_removed, kept.commits_removed) == (0, 0)
+
+    age(store, timedelta(days=2))
+    gone = {one.name: one for one in maintain([marks], store, checkpoints=tmp_path / "none")}["silver.marks"]
+    assert gone.files_removed == 1
+    assert [row["points"] for row in stored_rows(store, marks)] == [7]
+    with pytest.raises((OSError, DeltaError)):
+        stored_rows(store, marks, version=versions[0])
+
+
+def age(store: DeltaStore, by: timedelta) -> None:
+    """Let the marks, and all that their log says, be older."""
+    table, milliseconds = Path(store.path(marks)), int(by.total_seconds() * 1000)
+    said = re.compile(r'("(?:timestamp|modificationTime|deletionTimestamp)":)(\d{13})')
+    for file in [*table.glob("_delta_log/*checkpoint*"), *table.glob("_delta_log/.*.crc")]:
+        file.unlink()  # all commits are there, and say the same
+    for file in table.glob("_delta_log/*.json"):
+        file.write_text(said.sub(lambda found: f"{found[1]}{int(found[2]) - milliseconds}", file.read_text()))
+    for file in (one for one in table.rglob("*") if one.is_file()):
+        at = file.stat().st_mtime - by.total_seconds()
+        os.utime(file, (at, at))
+    jvm: Any = store.spark._jvm
+    jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    forget_logs()
 
 
 def test_the_ledger_forgets_old_entries_that_newer_ones_replaced(tmp_path: Path) -> None:
