@@ -36,7 +36,7 @@ from lake.commands.options import (
 from lake.declare.days import Days, parse_day
 from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownFeed, UnknownTable
 
-__all__ = ["app", "commands", "main"]
+__all__ = ["add_extras", "app", "commands", "main"]
 
 commands = typer.Typer(
     name="lakehouse",
@@ -75,9 +75,7 @@ def app() -> None:
     signal.signal(signal.SIGTERM, _stop)
     _left_out_tables()  # of a command before this one in the same process
     try:
-        for name, command in extras("commands"):
-            if name not in {known.name for known in commands.registered_commands}:
-                commands.command(name)(command)
+        add_extras()
         commands()
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and not end.code and _left_out_tables():
@@ -90,6 +88,13 @@ def app() -> None:
     except LakeError as error:
         err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(_exit_code(error))
+
+
+def add_extras() -> None:
+    """Add the commands of the project and of other distributions, once."""
+    for name, command in extras("commands"):
+        if name not in {known.name for known in commands.registered_commands}:
+            commands.command(name)(command)
 
 
 def _left_out_tables() -> bool:

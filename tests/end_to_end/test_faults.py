@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from airline.replay import replay
 from lake.batch.plan import Survey
 from lake.batch.refresh import refresh
-from lake.commands.cli import commands
+from lake.commands.cli import add_extras, commands
 from lake.declare.days import Days
 from lake.engine.failpoints import VARIABLE
 from lake.errors import BadDay, LakeError, TableLocked, UnknownTable
@@ -529,6 +529,7 @@ def test_hostile_table_names_are_no_tables(name: str) -> None:
 def test_hostile_arguments_touch_nothing(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "home"
     monkeypatch.setenv("LAKEHOUSE_HOME", str(home))
+    add_extras()
 
     result = CliRunner().invoke(commands, arguments)
 

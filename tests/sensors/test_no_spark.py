@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follo
 
 pytestmark = pytest.mark.slow
 
+LONG_AGO = datetime(2013, 2, 1, tzinfo=UTC)
+"""What was computed just now rests."""
 PROJECT = Path(__file__).parents[2]
 
 TICKS = """
@@ -99,7 +102,8 @@ def home(tmp_path: Path) -> Path:
     follow(store, EVENTS, DEPARTURES)
     commit(store, EVENTS, {D2: 5, D3: 1})
     commit(store, DEPARTURES, {D2: 4})
-    Ledger(store).record([Entry("silver.schedules", D1, "written", 1, 1, 0, 0, {}, 1, "code", 1.0)])
+    computed = Entry("silver.schedules", D1, "written", 1, 1, 0, 0, {}, 1, "code", 1.0, recorded_at=LONG_AGO)
+    Ledger(store).record([computed])
     return settings.home
 
 
@@ -113,7 +117,7 @@ def test_every_sensor_and_schedule_works_where_there_is_no_java(home: Path) -> N
         "failing_checks": ["0 checks found errors"] * 2,
         "failure_alerts": ["starts from now", "0 runs finished, 0 incidents"],
         "freshness_alerts": ["6 tables late"] * 2,
-        "reconcile": ["1 runs"] * 2,
+        "reconcile": ["2 runs"] * 2,
         "stalled_streams": ["2 streams stalled"] * 2,
         "stream_commits": ["2 days of stream commits reported", "1 days of stream commits reported"],
     }, "another sensor is to be looked at here too"
