@@ -8,16 +8,16 @@ PARALLEL := -n 2 --dist loadfile
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
 SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
-SUITE := not browser and not streams and not year and not soak
+SUITE := not browser and not streams and not year and not soak and not packaging
 TYPED := lake airline lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-streams test-year test-soak test-ui mutants up bench lint clean
+.PHONY: help setup demo test test-fast test-packaging test-streams test-year test-soak test-ui mutants up bench lint clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify the jars, find or fetch a Java
 	@$(BIN)/python -m lake.engine.jars delta
@@ -27,12 +27,15 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, and two days as a stream, in a minute or two
 	@$(BIN)/lakehouse demo
 
-test: setup ## the test suite, apart from the lanes streams, year, soak and ui
+test: setup ## the test suite, apart from the lanes packaging, streams, year, soak and ui
 	@$(SPARK_PYTEST) -m "$(SUITE)"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
 	@$(PYTEST) $(PARALLEL) -m "$(SUITE) and not slow and not spark and not faults"
+
+test-packaging: setup ## the framework without its example, as a wheel, and in projects of others
+	@$(SPARK_PYTEST) -m packaging
 
 test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`
 	@$(SPARK_PYTEST) -m "streams and not soak"

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).parents[1]
 NEEDED = ("lake", "benchmarks", "docs", "tests", "pyproject.toml", "requirements.lock")
 OF_THE_EXAMPLE = ("airline", "lakehouse_assets", "resources", "sensors")
-LANE = "not spark and not slow and not faults and not streams and not soak"
+LANE = "not spark and not slow and not faults and not packaging and not streams and not soak"
 
 
 @pytest.fixture
@@ -32,7 +34,6 @@ def without_the_example(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 def test_the_tests_of_the_framework_pass_where_the_example_is_removed(without_the_example: Path) -> None:
     """Those with Spark are imported, and not run a second time."""
     assert not [name for name in OF_THE_EXAMPLE if (without_the_example / name).exists()]

@@ -14,6 +14,8 @@ import pytest
 
 from tests.shop import write_shop
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).parents[1]
 SOURCES = ("lake", "airline", "lakehouse_assets", "resources", "sensors", "pyproject.toml", "README.md", "LICENSE")
 
@@ -87,7 +89,6 @@ def test_in_an_empty_folder_the_command_comes_from_the_wheel_and_asks_for_a_proj
     assert (asked.returncode, "no pyproject.toml with [tool.lakehouse]" in asked.stderr) == (2, True)
 
 
-@pytest.mark.slow
 def test_a_project_of_two_tables_loads_in_dagster_follows_a_stream_and_answers_sql(
     installed: Path, tmp_path: Path
 ) -> None:
