@@ -154,7 +154,7 @@ def _rebuild(kind: type[LakeError], fields: dict[str, Any]) -> LakeError:
     return error
 
 
-def _first(items: Sequence[object] | Mapping[Any, Any]) -> str:
+def first_few(items: Sequence[object] | Mapping[Any, Any]) -> str:
     """The first few of `items`, and how many there are besides."""
     shown = (
         [f"{key} ({value})" for key, value in items.items()] if isinstance(items, Mapping) else list(map(str, items))
@@ -231,8 +231,9 @@ class ContractBroken(ContractError):
     def message(self) -> Message:
         total = sum(self.days.values())
         return Message(
-            f"{self.table}, days {_first(self.days)}",
-            f"{total} {'row' if total == 1 else 'rows'} broke the contract; expected none. Rules: {_first(self.rules)}",
+            f"{self.table}, days {first_few(self.days)}",
+            f"{total} {'row' if total == 1 else 'rows'} broke the contract; expected none. "
+            f"Rules: {first_few(self.rules)}",
             f"lakehouse quarantine {self.table} shows the rows; mend their source and refresh these days again",
         )
 
@@ -487,7 +488,7 @@ def _days_option(days: Iterable[date | None]) -> str:
 
 def _days(days: Iterable[date | None]) -> str:
     named = [str(day) for day in days if day is not None]
-    return f"days {_first(named)}" if named else "the whole table"
+    return f"days {first_few(named)}" if named else "the whole table"
 
 
 @dataclass(eq=False)
@@ -509,7 +510,7 @@ class RowsOutsideDays(LakeError):
     def message(self) -> Message:
         return Message(
             f"{self.table}, column {self.column}, days {self.days}",
-            f"expected only rows of these days, found also {_first(self.outside)}; nothing was written",
+            f"expected only rows of these days, found also {first_few(self.outside)}; nothing was written",
             f"correct how the transform computes {self.column}, or the before= and after= of its reads",
         )
 
@@ -610,8 +611,8 @@ class LandingDamaged(LakeError):
 
     def message(self) -> Message:
         return Message(
-            f"{self.table}, landing days {_first(self.days)}",
-            f"{len(self.files)} of their files cannot be read, so they were not written: {_first(self.files)}",
+            f"{self.table}, landing days {first_few(self.days)}",
+            f"{len(self.files)} of their files cannot be read, so they were not written: {first_few(self.files)}",
             f"send the files again, or move them out of landing/; then lakehouse refresh {self.table} "
             f"--days {self.days[0]}",
         )
@@ -632,8 +633,8 @@ class FilesGone(LakeError):
     def message(self) -> Message:
         day = next(iter(self.files))
         return Message(
-            f"table {self.table}, days {_first([day or 'unknown' for day in self.files])}",
-            f"data files are gone: {_first([path for paths in self.files.values() for path in paths])}",
+            f"table {self.table}, days {first_few([day or 'unknown' for day in self.files])}",
+            f"data files are gone: {first_few([path for paths in self.files.values() for path in paths])}",
             f"lakehouse refresh {self.table}{f' --days {day}' if day else ''} makes them again",
         )
 
@@ -838,7 +839,9 @@ class BronzeLost(StreamError):
 
     def message(self) -> Message:
         held = f"up to {self.rows:,} rows" if self.rows else "rows"
-        what = f"{len(self.files):,} of its files are gone: {_first(self.files)}" if self.files else "nothing is left"
+        what = (
+            f"{len(self.files):,} of its files are gone: {first_few(self.files)}" if self.files else "nothing is left"
+        )
         return Message(
             f"stream of {self.table}",
             f"the table held {held} and was removed or made anew, and of its topic {self.topic} {what}; its readers "
@@ -1008,7 +1011,7 @@ class TopicMissing(StreamError):
     def message(self) -> Message:
         return Message(
             f"topic {self.topic} at {self.address}",
-            f"the cluster answers and has no topic of this name; it has {_first(self.known) or 'none'}",
+            f"the cluster answers and has no topic of this name; it has {first_few(self.known) or 'none'}",
             "where it is called otherwise: export LAKEHOUSE_KAFKA_TOPICS=<feed>=<its name>; else create it "
             "(lakehouse replay --to-kafka does); then lakehouse follow again "
             f"({STREAM_RUNBOOK}, 'A topic does not exist')",
@@ -1064,7 +1067,7 @@ class TopicShorter(StreamError):
         missing = sum(to - end for to, end in self.ends.values())
         return Message(
             f"{self.table}, topic {self.topic}",
-            f"the topic lacks {missing:,} offsets that were read: {_first(shown)}; nothing was read",
+            f"the topic lacks {missing:,} offsets that were read: {first_few(shown)}; nothing was read",
             "stop the producers, give them a topic of a new name that also has what came after the offsets above, and "
             "set LAKEHOUSE_KAFKA_TOPICS=<feed>=<new name>; where batch loaded an archive of another topic, follow this "
             f"one in a lake of its own ({STREAM_RUNBOOK}, 'A broker came back from a backup')",
@@ -1089,7 +1092,7 @@ class MessagesGone(StreamError):
         shown = {f"partition {number}": f"offsets {first}..{last}" for number, (first, last) in self.gaps.items()}
         return Message(
             f"{self.table}, topic {self.topic}",
-            f"the topic no longer holds messages that were not read: {_first(shown)}; nothing was read",
+            f"the topic no longer holds messages that were not read: {first_few(shown)}; nothing was read",
             "deliver them from an archive if there is one, then accept what is lost for good: "
             f"lakehouse follow --accept-loss {self.table} ({STREAM_RUNBOOK}, 'Messages are gone from the topic')",
         )
@@ -1132,7 +1135,7 @@ class OtherMessage(StreamError):
         return Message(
             self.table,
             f"bronze holds another message under the topic, partition and offset of {len(self.places)}: "
-            f"{_first(self.places)}",
+            f"{first_few(self.places)}",
             "the topic was made anew, its broker came back from a backup, or the archive that batch loaded numbers "
             "messages otherwise than the topic: follow the topic in a lake of its own, or under a new name "
             f"({STREAM_RUNBOOK}, 'A topic was made anew')",

@@ -15,6 +15,7 @@ from typing import Any
 
 from lake.declare.days import parse_day
 from lake.declare.table import Append, Table
+from lake.declare.words import counted
 from lake.errors import BadDay
 from lake.ownership.ledger import Entry
 from lake.storage.commits import WRITE_MARK, Log, Place, Remembered
@@ -102,7 +103,7 @@ def _day_of(file: ForeignFile, column: str) -> Day:
 
 
 def _count(rows: int | None) -> str:
-    return "rows" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'}"
+    return "rows" if rows is None else counted(rows, "row")
 
 
 def _sum(files: Iterable[ForeignFile]) -> int | None:

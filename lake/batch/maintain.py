@@ -25,6 +25,7 @@ from pyspark.sql import SparkSession
 from lake.batch.foreign_rows import foreign_files
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.ownership.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.commits import Log
@@ -339,19 +340,19 @@ def _commits(path: str) -> int:
 def describe(done: Maintained) -> str:
     """Say what was done to one table, in a line."""
     parts = [
-        f"small files of {done.days_joined:,} days joined" if done.days_joined else "",
-        f"{done.files_removed:,} files removed" if done.files_removed else "",
-        f"{done.commits_removed:,} commits removed" if done.commits_removed else "",
+        f"small files of {counted(done.days_joined, 'day joined')}" if done.days_joined else "",
+        counted(done.files_removed, "file removed") if done.files_removed else "",
+        counted(done.commits_removed, "commit removed") if done.commits_removed else "",
         f"left as it is, because {done.note}" if done.note else "",
     ]
     return ", ".join(part for part in parts if part)
 
 
 def summarize(done: list[Maintained]) -> Mapping[str, int]:
-    """Add up what was done, by what it is."""
+    """Add up what was done, by what it is, in the singular."""
     return {
-        "tables": len(done),
-        "days with joined files": sum(one.days_joined for one in done),
-        "files removed": sum(one.files_removed for one in done),
-        "commits removed": sum(one.commits_removed for one in done),
+        "table": len(done),
+        "day with joined files": sum(one.days_joined for one in done),
+        "file removed": sum(one.files_removed for one in done),
+        "commit removed": sum(one.commits_removed for one in done),
     }

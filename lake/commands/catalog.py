@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from lake.declare.contract import ContractColumn
 from lake.declare.table import LAYERS, Read, Table
+from lake.declare.words import counted
 
 __all__ = ["graph", "render_catalog"]
 
@@ -58,11 +59,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _read(read: Read) -> str:
-    around = [
-        f"{days} day{'s' if days > 1 else ''} {word}"
-        for days, word in ((read.before, "before"), (read.after, "after"))
-        if days
-    ]
+    around = [counted(days, f"day {word}") for days, word in ((read.before, "before"), (read.after, "after")) if days]
     name = read.source.full_name if isinstance(read.source, Table) else f"feed {read.name}"
     return f"{name} ({', '.join(around)})" if around else name
 

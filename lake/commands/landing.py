@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lake.declare.days import utc_day
+from lake.declare.words import counted
 from lake.errors import BadDay
 from lake.project.environment import Environment
 from lake.storage.deliver import deliver
@@ -34,7 +35,6 @@ def land_from_command_line(
     if done.same:
         out.print(f"landed before, with the same content: {', '.join(done.same)}", markup=False, soft_wrap=True)
     if done.new:
-        said = "1 file" if len(done.new) == 1 else f"{len(done.new):,} files"
-        rows = landing.count_rows(feed, chosen)
-        out.print(f"landed {said} in {done.folder}, which holds {rows:,} rows now", markup=False, soft_wrap=True)
+        files_landed, rows = counted(len(done.new), "file"), counted(landing.count_rows(feed, chosen), "row")
+        out.print(f"landed {files_landed} in {done.folder}, which holds {rows} now", markup=False, soft_wrap=True)
         out.print("next: [bold]lakehouse refresh[/]")

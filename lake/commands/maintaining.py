@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from lake.batch.maintain import Maintained, describe, maintain, summarize
+from lake.declare.words import counted
 from lake.project.environment import Environment
 
 __all__ = ["maintain_from_command_line"]
@@ -23,4 +24,4 @@ def maintain_from_command_line(out: Console, env: Environment) -> None:
             out.print(f"{done.name}: {describe(done)}", soft_wrap=True)
 
     found = maintain(env.tables.values(), env.store, checkpoints=checkpoints, on_done=tell)
-    out.print(", ".join(f"{number:,} {what}" for what, number in summarize(found).items()))
+    out.print(", ".join(counted(number, what) for what, number in summarize(found).items()))

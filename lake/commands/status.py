@@ -86,7 +86,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     elif not any(state.entries or state.missing for state in survey.states.values()):
-        console.print("nothing has landed yet; next: put files of a feed into landing/FEED/landed_on=YYYY-MM-DD/")
+        console.print("nothing has landed yet; next: [bold]lakehouse land FEED FILE[/]")
     return Health(is_healthy=healthy, is_readable=not survey.unreadable)
 
 

@@ -15,7 +15,7 @@ day's failure green. Only a scan of a table too large to read whole keeps to the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property, partial
@@ -28,11 +28,12 @@ from lake.batch.plan import Survey, ways_to_mend, with_upstream
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import Append, Table, is_followable
-from lake.errors import LakeError
+from lake.errors import LakeError, first_few
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
 from lake.storage.commits import Log
+from lake.storage.landed_files import changed_in_place
 from lake.stream.stalled import StreamWatch
 from lake.write.store import DeltaStore
 
@@ -261,7 +262,22 @@ class Inspection:
         if not isinstance(self.table.write, Append):
             return {}
         found = {day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing}
-        return {day: f"{rows:,} rows of landed files differ from those that are kept" for day, rows in found.items()}
+        changed = self._changed_in_place(found) if found else {}
+        return {
+            day: f"{rows:,} rows of landed files differ from those that are kept{changed[day]}"
+            for day, rows in found.items()
+        }
+
+    def _changed_in_place(self, days: Collection[Day]) -> dict[Day, str]:
+        """Name the first changed files of each day."""
+        read: dict[Day, list[Mapping[str, object]]] = {day: [] for day in days}
+        for entry in Ledger(self.store).entries(self.table.full_name, days):
+            read[entry.day].append(entry.inputs)
+        feeds = [f"feed:{one.name}" for one in self.table.reads if isinstance(one.source, Feed)]
+        found = {
+            day: [n for f in feeds for n in changed_in_place(i.get(f) for i in said)] for day, said in read.items()
+        }
+        return {day: f"; changed in place: {first_few(names)}" if names else "" for day, names in found.items()}
 
     @property
     def _scanned(self) -> Mapping[Day, Entry]:

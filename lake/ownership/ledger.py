@@ -7,7 +7,7 @@ newest by `sequence`, which follows its log, because a clock may have been ahead
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
@@ -138,6 +138,10 @@ class Ledger:
     def latest(self, table: str) -> dict[date | None, Entry]:
         """The newest entry of each day of a table."""
         return {entry.day: entry for entry in _entries(self.rows(table))}
+
+    def entries(self, table: str, days: Collection[date | None]) -> list[Entry]:
+        """Return all entries of some days that are kept, oldest first."""
+        return [entry for entry in _entries(self.rows(table)) if entry.day in days]
 
     def latest_by_table(self) -> _Newest:
         """The newest entry of each table and day, from one read; a process remembers it until the ledger is written.

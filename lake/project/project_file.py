@@ -18,6 +18,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def _find(env: Mapping[str, str]) -> tuple[Path, Mapping[str, Any] | None]:
 def _read_table(folder: Path) -> Mapping[str, Any] | None:
     file = folder / _FILE
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("lakehouse")
+        table = _parse(file.read_text(encoding="utf-8")).get("tool", {}).get("lakehouse")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except ValueError as error:
@@ -152,16 +153,25 @@ def _read_table(folder: Path) -> Mapping[str, Any] | None:
     return table
 
 
+@lru_cache(maxsize=4)
+def _parse(text: str) -> Mapping[str, Any]:
+    """Parse a text once, because a command asks for settings and for extras."""
+    return tomllib.loads(text)
+
+
 def _place(root: Path, below: str) -> str:
     return f"[tool.lakehouse{below}] of {root / _FILE}"
 
 
 def _subtable(table: dict[str, Any], name: str, root: Path) -> dict[str, Any]:
-    """Take a table out of a table; an empty one where there is none."""
+    """Take a table out of a table, as a copy.
+
+    Without one, it is empty.
+    """
     found = table.pop(name, {})
     if not isinstance(found, dict):
         raise Given(name, found, root, _place(root, "")).refuse("a table")
-    return found
+    return dict(found)
 
 
 def _settings(table: Mapping[str, Any], root: Path, below: str) -> Iterator[Given]:

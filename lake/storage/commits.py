@@ -197,7 +197,14 @@ class Log:
         return table
 
     def _has(self, version: int) -> bool:
-        return self.read_file(_file_of(version)) is not None
+        name = _file_of(version)
+        if "://" not in self.location:
+            return self._mark(name) is not None
+        try:
+            self._storage.open_input_file(f"_delta_log/{name}")  # asks how long it is, and reads nothing
+        except (FileNotFoundError, TableNotFoundError):
+            return False
+        return True
 
     def _load(self) -> DeltaTable | None:
         try:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Changes", "LandedFile", "changes_since", "hash_of", "is_same_mark"]
+__all__ = ["Changes", "LandedFile", "changed_in_place", "changes_since", "hash_of", "is_same_mark"]
 
 Mark = Sequence[Any]
 """Size in bytes, time in nanoseconds, hash of the content."""
@@ -91,6 +91,20 @@ def changes_since(recorded: object, now: Mapping[str, LandedFile]) -> Changes:
     if recorded == hash_of(now):
         return Changes()
     return Changes((_UNNAMED,), tuple(now))
+
+
+def changed_in_place(recorded: Iterable[object]) -> list[str]:
+    """Name the files whose content is not the one first read.
+
+    Args:
+        recorded: what the ledger said of them each time, oldest first.
+    """
+    first: dict[str, tuple[int, str]] = {}
+    last: dict[str, tuple[int, str]] = {}
+    for marks in recorded:
+        read = {n: (m[0], m[2]) for n, m in marks.items() if m[2]} if isinstance(marks, Mapping) else {}
+        first, last = read | first, last | read
+    return [name for name, content in last.items() if content != first[name]]
 
 
 def hash_of(files: Mapping[str, LandedFile]) -> str | None:

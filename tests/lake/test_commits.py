@@ -631,6 +631,19 @@ def test_a_table_at_a_url_is_read_and_written_as_one_in_a_folder(tmp_path: Path)
     assert Log(f"file://{tmp_path}/nothing").version() is None
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_process_opens_a_version_once_and_the_next_when_it_is_there(tmp_path: Path, scheme: str) -> None:
+    create(tmp_path)
+    log = Log(f"{scheme}{tmp_path}")
+    first = log.open()
+    assert first is not None
+    assert log.open() is first
+    commit_by_hand(tmp_path, 1, D1)
+    second = log.open()
+    assert second is not None
+    assert (first.version(), second.version()) == (0, 1)
+
+
 def test_what_was_read_of_a_log_is_read_again_once_it_has_moved_on(tmp_path: Path) -> None:
     remembered, reads = Remembered[int](), list[int]()
     log = Log(str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from lake.declare.days import Days
 from lake.errors import BadSetting, SettingMissing
 from lake.project.opening import open_tables
+from lake.project.project_file import read_extras
 from lake.project.settings import Settings
 from lake.stream.kafka import KafkaCluster
 
@@ -65,6 +67,28 @@ def test_a_project_is_found_from_a_folder_within_it(shop: Path) -> None:
     assert settings.landing.root == shop / ".lakehouse" / "landing"
     assert (settings.first_day, settings.lock_timeout_seconds) == (date(2024, 3, 1), 60)
     assert (settings.alert_urls, settings.kafka_topics) == (("json://host/token",), {"orders": "orders_2"})
+
+
+def test_the_file_is_parsed_once_for_settings_and_extras_and_again_when_it_says_something_else(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, parsed, parse = WHOLE + '[tool.lakehouse.commands]\nship = "shop:ship"\n', list[str](), tomllib.loads
+    write(shop, text)
+
+    def parse_and_count(said: str) -> object:
+        parsed.append(said)
+        return parse(said)
+
+    monkeypatch.setattr(tomllib, "loads", parse_and_count)
+
+    def look() -> tuple[object, ...]:
+        production = Settings.from_env({"LAKEHOUSE_ENVIRONMENT": "production"})
+        return read_extras({}, "commands"), Settings.from_env({}).first_day, production.first_day
+
+    assert look() == look() == ((shop, {"ship": "shop:ship"}), date(2024, 3, 1), date(2023, 1, 1))
+    assert parsed == [text]
+    write(shop, text.replace("2024-03-01", "2024-04-01"))
+    assert look()[1] == date(2024, 4, 1)
 
 
 def test_a_file_without_our_table_is_no_project(shop: Path) -> None:

@@ -231,6 +231,28 @@ def test_files_of_bronze_that_changed_in_place_are_a_warning_that_names_the_day(
     assert Inspection(readings, store, settings).row_count().severity == "ERROR", "a row that nobody computed"
 
 
+def test_the_files_that_changed_in_place_are_named_the_first_of_them(settings: Settings, store: DeltaStore) -> None:
+    """One that holds again what it held at first has not changed, and one that could not be read says nothing."""
+    read: list[dict[str, str | None]] = [
+        {"a": "1", "b": "1", "mended": "1", "broken": "", "new": None},
+        {"a": "1", "b": "2", "mended": "2", "broken": "1", "new": "1"},
+        {"a": "1", "b": "3", "mended": "1", "broken": "1", "new": "1"},
+    ]
+    for held in read:
+        marks = {f"{name}.txt": [9, 0, content] for name, content in held.items() if content is not None}
+        record(store, readings, DAY, duplicates=2, disagreeing=2, rows_in=2, inputs={"feed:sensors": marks})
+    for content in ("1", "2"):
+        marks = {f"{name}.txt": [9, 0, content] for name in "abcde"}
+        record(store, readings, SECOND, duplicates=5, disagreeing=5, rows_in=5, inputs={"feed:sensors": marks})
+
+    differ = "rows of landed files differ from those that are kept; changed in place"
+    found = Inspection(readings, store, settings).row_count().failing
+    assert found == {
+        DAY: f"2 {differ}: b.txt",
+        SECOND: f"5 {differ}: a.txt, b.txt, c.txt and 2 more",
+    }
+
+
 def test_lines_that_landed_after_the_day_was_read_are_not_missed(settings: Settings, store: DeltaStore) -> None:
     record(store, readings, DAY, inputs={"feed:sensors": "what landed before"})
     land(settings, {DAY: ["a 2020-01-01 1"]})

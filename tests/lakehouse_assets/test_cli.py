@@ -129,7 +129,7 @@ def test_an_empty_lake_has_nothing_missing(lakehouse: Lakehouse, tmp_path: Path)
     assert done.returncode == 0
     assert "gold.daily_carrier_performance" in done.stdout
     assert "lakehouse refresh" not in done.stdout
-    assert "nothing has landed yet; next: put files of a feed into" in done.stdout
+    assert "nothing has landed yet; next: lakehouse land FEED FILE" in done.stdout
 
 
 def test_a_source_that_is_no_folder_ends_with_2(lakehouse: Lakehouse, tmp_path: Path) -> None:
@@ -324,11 +324,11 @@ def test_maintain_prints_what_it_did_and_nothing_where_there_is_nothing_to_do(
 
     assert (first.returncode, first.stderr) == (0, "")
     assert first.stdout.splitlines() == [
-        "lake.ledger: small files of 1 days joined",
-        "1 tables, 1 days with joined files, 0 files removed, 0 commits removed",
+        "lake.ledger: small files of 1 day joined",
+        "1 table, 1 day with joined files, 0 files removed, 0 commits removed",
     ]
     assert (second.returncode, second.stdout, second.stderr) == (
-        0, "1 tables, 0 days with joined files, 0 files removed, 0 commits removed\n", ""
+        0, "1 table, 0 days with joined files, 0 files removed, 0 commits removed\n", ""
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from lake.batch.maintain import describe, maintain, summarize
 from lake.declare.table import Table
+from lake.declare.words import plural
 from lake.orchestration.resource import Lakehouse
 from lake.project.settings import Settings
 
@@ -27,7 +28,7 @@ def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.Schedul
         for one in done:
             if one.did_anything or one.note:
                 context.log.info(f"{one.name}: {describe(one)}")
-        context.add_output_metadata(dict(summarize(done)))
+        context.add_output_metadata({plural(what): number for what, number in summarize(done).items()})
 
     @dg.job(name="maintain", description=__doc__)
     def maintain_job() -> None:

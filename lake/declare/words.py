@@ -1,0 +1,14 @@
+"""Say how many of something there are."""
+
+__all__ = ["counted", "plural"]
+
+
+def plural(what: str) -> str:
+    """Put the first word of a text into the plural: "day joined" becomes "days joined"."""
+    noun, space, rest = what.partition(" ")
+    return f"{noun}s{space}{rest}"
+
+
+def counted(number: int, what: str) -> str:
+    """Say how many of something there are: "1 day joined", "1,234 days joined"."""
+    return f"{number:,} {what if number == 1 else plural(what)}"
