@@ -36,8 +36,11 @@ PURE = {
     "pyspark.sql.types",
     "re",
     "typing",
+    "lake.declare.claims",
     "lake.declare.contract",
     "lake.declare.feed",
+    "lake.declare.json_lines",
+    "lake.declare.received",
     "lake.declare.table",
 }
 """All that a table file may import besides table files of its own or an earlier layer, and the supplement's data."""

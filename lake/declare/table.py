@@ -46,6 +46,7 @@ __all__ = [
     "Write",
     "discover",
     "is_followable",
+    "pascal_case",
     "stream_reads",
     "table",
     "topics_of",
@@ -292,7 +293,7 @@ def table(
             tags=dict(tags or {}),
         )
         for problem, remedy in _problems(declared, contract.__name__):
-            raise DeclarationError(inspect.getfile(transform), f"{declared.name}: {problem}", remedy)
+            raise DeclarationError(_file_of(transform), f"{declared.name}: {problem}", remedy)
         return declared
 
     return declare
@@ -310,7 +311,7 @@ def _problems(declared: Table, contract: str) -> Iterator[Problem]:
 
 
 def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
-    file = inspect.getfile(declared.transform).replace("\\", "/").rsplit("/", 1)[-1]
+    file = _file_of(declared.transform).replace("\\", "/").rsplit("/", 1)[-1]
     if not _NAME.fullmatch(declared.name):
         yield "is not a table name", "use lower case letters, digits and underscores, at most 63 characters"
     if declared.layer not in LAYERS:
@@ -318,14 +319,19 @@ def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
     package = declared.transform.__module__.split(".")[:-1]
     if len(package) > 1 and package[-1] in LAYERS and file != f"{declared.name}.py":
         yield f"is declared in {file}", f"name function and file alike: {declared.name}.py"
-    if contract != _pascal_case(declared.name):
-        yield f"has the contract {contract}", f"name the contract {_pascal_case(declared.name)}"
+    if contract != pascal_case(declared.name):
+        yield f"has the contract {contract}", f"name the contract {pascal_case(declared.name)}"
     if not _OWNER.fullmatch(declared.owner):
         yield f"has the owner {declared.owner!r}", 'write owner="team:name" or an e-mail address'
     if not declared.description.startswith("One row per"):
         yield "does not say what a row is", 'begin the docstring with "One row per ..."'
     if declared.fresh_within <= timedelta(0):
         yield "is never fresh", "give fresh_within a positive timedelta"
+
+
+def _file_of(transform: Transform) -> str:
+    """Find the file that declares it; a made transform wraps the function that is written there."""
+    return inspect.getfile(inspect.unwrap(transform))
 
 
 def _read_problems(declared: Table) -> Iterator[Problem]:
@@ -453,7 +459,8 @@ def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
             yield from topics_of(read.source)
 
 
-def _pascal_case(name: str) -> str:
+def pascal_case(name: str) -> str:
+    """Name the contract of a table."""
     return "".join(part.capitalize() for part in name.split("_"))
 
 
@@ -500,13 +507,14 @@ def _import_tables(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except TypeError as error:
-        if not str(error).startswith("table() "):
+        called = re.match(r"(table|received)\(\) ", str(error))
+        if called is None:
             raise
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-        facts = inspect.signature(table).parameters.values()
+        facts = inspect.signature(frame.f_globals.get(called[1], table)).parameters.values()
         required = ", ".join(fact.name for fact in facts if fact.default is fact.empty)
         optional = ", ".join(fact.name for fact in facts if fact.default is not fact.empty)
-        problem = f"line {line}: {str(error).replace('table()', '@table')}"
+        problem = f"line {line}: {str(error).replace(f'{called[1]}()', f'@{called[1]}')}"
         remedy = f"state {required}; and where needed {optional}"
         raise DeclarationError(frame.f_code.co_filename, problem, remedy) from error
 

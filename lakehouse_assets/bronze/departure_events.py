@@ -2,38 +2,11 @@
 
 from datetime import timedelta
 
-from pyspark.sql import DataFrame
-
-from lake.declare.table import Append, table
-from lakehouse_assets.bronze.landing import TopicMessage, topic_rows
+from lake.declare.claims import Claim
+from lake.declare.received import received
 from lakehouse_assets.feeds.departures import departures
 
 
-class DepartureEvents(TopicMessage):
-    """A message as received, with the UTC day of the departure that it reports."""
-
-
-@table(
-    reads=[departures],
-    contract=DepartureEvents,
-    key=["topic", "partition", "offset"],
-    day="landed_on",
-    day_of="offset",  # which the broker gives to one message, and with it one timestamp
-    read_by="event_date",
-    write=Append(),
-    fresh_within=timedelta(hours=2),
-    owner="team:operations",
-)
-def departure_events(departures: DataFrame) -> DataFrame:
-    """One row per message on the topic `departures`, kept for ever, broken and repeated ones too.
-
-    Grain: topic, partition, offset. Day: `landed_on`, the UTC day of the message timestamp; readers select rows by
-    `event_date`, the UTC day of `departed_at` in the message. A claim outside the 30 days up to the landing day is not
-    believed, and the row is filed under the landing day, where silver meets it and rejects it.
-
-    Reads: the landing day itself. Late data: a late message is an ordinary row of the day it lands on, with an older
-    event date. Rejected: lines without a readable envelope, messages delivered under another day than that of their
-    timestamp (an archive copied into the wrong folder), and messages sent after the lake's clock or outside its
-    calendar.
-    """
-    return topic_rows(departures, claimed_at="departed_at")
+@received(departures, claim=Claim("departed_at"), fresh_within=timedelta(hours=2), owner="team:operations")
+def departure_events() -> None:
+    """One row per message on the topic `departures`."""

@@ -2,34 +2,10 @@
 
 from datetime import timedelta
 
-import pyspark.sql.functions as F
-from pyspark.sql import DataFrame
-
-from lake.declare.table import Append, table
-from lakehouse_assets.bronze.landing import FileLine, file_rows
+from lake.declare.received import received
 from lakehouse_assets.feeds.airports import airports
 
 
-class ReferenceAirports(FileLine):
-    """A line about one airport as received."""
-
-
-@table(
-    reads=[airports],
-    contract=ReferenceAirports,
-    key=["file", "line_number", "landed_on"],
-    day="landed_on",
-    read_by="event_date",
-    write=Append(),
-    fresh_within=timedelta(days=32),
-    owner="team:reference-data",
-)
-def reference_airports(airports: DataFrame) -> DataFrame:
-    """One row per line of a `airports` file, kept for ever, broken and repeated ones too.
-
-    Grain: file, line number, landing day. Day: `landed_on`; the event date is the same day, since a reference line is
-    about no day of its own. The full list lands about once a month.
-
-    Reads: the landing day itself. Late data: does not exist. Rejected: nothing, every line is kept.
-    """
-    return file_rows(airports, F.col("landed_on"))
+@received(airports, fresh_within=timedelta(days=32), owner="team:reference-data")
+def reference_airports() -> None:
+    """One row per line of a `airports` file, of which the full list lands about once a month."""

@@ -8,10 +8,10 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
+from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.bronze.reference_airports import reference_airports
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     airport STRING, name STRING, latitude DOUBLE, longitude DOUBLE, altitude_feet DOUBLE, utc_offset_hours DOUBLE,

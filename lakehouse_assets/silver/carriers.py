@@ -6,10 +6,10 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.silver.flight_key import CARRIER
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 
 class Carriers(ReadableJson):

@@ -7,17 +7,12 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.claims import calendar_date, utc_timestamp
+from lake.declare.json_lines import ReadableJson, json_errors, read_messages
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.departure_events import departure_events
-from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey
-from lakehouse_assets.silver.parsing import (
-    ReadableJson,
-    json_errors,
-    read_messages,
-    seconds_between,
-    whole_minutes_between,
-)
+from lakehouse_assets.silver.parsing import seconds_between, whole_minutes_between
 
 MESSAGE = """
     flight_date STRING, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING,

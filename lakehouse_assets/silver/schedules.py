@@ -7,11 +7,11 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.claims import calendar_date, utc_timestamp
+from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
-from lakehouse_assets.bronze.landing import calendar_date, utc_timestamp
 from lakehouse_assets.bronze.schedule_files import schedule_files
 from lakehouse_assets.silver.flight_key import AIRPORT, FLIGHT_KEY, TAIL_NUMBER, FlightKey
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     flight_date STRING, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING,

@@ -7,11 +7,11 @@ import pyspark.sql.types as T
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.claims import utc_timestamp
+from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
-from lakehouse_assets.bronze.landing import utc_timestamp
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.flight_key import AIRPORT
-from lakehouse_assets.silver.parsing import ReadableJson, json_errors, read_lines
 
 LINE = """
     airport STRING, observed_at STRING, temperature_f DOUBLE, dew_point_f DOUBLE, humidity_percent DOUBLE,

@@ -312,6 +312,19 @@ def test_a_fact_that_is_missing_or_unknown_is_told_with_those_there_are(
     assert "fresh_within, owner; and where needed day_of" in refused.value.remedy
 
 
+def test_so_is_a_fact_of_a_table_that_is_declared_by_its_feed(package: Path) -> None:
+    file = package / "bronze" / "call_files.py"
+    head = "from lake.declare.feed import FileFeed\nfrom lake.declare.received import received\n"
+    file.write_text(head + '@received(FileFeed("calls", "calls"), owners="team:a")\ndef call_files() -> None: ...\n')
+    import importlib
+
+    with pytest.raises(DeclarationError) as refused:
+        discover(importlib.import_module("assets_of_a_test"))
+
+    assert "@received got an unexpected keyword argument 'owners'" in refused.value.problem
+    assert refused.value.remedy == "state feed, fresh_within, owner; and where needed claim, policy, tags, layer"
+
+
 def test_an_import_that_fails_within_a_layer_is_not_taken_for_a_missing_layer(package: Path) -> None:
     (package / "bronze" / "__init__.py").write_text("import no_such_module\n")
     import importlib

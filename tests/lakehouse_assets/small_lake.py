@@ -17,9 +17,9 @@ from pyspark.sql import DataFrame
 
 from lake.declare.contract import Contract
 from lake.declare.feed import FileFeed
+from lake.declare.received import FileLine
 from lake.declare.table import Append, InsertNew, Replace, Table, table
 from lake.project.settings import Settings
-from lakehouse_assets.bronze.landing import FileLine, file_rows
 
 __all__ = ["DAY", "QUIET_DAGSTER", "SENSORS", "TABLES", "by_name", "land", "settings_for"]
 
@@ -50,7 +50,12 @@ class Readings(FileLine):
 )
 def readings(sensors: DataFrame) -> DataFrame:
     """One row per line."""
-    return file_rows(sensors, F.split("line", " ")[1].cast("date"))
+    return sensors.select(
+        "*",
+        F.split("line", " ")[1].cast("date").alias("event_date"),
+        F.col("line").alias("_raw"),
+        F.col("landed_on").alias("_event_date"),
+    )
 
 
 class Measurements(Contract):

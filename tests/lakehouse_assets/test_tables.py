@@ -24,7 +24,15 @@ def test_every_table_is_found_and_lies_in_its_layer() -> None:
         f"{layer}.{file.stem}"
         for layer in LAYERS
         for file in (root / layer).glob("*.py")
-        if "\n@table(" in file.read_text()
+        if "\n@table(" in file.read_text() or "\n@received(" in file.read_text()
     }
 
     assert set(TABLES) == declaring
+
+
+def test_a_bronze_table_is_declared_in_at_most_15_lines() -> None:
+    files = (Path(lakehouse_assets.__file__).parent / "bronze").glob("*.py")
+    lines = {file.name: len(file.read_text().splitlines()) for file in files}
+
+    assert len(lines) == 8
+    assert max(lines.values()) <= 15
