@@ -6,8 +6,8 @@ import dagster as dg
 
 from benchmarks.tables import TABLES
 from lake.declare.table import Table
-from lake.orchestration.assets import asset_key
 from lake.orchestration.definitions import build_definitions
+from lake.orchestration.keys import asset_key
 from lake.project.environment import Environment, open_environment
 
 __all__ = ["build_job", "daily_tables"]

@@ -15,7 +15,6 @@ import pyspark.sql.functions as F
 from pyspark.sql import DataFrame
 
 from lake.declare.days import Days
-from lake.declare.feed import Feed
 from lake.declare.table import Table
 from lake.ownership.ledger import Entry
 from lake.write.enforce import day_within, enforce
@@ -52,7 +51,7 @@ def can_differ(table: Table) -> bool:
 
     Bronze cannot: each landing day is read from its own folder.
     """
-    return table.day is not None and not any(isinstance(read.source, Feed) for read in table.reads)
+    return table.day is not None and not table.reads_feeds
 
 
 def compute_again(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lake.commands.kafka_broker import LocalBroker
 from lake.declare.feed import TopicFeed
-from lake.declare.table import Table
+from lake.declare.table import Table, feeds_of
 from lake.declare.topic_source import TopicSource
 from lake.engine.jars import fetch
 from lake.errors import LakeError, Message, SetupError
@@ -77,8 +77,8 @@ class NotDeliveredError(LakeError):
 
 def topics_of(tables: Iterable[Table], settings: Settings) -> list[str]:
     """Name the topics that these tables read, as the cluster calls them."""
-    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, TopicFeed)}
-    return sorted(settings.kafka_topics.get(feed.name, feed.name) for feed in feeds)
+    topics = (feed.name for feed in feeds_of(tables) if isinstance(feed, TopicFeed))
+    return sorted(settings.kafka_topics.get(name, name) for name in topics)
 
 
 def create_topics(cluster: KafkaCluster, topics: Iterable[str], partitions: int = _PARTITIONS) -> None:

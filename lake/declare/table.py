@@ -45,6 +45,7 @@ __all__ = [
     "Upsert",
     "Write",
     "discover",
+    "feeds_of",
     "is_followable",
     "pascal_case",
     "stream_reads",
@@ -457,6 +458,11 @@ def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
             yield table, read.source
         elif isinstance(read.source, Table):
             yield from topics_of(read.source)
+
+
+def feeds_of(tables: Iterable[Table]) -> set[Feed]:
+    """Find the feeds that some tables read themselves."""
+    return {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
 
 
 def pascal_case(name: str) -> str:

@@ -18,10 +18,10 @@ import psutil
 from lake.batch.plan import Step
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
-from lake.declare.feed import Feed
-from lake.declare.table import Table
+from lake.declare.table import Table, feeds_of
 from lake.errors import LakeError
 from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
@@ -33,7 +33,6 @@ __all__ = [
     "PID",
     "UNLESS_EQUAL",
     "WORKER",
-    "asset_key",
     "build_asset",
     "build_check_evaluation",
     "build_checks",
@@ -55,11 +54,6 @@ CAUSE = "lakehouse/cause"
 
 RETRIES, RETRY_AFTER_SECONDS = 2, 60
 SHOWN_DAYS = 5
-
-
-def asset_key(source: Table | Feed) -> dg.AssetKey:
-    """`layer/name`; a feed lies in the layer `feeds`."""
-    return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
 
 
 def step_tags(step: Step, cause: str) -> dict[str, str]:
@@ -84,7 +78,7 @@ def checks_step(table: Table) -> str:
 
 def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
     """What the tables read from outside; shown in the graph, computed by nobody."""
-    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    feeds = feeds_of(tables)
     return [
         dg.AssetSpec(
             asset_key(feed), description=feed.description, group_name="feeds", metadata={"delivers": str(feed.delivers)}

@@ -19,9 +19,10 @@ from lake.declare.table import Table
 from lake.errors import LakeError, Message
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.definitions import build_definitions
+from lake.orchestration.keys import name_of
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.runs import TableResult, partly_failed, record_refresh, refuse_outside, skipped_result
-from lake.orchestration.standing import first_and_last, lasting_checks, name_of, standing_errors
+from lake.orchestration.standing import first_and_last, lasting_checks, standing_errors
 from lake.project.environment import Environment
 
 __all__ = ["NeverUpToDateError", "Refresher"]

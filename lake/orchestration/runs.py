@@ -25,7 +25,8 @@ from lake.batch.plan import Step, readers_of
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import BadDay, Message
-from lake.orchestration.assets import PID, WORKER, asset_key, checks_step, compute_step, step_tags, this_process
+from lake.orchestration.assets import PID, WORKER, checks_step, compute_step, step_tags, this_process
+from lake.orchestration.keys import asset_key
 from lake.storage.holder import find_process
 
 __all__ = [

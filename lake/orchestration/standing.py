@@ -15,9 +15,10 @@ from dagster._core.storage.asset_check_execution_record import (
 from lake.declare.days import parse_day
 from lake.declare.table import Table
 from lake.orchestration.checks import LATE, Verdict, checks_of
+from lake.orchestration.keys import asset_key, name_of
 from lake.ownership.ledger import Entry
 
-__all__ = ["as_errors", "first_and_last", "lasting_checks", "name_of", "standing_errors", "still_differs"]
+__all__ = ["as_errors", "first_and_last", "lasting_checks", "standing_errors", "still_differs"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
@@ -52,7 +53,7 @@ def still_differs(
 def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
     """Return the checks whose verdict holds until the table is computed again, with their tables."""
     return {
-        dg.AssetCheckKey(dg.AssetKey([table.layer, table.name]), name): table
+        dg.AssetCheckKey(asset_key(table), name): table
         for table in tables
         for name in checks_of(table)
         if name not in LATE
@@ -76,11 +77,6 @@ def as_errors(found: Iterable[dg.AssetCheckResult | dg.AssetCheckEvaluation]) ->
 
 def _is_error(said: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> bool:
     return not said.passed and said.severity == dg.AssetCheckSeverity.ERROR
-
-
-def name_of(asset: dg.AssetKey, check: str) -> str:
-    """Name a check, as `layer.table check`."""
-    return f"{'.'.join(asset.path)} {check}"
 
 
 def _newest_verdicts(

@@ -14,7 +14,7 @@ from lake.batch.plan import Survey
 from lake.declare.broken_files import BrokenFile
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import LAYERS, Table
+from lake.declare.table import LAYERS, Table, feeds_of
 from lake.errors import UnknownFeed, UnknownTable
 from lake.ownership.ledger import Ledger
 from lake.project.opening import open_store, open_tables
@@ -70,8 +70,7 @@ class Environment:
     @property
     def feeds(self) -> dict[str, Feed]:
         """The feeds that tables read, by name."""
-        sources = (read.source for table in self.tables.values() for read in table.reads)
-        return {source.name: source for source in sources if isinstance(source, Feed)}
+        return {feed.name: feed for feed in feeds_of(self.tables.values())}
 
     def feed(self, name: str) -> Feed:
         """Find the feed of a name.

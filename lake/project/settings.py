@@ -35,8 +35,11 @@ _REPLAY_COUNTS_FOR = timedelta(days=7)
 """Where topics are read from a broker, nothing lands that says that the lake lives on; so time does."""
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
 _FOLDERS = ("home", "tables", "landing")
-_KAFKA = {"kafka": "bootstrap_servers", "kafka_username": "username", "kafka_password": "password"} | {
-    "kafka_ca_file": "ca_file"
+_KAFKA = {
+    "kafka": "bootstrap_servers",
+    "kafka_username": "username",
+    "kafka_password": "password",
+    "kafka_ca_file": "ca_file",
 }
 """The settings of a cluster, and what `KafkaCluster` calls them."""
 _FIELDS = {"lock_timeout": "lock_timeout_seconds", "now": "fixed_now"}

@@ -141,8 +141,6 @@ class _Touches:
 _TOUCHES: dict[tuple[str, str], _Touches] = {}
 """By location and day column."""
 _PLACES: dict[str, Place] = {}
-_DESCRIBED: dict[str, tuple[Place, str, pa.Schema]] = {}
-"""By location: the place, the table's id and its columns."""
 _OPENED: dict[str, tuple[Place, DeltaTable]] = {}
 """By location; for who writes."""
 _NEWEST: dict[str, tuple[Place, DeltaTable]] = {}
@@ -151,6 +149,58 @@ _ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
 """By location and day column."""
 _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
 """By location and identity."""
+
+
+class Remembered(Generic[T]):
+    """What this process has read of some logs, each as of a place; read again where the log has moved on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Place, T]] = {}
+
+    def get(
+        self,
+        log: Log,
+        read: Callable[[Place], T],
+        advance: Callable[[T, int, int], T | None] = lambda *_: None,
+        start: tuple[Place, T] | None = None,
+    ) -> T | None:
+        """Give what `read` gives for the newest place of a log.
+
+        None where there is no table.
+
+        Args:
+            log: which.
+            read: reads it all.
+            advance: adds to what is known as of a version what commits up to another say; None where that needs `read`.
+            start: what somebody has written down as of a place, for a process that knows nothing.
+        """
+        known = self._known.get(log.location, start)
+        place = log.place(known[0] if known else _PLACES.get(log.location))
+        if place is None:
+            return None
+        if known is None or place != known[0]:
+            value = None
+            if known is not None and place[0] > known[0][0] and log.fingerprint(known[0][0]) == known[0][1]:
+                value = advance(known[1], known[0][0], place[0])
+            known = (place, read(place) if value is None else value)
+        self._known[log.location] = known
+        return known[1]
+
+
+@dataclass
+class _Description:
+    """What a table is, until a commit writes its metadata.
+
+    Attributes:
+        table_id: what it was named when it was made.
+        columns: None where nobody has asked for them yet.
+    """
+
+    table_id: str
+    columns: pa.Schema | None = None
+
+
+_DESCRIBED = Remembered[_Description]()
 
 
 @dataclass(frozen=True)
@@ -230,43 +280,34 @@ class Log:
 
         Where touches were written down lately, a new process need not open the table to know.
         """
-        written = self._written() if self.location not in _DESCRIBED else None
-        place = self.place((written.version, written.commit)) if written else None
-        if (
-            written
-            and place
-            and place[0] - written.version <= _FEW
-            and self._keeps_schema((written.version, written.commit), place)
-        ):
-            return written.table_id
         described = self._described()
-        return None if described is None else described[0]
+        return None if described is None else described.table_id
 
     def schema(self) -> pa.Schema:
         """The columns of the newest version; the table must exist."""
         described = self._described()
         if described is None:
             raise TableNotFoundError(self.location)
-        return described[1]
+        if described.columns is None:
+            described.columns = pa.schema(self.require().schema())
+        return described.columns
 
-    def _described(self) -> tuple[str, pa.Schema] | None:
+    def _described(self) -> _Description | None:
         """The table's id and columns. A process reads them again where a commit wrote them, or it was made anew."""
-        known = _DESCRIBED.get(self.location)
-        place = self.place(known[0] if known else _PLACES.get(self.location))
-        if place is None:
-            return None
-        if known is None or not self._keeps_schema(known[0], place):
-            table = self.require()
-            known = (place, str(table.metadata().id), pa.schema(table.schema()))
-        _DESCRIBED[self.location] = (place, *known[1:])
-        return known[1:]
 
-    def _keeps_schema(self, before: Place, now: Place) -> bool:
-        """Whether no commit from one place to another wrote the table's metadata; they are of the same log."""
-        if now[0] < before[0] or self.fingerprint(before[0]) != before[1]:
-            return False
-        contents = (self._content(version) for version in range(before[0] + 1, now[0] + 1))
-        return all(content is not None and b'"metaData"' not in content for content in contents)
+        def read(_: Place) -> _Description:
+            table = self.require()
+            return _Description(str(table.metadata().id), pa.schema(table.schema()))
+
+        written = self._written()
+        start = ((written.version, written.commit), _Description(written.table_id)) if written else None
+        return _DESCRIBED.get(self, read, self._if_described, start)
+
+    def _if_described(self, known: _Description, before: int, newest: int) -> _Description | None:
+        """Keep what is known of the table, unless a later commit wrote its metadata, or there are many."""
+        contents = (self._content(version) for version in range(before + 1, newest + 1))
+        is_same = newest - before <= _FEW and all(content and b'"metaData"' not in content for content in contents)
+        return known if is_same else None
 
     def commit(self, version: int) -> Commit | None:
         """One commit; None where its file does not exist (not yet, or cleaned up)."""
@@ -629,36 +670,6 @@ def _hash_once(log: Log, version: int, _mark: _Mark) -> str | None:
 @lru_cache(maxsize=256)
 def _read_written(log: Log, _mark: _Mark) -> Touches | None:
     return Touches.from_json(log.read_file(TOUCHES_FILE))
-
-
-class Remembered(Generic[T]):
-    """What this process has read of some logs, each as of a place; read again where the log has moved on."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Place, T]] = {}
-
-    def get(
-        self, log: Log, read: Callable[[Place], T], advance: Callable[[T, int, int], T | None] = lambda *_: None
-    ) -> T | None:
-        """Give what `read` gives for the newest place of a log.
-
-        None where there is no table.
-
-        Args:
-            log: which.
-            read: reads it all.
-            advance: adds to what is known as of a version what commits up to another say; None where that needs `read`.
-        """
-        known = self._known.get(log.location)
-        place = log.place(known[0] if known else None)
-        if place is None:
-            return None
-        if known is None or place != known[0]:
-            value = None
-            if known is not None and place[0] > known[0][0] and log.fingerprint(known[0][0]) == known[0][1]:
-                value = advance(known[1], known[0][0], place[0])
-            known = self._known[log.location] = (place, read(place) if value is None else value)
-        return known[1]
 
 
 def _file_of(version: int) -> str:

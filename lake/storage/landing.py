@@ -68,10 +68,11 @@ class Landing:
             LandingDamaged: one is a link that leads out of the landing folder.
             FolderNotReadable: the feed's folder cannot be looked into. Of a day that cannot it says nothing.
         """
-        if out := self.find_leading_out(feed, self.days(feed)):
+        landed = self.landed(feed, is_whole=True)
+        if out := self.find_leading_out(feed, landed):
             refused = {path: why for files in out.values() for path, why in files.items()}
             raise LandingDamaged(feed.name, sorted(out), refused)
-        files = [file for day in self.landed(feed, is_whole=True).values() for file in day.values()]
+        files = [file for day in landed.values() for file in day.values()]
         seen = [file for file in files if file.path.parent != self.root / feed.name]
         return {f"{file.path.parent.name}/{file.path.name}": " ".join(map(str, file.mark())) for file in seen}
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-__all__ = ["versions_read"]
+__all__ = ["said_in", "versions_read"]
+
+
+def said_in(offsets: Path) -> list[Any]:
+    """Read the JSON objects in a file of offsets; none where it cannot be read."""
+    try:
+        return [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
+    except (OSError, ValueError):
+        return []
 
 
 def versions_read(offsets: Path) -> dict[str, int]:
@@ -14,8 +23,8 @@ def versions_read(offsets: Path) -> dict[str, int]:
     The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
     """
     try:
-        found = [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
+        found = said_in(offsets)
         # An index below 0: none of this version's files, which may not even be there.
         return {o["reservoirId"]: o["reservoirVersion"] - (o["index"] < 0) for o in found if "reservoirId" in o}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (LookupError, TypeError):
         return {}

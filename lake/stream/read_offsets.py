@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lake.storage.commits import Log
+from lake.storage.offsets_files import said_in
 
 __all__ = ["READ_TO", "Offsets", "began_at", "furthest", "noted", "planned", "read_by_checkpoint"]
 
@@ -31,11 +32,7 @@ def planned(checkpoint: Path, batch_id: int) -> dict[str, Offsets]:
 
     Empty where it reads no topic of a broker.
     """
-    try:
-        lines = (checkpoint / "offsets" / str(batch_id)).read_text().splitlines()
-        said = [json.loads(line) for line in lines if line.startswith("{")]
-    except (OSError, ValueError):
-        return {}
+    said = said_in(checkpoint / "offsets" / str(batch_id))
     return {topic: found for one in said for topic in one if (found := _offsets(one[topic])) is not None}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
@@ -309,6 +310,19 @@ def test_a_new_process_begins_to_read_a_log_where_touches_were_written_down(tmp_
         (tmp_path / "_delta_log" / f"{version:020d}.json").write_text("{")  # whoever reads it now fails
     commit_by_hand(tmp_path, 3, D3)
     assert [Log(f"{tmp_path}/.").version(), Log(f"{tmp_path}/./.").table_id()] == [3, log.table_id()]
+
+
+def test_a_process_that_knows_a_table_reads_no_commit_again_to_name_it(tmp_path: Path) -> None:
+    log = create(tmp_path)
+    log.write_touches(["day"])
+    elsewhere = Log(f"{tmp_path}/.")
+    commit_by_hand(tmp_path, 1, D1)
+    commit_by_hand(tmp_path, 2, D2)
+    table_id, place = elsewhere.table_id(), elsewhere.version()
+
+    with mock.patch.object(Log, "read_file", side_effect=AssertionError("read again")):
+        assert (elsewhere.table_id(), elsewhere.version()) == (table_id, place)
+    assert (table_id, place) == (log.table_id(), 2)
 
 
 def test_the_newest_step_under_an_identity_is_found_as_far_back_as_the_log_reaches(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def forget() -> None:
             lake.storage.commits._TOUCHES,
             lake.storage.commits._PLACES,
             lake.storage.commits._OPENED,
-            lake.storage.commits._DESCRIBED,
+            lake.storage.commits._DESCRIBED._known,
         ),
         *(lake.storage.commits._ROWS, lake.batch.plan._SETTLED, lake.storage.landing_days._FEEDS),
     ):

@@ -19,7 +19,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
-from lake.orchestration.assets import asset_key
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource
 from lake.ownership.ledger import Ledger

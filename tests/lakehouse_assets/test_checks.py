@@ -14,8 +14,9 @@ from deltalake import write_deltalake
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.orchestration import checks
-from lake.orchestration.assets import asset_key, build_check_result
+from lake.orchestration.assets import build_check_result
 from lake.orchestration.checks import NEXT, Inspection, Verdict, checks_of
+from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.ownership.ledger import Entry, Ledger, Outcome
 from lake.project.settings import Settings

@@ -15,7 +15,7 @@ from dagster_shared.yaml_utils import load_yaml_from_path
 
 import lakehouse_assets
 from lake.declare.table import discover, is_followable
-from lake.orchestration.assets import asset_key
+from lake.orchestration.keys import asset_key
 from lake.project.settings import Settings
 from lakehouse_assets.definitions import defs
 from tests.definitions import definitions_of

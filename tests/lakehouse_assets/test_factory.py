@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
 from lake.errors import RowsOutsideDays, TableLocked
-from lake.orchestration.assets import PID, UNLESS_EQUAL, WORKER, _failure, asset_key, this_process
+from lake.orchestration.assets import PID, UNLESS_EQUAL, WORKER, _failure, this_process
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.red_checks import RedChecks
 from lake.project.opening import open_store

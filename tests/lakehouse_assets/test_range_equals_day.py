@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 
 from lake.declare.days import Days
 from lake.declare.table import Replace, table
-from lake.orchestration.assets import asset_key
 from lake.orchestration.checks import checks_of
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.project.settings import Settings
 from tests.definitions import definitions_of

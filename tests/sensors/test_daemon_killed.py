@@ -17,8 +17,8 @@ from dagster._core.storage.tags import RUN_KEY_TAG
 
 from airline.replay import replay
 from lake.declare.days import Days
-from lake.orchestration.assets import asset_key
 from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.project.settings import Settings
 from tests.airline_lakes import cut_source

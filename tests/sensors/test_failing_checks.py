@@ -10,8 +10,9 @@ import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import DagsterEventType
 
-from lake.orchestration.assets import asset_key, build_check_evaluation
+from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Severity, Verdict
+from lake.orchestration.keys import asset_key
 from lake.orchestration.sensors.failing_checks import build_failing_checks
 from lake.project.settings import Settings
 from tests.definitions import definitions_of

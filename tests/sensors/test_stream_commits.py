@@ -15,8 +15,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.declare.table import Table
-from lake.orchestration.assets import asset_key
 from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
 from lake.orchestration.sensors.stream_commits import build_stream_commits

@@ -16,8 +16,9 @@ import pytest
 from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
-from lake.orchestration.assets import WORKER, asset_key
+from lake.orchestration.assets import WORKER
 from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.keys import asset_key
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
 from lakehouse_assets.bronze.departure_events import departure_events

@@ -20,10 +20,10 @@ import dagster as dg
 
 from lake.batch.freshness import Deliveries
 from lake.declare.days import Days
-from lake.declare.feed import Feed
-from lake.declare.table import Table
+from lake.declare.table import Table, feeds_of
 from lake.errors import FolderNotReadable
-from lake.orchestration.assets import CAUSE, UNLESS_EQUAL, asset_key
+from lake.orchestration.assets import CAUSE, UNLESS_EQUAL
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.resource import Lakehouse
 from lake.project.settings import Settings
@@ -72,7 +72,7 @@ def days_to_look_back(tables: Iterable[Table]) -> int:
 
 
 def _anything_landed(settings: Settings, tables: Iterable[Table], day: object) -> bool:
-    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    feeds = feeds_of(tables)
     for feed in feeds:
         with suppress(FolderNotReadable):
             if day in settings.landing.days(feed):

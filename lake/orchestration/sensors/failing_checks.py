@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from lake.declare.table import Table
+from lake.orchestration.keys import name_of
 from lake.orchestration.sensors.notify import Memory, Notifier, listed
 from lake.orchestration.sensors.verdicts import undelivered
 from lake.orchestration.standing import first_and_last, lasting_checks, standing_errors
@@ -38,7 +39,7 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
         errors = {}
         for key, description in standing_errors(context.instance, list(watched)).items():
             table = watched[key]
-            name = f"{table.full_name} {key.name}"
+            name = name_of(key.asset_key, key.name)
             errors[name] = f"{name} ({table.owner}): {first_and_last(description)}"
         memory = Memory.parse(json.loads(context.cursor or "{}"))
         spoken = listed(errors, "checks found errors", "checks find no error any more")

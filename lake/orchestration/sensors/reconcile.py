@@ -26,10 +26,10 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from lake.batch.plan import Day, Step, Survey, steps_to_date
-from lake.declare.feed import Feed
-from lake.declare.table import Table
+from lake.declare.table import Table, feeds_of
 from lake.errors import LogDamaged
-from lake.orchestration.assets import PID, WORKER, asset_key, step_tags
+from lake.orchestration.assets import PID, WORKER, step_tags
+from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.ownership.ledger import Entry
@@ -94,7 +94,7 @@ def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -
     logs = {table.full_name: store.table_log(table) for table in tables}
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
     places = {name: _place(log, before.get(name)) for name, log in logs.items()}
-    feeds = {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
+    feeds = feeds_of(tables)
     landed = sorted((feed.name, store.landing.glance(feed)) for feed in feeds)
     return json.dumps({"tables": places, "landed": _digest(repr(landed))})
 

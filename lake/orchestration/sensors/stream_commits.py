@@ -24,7 +24,7 @@ import dagster as dg
 from lake.declare.days import Days
 from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
-from lake.orchestration.assets import asset_key
+from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.ownership.frontier import FrontierTable
 from lake.project.settings import Settings

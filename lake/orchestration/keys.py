@@ -1,0 +1,20 @@
+"""What tables, feeds and checks are called in Dagster."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from lake.declare.feed import Feed
+from lake.declare.table import Table
+
+__all__ = ["asset_key", "name_of"]
+
+
+def asset_key(source: Table | Feed) -> dg.AssetKey:
+    """`layer/name`; a feed lies in the layer `feeds`."""
+    return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
+
+
+def name_of(asset: dg.AssetKey, check: str) -> str:
+    """Name a check, as `layer.table check`."""
+    return f"{'.'.join(asset.path)} {check}"
