@@ -7,6 +7,8 @@
     │   └── ContractBroken      rows of a `policy="fail"` table broke the contract; nothing was written for their days
     ├── BadDay                  text that is not a calendar day or a range of days
     ├── BadName                 text that is not a table, column or feed name
+    ├── BadProjectName          text that cannot be the name of a project
+    ├── FolderInUse             a new project was to be written where something is
     ├── BadSetting              a setting cannot be used
     ├── SettingMissing          a setting without default was not set
     ├── UnknownTable            a well-formed name that no table has
@@ -69,6 +71,7 @@ __all__ = [
     "AlreadyFollowed",
     "BadDay",
     "BadName",
+    "BadProjectName",
     "BadSetting",
     "BronzeLost",
     "CannotAcceptLoss",
@@ -81,6 +84,7 @@ __all__ = [
     "DayIsOpen",
     "DeclarationError",
     "FilesGone",
+    "FolderInUse",
     "FolderNotReadable",
     "FolderNotWritable",
     "InputLost",
@@ -284,6 +288,44 @@ class BadName(LakeError):
 def _quoted(text: str, limit: int = 60) -> str:
     """Untrusted text on one line and of bounded length, so that it can stand in a log."""
     return ascii(text if len(text) <= limit else text[:limit] + "...")
+
+
+@dataclass(eq=False)
+class BadProjectName(LakeError):
+    """Text that cannot be the name of a project. Nothing was written.
+
+    Attributes:
+        text: the last part of the folder's name.
+    """
+
+    text: str
+
+    def message(self) -> Message:
+        return Message(
+            f"project name {_quoted(self.text)}",
+            "a project is named as its folder is: letters and digits, with single - _ . between, at most 60 characters",
+            "lakehouse new my-lakehouse",
+        )
+
+
+@dataclass(eq=False)
+class FolderInUse(LakeError):
+    """A new project was to be written where something is. Nothing was written.
+
+    Attributes:
+        folder: where to.
+        problem: what is there.
+    """
+
+    folder: Path
+    problem: str
+
+    def message(self) -> Message:
+        return Message(
+            f"folder {self.folder}",
+            f"{self.problem}; nothing was written",
+            "name a folder that is empty or does not exist yet, as lakehouse new my-lakehouse",
+        )
 
 
 @dataclass(eq=False)

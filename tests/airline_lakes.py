@@ -16,10 +16,11 @@ from typing import Any
 import duckdb
 
 import lakehouse_assets
-from lake.batch.refresh import Receipt, refresh
+from lake.batch.refresh import Receipt
 from lake.commands.query import connect
 from lake.declare.days import Days
 from lake.declare.table import Table, discover
+from lake.testing import lakes
 from lake.write.store import DeltaStore
 
 __all__ = ["TABLES", "cut_source", "duckdb_over", "landed_lines", "manifest", "refresh_all"]
@@ -34,10 +35,7 @@ def refresh_all(
     store: DeltaStore, ranges: Iterable[Days], tables: Iterable[Table] = TABLES.values()
 ) -> dict[str, list[Receipt]]:
     """Refresh tables one after the other, each in these ranges in this order; those without days once, whole."""
-    wanted = list(ranges)
-    return {
-        table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
-    }
+    return lakes.refresh_all(store, ranges, tables)
 
 
 @contextmanager

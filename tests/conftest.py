@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,26 +18,7 @@ if TYPE_CHECKING:
     from lake.write.store import DeltaStore
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever asks for the Spark session, so that the fast lane never starts a JVM."""
-    for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def utc_process() -> Iterator[None]:
-    """PySpark reads naive datetimes in the zone of the process: with UTC, literal rows mean what they say."""
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = "UTC"
-    time.tzset()
-    yield
-    if before is None:
-        del os.environ["TZ"]
-    else:
-        os.environ["TZ"] = before
-    time.tzset()
+pytest_plugins = ["lake.testing.plugin"]
 
 
 @pytest.fixture
@@ -62,18 +43,9 @@ def this_project() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def spark(utc_process: None) -> Iterator[SparkSession]:
-    """The one Spark session of the whole test run: two cores, quick to start."""
-    from lake.engine.session import build_session
-
-    session = build_session(
-        app_name="lakehouse tests",
-        master="local[2]",
-        extra_conf={"spark.driver.memory": "2g"},
-        jar_sets=("delta", "spark-kafka") if has_jars_of_kafka() else ("delta",),
-    )
-    yield session
-    session.stop()
+def jar_sets() -> Sequence[str]:
+    """Those of Kafka too, where they are here or can be had."""
+    return ("delta", "spark-kafka") if has_jars_of_kafka() else ("delta",)
 
 
 def has_jars_of_kafka() -> bool:
@@ -114,12 +86,3 @@ def instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg
     monkeypatch.setenv("LAKEHOUSE_HOME", "")
     with open_instance(settings) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def no_stream_survives(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Stop every stream that a test leaves running, so that it cannot write into the next one's tables."""
-    yield
-    if "spark" in request.fixturenames:
-        for query in request.getfixturevalue("spark").streams.active:
-            query.stop()

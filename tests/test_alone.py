@@ -28,9 +28,9 @@ def without_the_example(tmp_path: Path) -> Path:
             shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
         else:
             shutil.copy(ROOT / name, tmp_path / name)
-    # Of the framework a folder has the name of one of the example's.
-    sensors = Path("lake", "orchestration", "sensors")
-    shutil.copytree(ROOT / sensors, tmp_path / sensors)
+    # Of the framework some folders have the names of the example's.
+    for folder in (Path("lake", "orchestration", "sensors"), Path("lake", "templates")):
+        shutil.copytree(ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
     return tmp_path
 
 

@@ -34,7 +34,18 @@ from lake.commands.options import (
     parse_option,
 )
 from lake.declare.days import Days, parse_day
-from lake.errors import BadDay, BadName, BadSetting, LakeError, SettingMissing, SetupError, UnknownFeed, UnknownTable
+from lake.errors import (
+    BadDay,
+    BadName,
+    BadProjectName,
+    BadSetting,
+    FolderInUse,
+    LakeError,
+    SettingMissing,
+    SetupError,
+    UnknownFeed,
+    UnknownTable,
+)
 
 __all__ = ["add_extras", "app", "commands", "main"]
 
@@ -107,8 +118,13 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+_WRONG_ARGUMENTS = (
+    *(BadDay, BadName, BadProjectName, BadSetting, FolderInUse, SettingMissing, UnknownFeed, UnknownTable),
+)
+
+
 def _exit_code(error: LakeError) -> int:
-    if isinstance(error, BadDay | BadName | UnknownFeed | UnknownTable | BadSetting | SettingMissing):
+    if isinstance(error, _WRONG_ARGUMENTS):
         return WRONG_ARGUMENTS
     if isinstance(error, SetupError):
         return NOT_SET_UP
@@ -117,6 +133,26 @@ def _exit_code(error: LakeError) -> int:
 
 def _escape(text: str) -> str:
     return text.replace("[", r"\[")
+
+
+@commands.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="PATH", help="A folder that is empty or does not exist yet.")],
+    empty: Annotated[bool, typer.Option("--empty", help="Without the sample: no feed, no table.")] = False,
+) -> None:
+    """Write a project of your own: tables, tests, schedules, with a small sample that runs."""
+    from lake.commands.projects import new_from_command_line
+
+    new_from_command_line(out, folder, empty=empty)
+
+
+@commands.command()
+def setup() -> None:
+    """Fetch and verify the jars of Spark, find or fetch a Java, and prepare quick starts."""
+    from lake.commands.projects import set_up
+
+    if not set_up():
+        raise typer.Exit(NOT_SET_UP)
 
 
 @commands.command()

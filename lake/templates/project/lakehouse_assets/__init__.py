@@ -1,0 +1,1 @@
+"""WHAT: the tables of this lakehouse, one file each, in the folder of its layer."""

@@ -1,0 +1,12 @@
+"""What Dagster loads: the tables, with the sensors and schedules that are chosen in `sensors`."""
+
+import dagster as dg
+
+from lake.orchestration.definitions import load_definitions
+from sensors.chosen import schedules, sensors
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load everything, as the environment says."""
+    return load_definitions(sensors, schedules)

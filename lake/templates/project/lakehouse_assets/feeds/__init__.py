@@ -1,0 +1,1 @@
+"""Where bronze reads from: topics and files."""

@@ -1,0 +1,1 @@
+"""One row per thing of the real world, typed and valid."""

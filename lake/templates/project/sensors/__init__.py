@@ -1,0 +1,1 @@
+"""WHEN: which schedules and sensors run."""

@@ -1,0 +1,104 @@
+"""Make whole lakes for tests: a store on the shared session, and its rows read without Spark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from lake.batch.refresh import Receipt, refresh
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.storage.landing import Landing
+from lake.write.store import DeltaStore
+
+__all__ = [
+    "INTERPRETED",
+    "interpreted",
+    "job_ids_of",
+    "jobs_of",
+    "open_lake",
+    "quarantined",
+    "refresh_all",
+    "stored_rows",
+]
+
+INTERPRETED: Mapping[str, str] = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+"""Settings with which Spark interprets expressions."""
+
+Row = dict[str, Any]
+
+
+def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -> DeltaStore:
+    """Open a store under `root`, without tables; its feeds land there too unless another folder is given."""
+    return DeltaStore(
+        tables=str(root / "tables"),
+        landing=Landing(landing or root / "landing"),
+        locks=root / "locks",
+        session=lambda: spark,
+        lock_timeout_seconds=240,
+    )
+
+
+@contextmanager
+def interpreted(spark: SparkSession) -> Iterator[None]:
+    """Let Spark interpret expressions, because compiling them is half the time of a tiny job."""
+    for name, value in INTERPRETED.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name in INTERPRETED:
+            spark.conf.unset(name)
+
+
+def refresh_all(store: DeltaStore, ranges: Iterable[Days], tables: Iterable[Table]) -> dict[str, list[Receipt]]:
+    """Refresh tables one after the other, each in these ranges; those without days once, whole."""
+    wanted = list(ranges)
+    return {
+        table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
+    }
+
+
+def jobs_of(spark: SparkSession, action: Callable[[], object]) -> int:
+    """Count the Spark jobs that an action starts."""
+    return len(job_ids_of(spark, action))
+
+
+def job_ids_of(spark: SparkSession, action: Callable[[], object]) -> list[int]:
+    """List the Spark jobs that an action starts."""
+    context = spark.sparkContext
+    group = f"jobs of {uuid4()}"
+    context.setJobGroup(group, group)
+    try:
+        action()
+        return sorted(context.statusTracker().getJobIdsForGroup(group))
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]  # None unsets it
+
+
+def stored_rows(store: DeltaStore, table: Table, *, version: int | None = None) -> list[Row]:
+    """Read a table's rows with delta-rs, in an order that depends on nothing but the rows."""
+    return _rows(store.path(table), version)
+
+
+def quarantined(store: DeltaStore, table: Table) -> list[Row]:
+    """Read the rows in a table's quarantine, each with `row` parsed; none where there is no quarantine."""
+    path = store.quarantine_path(table)
+    if store.log(path).version() is None:
+        return []
+    return [{**row, "row": json.loads(row["row"])} for row in _rows(path, None)]
+
+
+def _rows(path: str, version: int | None) -> list[Row]:
+    rows: list[Row] = DeltaTable(path, version=version).to_pyarrow_table().to_pylist()
+    return sorted(rows, key=repr)

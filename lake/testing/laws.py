@@ -1,0 +1,265 @@
+"""The laws that every table obeys, for the tests of a project.
+
+One lake is computed in one go. Another is computed from the same landing files, delivered twice and in another order,
+day by day from the last on and with Spark's interpreter in place of its generated code; then some of its days are
+computed again. Both must hold the same rows:
+
+    @pytest.mark.parametrize("obeyed", LAWS, ids=lambda law: law.__name__)
+    @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+    def test_every_table_obeys(lakes: ComputedTwice, obeyed: Law, table: Table) -> None:
+        obeyed(lakes, table)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from lake.batch.refresh import Receipt
+from lake.commands.query import connect
+from lake.declare.days import Days
+from lake.declare.feed import Feed, TopicFeed
+from lake.declare.landed import landing_day
+from lake.declare.table import Table
+from lake.testing.lakes import interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
+from lake.write.enforce import enforce
+from lake.write.store import DeltaStore
+
+__all__ = [
+    "LAWS",
+    "ComputedTwice",
+    "Law",
+    "compute_twice",
+    "count",
+    "days_add_up_to_the_total",
+    "days_landed",
+    "empty_in_gives_empty_out_with_the_exact_schema",
+    "every_row_is_accounted_for",
+    "keys_are_unique",
+    "other_ranges_and_another_order_give_the_same_rows",
+    "the_same_days_again_give_the_same_rows",
+    "the_same_rows_are_rejected_for_the_same_reasons",
+    "the_stored_schema_is_the_contract",
+    "the_transform_only_describes",
+]
+
+AGAIN = "zz-delivered-again"
+"""What the names of files begin with that are delivered a second time."""
+
+
+@dataclass(frozen=True)
+class ComputedTwice:
+    """Hold the same lake, computed in two ways.
+
+    Attributes:
+        tables: all tables, upstream first.
+        days: the days that were computed.
+        store: computed in one go.
+        receipts: of that.
+        other: from files delivered twice and in another order, day by day from the last on, one twice.
+        first: version of each table in `other` before some days were computed again.
+    """
+
+    tables: Mapping[str, Table]
+    days: Days
+    store: DeltaStore
+    receipts: Mapping[str, Receipt]
+    other: DeltaStore
+    first: Mapping[str, int | None]
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that computed both."""
+        return self.store.spark
+
+    @contextmanager
+    def sql(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the first lake with DuckDB, which shares no code with Spark."""
+        with connect(self.store, self.tables.values()) as connection:
+            yield connection
+
+
+Law = Callable[[ComputedTwice, Table], None]
+
+
+def days_landed(landing: Path) -> Days | None:
+    """Tell the days from the first to the last landing day of any feed; None where nothing has landed."""
+    days = [day for folder in landing.glob("[!._]*/landed_on=*") if (day := landing_day(folder.name))]
+    return Days.between(min(days), max(days)) if days else None
+
+
+def compute_twice(
+    spark: SparkSession,
+    root: Path,
+    tables: Mapping[str, Table],
+    landing: Path,
+    days: Days,
+    again: Sequence[Days] | None = None,
+) -> ComputedTwice:
+    """Compute two lakes from the same landing files.
+
+    Args:
+        spark: computes both.
+        root: an empty folder for them.
+        tables: all tables, upstream first.
+        landing: landing files of all feeds, which are copied.
+        days: what is computed; a few, because each is computed by itself too.
+        again: what is computed a second time; the first day by default.
+    """
+    store, other = open_lake(root / "one", spark), open_lake(root / "other", spark)
+    shutil.copytree(landing, store.landing.root)
+    _deliver_again(tables, store.landing.root, other.landing.root)
+    known = tables.values()
+    receipts = {name: done for name, (done,) in refresh_all(store, [days], known).items()}
+    with interpreted(spark):
+        refresh_all(other, [Days.of(day) for day in reversed(list(days))], known)
+        first = {name: other.version(one) for name, one in tables.items()}
+        refresh_all(other, again or [Days.of(days.start)], known)
+    return ComputedTwice(tables, days, store, receipts, other, first)
+
+
+def _deliver_again(tables: Mapping[str, Table], landed: Path, again: Path) -> None:
+    """Copy landing files: topics with their lines in reverse; and every file a second time under another name."""
+    shutil.copytree(landed, again)
+    topics = [read.source.name for one in tables.values() for read in one.reads if isinstance(read.source, TopicFeed)]
+    for file in [path for path in again.glob("*/landed_on=*/*") if path.is_file()]:
+        if file.parts[-3] in topics:
+            file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))
+        shutil.copy(file, file.with_name(f"{AGAIN}-{file.name}"))
+
+
+def other_ranges_and_another_order_give_the_same_rows(lakes: ComputedTwice, table: Table) -> None:
+    """Neither the ranges of days, nor the order of messages, nor a second delivery changes a row."""
+    rows = stored_rows(lakes.other, table, version=lakes.first[table.full_name])
+
+    assert [row for row in rows if not _is_again(row.get("file"))] == stored_rows(lakes.store, table)
+
+
+def _is_again(file: object) -> bool:
+    """Tell whether bronze has a row from a file that was delivered a second time."""
+    return str(file).startswith(AGAIN)
+
+
+def the_same_days_again_give_the_same_rows(lakes: ComputedTwice, table: Table) -> None:
+    """A rerun changes no row."""
+    first = lakes.first[table.full_name]
+
+    assert stored_rows(lakes.other, table) == stored_rows(lakes.other, table, version=first)
+
+
+def the_same_rows_are_rejected_for_the_same_reasons(lakes: ComputedTwice, table: Table) -> None:
+    """The quarantine too depends neither on order nor on ranges."""
+    once = quarantined(lakes.store, table)
+    otherwise = [row for row in quarantined(lakes.other, table) if not _is_again(row["row"].get("_file"))]
+
+    assert [(row["day"], row["rules"], row["raw"]) for row in otherwise] == [
+        (row["day"], row["rules"], row["raw"]) for row in once
+    ]
+
+
+def every_row_is_accounted_for(lakes: ComputedTwice, table: Table) -> None:
+    """Rows in are rows out, rejected and duplicates; the receipt agrees with the files, bronze with what landed."""
+    total = lakes.receipts[table.full_name].total
+    with lakes.sql() as sql:
+        held = count(sql, table.full_name)
+        quarantine = f"quarantine.{table.layer}_{table.name}"
+        rejected = count(sql, quarantine) if total.rejected else len(quarantined(lakes.store, table))
+
+    assert (total.rows_out, total.rejected) == (held, rejected)
+    assert total.rows_in == held + rejected + total.duplicates
+    if table.reads_feeds:
+        landing = lakes.store.landing
+        sources = [read.source for read in table.reads if isinstance(read.source, Feed)]
+        assert total.rows_in == sum(landing.count_rows(feed, day) for feed in sources for day in lakes.days)
+
+
+def count(sql: duckdb.DuckDBPyConnection, what: str) -> int:
+    """Count rows with DuckDB."""
+    (number,) = sql.execute(f"SELECT count(*) FROM {what}").fetchone() or (0,)
+    return int(number)
+
+
+def days_add_up_to_the_total(lakes: ComputedTwice, table: Table) -> None:
+    """The counts of each day are those of the table's files."""
+    counts = lakes.receipts[table.full_name].counts
+    by_day = {day: counted.rows_out for day, counted in counts.items() if counted.rows_out}
+    day = table.day or "CAST(NULL AS DATE)"
+
+    with lakes.sql() as sql:
+        found = dict(sql.execute(f"SELECT {day}, count(*) FROM {table.full_name} GROUP BY ALL").fetchall())
+
+    assert found == by_day
+
+
+def keys_are_unique(lakes: ComputedTwice, table: Table) -> None:
+    """No key is null or held twice."""
+    quoted = [f'"{name}"' for name in table.key]
+    key = ", ".join(quoted)
+
+    with lakes.sql() as sql:
+        twice = sql.execute(f"SELECT {key} FROM {table.full_name} GROUP BY {key} HAVING count(*) > 1").fetchall()
+        unknown = count(sql, f"{table.full_name} WHERE {' OR '.join(f'{name} IS NULL' for name in quoted)}")
+
+    assert (twice, unknown) == ([], 0)
+
+
+def the_stored_schema_is_the_contract(lakes: ComputedTwice, table: Table) -> None:
+    """The Delta table says not null and describes every column."""
+    stored = DeltaTable(lakes.store.path(table))
+
+    for column, field in zip(table.contract.stored, stored.schema().fields, strict=True):
+        assert (field.name, field.nullable) == (column.name, column.nullable)
+        assert field.metadata["comment"] == column.description
+    assert stored.metadata().partition_columns == table.partition_columns
+
+
+def empty_in_gives_empty_out_with_the_exact_schema(lakes: ComputedTwice, table: Table) -> None:
+    """Nothing comes of nothing, with the columns of the contract."""
+    rows = table(*(_empty(lakes.spark, read.source) for read in table.reads))
+    enforced = enforce(table, rows, lakes.days if table.day else None, partitions=1)
+
+    table.contract.check_schema(rows, table.full_name)
+    accepted = enforced.accepted()
+    assert [(f.name, f.dataType) for f in accepted.schema] == [(f.name, f.dataType) for f in table.contract.schema]
+    assert accepted.collect() == []
+    assert enforced.observed().rows_in == 0
+
+
+def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
+    return spark.createDataFrame([], source.contract.schema if isinstance(source, Table) else source.schema)
+
+
+def the_transform_only_describes(lakes: ComputedTwice, table: Table) -> None:
+    """A transform starts no Spark job, because it would run for every range, stream and test."""
+    assert jobs_of(lakes.spark, lambda: table(*_inputs(lakes, table))) == 0
+
+
+def _inputs(lakes: ComputedTwice, table: Table) -> list[DataFrame]:
+    store = lakes.store
+    return [
+        store.read(read.source)
+        if isinstance(read.source, Table)
+        else store.landing.read(store.spark, read.source, lakes.days)
+        for read in table.reads
+    ]
+
+
+LAWS: Sequence[Law] = (
+    other_ranges_and_another_order_give_the_same_rows,
+    the_same_days_again_give_the_same_rows,
+    the_same_rows_are_rejected_for_the_same_reasons,
+    every_row_is_accounted_for,
+    days_add_up_to_the_total,
+    keys_are_unique,
+    the_stored_schema_is_the_contract,
+    empty_in_gives_empty_out_with_the_exact_schema,
+    the_transform_only_describes,
+)
+"""All of them."""
