@@ -20,9 +20,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify the jars, find or fetch a Java
-	@$(BIN)/python -m lake.engine.jars delta
-	@$(BIN)/python -m lake.engine.java
-	@$(BIN)/python -m lake.engine.class_archive
+	@$(BIN)/lakehouse setup
 
 demo: setup ## a month of real air traffic through every table, and two days as a stream, in a minute or two
 	@$(BIN)/lakehouse demo

@@ -9,6 +9,7 @@
     ├── BadName                 text that is not a table, column or feed name
     ├── BadProjectName          text that cannot be the name of a project
     ├── FolderInUse             a new project was to be written where something is
+    ├── FilesThere              a new table was to be written where files are
     ├── BadSetting              a setting cannot be used
     ├── SettingMissing          a setting without default was not set
     ├── UnknownTable            a well-formed name that no table has
@@ -84,6 +85,7 @@ __all__ = [
     "DayIsOpen",
     "DeclarationError",
     "FilesGone",
+    "FilesThere",
     "FolderInUse",
     "FolderNotReadable",
     "FolderNotWritable",
@@ -325,6 +327,26 @@ class FolderInUse(LakeError):
             f"folder {self.folder}",
             f"{self.problem}; nothing was written",
             "name a folder that is empty or does not exist yet, as lakehouse new my-lakehouse",
+        )
+
+
+@dataclass(eq=False)
+class FilesThere(LakeError):
+    """A new table was to be written where files are. Nothing was written.
+
+    Attributes:
+        table: `layer.name`.
+        files: those that exist.
+    """
+
+    table: str
+    files: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"table {self.table}",
+            f"there is {' and '.join(self.files)}; nothing was written",
+            "choose another name, or edit what is there",
         )
 
 
@@ -1200,7 +1222,7 @@ JAVA_INSTALL_LINES = {
 
 def _java_remedy() -> str:
     lines = [f"{system + ':':15} {line}" for system, line in JAVA_INSTALL_LINES.items()]
-    return "\n    ".join(["install Java 17 or 21, or set JAVA_HOME to one, then run make setup", *lines])
+    return "\n    ".join(["install Java 17 or 21, or set JAVA_HOME to one, then run lakehouse setup", *lines])
 
 
 @dataclass(eq=False)
@@ -1254,7 +1276,7 @@ class JarMissing(SetupError):
     problem: str = "expected a verified jar, found none"
 
     def message(self) -> Message:
-        return Message(f"jar {self.jar}", f"{self.problem} ({self.path})", "make setup")
+        return Message(f"jar {self.jar}", f"{self.problem} ({self.path})", "lakehouse setup")
 
 
 @dataclass(eq=False)
@@ -1277,7 +1299,7 @@ class JarDamaged(SetupError):
         return Message(
             f"jar {self.jar} in {self.path}",
             f"expected {self.expected}, found {self.found}",
-            "make setup (it fetches a damaged jar again)",
+            "lakehouse setup (it fetches a damaged jar again)",
         )
 
 
@@ -1298,7 +1320,7 @@ class Offline(SetupError):
         return Message(
             f"fetching {self.wanted}",
             f"not on this machine and not to be had from the network: {self.problem}",
-            "connect, or set the proxy that your network asks for (HTTPS_PROXY), then run make setup again",
+            "connect, or set the proxy that your network asks for (HTTPS_PROXY), then run lakehouse setup again",
         )
 
 

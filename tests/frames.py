@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from lake.testing.frames import broken_rules, frame, rows_of, stored, verdicts
+from lake.testing.frames import Row, broken_rules, frame, rows_of, stored, verdicts
 
-__all__ = ["broken_rules", "drained", "frame", "rows_of", "stored", "unbounded", "verdicts"]
+__all__ = ["Row", "broken_rules", "drained", "frame", "rows_of", "stored", "unbounded", "verdicts"]
 
 
 def unbounded(rows: DataFrame, folder: Path, event_time: str | None = None, lateness: str = "3 hours") -> DataFrame:

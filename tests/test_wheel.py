@@ -108,3 +108,32 @@ def test_a_project_of_two_tables_loads_in_dagster_follows_a_stream_and_answers_s
     assert "1 rejected, 1 duplicates" in followed.stdout
     assert rows.stdout.splitlines()[1:] == ["1,20,2024-03-01", "2,30,2024-03-01"]
     assert "silver.orders" in looked.stdout, looked.stderr
+
+
+def make(installed: Path, target: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run(Path("make"), target, f"BIN={installed}", folder=folder)
+
+
+@pytest.mark.slow
+def test_a_new_project_passes_as_it_is_and_passes_where_its_sample_is_deleted(installed: Path, tmp_path: Path) -> None:
+    written = run(installed / "lakehouse", "new", "bikes", folder=tmp_path)
+    project = tmp_path / "bikes"
+
+    shown = make(installed, "demo", project)
+    tested = make(installed, "test", project)
+    query = "from silver.rides select count(*), count(distinct ride), sum(minutes)"
+    rides = run(installed / "lakehouse", "sql", "--csv", query, folder=project)
+    removed = make(installed, "remove-sample", project)
+    looked = run(installed / "lakehouse", "status", folder=project)
+    tested_empty = make(installed, "test", project)
+    linted = run(installed / "python", "-m", "ruff", "check", "--no-cache", ".", folder=project)
+
+    assert written.returncode == 0, written.stderr
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert tested.returncode == 0, tested.stdout[-5000:]
+    assert rides.stdout.splitlines()[1:] == ["24,24,423"]
+    assert (removed.returncode, looked.returncode) == (0, 0), looked.stdout + looked.stderr
+    assert not [name for name in ("sample", "tests/landing", "lakehouse_assets/gold/daily_districts.py")
+                if (project / name).exists()]  # fmt: skip
+    assert tested_empty.returncode == 0, tested_empty.stdout[-5000:]
+    assert linted.returncode == 0, linted.stdout

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lake.declare.contract import ContractColumn
+from lake.declare.feed import Feed
 from lake.declare.table import LAYERS, Read, Table
 from lake.declare.words import counted
 
-__all__ = ["graph", "render_catalog"]
+__all__ = ["checks_of", "facts_of", "graph", "name_of", "render_catalog"]
 
 
 def render_catalog(tables: Iterable[Table]) -> str:
@@ -42,7 +43,16 @@ def _table(table: Table) -> Iterator[str]:
     yield ""
     yield table.description
     yield ""
-    facts = {
+    yield from (f"- {name}: {value}" for name, value in facts_of(table).items())
+    yield ""
+    yield "| column | type | null | meaning | checks |"
+    yield "|---|---|---|---|---|"
+    yield from (_column(table, column) for column in table.contract.columns)
+
+
+def facts_of(table: Table) -> dict[str, str]:
+    """Spell the facts of a declaration, by name."""
+    return {
         "key": ", ".join(table.key),
         "day": table.day or "none: refreshed whole",
         "reads": "; ".join(_read(read) for read in table.reads),
@@ -51,21 +61,25 @@ def _table(table: Table) -> Iterator[str]:
         "fresh within": f"{int(table.fresh_within.total_seconds() // 3600)} h after the day's end",
         "owner": table.owner,
     }
-    yield from (f"- {name}: {value}" for name, value in facts.items())
-    yield ""
-    yield "| column | type | null | meaning | checks |"
-    yield "|---|---|---|---|---|"
-    yield from (_column(table, column) for column in table.contract.columns)
+
+
+def name_of(source: Table | Feed) -> str:
+    """Name an input: `layer.name`, or `feed name`."""
+    return source.full_name if isinstance(source, Table) else f"feed {source.name}"
+
+
+def checks_of(table: Table, column: ContractColumn) -> str:
+    """Name the checks of a column."""
+    return ", ".join(r.check for r in table.contract.rules if r.column == column.name and r.check != "not_null")
 
 
 def _read(read: Read) -> str:
     around = [counted(days, f"day {word}") for days, word in ((read.before, "before"), (read.after, "after")) if days]
-    name = read.source.full_name if isinstance(read.source, Table) else f"feed {read.name}"
+    name = name_of(read.source)
     return f"{name} ({', '.join(around)})" if around else name
 
 
 def _column(table: Table, column: ContractColumn) -> str:
-    checks = ", ".join(r.check for r in table.contract.rules if r.column == column.name and r.check != "not_null")
     stored = column.description if column.stored else f"{column.description} (checked, not stored)"
-    null = "yes" if column.nullable else "no"
+    null, checks = "yes" if column.nullable else "no", checks_of(table, column)
     return f"| {column.name} | {column.dtype.simpleString()} | {null} | {stored.replace('|', '/')} | {checks} |"

@@ -39,6 +39,7 @@ from lake.errors import (
     BadName,
     BadProjectName,
     BadSetting,
+    FilesThere,
     FolderInUse,
     LakeError,
     SettingMissing,
@@ -119,7 +120,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 
 _WRONG_ARGUMENTS = (
-    *(BadDay, BadName, BadProjectName, BadSetting, FolderInUse, SettingMissing, UnknownFeed, UnknownTable),
+    *(BadDay, BadName, BadProjectName, BadSetting, FilesThere, FolderInUse, SettingMissing, UnknownFeed, UnknownTable),
 )
 
 
@@ -144,6 +145,25 @@ def new(
     from lake.commands.projects import new_from_command_line
 
     new_from_command_line(out, folder, empty=empty)
+
+
+add = typer.Typer(no_args_is_help=True, help="Write the files of something new, to be filled in.")
+commands.add_typer(add, name="add")
+
+
+@add.command("table")
+def add_table(
+    layer: Annotated[str, typer.Argument(help="bronze, silver, gold or serving.")],
+    name: Annotated[str, typer.Argument(help="Lower case letters, digits and underscores; a plural noun.")],
+    reads: Annotated[
+        list[str], typer.Option(help="Inputs, as silver.orders,silver.customers; of bronze one feed, as feeds.orders.")
+    ],
+) -> None:
+    """Write the file of a table and its test, to be filled in."""
+    from lake.commands.projects import add_table_from_command_line
+
+    inputs = [name.strip() for text in reads for name in text.split(",") if name.strip()]
+    add_table_from_command_line(out, layer, name, inputs)
 
 
 @commands.command()
@@ -231,6 +251,18 @@ def status(
     health = print_status(out, open_environment(), tables or [], verbose=verbose)
     if not health.is_readable or (fail and not health.is_healthy):
         raise typer.Exit(FAILED)
+
+
+@commands.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="A table, as layer.name, or a feed.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for other programs.")] = False,
+) -> None:
+    """Show what a table or feed is: declaration, lineage, columns, days, an example row."""
+    from lake.commands import describing
+    from lake.project.environment import open_environment
+
+    describing.print_description(out, describing.describe(open_environment(), name), as_json=as_json)
 
 
 @commands.command()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from lake.engine import class_archive, jars, java
+from lake.project.add_table import add_table, inputs_of
+from lake.project.environment import open_environment
 from lake.project.start import start_project
 
-__all__ = ["new_from_command_line", "set_up"]
+__all__ = ["add_table_from_command_line", "new_from_command_line", "set_up"]
 
 
 def new_from_command_line(out: Console, folder: Path, *, empty: bool) -> None:
@@ -29,3 +32,22 @@ def new_from_command_line(out: Console, folder: Path, *, empty: bool) -> None:
 def set_up() -> bool:
     """Do what a machine needs before Spark starts; tell whether it was done."""
     return jars.main(["delta"]) == 0 and java.main() == 0 and class_archive.main([]) == 0
+
+
+def add_table_from_command_line(out: Console, layer: str, name: str, reads: Sequence[str]) -> None:
+    """Write a table and its test, and print where they are and the next command.
+
+    Raises:
+        BadName: the layer or the name cannot be one.
+        UnknownTable: there is no such input.
+        FilesThere: one of the files exists.
+    """
+    environment = open_environment()
+    settings = environment.settings
+    known = inputs_of(settings.package, environment.tables)
+    files = add_table(settings.root, settings.package, layer, name, reads, known)
+    for file in files:
+        out.print(f"wrote {file}", markup=False, soft_wrap=True)
+    out.print(
+        f"next: replace every FILL IN; then {files[1]} is its test, as make test runs it", markup=False, soft_wrap=True
+    )

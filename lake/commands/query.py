@@ -83,7 +83,7 @@ def _delta_extension() -> Path:
     """The extension that the package duckdb-extension-delta ships for the installed DuckDB."""
     spec = importlib.util.find_spec("duckdb_extension_delta")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("duckdb-extension-delta is not installed; run make setup")
+        raise ModuleNotFoundError("duckdb-extension-delta is not installed; install the package lakehouse again")
     return next(Path(spec.origin).parent.glob(f"extensions/v{duckdb.__version__}/delta.duckdb_extension"))
 
 

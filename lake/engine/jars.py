@@ -1,8 +1,8 @@
 """The jars that Spark and Kafka need, pinned in `jars.lock` by coordinate and sha256.
 
-`fetch` brings a set of jars into the local Maven cache (`make setup` calls it); `jars` gives their paths to a JVM and
-never touches the network. Both compare every file with its sha256: the two Delta jars cost 25 ms, which is less than a
-stamp that could go stale would be worth.
+`fetch` brings a set of jars into the local Maven cache (`lakehouse setup` calls it); `jars` gives their paths to a JVM
+and never touches the network. Both compare every file with its sha256: the two Delta jars cost 25 ms, which is less
+than a stamp that could go stale would be worth.
 """
 
 from __future__ import annotations

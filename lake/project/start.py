@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lake.errors import BadProjectName, FolderInUse, FolderNotWritable
 
-__all__ = ["TEMPLATES", "start_project"]
+__all__ = ["TEMPLATES", "fill_in", "start_project"]
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "project"
 """The files of a new project, with the sample. In those whose names end in `.in`, words are filled in."""
@@ -72,9 +72,14 @@ def _copy(template: Path, folder: Path, words: Mapping[str, str]) -> Path:
     if template.suffix != _TO_FILL_IN:
         shutil.copy(TEMPLATES / template, folder / template)
         return template
-    text = (TEMPLATES / template).read_text(encoding="utf-8")
+    written = template.with_suffix("")
+    (folder / written).write_text(fill_in(TEMPLATES / template, words), encoding="utf-8")
+    return written
+
+
+def fill_in(template: Path, words: Mapping[str, str]) -> str:
+    """Read a template, with each placeholder replaced by what it stands for."""
+    text = template.read_text(encoding="utf-8")
     for placeholder, word in words.items():
         text = text.replace(placeholder, word)
-    written = template.with_suffix("")
-    (folder / written).write_text(text, encoding="utf-8")
-    return written
+    return text

@@ -18,7 +18,7 @@ from lake.declare.feed import Feed
 from lake.declare.table import Table
 from lake.write.enforce import enforce
 
-__all__ = ["broken_rules", "frame", "rows_of", "stored", "verdicts"]
+__all__ = ["Row", "broken_rules", "frame", "rows_of", "stored", "verdicts"]
 
 Shape = Table | Feed | T.StructType
 Row = Mapping[str, Any]

@@ -71,7 +71,7 @@ def test_one_flipped_byte_is_found_even_when_size_and_time_are_unchanged(reposit
         jars("delta", repository=repository)
     assert caught.value.path == path
     assert caught.value.expected == f"sha256 {STORAGE.sha256}"
-    assert "make setup" in str(caught.value)
+    assert "lakehouse setup" in str(caught.value)
 
 
 def test_a_half_written_jar_is_found(repository: Path) -> None:

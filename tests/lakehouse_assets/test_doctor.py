@@ -99,7 +99,7 @@ def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.Mon
     found = next(check for check in run_checks(settings_in(tmp_path)) if check.name == "jars")
     assert not found.ok
     assert "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0" in found.found
-    assert found.remedy == "make setup"
+    assert found.remedy == "lakehouse setup"
 
 
 def test_the_jars_are_counted() -> None:

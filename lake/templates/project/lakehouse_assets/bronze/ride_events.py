@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from lake.declare.claims import Claim
 from lake.declare.received import received
-
 from lakehouse_assets.feeds.rides import rides
 
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from lake.declare.received import received
-
 from lakehouse_assets.feeds.stations import stations
 
 

@@ -32,4 +32,4 @@ def test_what_is_broken_or_impossible_is_rejected(spark: SparkSession) -> None:
     found = verdicts(rides, rides(frame(spark, ride_events, events)), by="_offset")
 
     assert [found[number] == [] for number in range(5)] == [True, False, False, False, False]
-    assert found[2] == ["minutes: in_range"]
+    assert found[2] == ["minutes:in_range"]
