@@ -97,7 +97,8 @@ def _is_error(check: CheckResult) -> bool:
 
 def print_result(out: Console, result: TableResult) -> None:
     """One line: table, days, rows, rejects, duplicates, seconds; then the checks that did not pass."""
-    mark = {"done": "[green]ok[/]", "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
+    done = "[bold red]REJECTED[/]" if result.rejected and not result.rows_out else "[green]ok[/]"
+    mark = {"done": done, "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
     parts = [f"{result.rows_out:>9,} rows", f"{result.rejected:>5,} rejected", f"{result.duplicates:>6,} duplicates"]
     if result.disagreeing:
         parts.append(f"{result.disagreeing:,} of them disagree with the row that is kept")

@@ -21,7 +21,7 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyspark.sql.types as T
 from pandera.pyspark import DataFrameModel
@@ -40,6 +40,7 @@ __all__ = [
     "Policy",
     "Read",
     "Replace",
+    "Rows",
     "Table",
     "Transform",
     "Upsert",
@@ -61,6 +62,8 @@ ROWS = "*"
 
 Transform = Callable[..., DataFrame]
 Policy = Literal["quarantine", "fail"]
+Rows = Literal["each", "some", "any"]
+"""How many candidates the rows of bronze give: one each; at most one each (a filter); as many as they like (explode)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
@@ -153,6 +156,7 @@ class Table:
         owner: `team:name` or an e-mail address.
         counts: what must agree with an input, for the check `row_count`: the sum of a column over a day with the rows
             of that input's day; `ROWS`, the rows of a day, with the keys of this table that the input holds.
+        rows: how many candidates the rows of the bronze table give that it reads, for the same check.
         tags: free labels for the catalog.
     """
 
@@ -172,6 +176,7 @@ class Table:
     fresh_within: timedelta
     owner: str
     counts: Mapping[str, Table] = field(default_factory=dict)
+    rows: Rows = "each"
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *frames: DataFrame) -> DataFrame:
@@ -198,6 +203,13 @@ class Table:
     def reads_by_own_day(self) -> bool:
         """Whether readers select rows by the day that partitions the table (bronze: no, by the claimed event day)."""
         return self.read_by == self.day
+
+    @property
+    def is_row_by_row(self) -> bool:
+        """Tell whether its candidates are rows of one bronze table, neither joined nor chosen among all of them."""
+        first = self.reads[0].source
+        chooses = self.day is None and not isinstance(self.write, InsertNew)
+        return isinstance(first, Table) and first.layer == "bronze" and len(self.reads) == 1 and not chooses
 
     @property
     def reads_feeds(self) -> bool:
@@ -262,6 +274,7 @@ def table(
     lateness: timedelta | None = None,
     policy: Policy = "quarantine",
     counts: Mapping[str, Table] | None = None,
+    rows: Rows = "each",
     tags: Mapping[str, str] | None = None,
     layer: str | None = None,
 ) -> Callable[[Transform], Table]:
@@ -291,6 +304,7 @@ def table(
             fresh_within=fresh_within,
             owner=owner,
             counts=dict(counts or {}),
+            rows=rows,
             tags=dict(tags or {}),
         )
         for problem, remedy in _problems(declared, contract.__name__):
@@ -385,6 +399,10 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
 
 
 def _count_problems(declared: Table) -> Iterator[Problem]:
+    if declared.rows not in get_args(Rows):
+        yield f"states rows={declared.rows!r}", f"write one of {', '.join(get_args(Rows))}"
+    elif declared.rows != "each" and declared.reads and not declared.is_row_by_row:
+        yield f"states rows={declared.rows!r}, and its rows are not those of one bronze table", "drop rows"
     sources = [read.source for read in declared.reads]
     for name, source in declared.counts.items():
         column = declared.contract.column(name)

@@ -27,7 +27,7 @@ from lake.batch.freshness import FreshnessJudge
 from lake.batch.plan import Survey, ways_to_mend, with_upstream
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import Append, Table, is_followable
+from lake.declare.table import Append, Rows, Table, is_followable
 from lake.errors import LakeError, first_few
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
@@ -55,7 +55,7 @@ Severity = Literal["WARN", "ERROR"]
 
 CHECKS: Mapping[str, str] = {
     "key_unique": "No key has two rows.",
-    "contract": "At most one row or 1 % of a day broke the contract (more is a warning, above 10 % an error).",
+    "contract": "At most one row or 1 % of a day broke the contract (more is a warning, above 10 % or all an error).",
     "row_count": "Rows read = rows written + rejected + duplicates, as many as landed or as the inputs hold.",
     "fresh": "What feeds were to deliver for the newest day that is due is there, and the day was computed from it.",
 }
@@ -85,6 +85,14 @@ NEXT: Mapping[str, str] = {
     "streaming": "lakehouse status says which stream; docs/runbook.md, 'Streams: stalled, dead, behind'",
 }
 """What to do where a check fails: every message about it ends with this."""
+
+_ON_PURPOSE: Mapping[Rows, str] = {
+    "each": "where the transform drops rows on purpose, declare rows='some', where it multiplies them rows='any'",
+    "some": "where the transform multiplies rows on purpose, declare rows='any'; where it drops all, mend it, then "
+    "lakehouse refresh {table} --changed-code",
+    "any": "where the transform drops all rows, mend it, then lakehouse refresh {table} --changed-code",
+}
+"""What else to do where the candidates of a table are not as many as the rows of bronze."""
 
 WARN_SHARE, ERROR_SHARE = 0.01, 0.10
 SCAN_WHOLE_UP_TO_ROWS = 1_000_000
@@ -206,7 +214,7 @@ class Inspection:
             found = f"{entry.rejected:,} of {entry.rows_in:,} rows rejected ({share:.1%})"
             if entry.outcome == "failed":
                 refused[day] = f"not written, {found}"
-            elif share > WARN_SHARE and entry.rejected > 1:
+            elif share > WARN_SHARE and (entry.rejected > 1 or share == 1):
                 (errors if share > ERROR_SHARE else warnings)[day] = found
         rejected = sum(entry.rejected for entry in self.entries.values())
         facts: dict[str, int | float | str] = {
@@ -242,7 +250,7 @@ class Inspection:
         }
         is_red = "rows are missing" if differing or lost else "rows are there that nobody computed"
         said = is_red if severity == "ERROR" else "rows of landed files differ from those that are kept"
-        remedy = self._remedy(wrong, foreign) if foreign else ""
+        remedy = self._remedy(wrong, foreign) if foreign or (differing and self.table.is_row_by_row) else ""
         return Verdict(said if failing else "every row is accounted for", failing, severity, facts, remedy)
 
     @property
@@ -255,6 +263,8 @@ class Inspection:
         """Say what to do about days that differ, then about rows of another program."""
         days = [day for day in wrong if day not in foreign]
         commands = [_command(self.table.full_name, "row_count", days)] if days else []
+        if days and self.table.is_row_by_row:
+            commands.append(_ON_PURPOSE[self.table.rows].format(table=self.table.full_name))
         return "; ".join([*commands, *(how for how, _ in ways_to_mend(self._survey, self.table, foreign))])
 
     def _disagreeing(self) -> dict[Day, str]:

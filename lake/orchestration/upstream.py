@@ -4,19 +4,20 @@ A day is compared where its input is still as it was read; where it has changed 
 
     bronze                         rows read     = lines that landed
     an event or entity of bronze   rows read     = rows of bronze (at least so many, where a table adds some of its own)
+    ... that declares `rows`       rows read    <= rows of bronze ("some"); not none at all ("some" and "any")
     `counts` of the declaration    sum of column = rows of the input;  rows = keys that the input holds
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import ROWS, InsertNew, Read, Table
+from lake.declare.table import ROWS, Read, Table
 from lake.ownership.ledger import Entry
 from lake.storage.landed_files import Changes, changes_since
 from lake.write.store import DeltaStore
@@ -65,16 +66,22 @@ class Upstream:
         first = self.table.reads[0]
         if isinstance(first.source, Feed):
             yield from self._with_landed(first.source)
-        elif self._gives_a_candidate_each(first.source):
-            yield from self._with_days(first.source) if self.table.day else self._with_whole(first.source)
+        elif self.table.is_row_by_row:
+            found = list(self._with_days(first.source) if self.table.day else self._with_whole(first.source))
+            yield from found if self.table.rows == "each" else self._with_candidates(found)
         for column, source in self.table.counts.items():
             read = next(read for read in self.table.reads if read.source is source)
             yield from self._with_keys(read, source) if column == ROWS else self._with_sums(read, source, column)
 
-    def _gives_a_candidate_each(self, source: Table) -> bool:
-        """Whether each row of it is a candidate: of tables that join, aggregate or choose, none is."""
-        chooses = self.table.day is None and not isinstance(self.table.write, InsertNew)
-        return source.layer == "bronze" and len(self.table.reads) == 1 and not chooses
+    def _with_candidates(self, found: Sequence[Comparison]) -> Iterator[Comparison]:
+        """Of a table that drops or multiplies rows: of all that it has read, at least one has to give a candidate.
+
+        Where it only drops rows, none of its days has more candidates than rows.
+        """
+        if self.table.rows == "some" and self.table.day:
+            yield from (replace(one, most=max(one.most, one.upstream)) for one in found)
+        if found and not any(one.most for one in found):
+            yield _equal(None, sum(one.upstream for one in found), 0, f"{found[0].what} in all")
 
     def _with_landed(self, feed: Feed) -> Iterator[Comparison]:
         landing = self.store.landing

@@ -185,6 +185,8 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
     ("counting what it does not read", {"counts": {"landings": answers}}, "counts silver.answers", "among its reads"),
     ("counting by a name", {"counts": {"airport": calls}}, "by 'airport', which is no whole number", "name such"),
+    ("rows of a word that is none", {"rows": "few"}, "states rows='few'", "write one of each, some, any"),
+    ("some rows of two inputs", {"rows": "some"}, "are not those of one bronze table", "drop rows"),
     (
         "a row for each key that the input lacks",
         {"counts": {ROWS: calls}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from deltalake import write_deltalake
 
 from lake.declare.days import Days
-from lake.declare.table import Table
+from lake.declare.table import Rows, Table
 from lake.orchestration import checks
 from lake.orchestration.assets import build_check_result
 from lake.orchestration.checks import NEXT, Inspection, Verdict, checks_of
@@ -181,6 +182,51 @@ def test_a_row_that_was_not_read_is_missed(settings: Settings, store: DeltaStore
     record(store, measurements, DAY, rows_in=1, rows_out=1)
 
     assert Inspection(measurements, store, settings).row_count().failing == {DAY: "2 rows in bronze.readings, 1 here"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts", "failing"),
+    [
+        ("each", (1, 1), {DAY: "2 rows in bronze.readings, 1 here"}),
+        ("some", (1, 1), {}),
+        ("some", (0, 1), {}),
+        ("some", (3, 1), {DAY: "2 rows in bronze.readings, 3 here"}),
+        ("some", (0, 0), {None: "3 rows in bronze.readings in all, 0 here"}),
+        ("any", (3, 5), {}),
+        ("any", (0, 0), {None: "3 rows in bronze.readings in all, 0 here"}),
+    ],
+)
+def test_a_table_that_drops_or_multiplies_rows_says_so_and_is_held_to_that(
+    settings: Settings, store: DeltaStore, rows: Rows, counts: tuple[int, int], failing: dict[date | None, str]
+) -> None:
+    write(store, readings, [line(1, DAY, DAY), line(2, DAY, DAY), line(1, SECOND, SECOND)])
+    for day, candidates in zip((DAY, SECOND), counts, strict=True):
+        record(store, measurements, day, rows_in=candidates, rows_out=candidates)
+
+    verdict = Inspection(replace(measurements, rows=rows), store, settings).row_count()
+
+    assert verdict.failing == failing
+    assert ("--changed-code" in verdict.remedy) == (verdict.failing != {} and rows != "each")
+
+
+def test_a_table_without_days_that_drops_every_row_is_told(settings: Settings, store: DeltaStore) -> None:
+    write(store, readings, [line(1, DAY, DAY), line(2, DAY, DAY)])
+    whole = replace(measurements, day=None, read_by=None, rows="some")
+
+    record(store, whole, None, rows_in=1, rows_out=1)
+    assert Inspection(whole, store, settings).row_count().passed
+    record(store, whole, None)
+    said = {None: "2 rows in bronze.readings in all, 0 here"}
+    assert Inspection(whole, store, settings).row_count().failing == said
+
+
+def test_a_day_of_one_row_that_was_rejected_is_an_error(settings: Settings, store: DeltaStore) -> None:
+    record(store, measurements, DAY, rows_in=1, rejected=1)
+
+    verdict = Inspection(measurements, store, settings).contract()
+
+    assert verdict.failing == {DAY: "1 of 1 rows rejected (100.0%)"}
+    assert verdict.severity == "ERROR"
 
 
 def test_a_row_that_came_after_the_day_was_computed_is_not_missed(settings: Settings, store: DeltaStore) -> None:

@@ -239,7 +239,7 @@ def test_a_refresh_after_which_a_check_finds_an_error_ends_with_1_though_all_was
 
     written, broken, *_ = lines_of(done.stdout)
     assert done.returncode == 1, done
-    assert written.startswith("ok bronze.departure_events 2013-01-01 0 rows, 2 rejected, 0 duplicates")
+    assert written.startswith("REJECTED bronze.departure_events 2013-01-01 0 rows, 2 rejected, 0 duplicates")
     assert broken.split()[0] == "contract"
 
 
