@@ -61,8 +61,10 @@ class Freshness:
 
 
 def due_day(table: Table, now: datetime, calendar: Days) -> date | None:
-    """Find the newest day whose end plus `fresh_within` has passed."""
-    due = min((now.astimezone(UTC) - table.fresh_within).date() - timedelta(days=1), calendar.last)
+    """Find the newest day (of a table of weeks or months: its first) whose end plus `fresh_within` has passed."""
+    ended = min((now.astimezone(UTC) - table.fresh_within).date() - timedelta(days=1), calendar.last)
+    whole = table.days_of(ended)
+    due = whole.start if whole.last == ended else table.days_of(whole.start - timedelta(days=1)).start
     return due if due >= calendar.start else None
 
 
@@ -143,10 +145,10 @@ class FreshnessJudge:
         why = self.lack(table, due) if due else None
         if due is None or why is None:
             return Freshness(due, due, is_whole=table.day is None)
-        earlier = [] if table.day is None else list(Days.between(self.survey.calendar.start, due))
+        earlier = [] if table.day is None else table.own_days(Days.between(self.survey.calendar.start, due))
         newest = next((day for day in reversed(earlier) if self.lack(table, day) is None), None)
-        first = due if table.day is None else newest + timedelta(days=1) if newest else self.survey.calendar.start
-        ended = datetime.combine(first + timedelta(days=1), time(), UTC)
+        first = due if table.day is None else table.days_of(newest).end if newest else self.survey.calendar.start
+        ended = datetime.combine(table.days_of(first).end, time(), UTC)
         return Freshness(due, newest, first, self.now - ended - table.fresh_within, why, is_whole=table.day is None)
 
     def lack(self, table: Table, day: date) -> str | None:

@@ -114,8 +114,10 @@ class TableState:
 
     @cached_property
     def older_code(self) -> list[Day]:
-        """Days computed by another version of the declaring file."""
-        return [day for day, entry in self.entries.items() if entry.code_version != self.table.code_version]
+        """Days computed by an older version of the table's code."""
+        versions = {entry.code_version for entry in self.entries.values()}
+        older = {version for version in versions if not self.table.is_computed_by(version)}
+        return [day for day, entry in self.entries.items() if entry.code_version in older]
 
     @property
     def without_source(self) -> set[Day]:
@@ -205,7 +207,7 @@ class Survey:
         to_judge = known.to_judge(evidence) if evidence else None
         state, skipped = _State(), set[Day]()
         for day in _in_order(self._expected(table) | set(entries) if to_judge is None else to_judge):
-            if self.is_early(table, day) or not (day is None or day in self.calendar):
+            if not self._is_batch_own(table, day):
                 skipped.add(day)
             elif reason := self.missing_reason(table, day):
                 state.missing[day] = reason
@@ -245,6 +247,15 @@ class Survey:
         """Ask whether batch may replace a day, as it never does in bronze."""
         return not isinstance(table.write, Append) and day in self.calendar and not self.is_early(table, day)
 
+    def older_code(self, table: Table) -> list[Day]:
+        """List the days that an older code computed, and that batch can compute again."""
+        state = self.states[table.full_name]
+        beyond = state.without_source
+        return [day for day in _in_order(state.older_code) if day not in beyond and self._is_batch_own(table, day)]
+
+    def _is_batch_own(self, table: Table, day: Day) -> bool:
+        return not self.is_early(table, day) and (day is None or day in self.calendar)
+
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
         """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
 
@@ -264,8 +275,7 @@ class Survey:
             return ByDay(self._landed(read.source))
         if read.source.day is None:
             return ByDay({})
-        before, after = (read.after, read.before) if read.is_widened else (0, 0)
-        return ByDay(self._touched(read.source, read.source.read_by), before, after)
+        return ByDay(self._touched(read.source, read.source.read_by), read.affected if read.is_widened else None)
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
         """Say of a computed day whether it is stale, and whether it could be computed again."""
@@ -318,11 +328,15 @@ class Survey:
         """Whether some input holds rows for a day, or only a later day of the first input gives rows to it."""
         if day is None or table.day is None:
             return day in self._expected(table)
+        if day not in self.calendar:
+            return False
+        if table.span is not None:
+            given = ((read, one) for read in table.reads for one in read.selected(Days.of(day)))
+            return any(one in self._source_days(read) for read, one in given)
         first = table.reads[0]
         later = range(1, first.after + 1) if first.is_widened else range(0)
-        return day in self.calendar and (
-            any(day in self._source_days(read) for read in table.reads)
-            or any(day + timedelta(days=number) in self._source_days(first) for number in later)
+        return any(day in self._source_days(read) for read in table.reads) or any(
+            day + timedelta(days=number) in self._source_days(first) for number in later
         )
 
     def _expected(self, table: Table) -> set[Day]:
@@ -330,6 +344,8 @@ class Survey:
         if table.day is None:
             return {None} if any(self._source_days(read) for read in table.reads) else set()
         found = {day for read in table.reads for day in self._source_days(read)}
+        if table.span is not None:
+            return {day for day in {table.days_of(day).start for day in found} if day in self.calendar}
         first = table.reads[0]
         if first.is_widened:
             found |= {
@@ -429,18 +445,29 @@ class Survey:
 
 
 def steps_to_date(
-    survey: Survey, wanted: Iterable[Table], given_up: Mapping[str, Collection[Day]] = MappingProxyType({})
+    survey: Survey,
+    wanted: Iterable[Table],
+    given_up: Mapping[str, Collection[Day]] = MappingProxyType({}),
+    *,
+    changed_code: bool = False,
 ) -> list[Step]:
     """The next steps that bring tables up to date; none where nothing is missing or stale.
 
     Where landing days are not in bronze yet, what reads that table waits: only bronze can say which event days they
     touch. Ask again after running the steps. Nobody waits for days that were given up, by `layer.name`: their files
     cannot be read, and once they can, the evidence names what that makes stale.
+
+    Args:
+        survey: of the lake as it is now.
+        wanted: these, and all that they read.
+        given_up: days that nobody waits for.
+        changed_code: whether days are due too that an older code computed.
     """
     chosen = with_upstream(wanted)
     tables = [table for table in survey.tables if table in chosen]
     states = {table: survey.states[table.full_name] for table in tables}
-    due = {table: set(_due(state)) - set(given_up.get(table.full_name, ())) for table, state in states.items()}
+    older = {table: survey.older_code(table) if changed_code else [] for table in tables}
+    due = {t: {*_due(state), *older[t]} - set(given_up.get(t.full_name, ())) for t, state in states.items()}
     waiting = readers_of([table for table in tables if table.layer == "bronze" and due[table]], tables)
     due = {table: days for table, days in due.items() if table not in waiting}
     for table in due:
@@ -511,7 +538,7 @@ def _in_order(days: Iterable[Day]) -> list[Day]:
 
 
 def _days_of(table: Table, days: Days, survey: Survey) -> set[Day]:
-    return {None} if table.day is None else set(days.intersect(survey.calendar))
+    return {None} if table.day is None else {day for day in table.own_days(days) if day in survey.calendar}
 
 
 def _due(state: TableState) -> list[Day]:

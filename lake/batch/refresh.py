@@ -34,6 +34,7 @@ from lake.errors import (
     LakeError,
     LandingDamaged,
     RowsLost,
+    RowsOutsideDays,
     RowsWithoutDay,
     WrittenMeanwhile,
 )
@@ -128,11 +129,11 @@ class _Work:
 
     @property
     def ranges(self) -> list[Days] | None:
-        return None if self.days is None else [self.days]
+        return None if self.days is None else Days.ranges(self.table.own_days(self.days))
 
     @property
     def all_days(self) -> list[date | None]:
-        return [None] if self.days is None else list(self.days)
+        return [None] if self.days is None else list(self.table.own_days(self.days))
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -153,7 +154,7 @@ def refresh(
     Args:
         table: what to compute. One without days is computed whole, whatever `days` says.
         store: where the tables are.
-        days: the days to replace.
+        days: the days to replace; of a table of weeks or months, any day of them.
         unless_equal: compare with what is stored and commit only the days that differ (for repairs): downstream tables
             are then not made stale for nothing. Costs a second pass.
         run_id: recorded with the receipt.
@@ -186,7 +187,7 @@ def _refresh(
     if table.day and days is None:
         raise DeclarationError(table.full_name, "it has days, and none were asked for", "name days, as A..B")
     with store.lock(table.full_name):
-        wanted = days if table.day else None
+        wanted = table.own_range(days) if table.day and days is not None else None
         base = store.version(table)
         # Under the lock: a seal or a claim is complete only when it has had this lock too.
         frontier = FrontierTable(store).state() if wanted is not None else None
@@ -405,6 +406,9 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
         failed = {day for day, count in counts.items() if count.rejected} if work.table.policy == "fail" else set()
         version = work.store.version(work.table)
         changed = _changed_days(work, fresh, version) - failed
+        if work.table.day and (outside := changed - set(work.all_days)):
+            asked = ", ".join(map(str, work.ranges or []))
+            raise RowsOutsideDays(work.table.full_name, work.table.day, asked, sorted(outside, key=str))
         if work.table.day is None and changed:
             version = _replace_days(work, fresh, None, counts, changed)
         elif changed:

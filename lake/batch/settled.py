@@ -6,9 +6,9 @@ its inputs. So the tenth year of a lake costs about as much as its first month.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 __all__ = ["ByDay", "Evidence", "Settled"]
@@ -22,13 +22,11 @@ class ByDay:
 
     Attributes:
         facts: by day.
-        before: so many days before one of them depend on it too.
-        after: likewise after it.
+        affected: the days that depend on one of them; None where it is that day alone.
     """
 
     facts: Mapping[Any, object]
-    before: int = 0
-    after: int = 0
+    affected: Callable[[date], Iterable[date]] | None = None
 
     def changed_since(self, known: ByDay) -> Iterator[Day]:
         """Find the days that depend on a fact which is not as it was."""
@@ -39,11 +37,8 @@ class ByDay:
             if self.facts.get(day, nothing) != known.facts.get(day, nothing):
                 yield from self._reached(day)
 
-    def _reached(self, day: Day) -> Iterator[Day]:
-        if day is None:
-            yield None
-        else:
-            yield from (day + timedelta(days=offset) for offset in range(-self.before, self.after + 1))
+    def _reached(self, day: Day) -> Iterable[Day]:
+        return [day] if day is None or self.affected is None else self.affected(day)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def checks_of(table: Table, column: ContractColumn) -> str:
 
 def _read(read: Read) -> str:
     around = [counted(days, f"day {word}") for days, word in ((read.before, "before"), (read.after, "after")) if days]
+    around += [f"the whole {read.span}"] if read.span else []
     name = name_of(read.source)
     return f"{name} ({', '.join(around)})" if around else name
 

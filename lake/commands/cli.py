@@ -212,6 +212,9 @@ def land(
 def refresh(
     tables: TableNames = None,
     days: DayRange = None,
+    changed_code: Annotated[
+        bool, typer.Option("--changed-code", help="Compute days again, too, that an older code has computed.")
+    ] = False,
     accept_loss: Annotated[
         str | None,
         typer.Option(help="Why rows of these days of a bronze table are gone for good: go on without them."),
@@ -220,11 +223,14 @@ def refresh(
     """Compute tables in batch, recorded in Dagster with their checks.
 
     With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
-    or stale, until nothing is; a second call finds nothing to do.
+    or stale, until nothing is; a second call finds nothing to do. With --changed-code also what an older code of the
+    tables computed, or of what they read.
 
     With --accept-loss nothing is computed: it is written down that what is lost of these days is lost for good.
     """
     chosen = parse_option("--days", days, Days.parse)
+    if chosen is not None and changed_code:
+        raise typer.BadParameter("--days computes these days anyway, by whatever code; leave one of the two out")
 
     from lake.commands.refreshing import Ended, accept_loss_from_command_line, refresh_from_command_line
 
@@ -233,7 +239,7 @@ def refresh(
         return
 
     codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
-    raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen)])
+    raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen, changed_code=changed_code)])
 
 
 @commands.command()

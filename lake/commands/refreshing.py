@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from lake.batch.accepted_losses import accept_loss
 from lake.batch.plan import Survey, with_upstream
-from lake.commands.status import describe_lost
+from lake.commands.status import describe_lost, describe_older_code
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss
@@ -31,14 +31,18 @@ class Ended(Enum):
     TRY_AGAIN = auto()
 
 
-def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], days: Days | None) -> Ended:
+def refresh_from_command_line(
+    out: Console, err: Console, names: Sequence[str], days: Days | None, *, changed_code: bool = False
+) -> Ended:
     """Refresh, printing a line per table."""
     environment = open_environment()
     environment.settings.make_folders()
     tables = environment.choose(names)
     environment.refuse_short_calendar()
     with Refresher(environment, lambda result: print_result(out, result)) as refresher:
-        results = refresher.days(tables, days) if days is not None else refresher.to_date(tables)
+        results = (
+            refresher.days(tables, days) if days is not None else refresher.to_date(tables, changed_code=changed_code)
+        )
         standing = refresher.standing(tables, results)
     damages = refresher.survey.unreadable if refresher.survey else []
     for damage in damages:
@@ -55,6 +59,8 @@ def refresh_from_command_line(out: Console, err: Console, names: Sequence[str], 
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
+    for line in describe_older_code(refresher.survey, tables) if days is None and refresher.survey else ():
+        out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
     return Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)

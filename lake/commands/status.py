@@ -30,6 +30,7 @@ __all__ = [
     "Health",
     "Ownership",
     "describe_lost",
+    "describe_older_code",
     "print_quarantine",
     "print_status",
     "print_without_source",
@@ -73,6 +74,8 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
         print_without_source(console, survey.states[table.full_name])
         _print_foreign(console, survey, table)
         _print_accepted(console, [one for one in accepted if one.table == table.full_name])
+    for line in describe_older_code(survey, chosen):
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for table in chosen if verbose else ():
         _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
@@ -259,8 +262,14 @@ def _print_reasons(console: Console, state: TableState, *, is_followed: bool) ->
     for kind, reasons in (("missing", state.missing), ("stale", state.stale)) if says_due else ():
         for reason, days in _by_reason(reasons).items():
             console.print(f"{state.table.full_name}: {kind} {_spell(days)}: {reason}")
-    if state.older_code:
-        console.print(f"{state.table.full_name}: computed by older code {_spell(state.older_code)}")
+
+
+def describe_older_code(survey: Survey, tables: Iterable[Table]) -> Iterator[str]:
+    """Describe the days of tables that an older code computed, with the next command."""
+    for table in tables:
+        if days := survey.older_code(table):
+            name = table.full_name
+            yield f"{name}: computed by older code: {_spell(days)}; next: lakehouse refresh {name} --changed-code"
 
 
 def _print_disagreeing(console: Console, state: TableState) -> None:

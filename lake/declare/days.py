@@ -10,11 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from lake.errors import BadDay
 
-__all__ = ["ALL_DAYS", "Days", "parse_day", "parse_moment", "utc_day"]
+__all__ = ["ALL_DAYS", "Days", "Span", "parse_day", "parse_moment", "utc_day"]
+
+Span = Literal["week", "month"]
+"""Days that belong together: a week begins on Monday."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ONE_DAY = timedelta(days=1)
@@ -84,6 +87,15 @@ class Days:
     def of(cls, day: date) -> Days:
         """The range that holds one day."""
         return cls(day, day + _ONE_DAY)
+
+    @classmethod
+    def whole(cls, span: Span, day: date) -> Days:
+        """The week or month that a day lies in."""
+        if span == "week":
+            monday = day - day.weekday() * _ONE_DAY
+            return cls(monday, monday + 7 * _ONE_DAY)
+        first = day.replace(day=1)
+        return cls(first, (first + 31 * _ONE_DAY).replace(day=1))
 
     @classmethod
     def between(cls, first: date, last: date) -> Days:

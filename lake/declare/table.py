@@ -6,20 +6,16 @@ Nothing here knows Dagster, a Spark session or the clock.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import inspect
 import pkgutil
 import re
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
@@ -27,8 +23,9 @@ import pyspark.sql.types as T
 from pandera.pyspark import DataFrameModel
 from pyspark.sql import DataFrame
 
+from lake.declare.code_version import code_version, text_version
 from lake.declare.contract import CompiledContract, compile_contract
-from lake.declare.days import Days
+from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
 from lake.errors import DeclarationError
 
@@ -63,7 +60,7 @@ ROWS = "*"
 Transform = Callable[..., DataFrame]
 Policy = Literal["quarantine", "fail"]
 Rows = Literal["each", "some", "any"]
-"""How many candidates the rows of bronze give: one each; at most one each (a filter); as many as they like (explode)."""
+"""How many candidates a row of bronze gives: one; at most one (a filter); any number (an explode)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
@@ -103,11 +100,15 @@ Write = Append | InsertNew | Upsert | Replace
 
 @dataclass(frozen=True)
 class Read:
-    """One input of a table: day D is computed from the source's days D - before .. D + after."""
+    """One input of a table: day D is computed from the source's days D - before .. D + after.
+
+    Or from the whole week or month that D is the first day of.
+    """
 
     source: Table | Feed
     before: int = 0
     after: int = 0
+    span: Span | None = None
 
     @property
     def name(self) -> str:
@@ -117,10 +118,15 @@ class Read:
     @property
     def is_widened(self) -> bool:
         """Whether the rows read may belong to other days than those computed."""
-        return isinstance(self.source, Table) and self.source.reads_by_own_day and bool(self.before or self.after)
+        is_more = bool(self.before or self.after or self.span)
+        return isinstance(self.source, Table) and self.source.reads_by_own_day and is_more
 
     def needed(self, days: Days) -> Days:
         """The source's own days (for bronze: landing days) that `days` of the reading table need."""
+        if self.span is not None:
+            wholes = [Days.whole(self.span, day) for day in days]
+            begun = [whole for whole in wholes if whole.start in days]
+            return Days(begun[0].start, begun[-1].end) if begun else Days(days.start, days.start)
         return days.widen(before=self.before, after=self.after)
 
     def selected(self, days: Days) -> Days:
@@ -129,6 +135,8 @@ class Read:
 
     def affected(self, day: date) -> Days:
         """The reading table's days that a change of the source's `read_by` day `day` makes stale."""
+        if self.span is not None:
+            return Days.of(Days.whole(self.span, day).start)
         if not self.is_widened:
             return Days.of(day)
         return Days.of(day).widen(before=self.after, after=self.before)
@@ -189,6 +197,31 @@ class Table:
         """Declare that day D of the reader needs this table's days D - before .. D + after."""
         return Read(self, before, after)
 
+    def week(self) -> Read:
+        """Declare that the reader has a day for each week, its Monday, which needs all days of that week."""
+        return Read(self, span="week")
+
+    def month(self) -> Read:
+        """Declare that the reader has a day for each month, its first, which needs all days of that month."""
+        return Read(self, span="month")
+
+    @cached_property
+    def span(self) -> Span | None:
+        """Of how many days a day of the table is the first; None where it stands for itself."""
+        return next((read.span for read in self.reads if read.span), None)
+
+    def days_of(self, day: date) -> Days:
+        """The days that a day of the calendar belongs to in the table: itself, or its whole week or month."""
+        return Days.of(day) if self.span is None else Days.whole(self.span, day)
+
+    def own_days(self, days: Days) -> list[date]:
+        """The days of the table that some days of the calendar belong to."""
+        return list(days) if self.span is None else sorted({self.days_of(day).start for day in days})
+
+    def own_range(self, days: Days) -> Days:
+        """The range of `own_days`."""
+        return Days(self.days_of(days.start).start, self.days_of(days.last).start + timedelta(days=1)) if days else days
+
     @cached_property
     def full_name(self) -> str:
         """`layer.name`, as in SQL and on the command line."""
@@ -229,29 +262,15 @@ class Table:
 
     @cached_property
     def code_version(self) -> str:
-        """A hash of the declaring file and of the modules of its package that it imports, down to the last.
+        """A hash of the code of the declaring file and of the modules of its package that it imports.
 
         Not of those that declare tables: what they compute reaches this one as rows.
         """
-        used: dict[str, str] = {}
-        pending = [sys.modules[self.transform.__module__]]
-        while pending:
-            module = pending.pop()
-            if module.__name__ not in used:
-                used[module.__name__] = Path(module.__file__ or "").read_text()
-                pending += _modules_imported(module, used[module.__name__])
-        sources = sorted(used.values())
-        return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
+        return code_version(self.transform.__module__, _declares_table)
 
-
-def _modules_imported(module: ModuleType, source: str) -> Iterator[ModuleType]:
-    """The modules of the same top-level package that a module imports from and that declare no table."""
-    package = module.__name__.partition(".")[0]
-    imports = (node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
-    for name in imports:
-        found = sys.modules.get(name)
-        if name.partition(".")[0] == package and found is not None and found.__file__ and not _declares_table(found):
-            yield found
+    def is_computed_by(self, version: str) -> bool:
+        """Tell whether a version is that of the code as it is now, also if an earlier release took it."""
+        return version in (self.code_version, text_version(self.transform.__module__, _declares_table))
 
 
 def _declares_table(module: ModuleType) -> bool:
@@ -368,8 +387,24 @@ def _one_read_problems(declared: Table, read: Read) -> Iterator[Problem]:
             yield f"reads the feed {read.name}", "let a bronze table read the feed, and read that table"
     elif LAYERS.index(read.source.layer) > LAYERS.index(declared.layer):
         yield f"reads {read.source.full_name} of a later layer", "move one of the two tables"
-    elif (read.source.day is None or declared.day is None) and (read.before or read.after):
-        yield f"reads days of {read.name} around its own, but one of the two has no days", "drop before and after"
+    elif (read.source.day is None or declared.day is None) and (read.before or read.after or read.span):
+        yield (
+            f"reads days of {read.name} around its own, but one of the two has no days",
+            "drop before and after, week() and month()",
+        )
+    elif declared.span is not None:
+        yield from _span_problems(declared, read, read.source)
+
+
+def _span_problems(declared: Table, read: Read, source: Table) -> Iterator[Problem]:
+    """Find what a table of weeks or months cannot read, or be."""
+    span = declared.span
+    if not source.reads_by_own_day:
+        yield f"reads a {span} of {source.full_name}", "let a silver table read it, and read that one"
+    elif span not in (read.span, source.span):
+        yield f"has a day for each {span} and reads single days of {source.full_name}", f"read {source.name}.{span}()"
+    if not isinstance(declared.write, Replace):
+        yield f"has a day for each {span}, of which a stream never has all", "use write=Replace(), for batch only"
 
 
 def _column_problems(declared: Table) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ import psutil
 from lake.batch.plan import Step
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
+from lake.declare.days import Days
 from lake.declare.table import Table, feeds_of
 from lake.errors import LakeError
 from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
@@ -52,6 +53,7 @@ WORKER = "lakehouse/worker"
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
 
+_COUNTED = ("rows_in", "rows_out", "rejected", "duplicates", "disagreeing")
 RETRIES, RETRY_AFTER_SECONDS = 2, 60
 SHOWN_DAYS = 5
 
@@ -194,8 +196,20 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
     if table.day is None:
         return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
-    tell_of_days(context, {day: _day_metadata(receipt, day) for day in receipt.counts if day is not None})
+    tell_of_days(context, dict(_metadata_of_days(table, receipt, days_of_run(context.run.tags))))
     return dg.MaterializeResult()
+
+
+def _metadata_of_days(table: Table, receipt: Receipt, days: Days | None) -> Iterator[tuple[date, Mapping[str, Any]]]:
+    """The metadata of each day of a run; a week or month is told of once, on the first of its days that the run has."""
+    told: set[date] = set()
+    for day in days or ():
+        own = table.days_of(day).start
+        if own not in told:
+            yield day, _day_metadata(receipt, own)
+        else:
+            yield day, {**dict.fromkeys(_COUNTED, 0), "outcome": f"in {own}", "seconds": 0.0}
+        told.add(own)
 
 
 def _report_good_days(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> None:
@@ -210,11 +224,7 @@ def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
     counts = receipt.counts[day]
     return {
         "dagster/partition_row_count" if day else "dagster/row_count": counts.rows_out,
-        "rows_in": counts.rows_in,
-        "rows_out": counts.rows_out,
-        "rejected": counts.rejected,
-        "duplicates": counts.duplicates,
-        "disagreeing": counts.disagreeing,
+        **{name: getattr(counts, name) for name in _COUNTED},
         "outcome": receipt.outcomes[day],
         "version": receipt.version,
         "seconds": round(receipt.seconds, 2),
@@ -246,6 +256,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.AssetCheckResult]:
         _note_worker(context)
         days = days_of_run(context.run.tags)
+        days = table.own_range(days) if days and table.day else days
         inspection = Inspection(table, lakehouse.store(), settings, days, run_id=context.run.run_id)
         for name in checks_of(table):
             asked = dg.AssetCheckKey(key, name)

@@ -109,14 +109,18 @@ class Refresher:
             self.on_result(result)
         return told
 
-    def to_date(self, tables: Sequence[Table]) -> list[TableResult]:
-        """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out."""
+    def to_date(self, tables: Sequence[Table], *, changed_code: bool = False) -> list[TableResult]:
+        """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out.
+
+        With `changed_code` also what an older code computed.
+        """
         results: list[TableResult] = []
         broken: set[Table] = set()
         for turn in count():
             left_out = broken | readers_of(broken, self.environment.tables.values())
             given_up = {result.table: result.unreadable_days for result in results if result.unreadable_days}
-            steps = steps_to_date(self._look(), [table for table in tables if table not in left_out], given_up)
+            chosen = [table for table in tables if table not in left_out]
+            steps = steps_to_date(self._look(), chosen, given_up, changed_code=changed_code)
             if not steps:
                 return [*results, *self._left_out(tables, broken)]
             if turn == 10:

@@ -128,7 +128,8 @@ class Upstream:
         rows = self.store.table_log(source).rows_by_day(str(source.day))
         sums = self._by_day(self.table, f'sum("{column}")', days, "stored")
         for day in days:
-            yield _equal(day, rows.get(day, 0), sums.get(day, 0), f"rows in {source.full_name} for {column}")
+            held = sum(rows.get(one, 0) for one in (read.selected(Days.of(day)) if read.span else [day]))
+            yield _equal(day, held, sums.get(day, 0), f"rows in {source.full_name} for {column}")
 
     def _by_day(self, table: Table, number: str, days: Sequence[date], rows: str) -> dict[Day, int]:
         """A number for each of these days of this table, asked of the rows of one table."""

@@ -108,7 +108,7 @@ class Frontier:
         for read in table.reads:
             if isinstance(read.source, Table) and not isinstance(read.source.write, Append):
                 first = self.first_early_day(read.source)
-                days.append(first and first - timedelta(days=read.after))
+                days.append(first and read.affected(first).start)
         return min((day for day in days if day is not None), default=None)
 
     def batch_days(self, table: Table, days: Days) -> Days:

@@ -344,7 +344,7 @@ class Enforcer:
         """
         table = self.table
         table.contract.check_schema(rows, table.full_name)
-        if days is not None and table.day and any(read.is_widened for read in table.reads):
+        if days is not None and table.day and any(read.is_widened and not read.span for read in table.reads):
             rows = rows.where(F.coalesce(day_within(table.day, days), F.lit(True)))
         if table.day and "_event_date" not in rows.columns:
             rows = rows.withColumn(table.day, self._day_there)

@@ -11,7 +11,7 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from lake.batch.freshness import Deliveries, Freshness, FreshnessJudge
+from lake.batch.freshness import Deliveries, Freshness, FreshnessJudge, due_day
 from lake.batch.plan import Survey, with_upstream
 from lake.declare.days import Days
 from lake.declare.feed import EVERY_DAY, SOME_DAYS, Delivery
@@ -79,6 +79,40 @@ def test_a_table_is_late_when_the_day_that_is_due_is_not_there(
     assert str(verdict) == said
     assert verdict.newest_day == (min(newest, due) if newest and due else None)
     assert verdict.is_whole is False
+
+
+MONTHLY = replace(totals, name="monthly", reads=(MARKS.month(),), fresh_within=TWO_HOURS)
+WEEKLY = replace(totals, name="weekly", reads=(MARKS.week(),), fresh_within=TWO_HOURS)
+
+
+@pytest.mark.parametrize(
+    ("table", "now", "due"),
+    [
+        (MONTHLY, datetime(2013, 2, 1, 1, tzinfo=UTC), None),
+        (MONTHLY, datetime(2013, 2, 1, 2, tzinfo=UTC), D1),
+        (MONTHLY, datetime(2013, 3, 1, 1, tzinfo=UTC), D1),
+        (MONTHLY, datetime(2013, 3, 1, 2, tzinfo=UTC), date(2013, 2, 1)),
+        (WEEKLY, at(14, 1), None),
+        (WEEKLY, at(14, 2), day_of(7)),
+        (WEEKLY, at(20, 23), day_of(7)),
+    ],
+)
+def test_a_week_or_month_is_due_when_all_of_it_is(table: Table, now: datetime, due: date | None) -> None:
+    assert due_day(table, now, CALENDAR) == due
+
+
+def test_a_month_is_late_by_the_time_since_its_end(store: DeltaStore) -> None:
+    january = list(Days.whole("month", D1))
+    for table in (FILES, MARKS):
+        hold(store, table, january)
+        record(store, table, january)
+
+    assert not judge(store, MONTHLY, at(31, 23)).is_late
+    late = judge(store, MONTHLY, datetime(2013, 2, 1, 5, tzinfo=UTC))
+    record(store, MONTHLY, [D1])
+
+    assert str(late) == "late: 2013-01-01 is missing for 3 h: gold.monthly of 2013-01-01: never computed"
+    assert str(judge(store, MONTHLY, datetime(2013, 2, 1, 5, tzinfo=UTC))) == "fresh"
 
 
 @pytest.mark.parametrize(("late_by", "said"), [

@@ -599,3 +599,102 @@ def test_readers_and_inputs_are_found_through_other_tables() -> None:
     assert readers_of([totals], TABLES) == set()
     assert with_upstream([totals]) == {mark_files, marks, totals}
     assert with_upstream([mark_files, below_whole]) == {mark_files, marks, whole, below_whole}
+
+
+# Days that an older code computed
+
+
+def up_to_date(store: DeltaStore, code: dict[str, str]) -> None:
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, 1)])
+    for table in TABLES:
+        compute(store, table, [D1, D2], code_version=code.get(table.full_name, table.code_version))
+
+
+def test_days_of_an_older_code_are_named_and_computed_upstream_first_on_request_only(store: DeltaStore) -> None:
+    up_to_date(store, {MARKS: "older", TOTALS: "older"})
+    record(store, totals, [D2], inputs={MARKS: 1}, version=1, code_version=totals.code_version)
+    looked = survey(store)
+
+    assert {table.name: looked.older_code(table) for table in TABLES} == {
+        "mark_files": [],
+        "marks": [D1, D2],
+        "totals": [D1],
+    }
+    assert steps_to_date(looked, TABLES) == []
+    # The totals of the second day follow the marks of both days, and of the third there were never any.
+    assert told(steps_to_date(looked, TABLES, changed_code=True)) == [
+        (["marks"], "2013-01-01..2013-01-02", True),
+        (["totals"], "2013-01-01..2013-01-03", True),
+    ]
+    assert told(steps_to_date(looked, [mark_files], changed_code=True)) == []
+
+
+def test_nothing_is_computed_again_that_batch_does_not_own_or_has_nothing_left_for(store: DeltaStore) -> None:
+    up_to_date(store, {FILES: "older", MARKS: "older"})
+    (store.landing.folder(FEED, D1) / "a").unlink()
+
+    assert survey(store).older_code(mark_files) == [D2], "the files of the first day are gone"
+    assert survey(store, calendar=Days.of(D1)).older_code(marks) == [D1]
+    claimed = frozenset({MARKS})
+    FrontierTable(store).change(lambda _: Frontier(D1, D2, claimed=claimed, generations={MARKS: 1}), "test")
+    assert survey(store).older_code(marks) == [D1], "a stream owns the second day"
+
+
+def test_a_table_without_days_is_of_an_older_code_as_a_whole(store: DeltaStore) -> None:
+    compute(store, mark_files, [D1], code_version=mark_files.code_version)
+    compute(store, whole, [D1], code_version="older")
+
+    assert survey(store, mark_files, whole).older_code(whole) == [None]
+
+
+# Weeks and months
+
+JAN, FEB, MAR = (date(2013, month, 1) for month in (1, 2, 3))
+YEAR = Days.between(JAN, date(2013, 12, 31))
+monthly = replace(totals, name="monthly", reads=(marks.month(),))
+
+
+def test_a_month_is_due_by_its_first_day_whatever_days_of_it_have_come_or_changed(store: DeltaStore) -> None:
+    compute(store, marks, [date(2013, 1, 3), date(2013, 1, 31), date(2013, 3, 31)])
+    assert due(survey(store, monthly, calendar=YEAR)) == {
+        monthly.full_name: ({JAN: "never computed", MAR: "never computed"}, {})
+    }
+
+    compute(store, monthly, [JAN, MAR])
+    assert due(survey(store, monthly, calendar=YEAR)) == {}
+
+    hold(store, marks, [date(2013, 1, 31)])
+    reason = f"{MARKS} changed in version 2"
+    assert due(survey(store, monthly, calendar=YEAR)) == {monthly.full_name: ({}, {JAN: reason})}
+    compute(store, monthly, [JAN])
+    hold(store, marks, [date(2013, 2, 28)])
+    assert due(survey(store, monthly, calendar=YEAR)) == {monthly.full_name: ({FEB: "never computed"}, {})}
+
+
+def test_a_day_of_a_month_that_was_asked_for_is_the_whole_month_with_all_days_that_it_reads(store: DeltaStore) -> None:
+    found = survey(store, *TABLES, monthly, calendar=YEAR)
+
+    assert told(steps_for(found, [monthly], Days.of(date(2013, 2, 14)))) == [
+        (["mark_files"], "2013-02-01..2013-03-01", False),
+        (["marks"], "2013-02-01..2013-02-28", False),
+        (["monthly"], "2013-02-01", False),
+    ]
+
+
+def test_a_month_is_early_while_a_stream_owns_one_of_its_days(store: DeltaStore) -> None:
+    compute(store, marks, [date(2013, 1, 31), date(2013, 2, 1)])
+    claimed = Frontier(JAN, date(2013, 2, 14), claimed=frozenset({MARKS}), generations={MARKS: 1})
+    FrontierTable(store).change(lambda _: claimed, "test")
+
+    assert due(survey(store, monthly, calendar=YEAR)) == {monthly.full_name: ({JAN: "never computed"}, {})}
+
+
+def test_a_day_that_is_computed_makes_its_month_stale(store: DeltaStore) -> None:
+    compute(store, mark_files, [date(2013, 1, 30)])
+    found = survey(store, *TABLES, monthly, calendar=YEAR)
+
+    assert told(steps_to_date(found, [monthly])) == [
+        (["marks"], "2013-01-30", False),
+        (["monthly"], "2013-01-01", False),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -16,9 +17,9 @@ from pyspark.sql import DataFrame
 from lake.declare.contract import Contract
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed
-from lake.declare.table import ROWS, Append, InsertNew, Replace, Table, Upsert, discover, table
+from lake.declare.table import ROWS, Append, InsertNew, Read, Replace, Table, Upsert, discover, table
 from lake.errors import DeclarationError
-from tests.tiny_topics import TABLES, answers, call_events, calls, hourly_calls, people
+from tests.tiny_topics import TABLES, answers, call_events, calls, hourly_calls, people, texts
 
 
 class Landings(Contract):
@@ -109,6 +110,25 @@ def renamed(name: str, contract: type[Contract] = Landings) -> dict[str, Any]:
     return {"transform": transform, "contract": contract}
 
 
+def of_people(people: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return people
+
+
+def of_call_events(call_events: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return call_events
+
+
+def of_both(calls: DataFrame, texts: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return calls.unionAll(texts)
+
+
+for transform in (of_people, of_call_events, of_both):
+    transform.__name__ = "landings"
+PEOPLE, CALL_EVENTS, BOTH = ({"transform": one} for one in (of_people, of_call_events, of_both))
+
 FEED = FileFeed("calls", "a feed with the name that the parameter has")
 
 MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
@@ -185,6 +205,17 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
     ("counting what it does not read", {"counts": {"landings": answers}}, "counts silver.answers", "among its reads"),
     ("counting by a name", {"counts": {"airport": calls}}, "by 'airport', which is no whole number", "name such"),
+    ("months without days", {"day": None, "reads": [calls.month()]}, "one of the two has no days", "drop before"),
+    ("months of a table without days", {"reads": [people.month()], **PEOPLE}, "one of the two has no days", "month()"),
+    ("months of bronze", {"reads": [call_events.month()], **CALL_EVENTS}, "a month of bronze.call_events", "silver"),
+    ("weeks and months", {"reads": [calls.month(), texts.week()], **BOTH}, "single days of silver.texts", ".month()"),
+    (
+        "months and days",
+        {"reads": [calls.month(), texts], **BOTH},
+        "reads single days of silver.texts",
+        "texts.month()",
+    ),
+    ("months as a stream", {"reads": [calls.month()], "write": Upsert()}, "which a stream never has all", "Replace()"),
     ("rows of a word that is none", {"rows": "few"}, "states rows='few'", "write one of each, some, any"),
     ("some rows of two inputs", {"rows": "some"}, "are not those of one bronze table", "drop rows"),
     (
@@ -335,29 +366,82 @@ def test_an_import_that_fails_within_a_layer_is_not_taken_for_a_missing_layer(pa
         discover(importlib.import_module("assets_of_a_test"))
 
 
-def test_the_code_version_changes_with_the_file_and_with_all_that_it_imports(package: Path) -> None:
+USING = BRONZE_FILE.replace("calls = ", "from assets_of_a_test.parsing import SEPARATOR\n\ncalls = ")
+SIGNS = 'SEPARATOR = ","\n'
+
+
+def code_of(package: Path, **texts: str) -> Table:
+    """The table of `bronze/call_files.py` as these files of the package declare it, imported anew."""
     import importlib
     import sys
 
-    using = BRONZE_FILE.replace("calls = ", "from assets_of_a_test.parsing import SEPARATOR\n\ncalls = ")
-    changed = using.replace("One row per line", "One row per line of text")
-    versions = []
-    (package / "parsing.py").write_text('"""How lines are cut."""\n\nfrom assets_of_a_test.signs import SEPARATOR\n')
-    for text, sign in ((using, ","), (using, ","), (changed, ","), (using, ";")):
-        (package / "bronze" / "call_files.py").write_text(textwrap.dedent(text))
-        (package / "signs.py").write_text(f'"""Signs."""\n\nSEPARATOR = "{sign}"\n')
-        for name in [name for name in sys.modules if name.startswith(package.name)]:
-            del sys.modules[name]
-        importlib.invalidate_caches()
-        sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-        import linecache
+    known = {"bronze/call_files": USING, "parsing": "from assets_of_a_test.signs import SEPARATOR\n", "signs": SIGNS}
+    for name, text in {**known, **texts}.items():
+        (package / f"{name}.py").write_text(textwrap.dedent(text))
+    for name in [name for name in sys.modules if name.startswith(package.name)]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    import linecache
 
-        linecache.clearcache()
-        versions.append(discover(importlib.import_module(package.name))["bronze.call_files"].code_version)
+    linecache.clearcache()
+    try:
+        return discover(importlib.import_module(package.name))["bronze.call_files"]
+    finally:
         sys.dont_write_bytecode = before
 
-    assert versions[0] == versions[1]
-    assert len(set(versions)) == 3
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"bronze/call_files": USING.replace("One row per line", "One row per line of text")},
+        {"bronze/call_files": USING.replace("return calls", "# as they came\n    return calls  # all of them")},
+        {"bronze/call_files": USING.replace("return calls", "return (\n        calls\n    )\n\n")},
+        {"signs": f'"""Signs."""\n\n{SIGNS}"""What parts the fields of a line."""\n'},
+    ],
+    ids=["docstring", "comment", "layout", "docstrings of what it imports"],
+)
+def test_the_code_version_is_the_same_where_no_row_can_be_another(package: Path, texts: dict[str, str]) -> None:
+    before = code_of(package).code_version
+
+    assert code_of(package, **texts).code_version == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"bronze/call_files": USING.replace("return calls", "return calls.limit(1)")}),
+        ({}, {"bronze/call_files": USING.replace('"the line"', '"a line"')}),
+        ({}, {"signs": 'SEPARATOR = ";"\n'}),
+        *(
+            ({"parsing": f"{way}\n", "signs": SIGNS}, {"parsing": f"{way}\n", "signs": 'SEPARATOR = ";"\n'})
+            for way in (
+                "from assets_of_a_test import signs\nSEPARATOR = signs.SEPARATOR",
+                "import assets_of_a_test.signs as signs\nSEPARATOR = signs.SEPARATOR",
+                "from .signs import SEPARATOR",
+                "from . import signs\nSEPARATOR = signs.SEPARATOR",
+            )
+        ),
+    ],
+    ids=["the file", "a text", "an import", "a module", "a dotted module", "a relative import", "a relative module"],
+)
+def test_the_code_version_changes_with_the_file_and_with_all_that_it_imports(
+    package: Path, before: dict[str, str], after: dict[str, str]
+) -> None:
+    assert code_of(package, **before).code_version != code_of(package, **after).code_version
+
+
+def test_what_an_earlier_release_computed_with_the_same_files_is_not_of_older_code(package: Path) -> None:
+    def hash_of(*texts: str) -> str:
+        """As releases took it that hashed whole texts."""
+        return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()[:12]
+
+    parsing = "from assets_of_a_test.signs import SEPARATOR\n"
+    declared = code_of(package)
+
+    assert declared.is_computed_by(declared.code_version)
+    assert declared.is_computed_by(hash_of(USING, parsing, SIGNS))
+    assert not declared.is_computed_by(hash_of(USING, parsing, "SEPARATOR = ';'\n"))
 
 
 # What reads mean in days
@@ -373,6 +457,32 @@ def test_the_days_that_a_day_needs_and_the_days_that_a_day_makes_stale_are_each_
     for read in (read for declared in TABLES.values() for read in declared.reads):
         for other in Days.of(DAY).widen(before=5, after=5):
             assert (DAY in read.selected(Days.of(other))) == (other in read.affected(DAY)), read
+
+
+@pytest.mark.parametrize(
+    ("read", "day", "whole"),
+    [
+        (calls.month(), "2013-02-14", "2013-02-01..2013-02-28"),
+        (calls.month(), "2012-12-31", "2012-12-01..2012-12-31"),
+        (calls.week(), "2013-01-06", "2012-12-31..2013-01-06"),
+        (calls.week(), "2013-01-07", "2013-01-07..2013-01-13"),
+    ],
+)
+def test_a_week_or_month_is_computed_from_all_its_days_under_its_first(read: Read, day: str, whole: str) -> None:
+    days, declared = Days.parse(whole), declare(reads=[read])
+
+    assert read.affected(date.fromisoformat(day)) == Days.of(days.start)
+    assert read.selected(Days.of(days.start)) == days
+    assert not read.selected(Days.of(days.last)), "no week or month begins there"
+    assert declared.own_days(Days.of(date.fromisoformat(day))) == [days.start]
+
+
+def test_a_range_of_months_reads_each_that_begins_in_it() -> None:
+    assert calls.month().selected(Days.parse("2013-01-31..2013-03-01")) == Days.parse("2013-02-01..2013-03-31")
+    declared = declare(reads=[calls.month()])
+    asked = Days.parse("2012-12-31..2013-02-01")
+    assert declared.own_days(asked) == [date(2012, 12, 1), date(2013, 1, 1), date(2013, 2, 1)]
+    assert declared.own_range(asked) == Days.parse("2012-12-01..2013-02-01")
 
 
 def test_bronze_is_selected_by_the_claimed_event_day_and_needed_by_its_landing_days() -> None:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch.plan import steps_to_date
 from lake.commands.refreshing import Ended, _ended
+from lake.commands.status import describe_older_code
 from lake.declare.days import Days
 from lake.declare.table import Read, Table
 from lake.orchestration.red_checks import RedChecks
@@ -240,3 +241,33 @@ def test_a_call_whose_first_step_left_a_table_late_ends_with_0_once_its_last_ste
         ["ok", "bronze.mark_files", "2013-01-19"],
     ]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _doubled(mark_files: DataFrame) -> DataFrame:
+    """One row per name and day, with twice the points: the declaration as somebody has mended it."""
+    return marks(mark_files).withColumn("points", F.col("points") * 2)
+
+
+def test_a_mended_declaration_is_told_and_its_days_are_computed_again_on_request_before_what_reads_them(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    land(store, D2, "a", [("a", D2, 1)])
+    land(store, D3, "a", [("a", D3, 2)])
+    refresher.to_date(TABLES)
+    # The others stand in one file with the first `marks`, and that has not changed.
+    mended = replace(marks, transform=_doubled)
+    tables = [mark_files, mended, replace(best, reads=(Read(mended),))]
+    environment = replace(refresher.environment, tables={table.full_name: table for table in tables})
+
+    assert Refresher(environment, lambda _: None).to_date(tables) == []
+    assert list(describe_older_code(environment.survey(), tables)) == [
+        "silver.marks: computed by older code: 2013-01-02..2013-01-03; "
+        "next: lakehouse refresh silver.marks --changed-code"
+    ]
+    with Refresher(environment, lambda _: None) as mending:
+        again = mending.to_date(tables, changed_code=True)
+        assert mending.to_date(tables, changed_code=True) == []
+
+    assert outline(again) == [("silver.marks", "2013-01-02..2013-01-03"), ("gold.best", "whole")]
+    assert stored_rows(store, best) == [{"day": D2, "points": 2}, {"day": D3, "points": 4}]
+    assert list(describe_older_code(environment.survey(), tables)) == []

@@ -1,0 +1,95 @@
+"""A version of the code that computes a table: it changes where another row could come out.
+
+Comments, docstrings and layout are no part of it, because they change no row.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import resolve_name
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["code_version", "text_version"]
+
+Leaves = Callable[[ModuleType], bool]
+_Imports = Callable[[str, ast.Module], Iterator[str]]
+"""Given the package of a module and its syntax, names what it imports."""
+
+
+def code_version(name: str, leaves_out: Leaves) -> str:
+    """Hash the syntax of a module and of those of its package that it imports, down to the last.
+
+    Args:
+        name: of the module.
+        leaves_out: asked of each imported module; of those that declare tables, rows come and no code.
+    """
+    return _hash(map(_syntax, _used(name, leaves_out, _imported)))
+
+
+def text_version(name: str, leaves_out: Leaves) -> str:
+    """Hash the same texts as releases did that did not tell a comment from code; ledgers hold such hashes."""
+    return _hash(_used(name, leaves_out, _imported_from))
+
+
+def _hash(texts: Iterator[str] | list[str]) -> str:
+    return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()[:12]
+
+
+def _used(name: str, leaves_out: Leaves, imported: _Imports) -> list[str]:
+    """Read the texts of all modules that a module uses."""
+    used: dict[str, str] = {}
+    pending = [sys.modules[name]]
+    while pending:
+        module = pending.pop()
+        if module.__name__ in used:
+            continue
+        used[module.__name__] = text = Path(module.__file__ or "").read_text()
+        names = imported(module.__package__ or "", _parsed(text))
+        found = (sys.modules.get(one) for one in names if one.partition(".")[0] == name.partition(".")[0])
+        pending += [one for one in found if one is not None and one.__file__ and not leaves_out(one)]
+    return list(used.values())
+
+
+def _imported_from(_: str, tree: ast.Module) -> Iterator[str]:
+    return (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+
+
+def _imported(package: str, tree: ast.Module) -> Iterator[str]:
+    """Name whatever is imported, in any of the ways to write that."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@cache
+def _syntax(text: str) -> str:
+    return _written(_parsed(text))
+
+
+def _written(node: object) -> str:
+    """Write syntax so that every release of Python writes the same: without places and what is not there."""
+    if isinstance(node, list):
+        return f"[{','.join(_written(one) for one in node if not _is_bare_text(one))}]"
+    if isinstance(node, ast.AST):
+        said = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({','.join(said)})"
+    return repr(node)
+
+
+def _is_bare_text(node: object) -> bool:
+    """Tell whether a statement is a text that nobody uses, as a docstring is."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
