@@ -61,7 +61,7 @@ class Freshness:
 
 
 def due_day(table: Table, now: datetime, calendar: Days) -> date | None:
-    """Find the newest day (of a table of weeks or months: its first) whose end plus `fresh_within` has passed."""
+    """Find the newest day, week or month whose end plus `fresh_within` has passed."""
     ended = min((now.astimezone(UTC) - table.fresh_within).date() - timedelta(days=1), calendar.last)
     whole = table.days_of(ended)
     due = whole.start if whole.last == ended else table.days_of(whole.start - timedelta(days=1)).start

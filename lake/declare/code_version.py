@@ -1,6 +1,6 @@
-"""A version of the code that computes a table: it changes where another row could come out.
+"""Version the code that computes a table.
 
-Comments, docstrings and layout are no part of it, because they change no row.
+It changes where another row could come out. Comments, docstrings and layout are no part of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Imports = Callable[[str, ast.Module], Iterator[str]]
 
 
 def code_version(name: str, leaves_out: Leaves) -> str:
-    """Hash the syntax of a module and of those of its package that it imports, down to the last.
+    """Hash the syntax of a module and of all that it imports of its package.
 
     Args:
         name: of the module.
@@ -32,7 +32,7 @@ def code_version(name: str, leaves_out: Leaves) -> str:
 
 
 def text_version(name: str, leaves_out: Leaves) -> str:
-    """Hash the same texts as releases did that did not tell a comment from code; ledgers hold such hashes."""
+    """Hash whole texts, as earlier releases did whose hashes stand in ledgers."""
     return _hash(_used(name, leaves_out, _imported_from))
 
 
@@ -60,7 +60,7 @@ def _imported_from(_: str, tree: ast.Module) -> Iterator[str]:
 
 
 def _imported(package: str, tree: ast.Module) -> Iterator[str]:
-    """Name whatever is imported, in any of the ways to write that."""
+    """Name whatever is imported, however it is written."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -81,7 +81,7 @@ def _syntax(text: str) -> str:
 
 
 def _written(node: object) -> str:
-    """Write syntax so that every release of Python writes the same: without places and what is not there."""
+    """Write syntax without places, the same in every release of Python."""
     if isinstance(node, list):
         return f"[{','.join(_written(one) for one in node if not _is_bare_text(one))}]"
     if isinstance(node, ast.AST):
@@ -91,5 +91,5 @@ def _written(node: object) -> str:
 
 
 def _is_bare_text(node: object) -> bool:
-    """Tell whether a statement is a text that nobody uses, as a docstring is."""
+    """Tell whether a statement is an unused text, as a docstring is."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

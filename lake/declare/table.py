@@ -198,28 +198,28 @@ class Table:
         return Read(self, before, after)
 
     def week(self) -> Read:
-        """Declare that the reader has a day for each week, its Monday, which needs all days of that week."""
+        """Declare that each day of the reader is a Monday and needs its whole week."""
         return Read(self, span="week")
 
     def month(self) -> Read:
-        """Declare that the reader has a day for each month, its first, which needs all days of that month."""
+        """Declare that each day of the reader begins a month and needs all of it."""
         return Read(self, span="month")
 
     @cached_property
     def span(self) -> Span | None:
-        """Of how many days a day of the table is the first; None where it stands for itself."""
+        """Name what a day of the table begins; None where it stands for itself."""
         return next((read.span for read in self.reads if read.span), None)
 
     def days_of(self, day: date) -> Days:
-        """The days that a day of the calendar belongs to in the table: itself, or its whole week or month."""
+        """Return the week or month of a calendar day, or the day alone."""
         return Days.of(day) if self.span is None else Days.whole(self.span, day)
 
     def own_days(self, days: Days) -> list[date]:
-        """The days of the table that some days of the calendar belong to."""
+        """Return the days of the table to which some calendar days belong."""
         return list(days) if self.span is None else sorted({self.days_of(day).start for day in days})
 
     def own_range(self, days: Days) -> Days:
-        """The range of `own_days`."""
+        """Return the range of `own_days`."""
         return Days(self.days_of(days.start).start, self.days_of(days.last).start + timedelta(days=1)) if days else days
 
     @cached_property
@@ -239,7 +239,7 @@ class Table:
 
     @property
     def is_row_by_row(self) -> bool:
-        """Tell whether its candidates are rows of one bronze table, neither joined nor chosen among all of them."""
+        """Tell whether each row of one bronze table is a candidate by itself."""
         first = self.reads[0].source
         chooses = self.day is None and not isinstance(self.write, InsertNew)
         return isinstance(first, Table) and first.layer == "bronze" and len(self.reads) == 1 and not chooses
@@ -262,9 +262,9 @@ class Table:
 
     @cached_property
     def code_version(self) -> str:
-        """A hash of the code of the declaring file and of the modules of its package that it imports.
+        """Return a hash of the declaring file's code and of what it imports.
 
-        Not of those that declare tables: what they compute reaches this one as rows.
+        Of its package only, and not of modules that declare tables: what they compute reaches this one as rows.
         """
         return code_version(self.transform.__module__, _declares_table)
 
