@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -14,7 +15,7 @@ from lake.batch.plan import Survey, steps_to_date
 from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.write.store import DeltaStore
-from tests.lakes import Row, interpreted, open_lake, quarantined, stored_rows
+from tests.lakes import interpreted, open_lake, quarantined, stored_rows
 from tests.tiny_kinds import (
     TABLES,
     land,
@@ -28,7 +29,7 @@ from tests.tiny_kinds import (
 )  # fmt: skip
 
 CALENDAR = Days.between(date(2024, 1, 1), date(2024, 3, 31))
-SAID = {
+SAID: dict[date, list[Mapping[str, Any] | str]] = {
     date(2024, 1, 31): [
         order("a", "2024-01-31T10:00:00Z", "0.10", ("pen", 1), ("ink", 2)),
         visit("2024-01-31T11:00:00Z"),
@@ -75,13 +76,13 @@ def to_date(store: DeltaStore) -> list[tuple[str, str]]:
 
 def sold(by: dict[str, str]) -> list[tuple[date, int, Decimal]]:
     """Orders and what they cost by some name of the day, by Python's decimals."""
-    found = defaultdict(list)
+    found = defaultdict[date, list[Decimal]](list)
     for day, totals in ORDERED.items():
         found[date.fromisoformat(by[day])] += map(Decimal, totals)
     return [(day, len(totals), sum(totals, Decimal())) for day, totals in sorted(found.items())]
 
 
-def tuples(rows: list[Row]) -> list[tuple[object, ...]]:
+def tuples(rows: list[dict[str, Any]]) -> list[tuple[object, ...]]:
     return [tuple(row.values()) for row in rows]
 
 
