@@ -24,6 +24,7 @@
     ├── SchemaDrift             the stored table and its contract disagree
     ├── LandingDamaged          files that landed cannot be read; the other days were computed
     ├── FilesGone               data files of an input are gone
+    ├── LakeTooNew              a newer release wrote a table of the lake itself
     ├── LogDamaged              a file of a table's log cannot be read; other tables go on
     ├── TableLocked             another process writes this table (retryable)
     ├── WrittenMeanwhile        another writer was faster, and Delta refused this one (retryable)
@@ -96,6 +97,7 @@ __all__ = [
     "JavaMissing",
     "JavaWrong",
     "LakeError",
+    "LakeTooNew",
     "LandingDamaged",
     "LandingGone",
     "LeaseLost",
@@ -700,6 +702,30 @@ class FilesGone(LakeError):
             f"table {self.table}, days {first_few([day or 'unknown' for day in self.files])}",
             f"data files are gone: {first_few([path for paths in self.files.values() for path in paths])}",
             f"lakehouse refresh {self.table}{f' --days {day}' if day else ''} makes them again",
+        )
+
+
+@dataclass(eq=False)
+class LakeTooNew(LakeError):
+    """A newer release wrote a table of the lake itself, in a format that this one does not know. Nothing was written.
+
+    Attributes:
+        table: which one, `lake/ledger`.
+        found: its format.
+        known: the newest format that this release knows.
+    """
+
+    table: str
+    found: int
+    known: int
+
+    def message(self) -> Message:
+        return Message(
+            f"table {self.table}",
+            f"a newer lakehouse wrote it, in format {self.found}; this one knows formats up to {self.known}, and "
+            "wrote nothing",
+            "install the version of lakehouse that the others use (pyproject.toml pins it), then make setup; see "
+            "docs/runbook.md, 'A newer release has written the lake'",
         )
 
 

@@ -48,6 +48,4 @@ def add_table_from_command_line(out: Console, layer: str, name: str, reads: Sequ
     files = add_table(settings.root, settings.package, layer, name, reads, known)
     for file in files:
         out.print(f"wrote {file}", markup=False, soft_wrap=True)
-    out.print(
-        f"next: replace every FILL IN; then {files[1]} is its test, as make test runs it", markup=False, soft_wrap=True
-    )
+    out.print("next: replace every FILL IN in both, then make test", markup=False)

@@ -25,6 +25,7 @@ from lake.declare.table import Append, Table, stream_reads, topics_of
 from lake.engine.failpoints import failpoint
 from lake.errors import DayIsOpen
 from lake.storage.commits import Place, Remembered
+from lake.storage.own_format import DESCRIPTION, readable
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
 
@@ -157,7 +158,7 @@ class FrontierTable:
 
     def _as_of(self, place: Place) -> Frontier | None:
         stored = DeltaTable(self._location, place[0], storage_options=dict(self.store.storage_options))
-        rows = stored.to_pyarrow_table().to_pylist()
+        rows = readable("frontier", stored).to_pyarrow_table().to_pylist()
         return _from_row(rows[0]) if rows else None
 
     def change(self, step: Callable[[Frontier | None], Frontier], cause: str) -> Frontier:
@@ -171,6 +172,7 @@ class FrontierTable:
                         self._location,
                         pa.Table.from_pylist([_to_row(after, cause)], schema=SCHEMA),
                         mode="overwrite",
+                        description=DESCRIPTION,
                         storage_options=dict(self.store.storage_options),
                     )
         return after

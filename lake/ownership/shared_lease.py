@@ -23,6 +23,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from lake.errors import AlreadyFollowed, LeaseLost
+from lake.storage.own_format import DESCRIPTION, readable
 from lake.write.store import DeltaStore
 
 __all__ = ["SharedLease", "shared_lease"]
@@ -112,7 +113,9 @@ class SharedLease:
 
     def _open(self) -> DeltaTable | None:
         location, options = self._location, dict(self.store.storage_options)
-        return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
+        if not DeltaTable.is_deltatable(location, options):
+            return None
+        return readable("lease", DeltaTable(location, storage_options=options))
 
     @property
     def _location(self) -> str:
@@ -130,6 +133,7 @@ class SharedLease:
                 mode="error",
                 storage_options=options,
                 commit_properties=_AT_ONCE,
+                description=DESCRIPTION,
                 configuration={"delta.logRetentionDuration": "interval 1 days"},
             )
             self._stored = self._open()

@@ -394,14 +394,16 @@ class Log:
     def added_since(self, version: int, newest: int) -> list[str] | None:
         """Return the files that later commits added, relative to the table.
 
-        None where a commit is gone or removed rows. Commits that only join files say nothing new.
+        None where a commit is gone, removed rows or changed what is said of the table. Commits that only join files say
+        nothing new.
         """
         found: list[str] = []
         for number in range(version + 1, newest + 1):
             content = self._content(number)
             actions = [] if content is None else read_actions(self.location, _file_of(number), content)
             removed = [action["remove"] for action in actions if "remove" in action]
-            if content is None or any(one.get("dataChange", True) for one in removed):
+            is_other = any("metaData" in action for action in actions)
+            if content is None or is_other or any(one.get("dataChange", True) for one in removed):
                 return None
             added = [action["add"] for action in actions if "add" in action]
             found += [unquote(add["path"]) for add in added if add.get("dataChange", True)]

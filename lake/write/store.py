@@ -40,6 +40,7 @@ from lake.storage.durable import flush_commits
 from lake.storage.holder import JVM_ENDS_WITHIN_SECONDS, await_jvms, hold, note_session, read_holder
 from lake.storage.landing import Landing
 from lake.storage.lock_files import own_lock_files
+from lake.storage.own_format import DESCRIPTION, readable
 from lake.storage.retention import properties_of
 from lake.write.checksum import write_checksum
 from lake.write.enforce import QUARANTINE, day_within
@@ -557,7 +558,7 @@ class DeltaStore:
         Raises:
             LogDamaged: a file of its log cannot be read.
         """
-        stored = self.log(f"{self.tables}/lake/{name}").open()
+        stored = readable(name, self.log(f"{self.tables}/lake/{name}").open())
         return None if stored is None else stored.to_pyarrow_table()
 
     def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
@@ -571,11 +572,12 @@ class DeltaStore:
         """
         log = self.log(f"{self.tables}/lake/{name}")
         with self.lock(f"lake.{name}"), self.flushed(f"{self.tables}/lake/{name}"):
-            newest = log.version()
+            stored = readable(name, log.open())
             write_deltalake(
                 log.location,
-                rows(0 if newest is None else newest + 1),
+                rows(0 if stored is None else stored.version() + 1),
                 mode="append",
+                description=DESCRIPTION,
                 schema_mode="merge",
                 storage_options=dict(self.storage_options),
             )
