@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -184,6 +185,66 @@ def test_a_commit_that_says_nothing_of_itself_changed_rows_and_one_that_moved_fi
         log = Path(store.path(marks), "_delta_log", f"{version:020d}.json")
         log.write_text("\n".join(map(json.dumps, actions)))
         assert states(store)[marks.full_name].foreign == {D3: FOREIGN.format("2 rows", 2)}
+
+
+def commit(store: DeltaStore, version: int, about: Mapping[str, object], *changes: tuple[str, date, int]) -> None:
+    """Commit files of marks by hand: path, day and rows, which are 0 for one that is removed and -1 where it says none."""
+    actions: list[dict[str, object]] = [{"commitInfo": about}]
+    for path, day, rows in changes:
+        about_file = {"path": path, "partitionValues": {"day": str(day)}, "dataChange": True}
+        stats = {} if rows < 0 else {"stats": json.dumps({"numRecords": rows})}
+        added = {**about_file, "size": 9, "modificationTime": 0, **stats}
+        actions.append({"add": added} if rows else {"remove": about_file})
+    log = Path(store.path(marks), "_delta_log", f"{version:020d}.json")
+    log.write_text("\n".join(map(json.dumps, actions)))
+
+
+def told(store: DeltaStore) -> dict[date | None, str]:
+    return dict(states(store)[marks.full_name].foreign)
+
+
+def test_a_commit_that_writes_files_of_several_days_anew_keeps_the_rows_of_each(store: DeltaStore) -> None:
+    commit(store, 2, {"operation": "WRITE"}, ("a", D2, 2), ("b", D3, 3))
+    commit(store, 3, {"operation": "WRITE"}, ("c", D3, 1))
+    own = {"operation": "WRITE", "userMetadata": json.dumps({WRITE_MARK: "x"})}
+    commit(store, 4, own, ("e", D3, 3), ("f", D2, 3))
+    wrong = {D2: FOREIGN.format("2 rows", 2), D3: FOREIGN.format("4 rows", 3)}
+    assert told(store) == wrong
+
+    gone = [(path, day, 0) for path, day in (("a", D2), ("b", D3), ("c", D3), ("e", D3), ("f", D2))]
+    commit(store, 5, {"operation": "OPTIMIZE"}, *gone, ("g", D3, 2), ("h", D3, 2), ("i", D3, 3), ("j", D2, 5))
+    assert told(store) == wrong
+
+    deleted = {"operation": "DELETE", "operationMetrics": {"numDeletedRows": "1"}}
+    commit(store, 6, deleted, ("g", D3, 0), ("k", D3, 1))
+    assert told(store)[D3] == FOREIGN.format("3 rows", 3), "people are told to delete those of others"
+    commit(store, 7, deleted, ("h", D3, 0), ("k", D3, 0), ("i", D3, 0))
+    assert told(store) == {D2: wrong[D2]}
+    commit(store, 8, deleted, ("j", D2, 0), ("l", D2, 4))
+    assert told(store) == {D2: FOREIGN.format("1 row", 2)}
+
+
+def test_of_files_that_do_not_say_how_many_rows_they_hold_all_may_be_of_others(store: DeltaStore) -> None:
+    commit(store, 2, {"operation": "WRITE"}, ("a", D2, -1), ("b", D3, 2))
+    commit(store, 3, {"operation": "OPTIMIZE"}, ("a", D2, 0), ("b", D3, 0), ("c", D2, 1), ("d", D3, -1))
+    assert told(store) == {D2: FOREIGN.format("rows", 2), D3: FOREIGN.format("2 rows", 2)}
+
+
+def test_an_upsert_of_this_project_keeps_those_that_it_writes_anew(store: DeltaStore) -> None:
+    write_by_hand(store, marks, mark(D3, "a"), mark(D3, "b"))
+    store.upsert_arrow(marks, rows_of(marks, mark(D3, "b") | {"points": 2}), Txn("test", 1), {})
+    assert DeltaTable(store.path(marks)).history(1)[0]["operation"] == "MERGE"
+    assert set(told(store)) == {D3}
+
+
+def test_those_of_two_days_before_one_that_is_to_be_computed_are_told(store: DeltaStore) -> None:
+    ahead, day = replace(marks, name="ahead", reads=(marks.days(after=1),)), day_of(9)
+    store.append_arrow(marks, rows_of(marks, mark(day)), Txn("test", 1), {})
+    store.create(ahead)
+    write_by_hand(store, ahead, mark(day_of(7)), mark(day_of(8)))
+    found = Survey([ahead], store, Days.between(D1, day)).states[ahead.full_name]
+    assert set(found.missing) == {D1, day_of(8), day}
+    assert found.foreign == {day_of(7): FOREIGN.format("1 row", 1)}
 
 
 def test_files_without_statistics_and_a_day_that_no_calendar_has_are_told_too(store: DeltaStore) -> None:

@@ -222,6 +222,21 @@ def test_a_second_look_finds_what_has_changed_since_and_all_days_that_depend_on_
     }
 
 
+def test_a_second_look_judges_the_days_that_streams_have_sealed_since(store: DeltaStore) -> None:
+    compute(store, mark_files, [D1, D2, D3])
+    for first_open, missing in ((D1, []), (D3, [D1, D2])):
+        own = Frontier(D1, first_open, claimed=frozenset({MARKS}), generations={MARKS: 1})
+        FrontierTable(store).change(lambda _, own=own: own, "test")  # type: ignore[misc]
+        assert survey(store, mark_files, marks).states[MARKS].missing == dict.fromkeys(missing, "never computed")
+
+
+def test_days_are_told_in_their_order(store: DeltaStore) -> None:
+    days = [day_of(number) for number in (9, 2, 7, 1, 8, 3, 6, 4, 5, 12, 11, 10)]
+    for day in days:
+        land(store, day, "a", [("a", day, 1)])
+    assert list(survey(store).states[FILES].missing) == sorted(days)
+
+
 def test_a_second_look_with_another_calendar_judges_all_its_days(store: DeltaStore) -> None:
     compute(store, marks, [D1, D2])
     cases: list[tuple[Days, list[date]]] = [(Days.of(D2), [D2]), (Days.between(D1, D2), [D1, D2]), (Days.of(D3), [])]
@@ -577,6 +592,19 @@ def test_days_without_files_are_left_as_they_are_except_for_who_names_bronze(sto
         (["mark_files"], "2013-01-02", True),
         (["marks"], "2013-01-01", False),
     ]
+    assert told(steps_for(found, [mark_files, marks], Days.of(D1))) == [
+        (["mark_files"], "2013-01-01..2013-01-02", True),
+        (["marks"], "2013-01-01", False),
+    ]
+
+
+def test_who_names_bronze_names_the_days_too_that_its_readers_need_of_it(store: DeltaStore) -> None:
+    for day in (D1, D2):
+        land(store, day, "a", [("a", day, 1)])
+    compute(store, mark_files, [D1, D2])
+    (store.landing.folder(FEED, D2) / "a").unlink()
+    found = survey(store)
+    assert told(steps_for(found, [marks], Days.of(D1))) == [(["mark_files", "marks"], "2013-01-01", True)]
     assert told(steps_for(found, [mark_files, marks], Days.of(D1))) == [
         (["mark_files"], "2013-01-01..2013-01-02", True),
         (["marks"], "2013-01-01", False),
