@@ -443,6 +443,7 @@ def departed(lake: Lake, day: date) -> list[int]:
     return sorted(row["flight"] for row in rows)
 
 
+@pytest.mark.streams
 def test_what_the_watermark_left_out_of_an_open_day_is_back_once_the_day_is_settled(
     tmp_path: Path, spark: SparkSession, messages: Messages
 ) -> None:
@@ -925,6 +926,7 @@ def reader_of(source: Table) -> Table:
                    *hourly_airport_performance.reads[1:]))  # fmt: skip
 
 
+@pytest.mark.streams
 def test_a_nullable_column_that_a_contract_gets_is_there_when_streams_start_again(
     lake: Lake, messages: Messages
 ) -> None:

@@ -188,7 +188,7 @@ def test_a_commit_that_says_nothing_of_itself_changed_rows_and_one_that_moved_fi
 
 
 def commit(store: DeltaStore, version: int, about: Mapping[str, object], *changes: tuple[str, date, int]) -> None:
-    """Commit files of marks by hand: path, day and rows, which are 0 for one that is removed and -1 where it says none."""
+    """Commit files of marks by hand: path, day, and rows (0: it is removed, -1: it does not say how many)."""
     actions: list[dict[str, object]] = [{"commitInfo": about}]
     for path, day, rows in changes:
         about_file = {"path": path, "partitionValues": {"day": str(day)}, "dataChange": True}

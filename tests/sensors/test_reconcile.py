@@ -92,6 +92,28 @@ def store_of(settings: Settings) -> DeltaStore:
     return LakehouseResource.from_settings(settings).store()
 
 
+@pytest.fixture(scope="module")
+def quiet_lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A lake in which all of three days was computed, and the cursor with which it is quiet; made once, and copied."""
+    home = tmp_path_factory.mktemp("quiet")
+    settings = settings_for(home)
+    land(settings, {day: [f"a {day} 1"] for day in DAYS})
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(0))
+        daemon = Daemon(instance, settings)
+        daemon.until_quiet()
+    assert daemon.cursor is not None
+    return home, daemon.cursor
+
+
+@pytest.fixture
+def still(daemon: Daemon, quiet_lake: tuple[Path, str], tmp_path: Path) -> Daemon:
+    """The daemon of a lake of its own that needs nothing."""
+    home, daemon.cursor = quiet_lake
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    return daemon
+
+
 def test_what_landed_goes_down_to_gold_and_then_it_is_quiet(daemon: Daemon) -> None:
     land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
 
@@ -104,34 +126,29 @@ def test_what_landed_goes_down_to_gold_and_then_it_is_quiet(daemon: Daemon) -> N
     assert daemon.tick() == []
 
 
-def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(daemon: Daemon) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
-
-    land(daemon.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
-    asked = {tables[0]: days for tables, days in daemon.until_quiet()}
+def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(still: Daemon) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    asked = {tables[0]: days for tables, days in still.until_quiet()}
 
     assert asked["readings"] == "2020-01-05"
     assert asked["measurements"] == "2020-01-01"
 
-    store_of(daemon.settings).compact(by_name("measurements"), DAYS)
-    assert daemon.tick() == []
+    store_of(still.settings).compact(by_name("measurements"), DAYS)
+    assert still.tick() == []
 
 
 def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_its_next_run(
-    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    still: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
     monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(hours=1))
     for number, line in enumerate(["b 2020-01-01 5", "c 2020-01-01 6"]):
-        land(daemon.settings, {date(2020, 1, 5 + number): [line]})
-        daemon.run(daemon.tick())  # what has landed was never computed: it does not wait
-        assert daemon.tick() == [], "measurements of the day were computed just now"
+        land(still.settings, {date(2020, 1, 5 + number): [line]})
+        still.run(still.tick())  # what has landed was never computed: it does not wait
+        assert still.tick() == [], "measurements of the day were computed just now"
 
     monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(0))
 
-    asked = [outline(request) for request in daemon.tick()]
+    asked = [outline(request) for request in still.tick()]
     assert [days for tables, days in asked if "measurements" in tables] == [str(DAY)], "one run for both lines"
 
 
@@ -163,46 +180,40 @@ def quick_vacuum(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quick_vacuum")
-def test_optimize_vacuum_and_a_repair_that_changes_nothing_start_no_run(daemon: Daemon, spark: SparkSession) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
-    store, quiet = store_of(daemon.settings), daemon.cursor
+def test_optimize_vacuum_and_a_repair_that_changes_nothing_start_no_run(still: Daemon, spark: SparkSession) -> None:
+    store, quiet = store_of(still.settings), still.cursor
     before = {table.full_name: store.version(table) for table in TABLES}
 
     for table in TABLES:
         spark.sql(f"OPTIMIZE delta.`{store.path(table)}`").collect()
         spark.sql(f"VACUUM delta.`{store.path(table)}` RETAIN 0 HOURS").collect()
-        assert daemon.tick() == []
+        assert still.tick() == []
     assert any((store.version(table) or 0) > (before[table.full_name] or 0) for table in TABLES)
-    assert daemon.cursor != quiet, "it has looked"
+    assert still.cursor != quiet, "it has looked"
 
     versions = {table.full_name: store.version(table) for table in TABLES}
     refresh(by_name("measurements"), store, DAYS, unless_equal=True)
-    assert daemon.tick() == []
+    assert still.tick() == []
     assert {table.full_name: store.version(table) for table in TABLES} == versions
 
 
-def test_a_table_that_was_made_anew_is_computed_again_with_what_reads_it_and_nothing_else(daemon: Daemon) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
-    store = store_of(daemon.settings)
+def test_a_table_that_was_made_anew_is_computed_again_with_what_reads_it_and_nothing_else(still: Daemon) -> None:
+    store = store_of(still.settings)
     totals = store.read(by_name("daily_totals")).orderBy("measured_on").collect()
 
     shutil.rmtree(store.path(by_name("exact_measurements")))
-    asked = [(name, days) for tables, days in daemon.until_quiet() for name in tables]
+    asked = [(name, days) for tables, days in still.until_quiet() for name in tables]
 
     assert asked[0] == ("exact_measurements", str(DAYS))
     assert {name for name, _ in asked} <= {"exact_measurements", "daily_totals"}
     assert len(asked) == len(set(asked)), "each range once"
     assert store.read(by_name("exact_measurements")).count() == 3
     assert store.read(by_name("daily_totals")).orderBy("measured_on").collect() == totals
-    assert daemon.tick() == []
+    assert still.tick() == []
 
 
-def test_where_the_log_was_cleaned_days_are_compared_and_what_is_known_stays_quiet(daemon: Daemon) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
-    store, readings = store_of(daemon.settings), by_name("readings")
+def test_where_the_log_was_cleaned_days_are_compared_and_what_is_known_stays_quiet(still: Daemon) -> None:
+    store, readings = store_of(still.settings), by_name("readings")
 
     log = Path(store.path(readings)) / "_delta_log"
     DeltaTable(store.path(readings)).create_checkpoint()
@@ -210,11 +221,11 @@ def test_where_the_log_was_cleaned_days_are_compared_and_what_is_known_stays_qui
     for file in log.glob("*.json"):
         if int(file.stem) < (newest or 0):
             file.unlink()
-    daemon.cursor = None
-    assert daemon.tick() == []
+    still.cursor = None
+    assert still.tick() == []
 
-    land(daemon.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
-    asked = {tables[0]: days for tables, days in daemon.until_quiet()}
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    asked = {tables[0]: days for tables, days in still.until_quiet()}
     assert (asked["readings"], asked["measurements"]) == ("2020-01-05", "2020-01-01")
 
 
@@ -226,14 +237,11 @@ def test_each_contiguous_range_of_a_table_is_one_run(daemon: Daemon) -> None:
     assert first == [(["readings"], "2020-01-01..2020-01-03"), (["readings"], "2020-01-05")]
 
 
-def test_a_lost_cursor_compares_everything_and_asks_for_nothing(daemon: Daemon) -> None:
-    land(daemon.settings, {DAY: [f"a {DAY} 1"]})
-    daemon.until_quiet()
+def test_a_lost_cursor_compares_everything_and_asks_for_nothing(still: Daemon) -> None:
+    still.cursor = None
 
-    daemon.cursor = None
-
-    assert daemon.tick() == []
-    assert daemon.cursor is not None
+    assert still.tick() == []
+    assert still.cursor is not None
 
 
 def test_nothing_is_asked_for_while_a_run_is_under_way(daemon: Daemon) -> None:
@@ -335,46 +343,39 @@ def days_of(request: dg.RunRequest) -> date | None:
     return days.start if days else None
 
 
-def test_a_file_of_the_newest_landing_day_that_grows_in_place_is_noticed(daemon: Daemon) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
-    (file,) = daemon.settings.landing.folder(SENSORS, DAYS.last).iterdir()
+def test_a_file_of_the_newest_landing_day_that_grows_in_place_is_noticed(still: Daemon) -> None:
+    (file,) = still.settings.landing.folder(SENSORS, DAYS.last).iterdir()
 
     with file.open("a") as growing:
         growing.write(f"b {DAYS.last} 2\n")
 
-    assert [outline(request) for request in daemon.tick()] == [(["readings"], str(DAYS.last))]
+    assert [outline(request) for request in still.tick()] == [(["readings"], str(DAYS.last))]
 
 
-def test_a_day_is_asked_for_once_it_is_sealed_and_not_while_streams_own_it(daemon: Daemon) -> None:
-    store, names = store_of(daemon.settings), {"bronze.readings", "silver.measurements"}
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
+def test_a_day_is_asked_for_once_it_is_sealed_and_not_while_streams_own_it(still: Daemon) -> None:
+    store, names = store_of(still.settings), {"bronze.readings", "silver.measurements"}
     first, second, third = DAYS
     followed = Frontier(first, second, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
     FrontierTable(store).change(lambda _: followed, "streams begin")
-    assert daemon.until_quiet() == []
+    assert still.until_quiet() == []
     # What a stream would write: the days of its table change, and no ledger says so.
     rows = store.read(by_name("measurements")).where("measured_on >= '2020-01-02'").withColumn("value", F.lit(7))
     store.replace(by_name("measurements"), rows, [Days.between(second, third)], {"follow": "silver.measurements"})
-    assert daemon.until_quiet() == []
+    assert still.until_quiet() == []
 
     FrontierTable(store).change(lambda _: replace(followed, first_open=third), "sealed")
 
-    asked = [(name, days) for tables, days in daemon.until_quiet() for name in tables]
+    asked = [(name, days) for tables, days in still.until_quiet() for name in tables]
     assert asked[0] == ("measurements", str(second))
     assert len(asked) == len(set(asked)), "each range once"
     held = {row["measured_on"]: row["value"] for row in store.read(by_name("measurements")).collect()}
     assert held == {first: 1, second: 1, third: 7}
 
 
-def test_a_backfill_upstream_asks_for_the_days_that_read_it(daemon: Daemon) -> None:
-    land(daemon.settings, {day: [f"a {day} 1"] for day in DAYS})
-    daemon.until_quiet()
+def test_a_backfill_upstream_asks_for_the_days_that_read_it(still: Daemon) -> None:
+    refresh(by_name("exact_measurements"), store_of(still.settings), Days.of(DAYS.last))
 
-    refresh(by_name("exact_measurements"), store_of(daemon.settings), Days.of(DAYS.last))
-
-    (asked,) = daemon.until_quiet()
+    (asked,) = still.until_quiet()
     assert asked[0] == ["daily_totals"]
 
 

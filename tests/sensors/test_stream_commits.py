@@ -259,6 +259,7 @@ def test_it_is_on_by_itself(settings: Settings) -> None:
 
 
 @pytest.mark.spark
+@pytest.mark.streams
 def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: SparkSession) -> None:
     lake = Lake(daemon.settings.home, lambda: spark)
     said = Messages()
