@@ -250,8 +250,9 @@ class Survey:
     def older_code(self, table: Table) -> list[Day]:
         """List the days that an older code computed, and that batch can compute again."""
         state = self.states[table.full_name]
-        beyond = state.without_source
-        return [day for day in _in_order(state.older_code) if day not in beyond and self._is_batch_own(table, day)]
+        beyond, first = state.without_source, self._first_early_day(table)
+        own = self.calendar if first is None else self.calendar.before(first)
+        return [day for day in _in_order(state.older_code) if day not in beyond and (day is None or day in own)]
 
     def _is_batch_own(self, table: Table, day: Day) -> bool:
         return not self.is_early(table, day) and (day is None or day in self.calendar)
@@ -317,12 +318,16 @@ class Survey:
 
     def is_early(self, table: Table, day: Day) -> bool:
         """Whether streams own a day, or one that it is computed from."""
-        if self.frontier is None or day is None:
-            return False
+        first = None if day is None else self._first_early_day(table)
+        return first is not None and day is not None and day >= first
+
+    def _first_early_day(self, table: Table) -> date | None:
+        """Return the day from which on streams own days of a table, or what they are computed from."""
+        if self.frontier is None:
+            return None
         if table.full_name not in self._early:
             self._early[table.full_name] = self.frontier.first_early_day(table)
-        first = self._early[table.full_name]
-        return first is not None and day >= first
+        return self._early[table.full_name]
 
     def _is_expected(self, table: Table, day: Day) -> bool:
         """Whether some input holds rows for a day, or only a later day of the first input gives rows to it."""

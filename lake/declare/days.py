@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 from lake.errors import BadDay
@@ -105,13 +106,10 @@ class Days:
     @classmethod
     def ranges(cls, days: Iterable[date]) -> list[Days]:
         """The fewest contiguous ranges that hold exactly these days, in order."""
-        found: list[Days] = []
-        for day in sorted(set(days)):
-            if found and found[-1].end == day:
-                found[-1] = cls(found[-1].start, day + _ONE_DAY)
-            else:
-                found.append(cls.of(day))
-        return found
+        ordered = sorted(set(days))
+        steps = (number for number in range(1, len(ordered)) if ordered[number] - ordered[number - 1] != _ONE_DAY)
+        parts = pairwise([0, *steps, len(ordered)] if ordered else [])
+        return [cls(ordered[first], ordered[after - 1] + _ONE_DAY) for first, after in parts]
 
     @property
     def last(self) -> date:
