@@ -15,8 +15,10 @@ from rich.table import Table as Grid
 from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses
 from lake.batch.freshness import Freshness, FreshnessJudge
 from lake.batch.plan import Survey, TableState, ways_to_mend
+from lake.batch.rescued import count_rescued
 from lake.declare.days import Days, utc_day
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.errors import BadSetting
 from lake.ownership.frontier import Frontier, event_progress, sealable_before
 from lake.ownership.passed_over import PassedOver
@@ -71,6 +73,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     accepted = AcceptedLosses(environment.store).all()
     for table in chosen:
         _print_disagreeing(console, survey.states[table.full_name])
+        _print_rescued(console, table, count_rescued(table, environment.store))
         print_without_source(console, survey.states[table.full_name])
         _print_foreign(console, survey, table)
         _print_accepted(console, [one for one in accepted if one.table == table.full_name])
@@ -279,6 +282,14 @@ def _print_disagreeing(console: Console, state: TableState) -> None:
         total, days = sum(found.values()), _spell(sorted(found, key=str))
         said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
         console.print(f"{state.table.full_name}: {said}", soft_wrap=True)
+
+
+def _print_rescued(console: Console, table: Table, found: Mapping[date | None, int]) -> None:
+    """Rows with fields that the contract does not know: a source that has grown."""
+    if found:
+        rows, days = counted(sum(found.values()), "row"), _spell(sorted(found, key=str))
+        said = f"{rows} with fields that the contract does not know: {days}; see _rescued and docs/feeds.md"
+        console.print(f"{table.full_name}: {said}", soft_wrap=True)
 
 
 def print_without_source(console: Console, state: TableState) -> None:

@@ -1,22 +1,23 @@
 """Feeds: where bronze reads from.
 
 A feed lands as files under `landing/<feed>/landed_on=YYYY-MM-DD/`; `lake.declare.landed` says which of them are read. A
-topic's archive holds JSON lines with the columns of Spark's Kafka source; a file feed holds text files that bronze
-keeps line by line. Bytes that are not UTF-8 are read as U+FFFD: a table that held them could be written, and then read
-by Spark alone.
+topic's archive holds JSON lines with the columns of Spark's Kafka source; a file feed holds files that bronze keeps
+record by record (`lake.declare.formats`). Bytes of a message that are not UTF-8 are read as U+FFFD: a table that held
+them could be written, and then read by Spark alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from lake.declare.formats import AS_NAMED, FILE_FRAME, FILE_NAME, Format, Lines, content_of, landed_on
 from lake.declare.landed import any_but, landing_day, path_pattern
 from lake.errors import DeclarationError
 
@@ -36,22 +37,8 @@ TOPIC_FRAME = T.StructType(
 )
 """Columns of a topic's frame. `_raw` is the archived line where its envelope could not be read, else null."""
 
-FILE_FRAME = T.StructType(
-    [
-        T.StructField("line", T.StringType()),
-        T.StructField("file", T.StringType()),
-        T.StructField("line_number", T.IntegerType()),
-        T.StructField("landed_on", T.DateType()),
-    ]
-)
-"""Columns of a file feed's frame: the line as received, the file's base name, its 1-based line, its landing day."""
-
-
 _ARCHIVED = T.StructType(TOPIC_FRAME.fields[:-1])
-_FILE_NAME = "_metadata.file_name"
 _ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
-# Without them Spark makes columns of the folders' names, and a pattern of a file's name.
-_AS_NAMED = {"recursiveFileLookup": "true", "__globPaths__": "false"}
 
 
 @dataclass(frozen=True)
@@ -103,8 +90,12 @@ class Feed:
         """Read files of this feed's landing days; lazy."""
         raise NotImplementedError
 
-    def count_rows(self, content: bytes) -> int:
-        """The rows that `read` gives for the content of one file, counted without Spark."""
+    def count_rows(self, file: Path) -> int:
+        """Count the rows that `read` gives for one file, without Spark."""
+        raise NotImplementedError
+
+    def problem(self, file: Path) -> str | None:
+        """Say why a file is not written as this feed's are; None where it is."""
         raise NotImplementedError
 
 
@@ -127,12 +118,15 @@ class TopicFeed(Feed):
         return TOPIC_FRAME
 
     def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
-        files = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED).json(paths)
+        files = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **AS_NAMED).json(paths)
         return _as_topic_frame(files)
 
-    def count_rows(self, content: bytes) -> int:
-        """Lines; blank ones hold no message."""
-        return sum(not line.isspace() for line in content.splitlines() if line)
+    def count_rows(self, file: Path) -> int:
+        """Count lines; blank ones hold no message."""
+        return sum(not line.isspace() for line in content_of(file).splitlines() if line)
+
+    def problem(self, file: Path) -> str | None:
+        return Lines().problem(file)
 
     def read_stream(
         self, spark: SparkSession, landing: Path, first_day: date, without: Collection[str] = ()
@@ -147,7 +141,7 @@ class TopicFeed(Feed):
         folder.mkdir(parents=True, exist_ok=True)
         # Spark would pass over files that are a week older than the newest: an archive is.
         closed = [path for path in map(Path, without) if path.parent == folder]
-        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **_AS_NAMED)
+        reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **AS_NAMED)
         reader = reader.option("maxFileAge", "36500d")
         if closed:
             listed = f"{folder}/{any_but(path.name for path in closed)}"
@@ -155,44 +149,48 @@ class TopicFeed(Feed):
         else:
             files = reader.json(str(folder))
         is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
-        name = F.url_decode(F.replace(F.col(_FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
+        name = F.url_decode(F.replace(F.col(FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
         for path in (path for path in map(Path, without) if path not in closed):
-            is_read &= (_landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
-        return _as_topic_frame(files.where(is_read & (_landed_on() >= F.lit(first_day))))
+            is_read &= (landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
+        return _as_topic_frame(files.where(is_read & (landed_on() >= F.lit(first_day))))
 
 
 def _as_topic_frame(archived: DataFrame) -> DataFrame:
     raw = F.make_valid_utf8("_raw").alias("_raw")
     names = (raw if name == "_raw" else F.col(name) for name in _ARCHIVED.names)
-    return archived.select(*names, _landed_on().alias("_landed_on"))
-
-
-def _landed_on() -> Column:
-    """The landing day of a row, by the folder of its file; null where that names none."""
-    folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
-    return F.substring_index(folder, "=", -1).try_cast("date")
+    return archived.select(*names, landed_on().alias("_landed_on"))
 
 
 @dataclass(frozen=True)
 class FileFeed(Feed):
-    """A file drop, kept line by line."""
+    """A file drop, kept record by record.
+
+    Attributes:
+        format: how its files are written.
+    """
+
+    format: Format = field(default_factory=Lines)
 
     @property
     def schema(self) -> T.StructType:
         return FILE_FRAME
 
     def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
-        files = spark.read.options(**_AS_NAMED).text(paths, wholetext=True)
-        text_of = F.make_valid_utf8("value")
-        lines = files.select(
-            _landed_on().alias("landed_on"),
-            F.col(_FILE_NAME).alias("file"),
-            F.posexplode(F.split(F.regexp_replace(text_of, r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
-        )
-        return lines.where(F.col("line") != "").select(
-            "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on"
-        )
+        """Read the records of the files; a file that is written otherwise is one row, which says why."""
+        refused = {path: why for path in paths if (why := self.problem(Path(path)))}
+        rows = self.format.read(spark, [path for path in paths if path not in refused])
+        if not refused:
+            return rows
+        files = [_as_row(Path(path), why) for path, why in refused.items()]
+        return rows.unionAll(spark.createDataFrame(files, FILE_FRAME))
 
-    def count_rows(self, content: bytes) -> int:
-        """Lines that are not empty."""
-        return sum(line not in (b"", b"\r") for line in content.rstrip(b"\r\n").split(b"\n"))
+    def count_rows(self, file: Path) -> int:
+        return self.format.count_rows(file) if self.problem(file) is None else 1
+
+    def problem(self, file: Path) -> str | None:
+        return self.format.problem(file)
+
+
+def _as_row(file: Path, problem: str) -> tuple[str | None, str, int, date | None, None, str]:
+    """Give the row of a file of which no record is read."""
+    return (None, file.name, 0, landing_day(file.parent.name), None, problem)

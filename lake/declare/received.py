@@ -48,9 +48,9 @@ class TopicMessage(Contract):
 class FileLine(Contract):
     """A line of a file as received."""
 
-    line: T.StringType = Field(description="line as received, JSON if nothing went wrong")
+    line: T.StringType = Field(description="record as received, JSON if nothing went wrong")
     file: T.StringType = Field(description="name of the file, without folders")
-    line_number: T.IntegerType = Field(description="line in the file, from 1", ge=1)
+    line_number: T.IntegerType = Field(description="place of the record in the file, from 1", ge=1)
     landed_on: T.DateType = Field(description="UTC day on which the file landed")
     event_date: T.DateType = Field(description="day that the line is about; landed_on where that is implausible")
 
@@ -134,7 +134,8 @@ def file_rows(lines: DataFrame, claim: Claim | None = None) -> DataFrame:
         "line_number",
         "landed_on",
         "event_date",
-        F.col("line").alias("_raw"),
+        F.coalesce("_raw", "line").alias("_raw"),
+        "_problem",
         F.col("landed_on").alias("_event_date"),
     )
 
@@ -182,5 +183,6 @@ _TOPIC = (
 _FILES = (
     "Kept for ever, broken and repeated ones too. Grain: file, line number, landing day. Day: `landed_on`; {about}",
     "Reads: the landing day itself. Late data: a file that lands late has older event days; one that is completed "
-    "later replaces its landing day when that is refreshed. Rejected: nothing, every line is kept.",
+    "later replaces its landing day when that is refreshed. Rejected: a file of another format, as a whole, and a "
+    "record that its format does not allow.",
 )

@@ -31,6 +31,7 @@ from lake.errors import DeclarationError
 
 __all__ = [
     "LAYERS",
+    "RESCUED",
     "ROWS",
     "Append",
     "InsertNew",
@@ -53,6 +54,9 @@ __all__ = [
 
 LAYERS = ("bronze", "silver", "gold", "serving")
 """The layers in order; a table reads its own layer or an earlier one."""
+
+RESCUED = "_rescued"
+"""The one column of a contract whose name begins like that of lineage: fields that the table does not know, JSON."""
 
 ROWS = "*"
 """In `counts`: the rows themselves, instead of a column that is summed."""
@@ -413,7 +417,7 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
     for column in contract.columns:
         if not column.description:
             yield f"column {column.name} has no description", "describe it, with its unit"
-        if not _NAME.fullmatch(column.name):
+        if not _NAME.fullmatch(column.name) and column.name != RESCUED:
             yield f"column {column.name} is not a column name", "use lower case letters, digits and underscores"
     for name in declared.key or ("",):
         found = contract.column(name)

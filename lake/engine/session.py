@@ -64,6 +64,7 @@ _PINNED = MappingProxyType(
         "spark.sql.ansi.enabled": "true",
         "spark.sql.storeAssignmentPolicy": "ANSI",
         "spark.sql.caseSensitive": "false",
+        "spark.sql.legacy.javaCharsets": "true",  # else no file in windows-1252 can be read
         "spark.sql.jsonGenerator.ignoreNullFields": "true",
         # Columns change with the contract alone, and a read sees the newest commit.
         "spark.databricks.delta.schema.autoMerge.enabled": "false",

@@ -25,6 +25,7 @@ from lake.batch.day_alone import can_differ, compute_again
 from lake.batch.foreign_rows import foreign_days
 from lake.batch.freshness import FreshnessJudge
 from lake.batch.plan import Survey, ways_to_mend, with_upstream
+from lake.batch.rescued import count_rescued
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import Append, Rows, Table, is_followable
@@ -221,6 +222,8 @@ class Inspection:
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),
             "rejected": rejected,
         }
+        if unknown := count_rescued(self.table, self.store):
+            facts["rows_with_unknown_fields"] = sum(unknown.values())
         if rejected:
             rules = _rules(self.table, self.store).items()
             facts["rules"] = ", ".join(f"{rule} ({rows:,})" for rule, rows in rules)

@@ -55,7 +55,9 @@ def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path]) -> D
         CannotLand: a file cannot be a delivery, or another one of its name landed before. Nothing was copied.
     """
     folder = landing.folder(feed, day)
-    problems = {str(file): problem for file in files if (problem := _problem(file, files, folder))}
+    problems = {
+        str(file): problem for file in files if (problem := _problem(file, files, folder) or feed.problem(file))
+    }
     if problems:
         raise CannotLand(feed.name, day, problems)
     same = tuple(file.name for file in files if (folder / file.name).exists())

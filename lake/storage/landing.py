@@ -143,7 +143,7 @@ class Landing:
             files = [file for _, file in self._landed_after(feed, first_day, after)]
             if sum(file.size for file in files) > _MOST_COUNTED_BYTES:
                 return None
-            return sum(feed.count_rows(_content(file.path)) for file in files)
+            return sum(feed.count_rows(file.path) for file in files)
         except (OSError, ValueError, FolderNotReadable):
             return None
 
@@ -192,7 +192,7 @@ class Landing:
 
     def count_rows(self, feed: Feed, day: date) -> int:
         """The rows that landed on a day, counted without Spark."""
-        return sum(feed.count_rows(_content(path)) for path in self._files(feed, day))
+        return sum(feed.count_rows(path) for path in self._files(feed, day))
 
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
         """The rows that landed on these days; an empty frame of the same columns where nothing did."""
@@ -224,12 +224,6 @@ def still_unreadable(files: Iterable[str]) -> dict[str, str]:
     """Keep those files that are there and cannot be read, with the reason."""
     found = {path: _damage(Path(path)) for path in files if os.path.lexists(path)}
     return {path: problem for path, problem in found.items() if problem}
-
-
-def _content(path: Path) -> bytes:
-    """What a file holds; unpacked where its name says that it is compressed, as Spark does."""
-    with pa.input_stream(path, compression="detect") as file:
-        return bytes(file.read())
 
 
 def _damage(path: Path) -> str | None:

@@ -149,13 +149,22 @@ def test_a_file_is_kept_line_by_line(spark: SparkSession, tmp_path: Path) -> Non
 
 
 @pytest.mark.spark
-def test_bytes_that_are_no_text_do_not_stop_the_others(spark: SparkSession, tmp_path: Path) -> None:
-    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", b"good\n\xff\xfe\x00bad\ngood again\n")
+def test_a_file_that_is_no_text_does_not_stop_the_others(spark: SparkSession, tmp_path: Path) -> None:
+    put(tmp_path, "planes", "landed_on=2013-01-01", "latin.jsonl", b"good\nZo\xeb\ngood again\n")
+    put(tmp_path, "planes", "landed_on=2013-01-01", "planes.jsonl", "good\nZoë\n")
 
-    found = {row["line_number"]: row["line"] for row in rows_of(Landing(tmp_path).read(spark, PLANES, [D1]))}
+    rows = rows_of(Landing(tmp_path).read(spark, PLANES, [D1]), "file", "line_number", "line", "_problem")
 
-    assert (found[1], found[3]) == ("good", "good again")
-    assert len(found) == 3
+    assert rows == [
+        {
+            "file": "latin.jsonl",
+            "line_number": 0,
+            "line": None,
+            "_problem": "it is no UTF-8: invalid continuation byte",
+        },
+        {"file": "planes.jsonl", "line_number": 1, "line": "good", "_problem": None},
+        {"file": "planes.jsonl", "line_number": 2, "line": "Zoë", "_problem": None},
+    ]
 
 
 @pytest.mark.spark

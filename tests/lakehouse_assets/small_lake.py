@@ -51,7 +51,10 @@ class Readings(FileLine):
 def readings(sensors: DataFrame) -> DataFrame:
     """One row per line."""
     return sensors.select(
-        "*",
+        "line",
+        "file",
+        "line_number",
+        "landed_on",
         F.split("line", " ")[1].cast("date").alias("event_date"),
         F.col("line").alias("_raw"),
         F.col("landed_on").alias("_event_date"),

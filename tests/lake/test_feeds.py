@@ -1,0 +1,144 @@
+"""The feeds of a team, from their files to silver: what is read, rescued and rejected, and a source that grows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date, timedelta
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+import pytest
+from pandera.pyspark import Field
+from pyspark.sql import DataFrame
+
+from lake.batch.refresh import refresh
+from lake.batch.rescued import count_rescued
+from lake.declare.claims import Claim, calendar_date
+from lake.declare.days import Days
+from lake.declare.feed import FileFeed
+from lake.declare.formats import Csv
+from lake.declare.json_lines import ReadableJson, Rescued, json_errors, read_lines, with_rescued
+from lake.declare.received import received
+from lake.declare.table import InsertNew, Table, table
+from lake.write.enforce import Counts
+from lake.write.store import DeltaStore
+from tests.lakes import quarantined, stored_rows
+
+pytestmark = pytest.mark.spark
+
+D1, D2 = date(2024, 3, 1), date(2024, 3, 2)
+BOTH = Days.between(D1, D2)
+FRESH, OWNER = timedelta(hours=2), "team:shop"
+ORDERS = FileFeed("order_drop", "orders of a shop", format=Csv(columns=("number", "customer", "day")))
+
+
+@received(ORDERS, claim=Claim("day", calendar_date), fresh_within=FRESH, owner=OWNER, layer="bronze")
+def order_files() -> None:
+    """One row per order of a file."""
+
+
+class Orders(ReadableJson, Rescued):
+    """An order."""
+
+    number: T.StringType = Field(description="number of the order")
+    customer: T.StringType = Field(description="who ordered", nullable=True)
+    ordered_on: T.DateType = Field(description="day of the order")
+
+
+class Grown(Orders):
+    """An order, and whether it is a gift."""
+
+    gift: T.StringType = Field(description="text for a gift", nullable=True)
+
+
+Grown.__name__ = "Orders"
+
+
+def declared(contract: type[Orders], fields: str, *more: str) -> Table:
+    @table(
+        reads=[order_files],
+        contract=contract,
+        key=["number", "ordered_on"],
+        day="ordered_on",
+        write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+        fresh_within=FRESH,
+        owner=OWNER,
+        layer="silver",
+    )
+    def orders(order_files: DataFrame) -> DataFrame:
+        """One row per order."""
+        return with_rescued(read_lines(order_files, fields)).select(
+            "said.number",
+            "said.customer",
+            calendar_date(F.col("said.day")).alias("ordered_on"),
+            *(F.col(f"said.{name}") for name in more),
+            json_errors().alias("json_errors"),
+            *("_rescued", "_event_date", "_raw", "_file", "_line_number", "_landed_on"),
+        )
+
+    return orders
+
+
+FIELDS = "number STRING, customer STRING, day STRING"
+orders = declared(Orders, FIELDS)
+grown = declared(Grown, f"{FIELDS}, gift STRING", "gift")
+
+FIRST = (
+    'number,customer,day\r\n1,"Ann, ""A""\r\nof Ulm",2024-03-01\r\n2,,2024-03-01\r\n3,torn\r\n2,again,2024-03-01\r\n'
+)
+SECOND = "day,gift,number,customer\n2024-03-01,for you,4,Dan\n2024-03-02,,5,Eve\n2024-03-02,both,6,Fay\n"
+
+
+def land(store: DeltaStore, day: date, name: str, content: str | bytes, feed: FileFeed = ORDERS) -> None:
+    file = store.landing.folder(feed, day) / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def by_number(texts: list[str]) -> list[tuple[str, str | None, date]]:
+    """What the csv module reads, the first of each number: the oracle."""
+    rows = [row for text in texts for row in csv.DictReader(io.StringIO(text, newline="")) if row["day"]]
+    first = {row["number"]: row for row in reversed(rows)}
+    return sorted((n, row["customer"] or None, date.fromisoformat(row["day"])) for n, row in first.items())
+
+
+def test_csv_of_two_headers_is_read_by_name_kept_and_read_again_when_the_contract_grows(store: DeltaStore) -> None:
+    land(store, D1, "a.csv", FIRST)
+    land(store, D1, "b.csv", SECOND.encode("utf-16"))
+    land(store, D2, "c.csv", SECOND)
+
+    bronze = refresh(order_files, store, BOTH)
+    receipt = refresh(orders, store, BOTH)
+
+    stored = sorted(stored_rows(store, orders), key=lambda row: str(row["number"]))
+    assert [(row["number"], row["customer"], row["ordered_on"]) for row in stored] == by_number([FIRST, SECOND])
+    assert {row["number"]: row["_rescued"] and json.loads(row["_rescued"]) for row in stored} == {
+        "1": None,
+        "2": None,
+        "4": {"gift": "for you"},
+        "5": {"gift": None},
+        "6": {"gift": "both"},
+    }
+    assert count_rescued(orders, store) == {D1: 1, D2: 2}
+    assert receipt.total == Counts(rows_in=6, rows_out=5, duplicates=1)
+    assert bronze.counts == {D1: Counts(rows_in=5, rows_out=3, rejected=2), D2: Counts(rows_in=3, rows_out=3)}
+    rejected = {(row["raw"], (said := row["row"])["file"], said["line_number"], said["_problem"])
+                for row in quarantined(store, order_files)}  # fmt: skip
+    assert rejected == {
+        ("3,torn", "a.csv", 3, "it has not the 3 fields of the header"),
+        (None, "b.csv", 0, "it holds zero bytes, which no text does"),
+    }
+
+    refresh(grown, store, BOTH)
+
+    stored = stored_rows(store, grown)
+    assert {row["number"]: (row["gift"], row["_rescued"]) for row in stored} == {
+        "1": (None, None),
+        "2": (None, None),
+        "4": ("for you", None),
+        "5": (None, None),
+        "6": ("both", None),
+    }
+    assert count_rescued(grown, store) == {}
