@@ -184,7 +184,7 @@ def _received(message: Message, offset: int) -> tuple[object, ...]:
         "key": message.key, "value": message.value, "topic": message.topic, "partition": message.partition,
         "offset": offset, "timestamp": message.timestamp, "_landed_on": utc_day(message.timestamp), "_raw": None,
     }  # fmt: skip
-    return tuple(columns[name] for name in TOPIC_FRAME.names)
+    return tuple(columns.get(name) for name in TOPIC_FRAME.names)
 
 
 def main(home: str, rows: str, batches: str) -> None:

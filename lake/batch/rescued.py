@@ -1,4 +1,4 @@
-"""Count the rows that hold fields which their table does not know. Needs no JVM."""
+"""Count the rows with fields that their table does not know."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["count_rescued"]
 
 
 def count_rescued(table: Table, store: DeltaStore) -> Mapping[date | None, int]:
-    """Count, by day, rows with fields that the table does not know, from file statistics.
+    """Count by day the rows with fields that the table does not know.
+
+    File statistics tell, so no JVM is needed.
 
     Args:
         table: counts none where its contract has no column `_rescued`.

@@ -198,6 +198,9 @@ def land(
     feed: Annotated[str, typer.Argument(help="The feed that the files are a delivery of.")],
     files: Annotated[list[Path], typer.Argument(help="Files; they are copied.")],
     day: Annotated[str | None, typer.Option(help="The landing day, 2024-01-31; today if none.")] = None,
+    hour: Annotated[
+        int | None, typer.Option(min=0, max=23, help="The hour, where the feed's files lie by the hour.")
+    ] = None,
 ) -> None:
     """Put files where a feed expects them, each whole; the same call again passes over what has landed."""
     chosen = parse_option("--day", day, parse_day)
@@ -205,7 +208,7 @@ def land(
     from lake.commands.landing import land_from_command_line
     from lake.project.environment import open_environment
 
-    land_from_command_line(out, open_environment(), feed, files, chosen)
+    land_from_command_line(out, open_environment(), feed, files, chosen, hour)
 
 
 @commands.command()

@@ -125,7 +125,7 @@ def _describe_feed(environment: Environment, feed: Feed) -> Description:
         facts={
             "kind": "topic; its archive is files of JSON lines" if isinstance(feed, TopicFeed) else "files",
             "delivers": str(feed.delivers),
-            "lands in": f"{landing.root / feed.name}/landed_on=YYYY-MM-DD/",
+            "lands in": landing.layout(feed),
             "landed": f"{counted(len(days), 'day')} of {Days.between(days[0], days[-1])}" if days else "nothing yet",
         },
         used_by=readers,

@@ -18,7 +18,12 @@ __all__ = ["land_from_command_line"]
 
 
 def land_from_command_line(
-    out: Console, environment: Environment, feed_name: str, files: Sequence[Path], day: date | None
+    out: Console,
+    environment: Environment,
+    feed_name: str,
+    files: Sequence[Path],
+    day: date | None,
+    hour: int | None = None,
 ) -> None:
     """Put files into the landing folder of a feed, and print what landed and the next command.
 
@@ -31,10 +36,11 @@ def land_from_command_line(
     feed, chosen = environment.feed(feed_name), day or utc_day(settings.now())
     if chosen not in settings.whole_calendar:
         raise BadDay(str(chosen), f"the calendar has the days {settings.whole_calendar}")
-    done = deliver(landing, feed, chosen, files)
+    done = deliver(landing, feed, chosen, files, hour)
     if done.same:
         out.print(f"landed before, with the same content: {', '.join(done.same)}", markup=False, soft_wrap=True)
     if done.new:
         files_landed, rows = counted(len(done.new), "file"), counted(landing.count_rows(feed, chosen), "row")
-        out.print(f"landed {files_landed} in {done.folder}, which holds {rows} now", markup=False, soft_wrap=True)
+        held = "which holds" if feed.pattern is None else f"and {chosen} has"
+        out.print(f"landed {files_landed} in {done.folder}, {held} {rows} now", markup=False, soft_wrap=True)
         out.print("next: [bold]lakehouse refresh[/]")

@@ -1,6 +1,7 @@
-"""Read the day that a row claims, strictly. Bronze files rows under it, and silver reads times by the same functions.
+"""Read the day that a row claims.
 
-So a row that silver accepts has the very day under which bronze filed it.
+Bronze files rows under it, and silver reads times by the same functions, so that a
+row that silver accepts has the very day under which bronze filed it.
 """
 
 from __future__ import annotations
@@ -23,18 +24,21 @@ _CALENDAR_DATE = r"^[12]\d{3}-\d{2}-\d{2}\z"
 
 
 def utc_timestamp(text: Column) -> Column:
-    """Read `2024-03-01T10:15:00Z` (up to six decimals) as TIMESTAMP; null for any other text."""
+    """Read `2024-03-01T10:15:00Z` as TIMESTAMP, null for any other text.
+
+    Seconds may have six decimals.
+    """
     return F.when(text.rlike(_UTC_TIMESTAMP), F.try_to_timestamp(text))
 
 
 def calendar_date(text: Column) -> Column:
-    """Read `2024-03-01` as DATE; null for any other text."""
+    """Read `2024-03-01` as DATE, null for any other text."""
     return F.when(text.rlike(_CALENDAR_DATE), text.try_cast("date"))
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Say where a row names the day that it is about, and which of these days are believed.
+    """Say where a row names its day, and which days are believed.
 
     Attributes:
         field: field of the JSON object, or column of the file; `order.placed_at` for a nested one.
@@ -61,7 +65,7 @@ class Claim:
 
 
 def with_claim(rows: DataFrame, json: str, field: str, parse: Callable[[Column], Column]) -> DataFrame:
-    """Add `_claim`: one field of the JSON in a column, parsed; null where it is missing or no JSON.
+    """Add `_claim`, one parsed field of the JSON in a column.
 
     Each step has a column of its own, so that Spark parses a row once, however often the claim is used.
     """
@@ -73,7 +77,10 @@ def with_claim(rows: DataFrame, json: str, field: str, parse: Callable[[Column],
 
 
 def plausible_day(landed_on: Column, *, before: int, after: int) -> Column:
-    """Give the day of `_claim` if it lies within landing day - before .. landing day + after, else the landing day."""
+    """Give the day of `_claim` if it is near the landing day.
+
+    Else give the landing day.
+    """
     claim = F.to_date("_claim")
     is_plausible = claim.between(F.date_sub(landed_on, before), F.date_add(landed_on, after))
     return F.when(is_plausible, claim).otherwise(landed_on)

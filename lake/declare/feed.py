@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.declare.formats import AS_NAMED, FILE_FRAME, FILE_NAME, Format, Lines, content_of, landed_on
+from lake.declare.drop_pattern import DropPattern
+from lake.declare.formats import AS_NAMED, FILE_FRAME, FILE_NAME, DayFolder, Format, Lines, content_of, landed_on
 from lake.declare.landed import any_but, landing_day, path_pattern
 from lake.errors import DeclarationError
 
@@ -31,11 +33,14 @@ TOPIC_FRAME = T.StructType(
         T.StructField("partition", T.IntegerType()),
         T.StructField("offset", T.LongType()),
         T.StructField("timestamp", T.TimestampType()),
+        T.StructField("headers", T.StringType()),
         T.StructField("_raw", T.StringType()),
         T.StructField("_landed_on", T.DateType()),
     ]
 )
-"""Columns of a topic's frame. `_raw` is the archived line where its envelope could not be read, else null."""
+"""Columns of a topic's frame. `headers` is a JSON list of objects, each with `key` and, if not null, `value` (text) or
+`base64` (other bytes); null without headers. `_raw` is the archived line where its envelope could not be read.
+"""
 
 _ARCHIVED = T.StructType(TOPIC_FRAME.fields[:-1])
 _ARCHIVE_OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_raw"}
@@ -86,6 +91,11 @@ class Feed:
         """The columns that bronze receives."""
         raise NotImplementedError
 
+    @property
+    def pattern(self) -> DropPattern | None:
+        """Tell where files lie that are not in folders of days."""
+        return None
+
     def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
         """Read files of this feed's landing days; lazy."""
         raise NotImplementedError
@@ -95,13 +105,13 @@ class Feed:
         raise NotImplementedError
 
     def problem(self, file: Path) -> str | None:
-        """Say why a file is not written as this feed's are; None where it is."""
+        """Say why a file is not written as this feed's are."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class TopicFeed(Feed):
-    """A message topic, archived as JSON lines of key, value, topic, partition, offset and timestamp.
+    """A message topic, archived as JSON lines with all that Kafka says.
 
     Attributes:
         idle_after: a stream that has read the topic to its end and has been silent for longer takes it for idle, not
@@ -122,7 +132,7 @@ class TopicFeed(Feed):
         return _as_topic_frame(files)
 
     def count_rows(self, file: Path) -> int:
-        """Count lines; blank ones hold no message."""
+        """Count lines that are not blank."""
         return sum(not line.isspace() for line in content_of(file).splitlines() if line)
 
     def problem(self, file: Path) -> str | None:
@@ -156,9 +166,18 @@ class TopicFeed(Feed):
 
 
 def _as_topic_frame(archived: DataFrame) -> DataFrame:
-    raw = F.make_valid_utf8("_raw").alias("_raw")
-    names = (raw if name == "_raw" else F.col(name) for name in _ARCHIVED.names)
+    said = {"_raw": F.make_valid_utf8("_raw"), "headers": _compact("headers")}
+    names = (said.get(name, F.col(name)).alias(name) for name in _ARCHIVED.names)
     return archived.select(*names, landed_on().alias("_landed_on"))
+
+
+def _compact(headers: str) -> Column:
+    """Write headers as a stream from Kafka does.
+
+    What is no list of headers stays as it is.
+    """
+    said = F.from_json(headers, "array<struct<key: string, value: string, base64: string>>")
+    return F.when(F.col(headers).isNotNull(), F.coalesce(F.to_json(said), headers))
 
 
 @dataclass(frozen=True)
@@ -167,21 +186,32 @@ class FileFeed(Feed):
 
     Attributes:
         format: how its files are written.
+        lies_at: where they lie under the landing folder, as `events/{day:%Y/%m/%d}/{hour}/*.json.gz`
+            (`lake.declare.drop_pattern`); None: in `<feed>/landed_on=YYYY-MM-DD/`.
     """
 
     format: Format = field(default_factory=Lines)
+    lies_at: str | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.pattern  # a malformed one is refused here
+
+    @cached_property
+    def pattern(self) -> DropPattern | None:
+        return None if self.lies_at is None else DropPattern(self.lies_at)
 
     @property
     def schema(self) -> T.StructType:
         return FILE_FRAME
 
     def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
-        """Read the records of the files; a file that is written otherwise is one row, which says why."""
+        """Read the records of files, and one row of each that is written otherwise."""
         refused = {path: why for path in paths if (why := self.problem(Path(path)))}
-        rows = self.format.read(spark, [path for path in paths if path not in refused])
+        place = self.pattern or DayFolder()
+        rows = self.format.read(spark, [path for path in paths if path not in refused], place)
         if not refused:
             return rows
-        files = [_as_row(Path(path), why) for path, why in refused.items()]
+        files = [self._as_row(Path(path), why) for path, why in refused.items()]
         return rows.unionAll(spark.createDataFrame(files, FILE_FRAME))
 
     def count_rows(self, file: Path) -> int:
@@ -190,7 +220,9 @@ class FileFeed(Feed):
     def problem(self, file: Path) -> str | None:
         return self.format.problem(file)
 
-
-def _as_row(file: Path, problem: str) -> tuple[str | None, str, int, date | None, None, str]:
-    """Give the row of a file of which no record is read."""
-    return (None, file.name, 0, landing_day(file.parent.name), None, problem)
+    def _as_row(self, file: Path, problem: str) -> tuple[None, str, int, date | None, None, str]:
+        """Give the row of a file of which no record is read."""
+        if self.pattern is None:
+            return (None, file.name, 0, landing_day(file.parent.name), None, problem)
+        name = self.pattern.within(file)
+        return (None, name, 0, self.pattern.day_of(name), None, problem)

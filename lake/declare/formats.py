@@ -1,4 +1,4 @@
-"""How the files of a feed are written, and how each becomes rows. Spark's own readers read them.
+"""Read the files of a feed, however they are written, by Spark's own readers.
 
 Every format gives the same columns, `FILE_FRAME`: a record is a text in `line`, whether it was a line, a row of CSV (a
 JSON object by the names of the header) or a row of Parquet (a JSON object by the names of its columns). So silver reads
@@ -25,7 +25,19 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 
 from lake.errors import DeclarationError
 
-__all__ = ["AS_NAMED", "FILE_FRAME", "FILE_NAME", "Csv", "Format", "Lines", "Parquet", "content_of", "landed_on"]
+__all__ = [
+    "AS_NAMED",
+    "FILE_FRAME",
+    "FILE_NAME",
+    "Csv",
+    "DayFolder",
+    "Format",
+    "Lines",
+    "Parquet",
+    "Place",
+    "content_of",
+    "landed_on",
+]
 
 FILE_FRAME = T.StructType(
     [
@@ -69,14 +81,37 @@ _EXACT_TIMES = {
 }
 
 
+class Place(Protocol):
+    """Tell what the path of a file says of its rows."""
+
+    def landed_on(self) -> Column:
+        """Give the landing day of a row."""
+
+    def file(self) -> Column:
+        """Give a name of the file that no other of its landing day has."""
+
+
+class DayFolder:
+    """Files that lie in `landed_on=YYYY-MM-DD/`."""
+
+    def landed_on(self) -> Column:
+        return landed_on()
+
+    def file(self) -> Column:
+        return F.col(FILE_NAME)
+
+
 class Format(Protocol):
-    """How the files of a feed are written."""
+    """Say how the files of a feed are written."""
 
     def problem(self, file: Path) -> str | None:
-        """Say why a file is not written so; None where it is. A damaged file is for its reader to tell."""
+        """Say why a file is not written so, None where it is.
 
-    def read(self, spark: SparkSession, paths: Sequence[str]) -> DataFrame:
-        """Read files as a frame of `FILE_FRAME`; lazy."""
+        Of a damaged file its reader tells.
+        """
+
+    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
+        """Read files as a lazy frame of `FILE_FRAME`."""
 
     def count_rows(self, file: Path) -> int:
         """Count the records of a file without Spark."""
@@ -89,11 +124,11 @@ class Lines:
     def problem(self, file: Path) -> str | None:
         return _not_text(file, "utf-8")
 
-    def read(self, spark: SparkSession, paths: Sequence[str]) -> DataFrame:
+    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
         files = spark.read.options(**AS_NAMED).text(list(paths), wholetext=True)
         lines = files.select(
-            landed_on().alias("landed_on"),
-            F.col(FILE_NAME).alias("file"),
+            place.landed_on().alias("landed_on"),
+            place.file().alias("file"),
             F.posexplode(F.split(F.regexp_replace("value", r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
         )
         return lines.where(F.col("line") != "").select(
@@ -107,11 +142,12 @@ class Lines:
 
 @dataclass(frozen=True)
 class Csv:
-    r"""Records of columns, which the header names. A field may hold line breaks where it is quoted.
+    r"""Records of columns, which the header names.
 
-    A column is read by its name, never by its place, so that one which is inserted moves no value. A file whose header
-    lacks one of `columns`, or names one twice, is not read at all. A record with another number of fields than the
-    header is not believed. An empty field is null, and one that is quoted is empty text.
+    A field may hold line breaks where it is quoted. A column is read by its name, never by its place, so that one which
+    is inserted moves no value. A file whose header lacks one of `columns`, or names one twice, is not read at all. A
+    record with another number of fields than the header is not believed. An empty field is null, and one that is quoted
+    is empty text.
 
     Attributes:
         columns: names that every header has to have; more may come.
@@ -155,12 +191,18 @@ class Csv:
             return f"its header lacks {_quoted(missing)}; it has {_quoted(names)}"
         return "its header has a column without a name" if "" in names else None
 
-    def read(self, spark: SparkSession, paths: Sequence[str]) -> DataFrame:
+    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
         alike = defaultdict(list)
         for path in paths:
             alike[self._head(Path(path))].append(path)
-        frames = [self._read(spark, names, ends, files) for (names, ends), files in alike.items() if names is not None]
-        return _union(spark, frames)
+        return _union(
+            spark,
+            [
+                self._read(spark, names, ends, files, place)
+                for (names, ends), files in alike.items()
+                if names is not None
+            ],
+        )
 
     def count_rows(self, file: Path) -> int:
         """Count records that are not empty, without the header."""
@@ -170,7 +212,10 @@ class Csv:
         return max(found - self.has_header, 0)
 
     def _head(self, file: Path) -> tuple[tuple[str, ...] | None, str]:
-        """Give the names of the columns, or None where there is no record, and how records end."""
+        """Give the names of the columns, and how records end.
+
+        The names are None where there is no record.
+        """
         try:
             with _unpacked(file) as packed:
                 lines = _Lines(io.TextIOWrapper(packed, self.encoding, newline=""))
@@ -190,7 +235,7 @@ class Csv:
             escapechar=None if doubles else self.escape,
         )
 
-    def _read(self, spark: SparkSession, names: Sequence[str], ends: str, paths: list[str]) -> DataFrame:
+    def _read(self, spark: SparkSession, names: Sequence[str], ends: str, paths: list[str], place: Place) -> DataFrame:
         """Read files whose columns are the same, in the same order."""
         places = [f"c{place}" for place in range(len(names))]
         schema = T.StructType([T.StructField(name, T.StringType()) for name in (*places, "broken")])
@@ -199,8 +244,8 @@ class Csv:
         is_whole = F.col("broken").isNull()
         placed = records.select(
             F.when(is_whole, F.to_json(fields, {"ignoreNullFields": "false"})).alias("line"),
-            F.col(FILE_NAME).alias("file"),
-            landed_on().alias("landed_on"),
+            place.file().alias("file"),
+            place.landed_on().alias("landed_on"),
             F.col("_metadata.file_path").alias("path"),
             F.monotonically_increasing_id().alias("place"),  # a file is read by one task, from its first record on
             F.col("broken").alias("_raw"),
@@ -228,7 +273,10 @@ class Csv:
 
 @dataclass(frozen=True)
 class Parquet:
-    """Rows of Parquet. Each becomes a JSON object: times in microseconds, decimals exact, binary as base64."""
+    """Rows of Parquet, each kept as a JSON object.
+
+    Times have microseconds, decimals are exact, binary is base64.
+    """
 
     def problem(self, file: Path) -> str | None:
         try:
@@ -238,36 +286,36 @@ class Parquet:
         twice = _twice([name.lower() for name in names])
         return f"it has the column {_quoted(twice)} twice" if twice else None
 
-    def read(self, spark: SparkSession, paths: Sequence[str]) -> DataFrame:
+    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
         alike = defaultdict(list)
         for path in paths:
             alike[str(pq.read_schema(path).remove_metadata())].append(path)
-        return _union(spark, [self._read(spark, files) for files in alike.values()])
+        return _union(spark, [self._read(spark, files, place) for files in alike.values()])
 
     def count_rows(self, file: Path) -> int:
         """Count rows, as the file's footer says."""
         return int(pq.read_metadata(file).num_rows)
 
-    def _read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+    def _read(self, spark: SparkSession, paths: list[str], place: Place) -> DataFrame:
         """Read files of the same schema."""
         rows = spark.read.options(**AS_NAMED).parquet(*paths)
         return rows.select(
             F.to_json(F.struct("*"), _EXACT_TIMES).alias("line"),
-            F.col(FILE_NAME).alias("file"),
+            place.file().alias("file"),
             (F.col("_metadata.row_index") + 1).cast("int").alias("line_number"),
-            landed_on().alias("landed_on"),
+            place.landed_on().alias("landed_on"),
             *_no_problem(),
         )
 
 
 def landed_on() -> Column:
-    """Give the landing day of a row, by the folder of its file; null where that names none."""
+    """Give the landing day of a row, by the folder of its file."""
     folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
     return F.substring_index(folder, "=", -1).try_cast("date")
 
 
 def _not_text(file: Path, encoding: str) -> str | None:
-    """Say why a file is no text of an encoding; reads it to its end."""
+    """Say why a file is no text of an encoding."""
     read = codecs.getincrementaldecoder(encoding)()
     try:
         with _unpacked(file) as packed:
@@ -295,14 +343,14 @@ def content_of(file: Path) -> bytes:
 
 
 def _unpacked(file: Path) -> BinaryIO:
-    """Open a file; unpacked where its name says that it is compressed, as Spark does."""
+    """Open a file, and unpack it where its name says so, as Spark does."""
     opened: BinaryIO = pa.input_stream(file, compression="detect")
     return opened
 
 
 @dataclass
 class _Lines:
-    """Lines of a text without its mark of byte order, and the last one that was read."""
+    """Give the lines of a text, and remember the last."""
 
     text: io.TextIOWrapper
     last: str = ""

@@ -1,4 +1,4 @@
-"""Read the JSON that bronze kept: strictly, without ever failing on it.
+"""Read the JSON that bronze kept, strictly and without ever failing.
 
 Numbers are read with their JSON type, text as text, objects and lists as nested columns. What cannot be read is null
 and flagged by `json_errors`, so that the contract rejects the row; an exception would stop every row of the batch.
@@ -89,16 +89,16 @@ def read_lines(lines: DataFrame, fields: str) -> DataFrame:
 
 
 def json_errors() -> Column:
-    """Give 1 where `said` is not one JSON object whose values are of the right kind, else 0."""
+    """Give 1 where `said` is not one well-formed JSON object, else 0."""
     is_broken = F.col("said").isNull() | F.col(f"said.{_UNREADABLE}").isNotNull()
     return F.when(is_broken, 1).otherwise(0)
 
 
 def with_rescued(rows: DataFrame) -> DataFrame:
-    """Add `_rescued`: the fields of `_raw` that `said` does not have, as JSON; null where there are none.
+    """Add `_rescued`, the fields of `_raw` that `said` lacks, as JSON.
 
-    A field of an object within is named by its path, `customer.birthday`. Objects within lists are not looked into:
-    bronze has them. An object that names a field twice is kept whole.
+    Null where there are none. A field of an object within is named by its path, `customer.birthday`. Objects within
+    lists are not looked into: bronze has them. An object that names a field twice is kept whole.
 
     Args:
         rows: what `read_messages` or `read_lines` gave.
@@ -112,7 +112,7 @@ def with_rescued(rows: DataFrame) -> DataFrame:
 
 
 def _unknown(value: Column, known: T.StructType, path: str) -> Iterator[Column]:
-    """Give the fields of an object, and of those in it, that a struct lacks: maps by path."""
+    """Give the fields that a struct lacks, as maps by path."""
     names = [field.name for field in known.fields]
     fields = F.try_variant_get(value, "$", _ANY_FIELDS)
     found = F.map_filter(fields, lambda name, _: ~name.isin(names))
@@ -129,10 +129,11 @@ def _parse(text: Column, fields: str) -> Column:
 
 
 def _is_one_value(text: Column) -> Column:
-    """Tell whether a text is one JSON value; Spark's parser stops at the end of the first and ignores the rest.
+    """Tell whether a text is one JSON value, and no more.
 
-    The text is put into an object before a field whose name no text can hold: a hash of it. The object has these two
-    fields if the text neither ends the object nor adds a field to it.
+    Spark's parser stops at the end of the first and ignores the rest. So the text is put into an object before a field
+    whose name no text can hold: a hash of it. The object has these two fields if the text neither ends the object nor
+    adds a field to it.
     """
     name = F.xxhash64(text).cast("string")
     whole = F.concat(F.lit('{"value":'), text, F.lit(',"'), name, F.lit('":0}'))

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 from lake.declare.days import parse_day
@@ -88,6 +89,7 @@ def is_read(name: str) -> bool:
 
 def leads_out(landing: Path, file: Path) -> bool:
     """Whether a link, the file itself or a folder of it, leads out of the landing folder: not what a source sent."""
-    if not any(path.is_symlink() for path in (file, file.parent, file.parent.parent)):
+    folders = takewhile(lambda path: path != landing, file.parents)
+    if not any(path.is_symlink() for path in (file, *folders)):
         return False
     return not file.resolve().is_relative_to(landing.resolve())

@@ -1,4 +1,4 @@
-"""Declare the bronze table of a feed: every row that arrived, as it arrived, broken and repeated ones too.
+"""Declare the bronze table of a feed, which keeps every row as it arrived.
 
 @received(orders, claim=Claim("placed_at"), fresh_within=timedelta(hours=2), owner="team:shop")
 def order_events() -> None:
@@ -38,6 +38,10 @@ class TopicMessage(Contract):
     timestamp: T.TimestampType = Field(description="when the broker received it, UTC")
     landed_on: T.DateType = Field(description="UTC day of the message timestamp")
     event_date: T.DateType = Field(description="UTC day of the event it reports; landed_on where that is implausible")
+    headers: T.StringType = Field(
+        description="headers in their order, JSON list of key and value (base64 where it is no text); null: none",
+        nullable=True,
+    )
     days_off_landing: T.IntegerType = Field(
         description="days between the message timestamp and the landing day it was delivered under",
         eq=0,
@@ -65,7 +69,9 @@ def received(
     tags: Mapping[str, str] | None = None,
     layer: str | None = None,
 ) -> Callable[[Callable[[], None]], Table]:
-    """Declare the bronze table of a feed; the function gives its name and its docstring.
+    """Declare the bronze table of a feed.
+
+    The function gives its name and the first line of its description.
 
     Args:
         feed: a topic, whose table has the columns of `TopicMessage`, or files, those of `FileLine`.
@@ -120,6 +126,7 @@ def topic_rows(messages: DataFrame, claim: Claim | None = None) -> DataFrame:
         "timestamp",
         landed_on.alias("landed_on"),
         "event_date",
+        "headers",
         F.datediff(F.to_date("timestamp"), landed_on).alias("days_off_landing"),
         F.coalesce("_raw", "value").alias("_raw"),
         landed_on.alias("_event_date"),

@@ -368,7 +368,7 @@ def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
 
 
 def _file_of(transform: Transform) -> str:
-    """Find the file that declares it; a made transform wraps the function that is written there."""
+    """Find the file that declares a table, by the function that is written there."""
     return inspect.getfile(inspect.unwrap(transform))
 
 

@@ -88,7 +88,9 @@ class Environment:
 
     def unread(self) -> list[Unread]:
         """What has landed and no table will read."""
-        return list(find_unread(self.store.landing.root, self.feeds, self.settings.calendar()))
+        by_day = [name for name, feed in self.feeds.items() if feed.pattern is None]
+        patterns = [feed.pattern for feed in self.feeds.values() if feed.pattern is not None]
+        return list(find_unread(self.store.landing.root, by_day, self.settings.calendar(), patterns))
 
     def refuse_short_calendar(self) -> None:
         """Raise where tables hold days that the calendar does not have.

@@ -40,7 +40,7 @@ class Delivered:
     same: tuple[str, ...] = ()
 
 
-def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path]) -> Delivered:
+def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path], hour: int | None = None) -> Delivered:
     """Copy files into the folder of a landing day.
 
     Killed meanwhile, the same call does the rest: what landed is whole, and is passed over.
@@ -50,27 +50,42 @@ def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path]) -> D
         feed: which one the files are a delivery of.
         day: when they landed.
         files: anywhere; they stay there.
+        hour: when they landed, where the feed's pattern has an hour.
 
     Raises:
         CannotLand: a file cannot be a delivery, or another one of its name landed before. Nothing was copied.
     """
-    folder = landing.folder(feed, day)
+    places = {file: landing.place(feed, day, hour, file.name) for file in files}
     problems = {
-        str(file): problem for file in files if (problem := _problem(file, files, folder) or feed.problem(file))
+        str(file): problem
+        for file, place in places.items()
+        if (problem := _misplaced(feed, hour) if place is None else _problem(file, files, place) or feed.problem(file))
     }
     if problems:
         raise CannotLand(feed.name, day, problems)
-    same = tuple(file.name for file in files if (folder / file.name).exists())
+    landed = {file.name: place for file, place in places.items() if place is not None}
+    same = tuple(name for name, place in landed.items() if place.exists())
     new = [file for file in files if file.name not in same]
+    folder = landing.folder(feed, day) if feed.pattern is None else next(iter(landed.values())).parent
     if new:
         with _copied(folder.parent, new) as aside:
             _show(aside, folder, [file.name for file in new])
     return Delivered(folder, tuple(file.name for file in new), same)
 
 
-def _problem(file: Path, files: Sequence[Path], folder: Path) -> str | None:
+def _misplaced(feed: Feed, hour: int | None) -> str:
+    """Say why a feed takes no file of this name and hour."""
+    if feed.pattern is None:
+        return "its feed has landing days without hours; leave out --hour"
+    if feed.pattern.has_hour and hour is None:
+        return f"the feed lies at {feed.pattern.text}; name the hour by --hour"
+    return f"the feed lies at {feed.pattern.text}, which takes no file of this name" + (
+        "" if hour is None or feed.pattern.has_hour else " and has no hour"
+    )
+
+
+def _problem(file: Path, files: Sequence[Path], landed: Path) -> str | None:
     """Say why a file cannot land; None where it can, or did before."""
-    landed = folder / file.name
     if not file.is_file():
         return "is a folder" if file.is_dir() else "there is no such file"
     if not os.access(file, os.R_OK):

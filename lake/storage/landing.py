@@ -18,8 +18,9 @@ from lake.declare.feed import Feed, TopicFeed
 from lake.declare.landed import LEADS_OUT, folder_name, leads_out
 from lake.declare.topic_source import PassedMessage, Received, TopicSource, Unread
 from lake.errors import FolderNotReadable, LandingDamaged
+from lake.storage.drop_folder import DropFolder, drop_folder
 from lake.storage.landed_files import LandedFile, hash_of
-from lake.storage.landing_days import feed_folder, read_day
+from lake.storage.landing_days import FeedFolder, feed_folder, read_day
 
 __all__ = ["Landing", "still_unreadable"]
 
@@ -157,15 +158,37 @@ class Landing:
                 yield landed, file
 
     def folder(self, feed: Feed, day: date) -> Path:
-        """The folder of one landing day."""
-        return self.root / feed.name / folder_name(day)
+        """Name the folder of one landing day, or of all."""
+        return self.root / feed.name / folder_name(day) if feed.pattern is None else self.root / feed.pattern.base
+
+    def place(self, feed: Feed, day: date, hour: int | None, name: str) -> Path | None:
+        """Say where a file lands, None where its feed takes no such file.
+
+        Args:
+            feed: whose file it is.
+            day: the landing day.
+            hour: the hour, where the feed's pattern has one.
+            name: of the file.
+        """
+        if feed.pattern is None:
+            return self.folder(feed, day) / name if hour is None else None
+        path = feed.pattern.path(day, hour, name)
+        return None if path is None else self.root / path
+
+    def layout(self, feed: Feed) -> str:
+        """Say where the files of a feed lie."""
+        if feed.pattern is not None:
+            return f"{self.root}/{feed.pattern.text}"
+        return f"{self.root / feed.name}/landed_on=YYYY-MM-DD/"
 
     def days(self, feed: Feed) -> list[date]:
         """The landing days that hold at least one file, in order; folders that are no day are passed over."""
         return sorted(self.landed(feed, is_whole=True))
 
     def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
-        """The files that landed on a day, by name, in order."""
+        """Find the files that landed on a day, by name or path, in order."""
+        if feed.pattern is not None:
+            return self._seen(feed).look(is_whole=True).landed.get(day, {})
         return read_day(self.folder(feed, day)).files
 
     def landed(self, feed: Feed, *, is_whole: bool = False) -> Mapping[date, Mapping[str, LandedFile]]:
@@ -177,12 +200,16 @@ class Landing:
             feed: whose files.
             is_whole: look at all.
         """
-        return feed_folder(self.root / feed.name).look(is_whole=is_whole).landed
+        return self._seen(feed).look(is_whole=is_whole).landed
+
+    def _seen(self, feed: Feed) -> FeedFolder | DropFolder:
+        """Give what this process remembers of a feed's files."""
+        return feed_folder(self.root / feed.name) if feed.pattern is None else drop_folder(self.root, feed.pattern)
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
         """Something that is equal as long as no folder or file that `landed` looks at came, went or changed."""
         try:
-            return feed_folder(self.root / feed.name).look().glance()
+            return self._seen(feed).look().glance()
         except FolderNotReadable as error:
             return (str(error),)
 

@@ -22,13 +22,13 @@ from lake.declare.landed import folder_name, is_data, is_hidden, landing_day
 from lake.errors import FolderNotReadable
 from lake.storage.landed_files import LandedFile
 
-__all__ = ["NEWEST", "TURNS", "DayFolder", "FeedFolder", "feed_folder", "read_day"]
+__all__ = ["NEWEST", "TICKS_NS", "TURNS", "DayFolder", "FeedFolder", "feed_folder", "read_day", "stat_of"]
 
 NEWEST = 7
 """So many landing days are looked at each time."""
 TURNS = 200
 """So many looks see each of the older days once."""
-_TICKS_NS = 2_000_000_000
+TICKS_NS = 2_000_000_000
 """No clock of a file system ticks slower."""
 
 _Mark = tuple[int, int, int]
@@ -68,12 +68,12 @@ def read_day(folder: Path) -> DayFolder:
         # It may hold files: whoever reads the day learns that it cannot be read.
         return DayFolder({folder.name: LandedFile.of(folder, stat)})
     data = [entry for entry in entries if is_data(entry)]
-    files = {entry.name: LandedFile.of(folder / entry.name, _stat(entry)) for entry in data}
+    files = {entry.name: LandedFile.of(folder / entry.name, stat_of(entry)) for entry in data}
     has_more = len(data) < len(entries) and any(not is_data(one) and not is_hidden(one.name) for one in entries)
     return DayFolder(files, is_plain=not has_more and not any(entry.is_symlink() for entry in data))
 
 
-def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
     """Size and times of a file; of the link where it leads nowhere."""
     try:
         return entry.stat()
@@ -235,7 +235,7 @@ def _mark(folder: Path) -> _Mark:
 
 
 def _is_steady(mark: _Mark) -> bool:
-    return max(mark[:2]) < time.time_ns() - _TICKS_NS
+    return max(mark[:2]) < time.time_ns() - TICKS_NS
 
 
 def _are_same(files: Mapping[str, LandedFile]) -> bool:

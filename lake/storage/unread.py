@@ -10,8 +10,10 @@ from datetime import date
 from pathlib import Path
 
 from lake.declare.days import Days
+from lake.declare.drop_pattern import DropPattern
 from lake.declare.landed import LEADS_OUT, SHOWN, folder_name, is_data, is_hidden, landing_day, leads_out
 from lake.errors import FolderNotReadable
+from lake.storage.drop_folder import drop_folder
 from lake.storage.landing_days import feed_folder
 
 __all__ = ["Unread", "describe_unread", "find_unread"]
@@ -45,20 +47,45 @@ def describe_unread(found: Sequence[Unread]) -> list[str]:
     return [f"{counted} landed that no table reads: {', '.join(map(str, found[:SHOWN]))}{more}"]
 
 
-def find_unread(root: Path, feeds: Collection[str], calendar: Days) -> Iterator[Unread]:
+def find_unread(
+    root: Path, feeds: Collection[str], calendar: Days, patterns: Sequence[DropPattern] = ()
+) -> Iterator[Unread]:
     """What lies in the landing folder and no table will read; hidden names are no deliveries and passed over.
 
     Args:
         root: the landing folder.
-        feeds: the names of those that tables read.
+        feeds: the names of those that tables read, and whose files lie in folders of days.
         calendar: landing days outside of it have no partition.
+        patterns: where the files of the other feeds lie.
     """
+    tops = {pattern.base.partition("/")[0] for pattern in patterns}
     for entry in _visible(root):
-        if entry.name in feeds and entry.is_dir():
+        if entry.name in tops and entry.is_dir():
+            yield from _by_patterns(root, Path(entry.path), calendar, patterns)
+        elif entry.name in feeds and entry.is_dir():
             yield from _in_feed(Path(entry.path), calendar)
         else:
             reason = "no feed has this name" if entry.is_dir() else "lies in no feed's folder"
             yield from _all_of(Path(entry.path), root, reason)
+
+
+def _by_patterns(root: Path, top: Path, calendar: Days, patterns: Sequence[DropPattern]) -> Iterator[Unread]:
+    """Find the files under a folder that no pattern takes."""
+    try:
+        looks = [drop_folder(root, pattern).look() for pattern in patterns]
+    except FolderNotReadable:
+        return  # whoever reads the feed says so
+    days = {path: day for look in looks for day, files in look.landed.items() for path in files}
+    for folder, folders, names in os.walk(top):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for file in sorted(Path(folder, name) for name in names if not is_hidden(name)):
+            day = days.get(str(file.relative_to(root)))
+            if day is None:
+                yield from _all_of(file, root, "no feed's pattern takes it")
+            elif day not in calendar:
+                yield from _all_of(file, root, f"outside the calendar {calendar}")
+            elif leads_out(root, file):
+                yield from _all_of(file, root, LEADS_OUT)
 
 
 def _in_feed(feed: Path, calendar: Days) -> Iterator[Unread]:

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pyspark.sql.functions as F
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.declare.days import utc_day
 from lake.declare.feed import TOPIC_FRAME, TopicFeed
@@ -30,6 +30,7 @@ _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 """What a broker answers that knows no topic ids."""
 _COMMITTED = {"kafka.isolation.level": "read_committed"}
 """By default Spark also gives messages of transactions that are open still, or were aborted."""
+_WITH_HEADERS = {"includeHeaders": "true"}
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class KafkaSource:
         read them. A broker has no files to be `without`.
         """
         del without
-        reader = spark.readStream.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED)
+        reader = spark.readStream.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED, **_WITH_HEADERS)
         reader = reader.option("subscribe", self.topic(feed)).option("failOnDataLoss", "true")
         return _as_topic_frame(reader.options(**self._beginning(feed, first_day)).load())
 
@@ -156,7 +157,7 @@ class KafkaSource:
     def _read_range(self, spark: SparkSession, place: Place, start: int) -> DataFrame:
         """The messages of one partition from an offset up to, without, a place."""
         part = str(place.partition)
-        reader = spark.read.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED)
+        reader = spark.read.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED, **_WITH_HEADERS)
         reader = reader.option("assign", json.dumps({place.topic: [place.partition]}))
         reader = reader.option("startingOffsets", json.dumps({place.topic: {part: start}}))
         return _as_topic_frame(reader.option("endingOffsets", json.dumps({place.topic: {part: place.offset}})).load())
@@ -275,15 +276,27 @@ def _as_topic_frame(records: DataFrame) -> DataFrame:
         "partition",
         "offset",
         "timestamp",
+        F.to_json(F.transform("headers", _header)).alias("headers"),
         F.lit(None).cast(TOPIC_FRAME["_raw"].dataType).alias("_raw"),
         F.to_date("timestamp").alias("_landed_on"),
+    )
+
+
+def _header(header: Column) -> Column:
+    """Give one header, as base64 where it is no text."""
+    value = header["value"]
+    text = F.when(F.is_valid_utf8(value.cast("string")), value.cast("string"))
+    return F.struct(
+        F.make_valid_utf8(header["key"]).alias("key"),
+        text.alias("value"),
+        F.when(text.isNull(), F.base64(value)).alias("base64"),
     )
 
 
 def _as_row(message: PassedMessage) -> tuple[Any, ...]:
     """A message that was passed over in the columns of a topic's frame, without a time; landed when it was passed."""
     place = (message.place.topic, message.place.partition, message.place.offset)
-    return (message.key, message.value, *place, None, None, utc_day(message.passed_at))
+    return (message.key, message.value, *place, None, None, None, utc_day(message.passed_at))
 
 
 def _midnight(day: date) -> datetime:

@@ -42,6 +42,7 @@ def test_a_message_is_kept_as_received(spark: SparkSession) -> None:
             "timestamp": "2013-01-01T10:17:41Z",
             "landed_on": "2013-01-01",
             "event_date": "2013-01-01",
+            "headers": None,
             "days_off_landing": 0,
         }
     ]

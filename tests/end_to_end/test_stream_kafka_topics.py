@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -300,7 +301,8 @@ def test_messages_of_every_kind_and_a_partition_that_is_added_while_streams_run(
     headed, headers = left(messages, 2), [("source", b"gate 7"), ("source", None), ("bytes", b"\xff")]
     tombstone = messages.broken(TOPIC, None, at(1, 9, 3))
     large = left(messages, 3, remark="x" * 1_040_000)
-    sent = [keyless, headed, tombstone, large]
+    archived = [{"key": "source", "value": "gate 7"}, {"key": "source"}, {"key": "bytes", "base64": "/w=="}]
+    sent = [keyless, headed | {"headers": archived}, tombstone, large]
     kafka.send([keyless, headed | {"headers": headers}, tombstone, large])
 
     with lake.following(source=kafka.source, since=JAN_1) as running:
@@ -316,6 +318,7 @@ def test_messages_of_every_kind_and_a_partition_that_is_added_while_streams_run(
     held = {(row["partition"], row["offset"]): row for row in stored_rows(lake.store, departure_events)}
     of_keyless, of_tombstone, of_large = (held[m["partition"], m["offset"]] for m in (keyless, tombstone, large))
     assert (of_keyless["key"], of_tombstone["value"], len(of_large["value"])) == (None, None, len(large["value"]))
+    assert [json.loads(row["headers"]) for row in held.values() if row["headers"]] == [archived]
     assert len(quarantined(lake.store, departures)) == 1, "the tombstone"
     lake.check_equals_batch(sent)
 

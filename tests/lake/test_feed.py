@@ -100,13 +100,18 @@ def test_a_glance_sees_files_that_come_and_go_and_the_newest_one_grow(tmp_path: 
 
 @pytest.mark.spark
 def test_a_message_keeps_every_column(spark: SparkSession, tmp_path: Path) -> None:
-    put(tmp_path, "departures", "landed_on=2013-01-01", "a.jsonl", json.dumps(MESSAGE) + "\n")
+    headers = [{"key": "source", "value": "gate 7"}, {"key": "source"}, {"key": "bytes", "base64": "/w=="}]
+    lines = [MESSAGE | {"headers": headers}, MESSAGE | {"offset": 1, "value": None}]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    put(tmp_path, "departures", "landed_on=2013-01-01", "a.jsonl", content)
 
     rows = Landing(tmp_path).read(spark, DEPARTURES, [D1])
 
     assert [(f.name, f.dataType) for f in rows.schema] == [(f.name, f.dataType) for f in TOPIC_FRAME]
+    read = {"timestamp": "2013-01-01T10:17:41Z", "_raw": None, "_landed_on": "2013-01-01"}
     assert rows_of(rows, *TOPIC_FRAME.names) == [
-        {**MESSAGE, "timestamp": "2013-01-01T10:17:41Z", "_raw": None, "_landed_on": "2013-01-01"}
+        {**MESSAGE, **read, "headers": json.dumps(headers, separators=(",", ":"))},
+        {**MESSAGE, **read, "headers": None, "offset": 1, "value": None},
     ]
 
 

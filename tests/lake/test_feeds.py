@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from datetime import date, timedelta
@@ -142,3 +143,45 @@ def test_csv_of_two_headers_is_read_by_name_kept_and_read_again_when_the_contrac
         "6": ("both", None),
     }
     assert count_rescued(grown, store) == {}
+
+
+EVENTS = FileFeed("shop_events", "events of a shop", lies_at="shop/{day:%Y/%m/%d}/{hour}/*.json.gz")
+
+
+@received(EVENTS, claim=Claim("event.day", calendar_date), fresh_within=FRESH, owner=OWNER, layer="bronze")
+def event_lines() -> None:
+    """One row per event."""
+
+
+def drop(store: DeltaStore, path: str, *lines: str | bytes) -> None:
+    file = store.landing.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(gzip.compress(b"".join(line if isinstance(line, bytes) else line.encode() for line in lines)))
+
+
+def held(store: DeltaStore) -> set[tuple[str, str, int, date, date]]:
+    names = ("line", "file", "line_number", "landed_on", "event_date")
+    return {tuple(row[name] for name in names) for row in stored_rows(store, event_lines)}
+
+
+def test_hourly_drops_are_read_where_their_pattern_says(store: DeltaStore) -> None:
+    first = '{"event":{"day":"2024-02-29","items":[1,2]}}'
+    drop(store, "shop/2024/03/01/07/a b+c.json.gz", f"{first}\n{{}}\n")
+    drop(store, "shop/2024/03/02/00/a b+c.json.gz", f"{first}\n")
+    drop(store, "shop/2024/03/01/a b+c.json.gz", "in no hour\n")
+    refresh(event_lines, store, BOTH)
+    seven = {
+        (first, "shop/2024/03/01/07/a b+c.json.gz", 1, D1, date(2024, 2, 29)),
+        ("{}", "shop/2024/03/01/07/a b+c.json.gz", 2, D1, D1),
+    }
+    other = {(first, "shop/2024/03/02/00/a b+c.json.gz", 1, D2, date(2024, 2, 29))}
+    assert held(store) == seven | other
+
+    drop(store, "shop/2024/03/01/08/a b+c.json.gz", f"{first}\n")
+    drop(store, "shop/2024/03/01/08/latin.json.gz", "Zoë\n".encode("latin-1"))
+    receipt = refresh(event_lines, store, Days.of(D1))
+
+    assert held(store) == seven | other | {(first, "shop/2024/03/01/08/a b+c.json.gz", 1, D1, date(2024, 2, 29))}
+    assert receipt.counts == {D1: Counts(rows_in=4, rows_out=3, rejected=1)}
+    (rejected,) = quarantined(store, event_lines)
+    assert (rejected["row"]["file"], rejected["day"]) == ("shop/2024/03/01/08/latin.json.gz", D1)

@@ -137,7 +137,7 @@ def test_a_change_is_judged_alone_however_many_days_there_are(
 def test_what_a_process_remembers_never_says_other_than_a_new_one_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 0)
+    monkeypatch.setattr(lake.storage.landing_days, "TICKS_NS", 0)
     monkeypatch.setattr(lake.storage.landing_days, "TURNS", 1)
     store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # nothing here needs a session
     days = Days.between(LAST - timedelta(days=9), LAST)

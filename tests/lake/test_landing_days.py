@@ -25,7 +25,7 @@ def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Landing:
     landing = Landing(tmp_path)
     for day in DAYS:
         write(landing, day, "a.csv", "x")
-    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 0)
+    monkeypatch.setattr(lake.storage.landing_days, "TICKS_NS", 0)
     return landing
 
 
@@ -98,7 +98,7 @@ def test_a_day_comes_to_light_where_the_file_system_keeps_no_times_of_folders(la
 
 def test_a_folder_that_changed_just_now_is_looked_into_again(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> None:
     landing.landed(FEED)
-    monkeypatch.setattr(lake.storage.landing_days, "_TICKS_NS", 10**18)
+    monkeypatch.setattr(lake.storage.landing_days, "TICKS_NS", 10**18)
     write(landing, DAYS[0], "b.csv", "x")
     landing.landed(FEED, is_whole=True)
     folder = landing.folder(FEED, DAYS[0])
