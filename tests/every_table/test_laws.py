@@ -31,7 +31,7 @@ from tests.lakes import jobs_of, stored_rows
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 FLIGHT_DATES = Days.parse("2013-03-09..2013-03-10")
-DAYS = Days.parse("2013-03-08..2013-03-12")
+DAYS = Days.parse("2013-03-08..2013-03-11")
 AGAIN_RANGES = [Days.parse("2013-03-09")]
 BROKEN_LINES = {"weather": '{"airport": "EWR", "observed_at": "yesterday"}', "planes": "{", "schedules": "[]"}
 
