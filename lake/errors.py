@@ -707,7 +707,9 @@ class FilesGone(LakeError):
 
 @dataclass(eq=False)
 class LakeTooNew(LakeError):
-    """A newer release wrote a table of the lake itself, in a format that this one does not know. Nothing was written.
+    """A newer release wrote a table of the lake itself.
+
+    This one does not know its format, and wrote nothing.
 
     Attributes:
         table: which one, `lake/ledger`.

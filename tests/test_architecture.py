@@ -41,6 +41,7 @@ PURE = {
     "lake.declare.claims",
     "lake.declare.contract",
     "lake.declare.feed",
+    "lake.declare.formats",
     "lake.declare.json_lines",
     "lake.declare.received",
     "lake.declare.table",
@@ -86,6 +87,7 @@ def parsed(file: Path) -> ast.Module:
 
 
 TABLE_FILES = sources(*(f"lakehouse_assets/{folder}" for folder in TABLE_FOLDERS))
+TABLE_FILES += sorted((TEMPLATES / "project" / "lakehouse_assets").glob("*/[!_]*.py"))
 
 
 def test_there_is_something_to_look_at() -> None:

@@ -121,7 +121,7 @@ def test_a_new_project_passes_as_it_is_and_passes_where_its_sample_is_deleted(in
 
     shown = make(installed, "demo", project)
     tested = make(installed, "test", project)
-    query = "from silver.rides select count(*), count(distinct ride), sum(minutes)"
+    query = "from silver.rides select count(*), count(distinct ride), sum(minutes)::int"
     rides = run(installed / "lakehouse", "sql", "--csv", query, folder=project)
     removed = make(installed, "remove-sample", project)
     looked = run(installed / "lakehouse", "status", folder=project)

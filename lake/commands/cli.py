@@ -141,7 +141,7 @@ def new(
     folder: Annotated[Path, typer.Argument(metavar="PATH", help="A folder that is empty or does not exist yet.")],
     empty: Annotated[bool, typer.Option("--empty", help="Without the sample: no feed, no table.")] = False,
 ) -> None:
-    """Write a project of your own: tables, tests, schedules, with a small sample that runs."""
+    """Write a project of your own, with a small sample that runs."""
     from lake.commands.projects import new_from_command_line
 
     new_from_command_line(out, folder, empty=empty)
@@ -168,7 +168,10 @@ def add_table(
 
 @commands.command()
 def setup() -> None:
-    """Fetch and verify the jars of Spark, find or fetch a Java, and prepare quick starts."""
+    """Fetch the jars of Spark, and a Java where there is none.
+
+    The jars are verified; an archive of Spark's classes is made for quicker starts.
+    """
     from lake.commands.projects import set_up
 
     if not set_up():

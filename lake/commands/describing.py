@@ -1,4 +1,7 @@
-"""Describe one table or feed: what is declared, where it comes from, and what it holds. Needs no JVM."""
+"""Describe one table or feed: declaration, lineage and what it holds.
+
+Needs no JVM.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ class Description:
 
 
 def describe(environment: Environment, name: str) -> Description:
-    """Describe the table or the feed of a name; `feeds.name` for a feed that is called like a table.
+    """Describe the table or the feed of a name.
+
+    A feed that is called like a table is named `feeds.name`.
 
     Raises:
         UnknownTable: neither a table nor a feed has the name, or several tables.

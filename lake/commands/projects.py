@@ -30,12 +30,12 @@ def new_from_command_line(out: Console, folder: Path, *, empty: bool) -> None:
 
 
 def set_up() -> bool:
-    """Do what a machine needs before Spark starts; tell whether it was done."""
+    """Fetch what Spark needs to start, and tell whether all is there."""
     return jars.main(["delta"]) == 0 and java.main() == 0 and class_archive.main([]) == 0
 
 
 def add_table_from_command_line(out: Console, layer: str, name: str, reads: Sequence[str]) -> None:
-    """Write a table and its test, and print where they are and the next command.
+    """Write a table and its test, and print where they are.
 
     Raises:
         BadName: the layer or the name cannot be one.

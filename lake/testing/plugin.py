@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["jar_sets", "no_stream_survives", "spark", "utc_process"]
 
-pytest.register_assert_rewrite("lake.testing.laws")
+pytest.register_assert_rewrite("lake.testing.laws", "lake.testing.streamed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

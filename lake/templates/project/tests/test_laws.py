@@ -9,11 +9,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 import lakehouse_assets
-from lake.declare.table import Table, discover
+from lake.declare.table import Table, discover, is_followable
 from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice, days_landed
+from lake.testing.streamed import compute_as_streams, streams_give_the_rows_of_batch
+from lake.write.store import DeltaStore
 
 LANDING = Path(__file__).parent / "landing"
 TABLES = discover(lakehouse_assets)
+STREAMS = {name: table for name, table in TABLES.items() if is_followable(table)}
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,11 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Comp
     days = days_landed(LANDING)
     assert days is not None, "no feed has files in tests/landing/<feed>/landed_on=YYYY-MM-DD/"
     return compute_twice(spark, tmp_path_factory.mktemp("laws"), TABLES, LANDING, days)
+
+
+@pytest.fixture(scope="module")
+def streamed(lakes: ComputedTwice, tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
+    return compute_as_streams(lakes, tmp_path_factory.mktemp("streams"))
 
 
 @pytest.mark.parametrize("obeyed", LAWS, ids=lambda law: law.__name__)
@@ -33,3 +41,8 @@ def test_every_table_obeys(lakes: ComputedTwice, obeyed: Law, table: Table) -> N
 def test_the_laws_are_about_rows(lakes: ComputedTwice, table: Table) -> None:
     """Where it fails, tests/landing lacks files from which the table gets rows."""
     assert lakes.receipts[table.full_name].total.rows_out > 0
+
+
+@pytest.mark.parametrize("table", STREAMS.values(), ids=STREAMS.keys())
+def test_a_stream_gives_the_rows_of_batch(lakes: ComputedTwice, streamed: DeltaStore, table: Table) -> None:
+    streams_give_the_rows_of_batch(lakes, streamed, table)

@@ -44,7 +44,7 @@ def daily_districts(rides: DataFrame, repairs: DataFrame, stations: DataFrame) -
     ridden = rides.select(
         F.col("ended_on").alias("day"), F.col("end_station").alias("station"), F.lit(None).alias("cents")
     )
-    repaired = repairs.select(F.col("reported_on").alias("day"), "station", "cents")
+    repaired = repairs.select(F.col("repaired_on").alias("day"), "station", "cents")
     placed = ridden.unionByName(repaired).join(stations, on="station", how="left")
     return placed.groupBy("day", F.coalesce("district", F.lit("unknown")).alias("district")).agg(
         F.count_if(F.col("cents").isNull()).alias("rides"),

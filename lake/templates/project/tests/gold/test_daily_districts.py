@@ -13,8 +13,8 @@ def test_a_district_has_the_rides_and_repairs_of_its_stations_and_what_is_not_li
     day = "2024-03-01"
     ridden = [{"ended_on": day, "end_station": "CEN"}, {"ended_on": day, "end_station": "AIR"}]
     repaired = [
-        {"reported_on": day, "station": "CEN", "cents": 450},
-        {"reported_on": day, "station": "CEN", "cents": 50},
+        {"repaired_on": day, "station": "CEN", "cents": 450},
+        {"repaired_on": day, "station": "CEN", "cents": 50},
     ]
     listed = [{"station": "CEN", "district": "Old Town"}]
 
