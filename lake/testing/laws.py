@@ -157,11 +157,16 @@ def the_same_days_again_give_the_same_rows(lakes: ComputedTwice, table: Table) -
 def the_same_rows_are_rejected_for_the_same_reasons(lakes: ComputedTwice, table: Table) -> None:
     """The quarantine too depends neither on order nor on ranges."""
     once = quarantined(lakes.store, table)
-    otherwise = [row for row in quarantined(lakes.other, table) if not _is_again(row["row"].get("_file"))]
+    otherwise = [row for row in quarantined(lakes.other, table) if not _is_again(_file_of(row["row"]))]
 
     assert [(row["day"], row["rules"], row["raw"]) for row in otherwise] == [
         (row["day"], row["rules"], row["raw"]) for row in once
     ]
+
+
+def _file_of(rejected: Mapping[str, object]) -> object:
+    """Name the file of a row that bronze or a table after it has rejected."""
+    return rejected.get("file") or rejected.get("_file")
 
 
 def every_row_is_accounted_for(lakes: ComputedTwice, table: Table) -> None:
