@@ -1,8 +1,7 @@
 """Repairs: a file a day from the workshop."""
 
-from lake.declare.formats import Csv
-
 from lake.declare.feed import EVERY_DAY, FileFeed
+from lake.declare.formats import Csv
 
 repairs = FileFeed(
     name="repairs",
