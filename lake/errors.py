@@ -15,6 +15,7 @@
     ├── UnknownTable            a well-formed name that no table has
     ├── UnknownFeed             a name that no feed has
     ├── CannotLand              files cannot be a delivery of a feed
+    ├── FeedNotByDay            the table of a feed is not partitioned by its day
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
     ├── CannotAcceptLoss        nothing of these days is lost, or nobody said which or why
@@ -85,6 +86,7 @@ __all__ = [
     "DayAhead",
     "DayIsOpen",
     "DeclarationError",
+    "FeedNotByDay",
     "FilesGone",
     "FilesThere",
     "FolderInUse",
@@ -456,6 +458,31 @@ class CannotLand(LakeError):
             f"feed {self.feed}, landing day {self.day}",
             f"{named}{more}; nothing was copied",
             "mend or rename these files, then run the same command again",
+        )
+
+
+@dataclass(eq=False)
+class FeedNotByDay(LakeError):
+    """The table of a feed is not partitioned by the feed's day.
+
+    Attributes:
+        feed: its name.
+        table: folder of the table.
+        day: the column that the feed names.
+        columns: those by which the table is partitioned.
+    """
+
+    feed: str
+    table: str
+    day: str
+    columns: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            f"feed {self.feed}, table {self.table}",
+            f"it is partitioned by {', '.join(self.columns) or 'nothing'}, not by {self.day}, so its log does not say "
+            "which days were changed",
+            f"name in day= a DATE column by which it is partitioned, or ask its owner to partition it by {self.day}",
         )
 
 

@@ -40,6 +40,7 @@ PURE = {
     "typing",
     "lake.declare.claims",
     "lake.declare.contract",
+    "lake.declare.delta_feed",
     "lake.declare.feed",
     "lake.declare.formats",
     "lake.declare.json_lines",

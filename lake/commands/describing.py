@@ -144,6 +144,8 @@ def _describe_feed(environment: Environment, feed: Feed) -> Description:
 def _first_line(landing: Landing, feed: Feed, day: date) -> dict[str, str]:
     """Read the beginning of the newest day's first file."""
     for name, landed in sorted(landing.files(feed, day).items()):
+        if landed.path.is_dir():  # the Delta table of another team
+            return {}
         with landed.path.open("rb") as file:
             line = file.readline(_EXAMPLE_BYTES).rstrip(b"\r\n")
         text = f"(binary, {landed.size:,} bytes)" if b"\0" in line else line.decode(errors="replace")

@@ -27,6 +27,7 @@ from lake.errors import DeclarationError
 
 __all__ = [
     "AS_NAMED",
+    "EXACT_JSON",
     "FILE_FRAME",
     "FILE_NAME",
     "Csv",
@@ -74,7 +75,7 @@ _MAGIC = {
 _WIDE = ("utf-16", "utf-32")
 """Encodings whose text holds zero bytes."""
 _ENCODINGS = ("utf-8", "us-ascii", "iso-8859-1", "windows-1252", "utf-16", "utf-16le", "utf-16be", "utf-32")
-_EXACT_TIMES = {
+EXACT_JSON = {
     "ignoreNullFields": "false",
     "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSX",
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
@@ -300,7 +301,7 @@ class Parquet:
         """Read files of the same schema."""
         rows = spark.read.options(**AS_NAMED).parquet(*paths)
         return rows.select(
-            F.to_json(F.struct("*"), _EXACT_TIMES).alias("line"),
+            F.to_json(F.struct("*"), EXACT_JSON).alias("line"),
             place.file().alias("file"),
             (F.col("_metadata.row_index") + 1).cast("int").alias("line_number"),
             place.landed_on().alias("landed_on"),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 
 from pyspark.sql import SparkSession
@@ -13,6 +14,7 @@ from pyspark.sql import SparkSession
 from lake.batch.plan import Survey
 from lake.declare.broken_files import BrokenFile
 from lake.declare.days import Days
+from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.table import LAYERS, Table, feeds_of
 from lake.errors import UnknownFeed, UnknownTable
@@ -89,8 +91,10 @@ class Environment:
     def unread(self) -> list[Unread]:
         """What has landed and no table will read."""
         by_day = [name for name, feed in self.feeds.items() if feed.pattern is None]
+        others = {feed.table for feed in self.feeds.values() if isinstance(feed, DeltaFeed)}
         patterns = [feed.pattern for feed in self.feeds.values() if feed.pattern is not None]
-        return list(find_unread(self.store.landing.root, by_day, self.settings.calendar(), patterns))
+        found = find_unread(self.store.landing.root, by_day, self.settings.calendar(), patterns)
+        return [one for one in found if not any(Path(table).is_relative_to(one.path) for table in others)]
 
     def refuse_short_calendar(self) -> None:
         """Raise where tables hold days that the calendar does not have.

@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.landed import is_read
 from lake.errors import CannotLand
@@ -55,6 +56,8 @@ def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path], hour
     Raises:
         CannotLand: a file cannot be a delivery, or another one of its name landed before. Nothing was copied.
     """
+    if isinstance(feed, DeltaFeed):
+        raise CannotLand(feed.name, day, {str(file): feed.problem(file) for file in files})
     places = {file: landing.place(feed, day, hour, file.name) for file in files}
     problems = {
         str(file): problem

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Changes", "LandedFile", "changed_in_place", "changes_since", "hash_of", "is_same_mark"]
+__all__ = ["Changes", "LandedFile", "Mark", "changed_in_place", "changes_since", "hash_of", "is_same_mark"]
 
 Mark = Sequence[Any]
 """Size in bytes, time in nanoseconds, hash of the content."""

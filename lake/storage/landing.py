@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.landed import LEADS_OUT, folder_name, leads_out
 from lake.declare.topic_source import PassedMessage, Received, TopicSource, Unread
 from lake.errors import FolderNotReadable, LandingDamaged
+from lake.storage.delta_folder import DeltaFolder
 from lake.storage.drop_folder import DropFolder, drop_folder
 from lake.storage.landed_files import LandedFile, hash_of
 from lake.storage.landing_days import FeedFolder, feed_folder, read_day
@@ -179,6 +181,8 @@ class Landing:
         """Say where the files of a feed lie."""
         if feed.pattern is not None:
             return f"{self.root}/{feed.pattern.text}"
+        if isinstance(feed, DeltaFeed):
+            return f"the Delta table {feed.location(self.root)}, by {feed.day}"
         return f"{self.root / feed.name}/landed_on=YYYY-MM-DD/"
 
     def days(self, feed: Feed) -> list[date]:
@@ -187,7 +191,7 @@ class Landing:
 
     def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
         """Find the files that landed on a day, by name or path, in order."""
-        if feed.pattern is not None:
+        if feed.pattern is not None or isinstance(feed, DeltaFeed):
             return self._seen(feed).look(is_whole=True).landed.get(day, {})
         return read_day(self.folder(feed, day)).files
 
@@ -202,8 +206,10 @@ class Landing:
         """
         return self._seen(feed).look(is_whole=is_whole).landed
 
-    def _seen(self, feed: Feed) -> FeedFolder | DropFolder:
+    def _seen(self, feed: Feed) -> FeedFolder | DropFolder | DeltaFolder:
         """Give what this process remembers of a feed's files."""
+        if isinstance(feed, DeltaFeed):
+            return DeltaFolder(feed, self.root)
         return feed_folder(self.root / feed.name) if feed.pattern is None else drop_folder(self.root, feed.pattern)
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
@@ -219,12 +225,19 @@ class Landing:
 
     def count_rows(self, feed: Feed, day: date) -> int:
         """The rows that landed on a day, counted without Spark."""
+        if isinstance(feed, DeltaFeed):
+            return DeltaFolder(feed, self.root).count_rows(day)
         return sum(feed.count_rows(path) for path in self._files(feed, day))
 
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
         """The rows that landed on these days; an empty frame of the same columns where nothing did."""
+        if isinstance(feed, DeltaFeed):
+            version = DeltaFolder(feed, self.root).look().version
+            return (
+                feed.read_version(spark, self.root, version, list(days)) if version is not None else _none(spark, feed)
+            )
         paths = [str(path) for day in days for path in self._files(feed, day)]
-        return feed.read(spark, paths) if paths else spark.createDataFrame([], feed.schema)
+        return feed.read(spark, paths) if paths else _none(spark, feed)
 
     def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
         """Why files of these days cannot be read, by day and path; reads each to its end."""
@@ -244,7 +257,12 @@ class Landing:
         return {day: files for day, files in found.items() if files}
 
     def _files(self, feed: Feed, day: date) -> list[Path]:
-        return [file.path for file in self.files(feed, day).values()]
+        """Find the files of a day, none of a Delta table."""
+        return [] if isinstance(feed, DeltaFeed) else [file.path for file in self.files(feed, day).values()]
+
+
+def _none(spark: SparkSession, feed: Feed) -> DataFrame:
+    return spark.createDataFrame([], feed.schema)
 
 
 def still_unreadable(files: Iterable[str]) -> dict[str, str]:

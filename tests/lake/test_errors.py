@@ -25,6 +25,7 @@ from lake.errors import (
     DayAhead,
     DayIsOpen,
     DeclarationError,
+    FeedNotByDay,
     FilesGone,
     FilesThere,
     FolderInUse,
@@ -114,6 +115,7 @@ EXAMPLES: list[LakeError] = [
     JarDamaged("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar"), "sha256 aa", "sha256 bb"),
     Offline("jar io.delta:delta-storage:4.4.0", "ConnectionError: no route"),
     FolderNotWritable(Path("/mnt/lake"), "Read-only file system"),
+    FeedNotByDay("sales", "/srv/sales", "sold_on", ["country"]),
     FolderNotReadable("/lake/landing/weather", "Permission denied"),
 ]
 

@@ -1,0 +1,65 @@
+"""A feed that is a Delta table of another team: read by version, never written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import DataFrame, SparkSession, Window
+
+from lake.declare.feed import Feed
+from lake.declare.formats import EXACT_JSON, FILE_FRAME, FILE_NAME
+from lake.errors import DeclarationError
+
+__all__ = ["DeltaFeed"]
+
+
+@dataclass(frozen=True)
+class DeltaFeed(Feed):
+    """A Delta table that somebody else writes. Its days are landing days: bronze holds of each what the table holds.
+
+    A row is a JSON object by the columns' names, as of `Parquet`. Bronze replaces a day whose rows were changed.
+
+    Attributes:
+        table: its folder; a relative one lies under the landing folder.
+        day: the DATE column by which it is partitioned.
+    """
+
+    table: str = ""
+    day: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.table or not self.day:
+            remedy = 'write table="/srv/sales/orders", day="ordered_on"'
+            raise DeclarationError(f"feed {self.name}", "does not say which table it is", remedy)
+
+    @property
+    def schema(self) -> T.StructType:
+        return FILE_FRAME
+
+    def location(self, landing: Path) -> Path:
+        """Give the folder of the table."""
+        return landing / self.table
+
+    def read_version(self, spark: SparkSession, landing: Path, version: int, days: Sequence[date]) -> DataFrame:
+        """Read the rows of some days as one version has them; lazy."""
+        table = spark.read.format("delta").option("versionAsOf", version).load(str(self.location(landing)))
+        none = F.lit(None).cast("string")
+        rows = table.where(F.col(self.day).isin(list(days))).select(
+            F.to_json(F.struct("*"), EXACT_JSON).alias("line"),
+            F.col(FILE_NAME).alias("file"),
+            F.col(self.day).alias("landed_on"),
+            none.alias("_raw"),
+            none.alias("_problem"),
+        )
+        # Delta does not say where in its file a row lies; equal rows may have each other's place.
+        place = F.row_number().over(Window.partitionBy("file").orderBy("line"))
+        return rows.withColumn("line_number", place).select(*FILE_FRAME.names)
+
+    def problem(self, file: Path) -> str:
+        del file
+        return f"its feed is the Delta table {self.table}, which another team writes"

@@ -1,0 +1,92 @@
+"""Find the days of a Delta table that another team writes, and whether one was changed, from its log. Needs no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from lake.declare.delta_feed import DeltaFeed
+from lake.errors import FeedNotByDay
+from lake.storage.commits import Log
+from lake.storage.landed_files import LandedFile, Mark
+
+__all__ = ["DeltaFolder"]
+
+_NAME = "delta"
+
+
+@dataclass(frozen=True)
+class _Version(LandedFile):
+    """What a table holds of one day; `modified_ns` is the newest version that changed it.
+
+    Attributes:
+        read: the newest version, which is read.
+        table_id: the table's id, which a table that is made anew changes.
+    """
+
+    read: int = 0
+    table_id: str = ""
+
+    def digest(self) -> str:
+        return self.table_id
+
+    def mark(self, before: Mark | None = None) -> Mark:
+        """Keep the version that is read: the log tells whether a later one changed the day."""
+        del before
+        return [self.size, self.read, self.table_id]
+
+    def has(self, mark: Mark) -> bool:
+        _, read, table_id = mark
+        return bool(table_id == self.table_id and self.modified_ns <= read)
+
+
+@dataclass
+class DeltaFolder:
+    """The table of one feed.
+
+    Attributes:
+        feed: which.
+        landing: the landing folder.
+        landed: what it holds of each day, or has held.
+        version: the newest version; None where there is no table.
+    """
+
+    feed: DeltaFeed
+    landing: Path
+    landed: Mapping[date, Mapping[str, LandedFile]] = field(default_factory=dict)
+    version: int | None = None
+
+    @property
+    def log(self) -> Log:
+        """The table's log."""
+        return Log(str(self.feed.location(self.landing)))
+
+    def look(self, *, is_whole: bool = False) -> DeltaFolder:
+        """Look at the newest version.
+
+        Raises:
+            FeedNotByDay: the table is not partitioned by the feed's day.
+        """
+        del is_whole
+        table = self.log.open()
+        if table is None:
+            return self
+        columns = list(table.metadata().partition_columns)
+        if self.feed.day not in columns:
+            raise FeedNotByDay(self.feed.name, self.log.location, self.feed.day, columns)
+        self.version, table_id = table.version(), str(table.metadata().id)
+        self.landed = {
+            day: {_NAME: _Version(Path(self.log.location), 0, touched, self.version, table_id)}
+            for day, touched in sorted(self.log.newest_touch(self.feed.day).items())
+        }
+        return self
+
+    def glance(self) -> tuple[int | None, int]:
+        """Return something that is equal as long as nobody commits to the table."""
+        return self.version, len(self.landed)
+
+    def count_rows(self, day: date) -> int:
+        """Count the rows of a day, from file statistics."""
+        return self.log.rows_by_day(self.feed.day).get(day, 0)
