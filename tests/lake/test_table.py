@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -502,3 +504,11 @@ def test_a_table_is_called_like_its_function() -> None:
 def test_an_upsert_and_an_insert_are_accepted_in_any_layer_but_only_bronze_appends() -> None:
     assert declare(write=Upsert()).write == Upsert()
     assert declare(write=InsertNew(first_by=["landed_at"])).write == InsertNew(first_by=["landed_at"])
+
+
+def test_the_page_for_authors_of_tables_names_every_fact() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "your-own-data.md").read_text()
+    _, _, facts = page.partition("## Every fact of `@table`")
+    named = {name for row in re.findall(r"^\| (`.*?) \|", facts, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+
+    assert named == set(inspect.signature(table).parameters)
