@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests flush thousands of small files to disk, which takes longer than most of them: where memory has room, they write there.
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "/dev/shm" }')
-PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT="$${PYTEST_DEBUG_TEMPROOT:-$(MEMORY)}") $(BIN)/python -m pytest
+IN_MEMORY := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT="$${PYTEST_DEBUG_TEMPROOT:-$(MEMORY)}")
+PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
@@ -28,11 +29,11 @@ demo: setup ## a month of real air traffic through every table, and two days as 
 	@$(BIN)/lakehouse demo
 
 test: setup ## the test suite, apart from the lanes packaging, streams, year, soak and ui
-	@$(SPARK_PYTEST) -m "$(SUITE)"
+	@$(IN_MEMORY) $(SPARK_PYTEST) -m "$(SUITE)"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
 test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
-	@$(PYTEST) $(PARALLEL) -m "$(SUITE) and not slow and not spark and not faults"
+	@$(IN_MEMORY) $(PYTEST) $(PARALLEL) -m "$(SUITE) and not slow and not spark and not faults"
 
 test-packaging: setup ## the framework without its example, as a wheel, and in projects of others
 	@$(SPARK_PYTEST) -m packaging
@@ -50,7 +51,7 @@ test-ui: setup ## the browser tests: the web UI in headless Chromium
 	@$(if $(CHROMIUM),$(PYTEST) -m browser,echo "There is no Chromium here. Get it: $(BROWSER_HINT)" >&2; exit 1)
 
 mutants: setup ## change lake/ in one place after the other and see a test fail: an hour; MODULES=days for a part
-	@nice $(BIN)/python -m tests.mutants $(MODULES)
+	@$(IN_MEMORY) nice $(BIN)/python -m tests.mutants $(MODULES)
 
 up: setup ## the web UI on 127.0.0.1
 	@$(BIN)/lakehouse up
