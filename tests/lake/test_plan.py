@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyspark.sql.functions as F
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import SparkSession
 
 from lake.batch.accepted_losses import accept_loss
 from lake.batch.plan import Step, Survey, needed_whole, steps_to_date
@@ -24,7 +25,7 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.landing import Landing
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import steps_for, stored_rows
+from tests.lakes import interpreted, open_lake, steps_for, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark
@@ -58,6 +59,31 @@ def bring_up_to_date(store: DeltaStore, tables: list[Table] = TABLES) -> list[li
         assert len(rounds) < 5, f"it never ends: {rounds}"
         run(store, steps)
     return rounds
+
+
+@pytest.fixture(scope="module")
+def computed_lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Lakes with a mark on each of so many days, in every table; made once, and copied."""
+    roots = {number: tmp_path_factory.mktemp("computed") for number in (1, 2)}
+    for number, root in roots.items():
+        lake = open_lake(root, spark)
+        for day in (D1, D2)[:number]:
+            land(lake, day, "a", [("a", day, 1)])
+        with interpreted(spark):
+            bring_up_to_date(lake)
+    return roots
+
+
+@pytest.fixture
+def one_day(store: DeltaStore, computed_lakes: dict[int, Path], tmp_path: Path) -> DeltaStore:
+    shutil.copytree(computed_lakes[1], tmp_path, dirs_exist_ok=True)
+    return store
+
+
+@pytest.fixture
+def two_days(store: DeltaStore, computed_lakes: dict[int, Path], tmp_path: Path) -> DeltaStore:
+    shutil.copytree(computed_lakes[2], tmp_path, dirs_exist_ok=True)
+    return store
 
 
 def test_an_empty_lake_has_nothing_to_do(store: DeltaStore) -> None:
@@ -96,11 +122,9 @@ def test_a_late_message_makes_exactly_its_event_day_stale_and_what_is_computed_f
     assert due(store) == {}
 
 
-def test_a_repair_that_changes_nothing_does_not_go_on_downstream(store: DeltaStore) -> None:
+def test_a_repair_that_changes_nothing_does_not_go_on_downstream(two_days: DeltaStore) -> None:
     """The late line repeats a mark that is known, so the marks stay as they are, and so do the totals' versions."""
-    land(store, D1, "a", [("a", D1, 1)])
-    land(store, D2, "a", [("a", D2, 1)])
-    bring_up_to_date(store)
+    store = two_days
     versions = store.version(marks), store.version(totals)
     land(store, D3, "late", [("a", D1, 1)])
 
@@ -110,10 +134,8 @@ def test_a_repair_that_changes_nothing_does_not_go_on_downstream(store: DeltaSto
     assert due(store) == {}
 
 
-def test_a_file_that_changes_after_it_was_read_makes_its_landing_day_stale(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
-    land(store, D2, "a", [("a", D2, 1)])
-    bring_up_to_date(store)
+def test_a_file_that_changes_after_it_was_read_makes_its_landing_day_stale(two_days: DeltaStore) -> None:
+    store = two_days
 
     land(store, D2, "a", [("a", D2, 100)])
 
@@ -152,12 +174,10 @@ def test_files_that_disappear_make_nothing_stale_and_take_nothing_with_them(stor
 
 
 def test_a_landing_folder_that_is_not_mounted_or_of_a_new_home_takes_no_row_away(
-    store: DeltaStore, tmp_path: Path
+    two_days: DeltaStore, tmp_path: Path
 ) -> None:
+    store = two_days
     days = Days.between(D1, D2)
-    for day in days:
-        land(store, day, "a", [("a", day, 1)])
-    bring_up_to_date(store)
     rows = [stored_rows(store, one) for one in TABLES]
     store.landing.root.rename(tmp_path / "unmounted")
     (tmp_path / "empty").mkdir()
@@ -174,9 +194,8 @@ def test_a_landing_folder_that_is_not_mounted_or_of_a_new_home_takes_no_row_away
     assert [stored_rows(store, one) for one in TABLES] == rows
 
 
-def test_a_copy_whose_files_have_other_times_is_up_to_date(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
-    bring_up_to_date(store)
+def test_a_copy_whose_files_have_other_times_is_up_to_date(one_day: DeltaStore) -> None:
+    store = one_day
 
     os.utime(store.landing.folder(FEED, D1) / "a", (1, 1))
     assert due(store) == {}
@@ -185,9 +204,8 @@ def test_a_copy_whose_files_have_other_times_is_up_to_date(store: DeltaStore) ->
     assert due(store) == {"bronze.mark_files": ([], [D1])}
 
 
-def test_an_input_that_is_gone_is_refused_and_a_table_made_anew_makes_its_readers_stale(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
-    bring_up_to_date(store)
+def test_an_input_that_is_gone_is_refused_and_a_table_made_anew_makes_its_readers_stale(one_day: DeltaStore) -> None:
+    store = one_day
     version, before = store.version(marks), Path(store.path(marks))
     shutil.move(before, before.with_name("aside"))
     with pytest.raises(InputLost, match=r"gold.totals, input silver.marks.* 1 rows, the table holds 0"):
@@ -205,11 +223,9 @@ def test_an_input_that_is_gone_is_refused_and_a_table_made_anew_makes_its_reader
 
 
 def test_bronze_that_is_lost_is_not_computed_to_empty_until_the_loss_is_accepted(
-    store: DeltaStore,
+    two_days: DeltaStore,
 ) -> None:
-    for day in (D1, D2):
-        land(store, day, "a", [("a", day, 1)])
-    bring_up_to_date(store)
+    store = two_days
     shutil.rmtree(store.landing.folder(FEED, D1))
     shutil.rmtree(store.path(mark_files))
 
@@ -230,9 +246,8 @@ def test_bronze_that_is_lost_is_not_computed_to_empty_until_the_loss_is_accepted
     assert not any(one.missing or one.stale or one.lost for one in survey(store).states.values())
 
 
-def test_a_clock_that_was_ahead_keeps_nothing_from_being_up_to_date(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
-    bring_up_to_date(store)
+def test_a_clock_that_was_ahead_keeps_nothing_from_being_up_to_date(one_day: DeltaStore) -> None:
+    store = one_day
     entries = Ledger(store).latest("silver.marks").values()
     Ledger(store).record([replace(one, recorded_at=one.recorded_at + timedelta(days=3650)) for one in entries])
 
@@ -253,10 +268,9 @@ def test_a_day_that_broke_its_contract_is_missing_until_it_is_mended(store: Delt
     assert state.newest_day is None
 
 
-def test_a_write_without_a_receipt_is_seen(store: DeltaStore) -> None:
+def test_a_write_without_a_receipt_is_seen(one_day: DeltaStore) -> None:
     """As after a kill between the commit and the ledger, or a hand that wrote past the product."""
-    land(store, D1, "a", [("a", D1, 1)])
-    bring_up_to_date(store)
+    store = one_day
     with store.lock(marks.full_name):
         rows = store.spark.createDataFrame([("x", D1, 7)], "name STRING, day DATE, points INT")
         store.replace(marks, rows, [Days.of(D1)], {})
@@ -393,9 +407,8 @@ def test_days_outside_of_the_calendar_are_not_planned(store: DeltaStore) -> None
     assert step.days == Days.of(D1)
 
 
-def test_what_was_computed_before_is_compared_instead_of_committed_again(store: DeltaStore) -> None:
-    land(store, D1, "a", [("a", D1, 1)])
-    bring_up_to_date(store)
+def test_what_was_computed_before_is_compared_instead_of_committed_again(one_day: DeltaStore) -> None:
+    store = one_day
 
     steps = steps_for(survey(store), [totals], Days.of(D1))
 
