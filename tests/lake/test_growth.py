@@ -90,6 +90,7 @@ def due(one: SimulatedLake) -> list[object]:
     return [day for state in states(one).values() for day in (*state.missing, *state.stale)]
 
 
+@pytest.mark.slow
 def test_a_new_process_opens_as_many_files_after_eight_months_as_after_two(
     lake_of: Callable[[int, bool], SimulatedLake],
 ) -> None:

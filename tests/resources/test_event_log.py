@@ -125,6 +125,7 @@ def without_times(value: Any) -> Any:
     return re.sub(r"in \d+(\.\d+)?m?s|pid: \d+", "", value) if isinstance(value, str) else value
 
 
+@pytest.mark.slow
 def test_the_ui_gets_the_same_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE")
     with recorded_in(tmp_path / "stock", batched=False) as instance:

@@ -222,6 +222,7 @@ def without_first_references(tree: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disorder", [{}, DISORDER], ids=["in order", "in disorder"])
 @pytest.mark.parametrize("order", ["backwards", "shuffled"])
 def test_a_day_is_the_same_alone_and_in_any_range(
