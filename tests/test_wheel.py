@@ -137,3 +137,34 @@ def test_a_new_project_passes_as_it_is_and_passes_where_its_sample_is_deleted(in
                 if (project / name).exists()]  # fmt: skip
     assert tested_empty.returncode == 0, tested_empty.stdout[-5000:]
     assert linted.returncode == 0, linted.stdout
+
+
+ADDED = {
+    ("bronze", "raw_rides"): "feeds.rides",
+    ("silver", "parsed_rides"): "bronze.ride_events",
+    ("silver", "parsed_repairs"): "bronze.repair_files,silver.stations",
+    ("gold", "daily_rides"): "silver.rides,silver.stations",
+    ("gold", "listed_stations"): "silver.stations",
+}
+
+
+@pytest.mark.slow
+def test_the_tables_that_are_written_to_be_filled_in_can_be_imported_and_pass_their_tests(
+    installed: Path, tmp_path: Path
+) -> None:
+    run(installed / "lakehouse", "new", "bikes", folder=tmp_path)
+    project = tmp_path / "bikes"
+
+    def add(layer: str, name: str, reads: str) -> subprocess.CompletedProcess[str]:
+        return run(installed / "lakehouse", "add", "table", layer, name, "--reads", reads, folder=project)
+
+    added = [add(layer, name, reads) for (layer, name), reads in ADDED.items()]
+    twice = add("gold", "daily_rides", "silver.rides")
+    tests = [f"tests/{layer}/test_{name}.py" for layer, name in ADDED]
+    tested = run(installed / "python", "-m", "pytest", "-q", *tests, "tests/test_project.py", folder=project)
+    linted = run(installed / "python", "-m", "ruff", "check", "--no-cache", ".", folder=project)
+
+    assert [done.stderr for done in added if done.returncode] == []
+    assert (twice.returncode, "nothing was written" in twice.stderr) == (2, True)
+    assert (tested.returncode, "6 passed" in tested.stdout) == (0, True), tested.stdout[-5000:]
+    assert linted.returncode == 0, linted.stdout
