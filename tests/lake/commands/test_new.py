@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -89,3 +91,17 @@ def test_an_empty_folder_is_filled_and_one_below_a_file_is_refused(tmp_path: Pat
 
     assert (tmp_path / "mine" / "pyproject.toml").is_file()
     assert issubclass(FolderNotWritable, LakeError)
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["rules", "layout"])
+def test_what_is_written_is_in_the_style_that_the_project_itself_demands(tmp_path: Path, command: list[str]) -> None:
+    start_project(tmp_path / "mine", with_sample=True)
+
+    found = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "."],
+        cwd=tmp_path / "mine",
+        capture_output=True,
+        text=True,
+    )
+
+    assert found.returncode == 0, found.stdout

@@ -1,10 +1,10 @@
 from typing import Any
 
-from lakehouse_assets.bronze.ride_events import ride_events
-from lakehouse_assets.feeds.rides import rides
 from pyspark.sql import SparkSession
 
 from lake.testing.frames import frame, rows_of
+from lakehouse_assets.bronze.ride_events import ride_events
+from lakehouse_assets.feeds.rides import rides
 
 
 def message(offset: int, value: str) -> dict[str, Any]:

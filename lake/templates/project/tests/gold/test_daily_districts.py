@@ -1,10 +1,10 @@
+from pyspark.sql import SparkSession
+
+from lake.testing.frames import frame, rows_of
 from lakehouse_assets.gold.daily_districts import daily_districts
 from lakehouse_assets.silver.repairs import repairs
 from lakehouse_assets.silver.rides import rides
 from lakehouse_assets.silver.stations import stations
-from pyspark.sql import SparkSession
-
-from lake.testing.frames import frame, rows_of
 
 
 def test_a_district_has_the_rides_and_repairs_of_its_stations_and_what_is_not_listed_is_unknown(

@@ -1,8 +1,8 @@
-from lakehouse_assets.gold.hourly_station_rides import hourly_station_rides
-from lakehouse_assets.silver.rides import rides
 from pyspark.sql import SparkSession
 
 from lake.testing.frames import frame, rows_of
+from lakehouse_assets.gold.hourly_station_rides import hourly_station_rides
+from lakehouse_assets.silver.rides import rides
 
 
 def test_rides_are_counted_in_the_hour_and_at_the_station_where_they_end(spark: SparkSession) -> None:

@@ -1,10 +1,10 @@
 import json
 
-from lakehouse_assets.bronze.repair_files import repair_files
-from lakehouse_assets.silver.repairs import repairs
 from pyspark.sql import SparkSession
 
 from lake.testing.frames import frame, rows_of, stored
+from lakehouse_assets.bronze.repair_files import repair_files
+from lakehouse_assets.silver.repairs import repairs
 
 ROW = {"bicycle": "4", "station": "CEN", "part": "bell, loud", "cents": "450", "repaired_on": "2024-03-01"}
 

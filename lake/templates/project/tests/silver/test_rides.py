@@ -1,11 +1,11 @@
 import json
 from typing import Any
 
-from lakehouse_assets.bronze.ride_events import ride_events
-from lakehouse_assets.silver.rides import rides
 from pyspark.sql import SparkSession
 
 from lake.testing.frames import frame, rows_of, stored, verdicts
+from lakehouse_assets.bronze.ride_events import ride_events
+from lakehouse_assets.silver.rides import rides
 
 SAID = {
     "ride": 1, "bicycle": 7, "start_station": "CEN", "end_station": "HBR",

@@ -1,8 +1,8 @@
-from lakehouse_assets.bronze.station_files import station_files
-from lakehouse_assets.silver.stations import stations
 from pyspark.sql import SparkSession
 
 from lake.testing.frames import frame, rows_of, stored
+from lakehouse_assets.bronze.station_files import station_files
+from lakehouse_assets.silver.stations import stations
 
 
 def test_the_line_that_landed_last_wins(spark: SparkSession) -> None:
