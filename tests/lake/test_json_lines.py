@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pyspark.sql.types as T
@@ -11,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from lake.declare.formats import FILE_FRAME
 from lake.declare.json_lines import json_errors, read_lines, with_rescued
-from tests.frames import frame
+from tests.frames import drained, frame, unbounded
 
 pytestmark = pytest.mark.spark
 
@@ -79,3 +80,15 @@ def test_fields_that_the_table_does_not_know_are_kept(spark: SparkSession) -> No
     rows = read(spark, [text for text, _ in GROWN])
 
     assert [row["_rescued"] and json.loads(row["_rescued"]) for row in rows] == [expected for _, expected in GROWN]
+
+
+def test_a_stream_reads_the_same_rows(spark: SparkSession, tmp_path: Path) -> None:
+    texts = [*WHOLE, *(text for text, _ in GROWN), *BROKEN]
+    schema = T.StructType([*FILE_FRAME.fields, T.StructField("event_date", T.DateType())])
+    lines = frame(spark, schema, [{"line": text, "line_number": number} for number, text in enumerate(texts)])
+
+    stream = with_rescued(read_lines(unbounded(lines, tmp_path / "lines"), FIELDS))
+    rows = drained(stream.withColumn("json_errors", json_errors()), tmp_path / "checkpoint", mode="append")
+
+    found = rows.select("said", "json_errors", "_rescued").orderBy("_line_number").collect()
+    assert [row.asDict(recursive=True) for row in found] == read(spark, texts)
