@@ -94,6 +94,8 @@ def test_days_outside_the_calendar_are_no_matter_of_the_plan(store: DeltaStore) 
     for day in (D1, D2, D3):
         land(store, day, "a", [("a", day, 1)])
     assert due(survey(store, calendar=Days.of(D2))) == {FILES: ({D2: "never computed"}, {})}
+    reasons = [survey(store, calendar=Days.of(D2)).missing_reason(mark_files, day) for day in (D1, D2)]
+    assert reasons == [None, "never computed"]
     compute(store, mark_files, [D1, D3], version=0)
     assert due(survey(store, calendar=Days.of(D2))) == {FILES: ({D2: "never computed"}, {})}
 
