@@ -9,6 +9,7 @@ Only days that batch owns are joined; the stream joins those that it writes. Fil
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from math import ceil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable
@@ -26,12 +27,13 @@ from lake.batch.foreign_rows import foreign_files
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.ownership.frontier import LAST_DAY, Frontier, FrontierTable
+from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.commits import Log
 from lake.storage.durable import flush_files
 from lake.storage.offsets_files import versions_read
 from lake.storage.retention import kept_for, properties_of
+from lake.write.data_files import FOLDER
 from lake.write.store import DeltaStore, day_predicate
 
 __all__ = ["Maintained", "Maintenance", "Place", "describe", "maintain", "summarize"]
@@ -239,6 +241,7 @@ class Maintenance:
     def vacuum(self, place: Place) -> int:
         """Remove the files that no version within the promise holds; returns how many."""
         before = _parquet_files(place.path)
+        _remove_unfinished(place.path, (self.now - kept_for(place.table)).timestamp())
         hours = kept_for(place.table).total_seconds() / 3600
         if place.table is None:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
@@ -301,9 +304,8 @@ def _crowded(log: Log, day: str | None) -> list[date]:
     """Return the days of which some partition holds more files than a few, in order."""
     if day is None:
         return []
-    held = log.files_by_day(day, [Days(date.min, LAST_DAY)])
-    folders = {one: Counter(PurePosixPath(path).parent for path in files) for one, files in held.items()}
-    return sorted(one for one, files in folders.items() if max(files.values()) > _CROWDED)
+    files = Counter(log.partitions(day))
+    return sorted({held for (held, *_), count in files.items() if held is not None and count > _CROWDED})
 
 
 def _parts(days: Days) -> Iterator[Days]:
@@ -331,6 +333,13 @@ def _committed_at(log: Log, version: int) -> datetime:
 
 def _parquet_files(path: str) -> int:
     return sum(1 for _ in Path(path).rglob("*.parquet")) if "://" not in path else 0
+
+
+def _remove_unfinished(path: str, before: float) -> None:
+    """Remove what Spark had not finished when it was killed, because VACUUM passes over folders that begin with `_`."""
+    for folder in Path(path).glob(f"{FOLDER}*/_temporary") if "://" not in path else []:
+        if folder.stat().st_mtime < before:
+            shutil.rmtree(folder.parent)
 
 
 def _commits(path: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
+from threading import Lock
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -13,12 +14,14 @@ __all__ = ["analyzed_plan"]
 _HEADING, _NEXT_HEADING = "== Analyzed Logical Plan ==", "== Optimized Logical Plan =="
 _FIELDS_SHOWN = "spark.sql.debug.maxToStringFields"
 _ALL = "100000"
+_ONE_AT_A_TIME = Lock()
+"""What is printed is caught for the whole process: two threads would get the plans of each other."""
 
 
 def analyzed_plan(rows: DataFrame) -> str:
     """Return the analyzed plan in full; runs no job."""
     printed = StringIO()
-    with _shown_in_full(rows.sparkSession), redirect_stdout(printed):
+    with _ONE_AT_A_TIME, _shown_in_full(rows.sparkSession), redirect_stdout(printed):
         rows.explain(mode="extended")
     return printed.getvalue().split(_HEADING)[1].split(_NEXT_HEADING)[0]
 

@@ -11,14 +11,11 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-__all__ = ["FAILPOINTS", "VARIABLE", "failpoint", "killed_after_files"]
+__all__ = ["FAILPOINTS", "VARIABLE", "failpoint"]
 
 VARIABLE = "LAKEHOUSE_FAILPOINT"
 
@@ -53,11 +50,6 @@ class _Armed:
             self.passes -= 1
             return self.passes == 0
 
-    def meet_next(self) -> None:
-        """Let the next pass be the one that kills."""
-        with self.lock:
-            self.passes = 1
-
 
 def _arm(text: str | None) -> _Armed | None:
     if not text:
@@ -75,32 +67,6 @@ def failpoint(name: str, table: str = "") -> None:
     """Kill this process here if the environment asked for it."""
     if _armed is not None and _armed.is_met(name, table):
         _kill()
-
-
-@contextmanager
-def killed_after_files(path: str, table: str) -> Iterator[None]:
-    """Where `after_files` is armed: kill this process and its JVM when data files lie there without a commit.
-
-    A small write may be committed before anybody saw its files; then the next one is met.
-    """
-    if _armed is None or not _armed.is_met("after_files", table):
-        yield
-        return
-    folder = Path(path.removeprefix("file://"))
-    before = set(folder.rglob("*.parquet"))
-    finished = threading.Event()
-    threading.Thread(target=_kill_when_files_appear, args=(folder, before, finished), daemon=True).start()
-    try:
-        yield
-    finally:
-        finished.set()
-        _armed.meet_next()
-
-
-def _kill_when_files_appear(folder: Path, before: set[Path], finished: threading.Event) -> None:
-    while not finished.wait(0.001):
-        if set(folder.rglob("*.parquet")) - before:
-            _kill()
 
 
 def _kill() -> None:

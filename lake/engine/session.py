@@ -55,6 +55,8 @@ _PINNED = MappingProxyType(
         # It decides the days of timestamps, so it must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
+        # Files that say between which times their rows lie can be skipped; Spark's old type says nothing.
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # Rows of a file that cannot be read, or is gone, must not be missing in silence.
         "spark.sql.files.ignoreCorruptFiles": "false",
         "spark.sql.files.ignoreMissingFiles": "false",

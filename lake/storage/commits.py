@@ -21,7 +21,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import PyFileSystem
+from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
 from lake.declare.days import Days, parse_day, parse_moment
 from lake.errors import BadDay, LogDamaged
@@ -379,7 +379,14 @@ class Log:
 
     def open_file(self, path: str) -> pa.NativeFile:
         """Open a file of the table, relative to it."""
-        return PyFileSystem(self._storage).open_input_file(path)
+        return self.files.open_input_file(path)
+
+    @property
+    def files(self) -> FileSystem:
+        """The folder of the table, to read and to write its files."""
+        if "://" not in self.location:
+            return SubTreeFileSystem(self.location, LocalFileSystem())
+        return PyFileSystem(self._storage)
 
     @property
     def _storage(self) -> DeltaStorageHandler:
@@ -629,12 +636,22 @@ class Log:
         table = self.open()
         return table is not None and bool(table.file_uris())
 
+    def partitions(self, column: str) -> list[tuple[date | None, ...]]:
+        """List the partition of each file that the newest version holds, its value of `column` first."""
+        table = self.open()
+        actions = None if table is None else pa.table(table.get_add_actions(flatten=True))
+        first = f"partition.{column}"
+        if actions is None or first not in actions.column_names:
+            return []
+        others = [name for name in actions.column_names if name.startswith("partition.") and name != first]
+        return [tuple(row.values()) for row in actions.select([first, *others]).to_pylist()]
+
     def gone_files(self, column: str | None) -> dict[date | None, list[str]]:
-        """The files that the newest version names and nobody finds, by day; None where the path names none."""
+        """The files that the newest version names and nobody finds, by day; None where they have none."""
         table, found = self.open(), dict[date | None, list[str]]()
+        days = {path: day for path, day, _ in self._files(column, table)} if column else {}
         for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
-            days = _days(part.removeprefix(f"{column}=") for part in path.split("/"))
-            found.setdefault(next(iter(days), None), []).append(path)
+            found.setdefault(days.get(path), []).append(path)
         return found
 
     def forget_gone_files(self) -> bool:

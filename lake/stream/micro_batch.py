@@ -271,18 +271,18 @@ class MicroBatchWriter:
         """Add rows that are in this process; None where none is new."""
         table, store, metadata, more = self.table, self.store, self._metadata(txn.version), None
         if isinstance(table.write, Upsert):
-            return store.upsert_arrow(table, here.accepted, txn, metadata) if here.accepted.num_rows else None
+            return store.upsert(table, here.accepted, txn, metadata) if here.accepted.num_rows else None
         if isinstance(table.write, InsertNew):
             open_days = [Days(first_day, LAST_DAY)]
             new = self._held.new_among(here.accepted, store.table_log(table), open_days)
             if new is None:
-                return store.add_new(table, self._frame(here.accepted), open_days, txn, metadata)
+                return store.insert_new(table, self._frame(here.accepted), open_days, txn, metadata)
         else:
             is_archived = pc.field(str(table.day)) < pa.scalar(first_day)
             new = here.accepted.filter(~is_archived)
             if new.num_rows < here.accepted.num_rows:
                 more = self._insert_archived(self._frame(here.accepted.filter(is_archived)), first_day, txn.version)
-        commit = store.append_arrow(table, new, txn, metadata) if new.num_rows else None
+        commit = store.append(table, new, txn, metadata) if new.num_rows else None
         self._refuse_loss(new.num_rows, commit)
         return _both(commit, more) if more else commit
 
@@ -298,8 +298,8 @@ class MicroBatchWriter:
         if txn.version == 0:
             return store.replace(table, accepted, open_days, metadata, txn=txn)
         if isinstance(table.write, InsertNew):
-            return store.add_new(table, accepted, open_days, txn, metadata)
-        return store.upsert(table, accepted, open_days, txn, metadata)
+            return store.insert_new(table, accepted, open_days, txn, metadata)
+        return store.upsert(table, accepted, txn, metadata)
 
     def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
         """Add messages to bronze, each (topic, partition, offset) once.
@@ -421,7 +421,7 @@ class MicroBatchWriter:
         store, txn = self.store, self._txn("write", batch_id)
         if self._read_to(batch_id) and not store.is_committed(store.path(self.table), txn):
             none = self.table.contract.arrow_schema.empty_table()
-            store.append_arrow(self.table, none, txn, self._metadata(batch_id))
+            store.append(self.table, none, txn, self._metadata(batch_id))
 
     def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
         """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.

@@ -172,7 +172,7 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     one, two, three = (flight(messages, 1, number) for number in (1, 2, 3))
     write(departures(bronze(spark, [one])), 0)
     monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 1)
-    monkeypatch.setattr(DeltaStore, "append_arrow", lambda *_: pytest.fail("it was not written by Spark"))
+    monkeypatch.setattr(DeltaStore, "append", lambda *_: pytest.fail("it was not written by Spark"))
     write(departures(bronze(spark, [two, three, one])), 1)
     assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 2, 3]
     assert receipts[-1].counts == Counts(rows_in=3, rows_out=2, duplicates=1)
@@ -182,14 +182,14 @@ def test_a_micro_batch_of_few_large_messages_is_written_by_spark(
     lake: Lake, spark: SparkSession, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_this: list[int] = []
-    append = DeltaStore.append_arrow
+    append = DeltaStore.append
 
     def note(store: DeltaStore, table: Table, rows: pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
         by_this.append(txn.version)
         return append(store, table, rows, txn, metadata)
 
     monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED_BYTES", 100_000)
-    monkeypatch.setattr(DeltaStore, "append_arrow", note)
+    monkeypatch.setattr(DeltaStore, "append", note)
     write, sent = writer(lake, departure_events, []), list[Message]()
     for batch_id, (count, size) in enumerate([(1, 10), (6, 100), (6, 10_000), (6, 10), (6, 10), (1, 40_000)]):
         received = [messages.broken("departures", "x" * size, at(1, 9)) for _ in range(count)]
@@ -297,7 +297,7 @@ def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_when
 
 @pytest.mark.parametrize(
     ("table", "batch_id", "step"),
-    [(departures, 0, "replace"), (departures, 1, "append_arrow"), (departure_events, 1, "append")],
+    [(departures, 0, "replace"), (departures, 1, "append"), (departure_events, 1, "append")],
     ids=["replaced", "appended by this process", "appended by Spark"],
 )
 def test_a_micro_batch_of_which_a_row_was_lost_has_no_receipt_and_stops_its_query(
@@ -333,12 +333,10 @@ def test_a_row_that_was_lost_is_missed_after_a_restart_too(
 ) -> None:
     """The commit is there, so the micro-batch is not written again: the rows themselves are looked for."""
     receipts: list[MicroBatch] = []
-    write, written = writer(lake, departures, receipts), DeltaStore.append_arrow
+    write, written = writer(lake, departures, receipts), DeltaStore.append
     write(departures(bronze(spark, [flight(messages, 1, 1)])), 0)
     rows = departures(bronze(spark, [flight(messages, 1, number) for number in (2, 3)]))
-    monkeypatch.setattr(
-        DeltaStore, "append_arrow", lambda store, table, new, *more: written(store, table, new[1:], *more)
-    )
+    monkeypatch.setattr(DeltaStore, "append", lambda store, table, new, *more: written(store, table, new[1:], *more))
 
     for _ in range(2):
         with pytest.raises(RowsLost) as lost:

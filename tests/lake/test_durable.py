@@ -53,8 +53,8 @@ def test_the_ledger_the_frontier_and_a_commit_of_a_stream_survive(
     lake: DeltaStore, disk: Disk, home: Path, tmp_path: Path
 ) -> None:
     row = pa.Table.from_pylist([{"name": "a", "day": D1, "points": 1}], schema=marks.contract.arrow_schema)
-    lake.append_arrow(marks, row, Txn("follow", 0), {})
-    lake.upsert_arrow(marks, row.set_column(2, "points", pa.array([2], pa.int32())), Txn("follow", 1), {})
+    lake.append(marks, row, Txn("follow", 0), {})
+    lake.upsert(marks, row.set_column(2, "points", pa.array([2], pa.int32())), Txn("follow", 1), {})
     Ledger(lake).record([Entry("silver.marks", D1, "written", 1, 1, 0, 0, {}, 1, "code", 0.1)])
     frontier = FrontierTable(lake)
     frontier.change(lambda _: Frontier(D1, D1), "follow")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
 from lake.engine import failpoints
-from lake.engine.failpoints import failpoint, killed_after_files
+from lake.engine.failpoints import failpoint
 
 
 @pytest.fixture
@@ -27,19 +26,6 @@ def test_the_pass_that_was_named_kills_and_no_other(monkeypatch: pytest.MonkeyPa
 
     failpoint("after_commit", "silver.flights")
     assert killed.is_set()
-
-
-def test_files_that_were_committed_before_they_were_seen_leave_it_to_the_next_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: threading.Event
-) -> None:
-    monkeypatch.setattr(failpoints, "_armed", failpoints._arm("after_files@silver.flights"))
-    with killed_after_files(str(tmp_path), "silver.flights"):
-        pass
-    assert not killed.is_set()
-
-    with killed_after_files(str(tmp_path), "silver.flights"):
-        (tmp_path / "1.parquet").touch()
-        assert killed.wait(30)
 
 
 def test_a_name_that_is_no_failpoint_is_refused() -> None:

@@ -41,7 +41,7 @@ def store(tmp_path: Path) -> DeltaStore:
     """A lake whose marks of the first day were computed."""
     store = without_spark(tmp_path)
     for table, row in ((mark_files, LINE), (marks, mark(D1))):
-        store.append_arrow(table, rows_of(table, row), Txn("test", 0), {})
+        store.append(table, rows_of(table, row), Txn("test", 0), {})
     read = {mark_files.full_name: 1}
     Ledger(store).record([Entry(marks.full_name, D1, "written", 1, 1, 0, 0, read, 1, marks.code_version, 0.1)])
     return store
@@ -66,7 +66,7 @@ def test_rows_of_another_program_make_a_day_stale_that_nobody_computed(store: De
 
 
 def test_what_this_project_wrote_and_has_not_booked_is_no_row_of_another_program(store: DeltaStore) -> None:
-    store.append_arrow(marks, rows_of(marks, mark(D3)), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(D3)), Txn("test", 1), {})
     assert states(store)[marks.full_name].foreign == {}
 
 
@@ -93,8 +93,8 @@ def test_of_bronze_they_are_told_and_no_refresh_is_asked_for(store: DeltaStore) 
 def test_they_stay_a_finding_whatever_this_project_adds_to_their_day(store: DeltaStore) -> None:
     for table, row in ((marks, mark(D3)), (mark_files, {**LINE, "landed_on": D2})):
         write_by_hand(store, table, row)
-        store.append_arrow(table, rows_of(table, {**row, table.key[0]: "b"}), Txn("test", 1), {})
-    store.upsert_arrow(marks, rows_of(marks, mark(D3, "b")), Txn("test", 2), {})
+        store.append(table, rows_of(table, {**row, table.key[0]: "b"}), Txn("test", 1), {})
+    store.upsert(marks, rows_of(marks, mark(D3, "b")), Txn("test", 2), {})
 
     found = states(store)
     one = "1 row that nobody computed: another program wrote version 2"
@@ -112,7 +112,7 @@ def test_a_day_that_this_project_replaced_holds_none(store: DeltaStore) -> None:
 
 
 def test_what_a_deletion_by_hand_leaves_of_this_project_is_no_finding(store: DeltaStore) -> None:
-    store.append_arrow(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
     store.log(store.path(marks)).require().delete("name = 'a'")
     assert states(store)[marks.full_name].foreign == {}
 
@@ -122,7 +122,7 @@ def test_what_a_deletion_by_hand_leaves_of_this_project_is_no_finding(store: Del
 
 
 def test_joining_files_neither_hides_them_nor_keeps_them_once_they_are_deleted(store: DeltaStore) -> None:
-    store.append_arrow(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(D3, "a"), mark(D3, "b")), Txn("test", 1), {})
     write_by_hand(store, marks, mark(D3, "c"))
     store.log(store.path(marks)).require().optimize.compact()
     assert len(store.table_log(marks).files_by_day("day", [Days.of(D3)])[D3]) == 1
@@ -133,7 +133,7 @@ def test_joining_files_neither_hides_them_nor_keeps_them_once_they_are_deleted(s
 
 
 def test_a_restored_version_has_those_that_it_had(store: DeltaStore) -> None:
-    store.append_arrow(marks, rows_of(marks, mark(D3, "a")), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(D3, "a")), Txn("test", 1), {})
     write_by_hand(store, marks, mark(D3, "b"))
     DeltaTable(store.path(marks)).restore(2)
     assert states(store)[marks.full_name].foreign == {}
@@ -145,7 +145,7 @@ def test_they_are_known_after_the_commits_that_wrote_them_were_removed(store: De
     write_by_hand(store, marks, mark(D3))
     work = Maintenance(store, Path("none"), datetime.now(UTC))
     work.shorten_log(next(place for place in work.places([marks]) if place.name == marks.full_name))
-    store.append_arrow(marks, rows_of(marks, mark(D3, "b")), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(D3, "b")), Txn("test", 1), {})
     DeltaTable(store.path(marks)).create_checkpoint()
     for version in range(3):
         Path(store.path(marks), "_delta_log", f"{version:020d}.json").unlink()
@@ -269,7 +269,7 @@ def test_a_table_without_days_is_not_asked_for_them(store: DeltaStore) -> None:
 
 
 def test_those_of_a_day_that_is_to_be_computed_anyway_are_told_of_bronze_only(store: DeltaStore) -> None:
-    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "event_date": D2}), Txn("test", 1), {})
+    store.append(mark_files, rows_of(mark_files, {**LINE, "event_date": D2}), Txn("test", 1), {})
     land(store, D3, "a", [("a", D3, 1)])
     write_by_hand(store, marks, mark(D2))
     write_by_hand(store, mark_files, {**LINE, "landed_on": D3, "event_date": D1})
@@ -281,7 +281,7 @@ def test_those_of_a_day_that_is_to_be_computed_anyway_are_told_of_bronze_only(st
 
 
 def test_those_of_the_day_before_one_that_is_to_be_computed_are_told(store: DeltaStore) -> None:
-    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "event_date": D3}), Txn("test", 1), {})
+    store.append(mark_files, rows_of(mark_files, {**LINE, "event_date": D3}), Txn("test", 1), {})
     write_by_hand(store, marks, mark(D2))
     found = states(store)[marks.full_name]
     assert (found.missing, found.foreign) == ({D3: "never computed"}, {D2: FOREIGN.format("1 row", 2)})
@@ -290,7 +290,7 @@ def test_those_of_the_day_before_one_that_is_to_be_computed_are_told(store: Delt
 def test_those_that_were_there_when_a_day_was_computed_are_told_of_bronze_only(store: DeltaStore) -> None:
     write_by_hand(store, marks, mark(D3))
     write_by_hand(store, mark_files, {**LINE, "landed_on": D2})
-    store.append_arrow(
+    store.append(
         mark_files, rows_of(mark_files, *({**LINE, "landed_on": D2, "file": name} for name in "bc")), Txn("test", 1), {}
     )
     unchanged = Entry(marks.full_name, D3, "unchanged", 1, 1, 0, 0, {}, 2, "x", 0.1)
@@ -309,7 +309,7 @@ def test_of_bronze_files_without_statistics_may_hold_all_that_no_refresh_booked(
     lines = [{"commitInfo": {"operation": "WRITE"}}, action]
     Path(store.path(mark_files), "_delta_log", f"{2:020d}.json").write_text("\n".join(map(json.dumps, lines)))
     own = [{**LINE, "landed_on": D2, "file": name} for name in "bc"]
-    store.append_arrow(mark_files, rows_of(mark_files, *own), Txn("test", 1), {})
+    store.append(mark_files, rows_of(mark_files, *own), Txn("test", 1), {})
     booked = Entry(mark_files.full_name, D2, "written", 1, 1, 0, 0, {}, 3, "x", 0.1)
 
     Ledger(store).record([booked])
@@ -330,7 +330,7 @@ def test_those_of_a_day_that_streams_own_are_told_and_not_to_be_computed(store: 
     frontier = Frontier(D1, D1, claimed=frozenset({marks.full_name}))
     FrontierTable(store).change(lambda _: frontier, "test")
     write_by_hand(store, marks, mark(day, "x"))
-    store.append_arrow(marks, rows_of(marks, mark(day, "y")), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(day, "y")), Txn("test", 1), {})
     found = states(store)[marks.full_name]
     assert (found.foreign, found.stale) == ({day: FOREIGN.format("1 row", 2)}, {})
 
@@ -338,7 +338,7 @@ def test_those_of_a_day_that_streams_own_are_told_and_not_to_be_computed(store: 
 def test_of_bronze_they_stay_a_finding_when_files_of_their_day_were_added(store: DeltaStore) -> None:
     """A refresh of such a day takes nothing away; what it books is what landed."""
     write_by_hand(store, mark_files, {**LINE, "landed_on": D2, "file": "x"})
-    store.append_arrow(mark_files, rows_of(mark_files, {**LINE, "landed_on": D2}), Txn("test", 1), {})
+    store.append(mark_files, rows_of(mark_files, {**LINE, "landed_on": D2}), Txn("test", 1), {})
     booked = Entry(mark_files.full_name, D2, "written", 1, 1, 0, 0, {f"feed:{FEED.name}": {}}, 3, "x", 0.1)
     Ledger(store).record([booked])
     assert states(store)[mark_files.full_name].foreign == {D2: FOREIGN.format("1 row", 2)}

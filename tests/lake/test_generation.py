@@ -121,7 +121,7 @@ def write(store: DeltaStore, table: Table, txn: Txn, day: date = JAN[5]) -> None
     } | dict.fromkeys(("clicked_on", "landed_on", "event_date"), day)  # fmt: skip
     schema = table.contract.arrow_schema
     rows = pa.Table.from_pylist([{name: values[name] for name in schema.names}], schema=schema)
-    store.append_arrow(table, rows, txn, {})
+    store.append(table, rows, txn, {})
 
 
 # How a table runs as a stream

@@ -35,7 +35,7 @@ def rows(*found: Mark) -> pa.Table:
 
 def add(store: DeltaStore, *found: Mark) -> None:
     with store.lock(marks.full_name):
-        store.append_arrow(marks, rows(*found), Txn("marks:1", 1), {})
+        store.append(marks, rows(*found), Txn("marks:1", store.version(marks) or 0), {})
 
 
 def new(held: HeldKeys, store: DeltaStore, *found: Mark, days: list[Days] = OPEN) -> list[Mark]:

@@ -52,7 +52,7 @@ def write(store: DeltaStore, rows: int = 1) -> None:
     row: dict[str, Any] = {"topic": FEED, "partition": 0, "timestamp": datetime(2013, 1, 1, tzinfo=UTC)}
     found = [{**row, "offset": offset, "landed_on": D1, "event_date": D1} for offset in range(rows)]
     held = pa.Table.from_pylist(found, schema=call_events.contract.arrow_schema)
-    store.append_arrow(call_events, held, Txn("test", 0), {})
+    store.append(call_events, held, Txn("test", 0), {})
 
 
 def receive(store: DeltaStore, tmp_path: Path, rows: int) -> None:

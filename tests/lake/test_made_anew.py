@@ -26,7 +26,7 @@ def test_a_day_computed_from_a_later_version_than_its_input_has_is_stale(
     mark = {"name": "a", "day": D1, "points": 1}
     for table, row in ((mark_files, line), (marks, mark)):
         rows = pa.Table.from_pylist([row], schema=table.contract.arrow_schema)
-        store.append_arrow(table, rows, Txn("test", 0), {})
+        store.append(table, rows, Txn("test", 0), {})
     entry = Entry(marks.full_name, D1, "written", 1, 1, 0, 0, {mark_files.full_name: read}, 1, marks.code_version, 0.1)
     Ledger(store).record([entry])
     stale = Survey([mark_files, marks], store, Days.of(D1)).states[marks.full_name].stale

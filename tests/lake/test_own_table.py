@@ -25,7 +25,7 @@ def add(store: DeltaStore, *names: str) -> None:
     """One commit for each row."""
     for name in names:
         rows = pa.Table.from_pylist([{"name": name, "day": day_of(1), "points": 1}], marks.contract.arrow_schema)
-        store.append_arrow(marks, rows, Txn("test", (store.version(marks) or 0) + 1), {})
+        store.append(marks, rows, Txn("test", (store.version(marks) or 0) + 1), {})
 
 
 def own(store: DeltaStore) -> OwnTable:

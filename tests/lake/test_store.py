@@ -267,12 +267,12 @@ def test_where_no_lease_can_wait_for_a_writer_delta_refuses_the_second_copy(tmp_
     store.tables = f"file://{tmp_path}/tables"
     rows = pa.table({"name": ["a"], "day": [D1], "points": [1]}, schema=marks.contract.arrow_schema)
     with store.lock(marks.full_name):
-        store.append_arrow(marks, rows, Txn("marks:1", 0), {})
+        store.append(marks, rows, Txn("marks:1", 0), {})
     left_behind = DeltaTable(store.path(marks))
 
     with store.lock(marks.full_name):
-        assert store.append_arrow(marks, rows, Txn("marks:1", 1), {}).rows == 1
-        assert store.append_arrow(marks, rows, Txn("marks:1", 1), {}).rows == 0
+        assert store.append(marks, rows, Txn("marks:1", 1), {}).rows == 1
+        assert store.append(marks, rows, Txn("marks:1", 1), {}).rows == 0
     again = CommitProperties({}, app_transactions=[Transaction("marks:1", 1)])
     with pytest.raises(CommitFailedError):
         write_deltalake(left_behind, rows, mode="append", commit_properties=again)
@@ -288,15 +288,15 @@ def test_an_upsert_never_doubles_rows_whose_files_somebody_else_joins_meanwhile(
         return pa.table({"name": [name], "day": [D1], "points": [points]}, schema=marks.contract.arrow_schema)
 
     for number in range(3):
-        store.append_arrow(marks, row(f"{number}", 1), Txn("marks:1", number), {})
+        store.append(marks, row(f"{number}", 1), Txn("marks:1", number), {})
     before = store.table_log(marks).opened()
     assert before is not None
     DeltaTable(store.path(marks)).optimize.compact()
 
     with patch.object(Log, "opened", lambda _: before), suppress(WrittenMeanwhile):
-        store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})
+        store.upsert(marks, row("1", 7), Txn("marks:1", 3), {})
     if ("1", D1, 7) not in rows_in(store):  # refused: the stream does it again
-        store.upsert_arrow(marks, row("1", 7), Txn("marks:1", 3), {})
+        store.upsert(marks, row("1", 7), Txn("marks:1", 3), {})
 
     assert sorted(rows_in(store)) == [("0", D1, 1), ("1", D1, 7), ("2", D1, 1)]
 

@@ -28,7 +28,7 @@ def add(store: DeltaStore, *names: str) -> None:
     """One commit for each row."""
     for name in names:
         rows = pa.Table.from_pylist([{"name": name, "day": D1, "points": 1}], schema=marks.contract.arrow_schema)
-        store.append_arrow(marks, rows, Txn("test", (store.version(marks) or 0) + 1), {})
+        store.append(marks, rows, Txn("test", (store.version(marks) or 0) + 1), {})
 
 
 def has_read(store: DeltaStore, batch_id: int, version: int, *, is_over: bool = True) -> None:

@@ -12,15 +12,15 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 
-import lake.write.store
 from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.errors import DayIsOpen, WrittenMeanwhile
 from lake.ownership.frontier import Frontier, FrontierTable
+from lake.storage.commits import Log
 from lake.write.enforce import QUARANTINE
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import interpreted, open_lake, quarantined, stored_rows
@@ -50,7 +50,7 @@ def at_write(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object], time
         if is_met:
             action()
 
-    monkeypatch.setattr("lake.write.store.failpoint", failpoint)
+    monkeypatch.setattr("lake.write.committer.failpoint", failpoint)
 
 
 def points(store: DeltaStore) -> list[tuple[str, int]]:
@@ -80,7 +80,7 @@ def test_a_refresh_that_is_overtaken_by_a_stream_s_claim_leaves_its_rows_alone(
     def claim() -> None:
         frontier = Frontier(D1, D1, claimed=frozenset([marks.full_name]), generations={marks.full_name: 1})
         FrontierTable(there).change(lambda _: frontier, "claim")
-        there.append_arrow(marks, stream, Txn("follow/silver.marks/write/1", 1), {})
+        there.append(marks, stream, Txn("follow/silver.marks/write/1", 1), {})
 
     at_write(monkeypatch, claim)
     with interpreted(spark), pytest.raises(DayIsOpen):
@@ -116,9 +116,6 @@ def test_of_two_who_replace_the_quarantine_of_a_table_delta_rs_refuses_the_secon
     reject(here, day_of(2))
     opened = DeltaTable(here.quarantine_path(marks))
     reject(here, D1)
-    late = patch.object(
-        lake.write.store, "write_deltalake", lambda _, *rest, **more: write_deltalake(opened, *rest, **more)
-    )
-    with late, pytest.raises(WrittenMeanwhile):
+    with patch.object(Log, "opened", lambda _: opened), pytest.raises(WrittenMeanwhile):
         reject(here, D1)
     assert len(quarantined(here, marks)) == 2

@@ -24,7 +24,7 @@ D1 = day_of(1)
 def lake(tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
     home = tmp_path_factory.mktemp("a lake's")
     store = without_spark(home)
-    store.append_arrow(
+    store.append(
         marks,
         pa.Table.from_pylist([{"name": "a", "day": D1, "points": 1}], schema=marks.contract.arrow_schema),
         Txn("follow", 0),

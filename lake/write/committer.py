@@ -1,0 +1,274 @@
+"""Commit to a Delta table: the one module that adds files to one and removes them.
+
+Spark, or this process, first writes the rows as files that nobody reads yet. What they hold is known before they are
+committed, so a row of another day, or a null where the contract has none, is refused while nothing is visible.
+
+Of two writers of one day the second is refused, on any machine and also where the day was empty: a commit is tried for
+one version only, and before the next is tried, what others have committed meanwhile is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, RemoveAction
+from pyspark.sql import DataFrame
+
+from lake.declare.days import Days
+from lake.engine.failpoints import failpoint
+from lake.errors import RowsOutsideDays, WrittenMeanwhile
+from lake.storage.commits import WRITE_MARK, Commit, Log
+from lake.storage.durable import flush_commits
+from lake.write.checksum import write_checksum
+from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
+
+__all__ = ["Committer", "Txn", "Write"]
+
+
+@dataclass(frozen=True)
+class Txn:
+    """The identity of one step of one micro-batch. Its commit carries it, so that a repeat is known.
+
+    Attributes:
+        app_id: query, table, step and generation; two steps never share one.
+        version: the micro-batch.
+    """
+
+    app_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Write:
+    """What a commit says about itself.
+
+    Attributes:
+        metadata: kept in the commit.
+        txn: which step of a stream it is; None where it is none.
+        since: the version at which the caller asked who owns the days, because nobody may have written them after it;
+            None for the newest.
+    """
+
+    metadata: Mapping[str, Any]
+    txn: Txn | None = None
+    since: int | None = None
+
+
+@dataclass(frozen=True)
+class Committer:
+    """Commits to one table, whose lock the caller holds.
+
+    Attributes:
+        name: of the table, for messages.
+        path: where it lies, as Spark calls it.
+        log: of it.
+        schema: its columns.
+        partition_by: its partition columns.
+        day: the column of its days; None where it has none.
+    """
+
+    name: str
+    path: str
+    log: Log
+    schema: pa.Schema
+    partition_by: tuple[str, ...]
+    day: str | None
+
+    def replace(self, rows: DataFrame | pa.Table, days: Sequence[Days] | None, write: Write) -> Commit:
+        """Replace the rows of some days (None: all) by others; all of it or nothing.
+
+        Raises:
+            RowsOutsideDays: a row belongs to another day; nothing was written.
+            WrittenMeanwhile: another writer was faster; nothing was written.
+        """
+        change = self._change(write)
+        with self._staged(rows) as staged:
+            self._refuse_outside(staged, days)
+            return change.commit([staged], change.held(days), days)
+
+    def add(self, rows: DataFrame | pa.Table, write: Write) -> Commit:
+        """Add rows; what the table holds stays. Errors as `replace`."""
+        change = self._change(write)
+        with self._staged(rows) as staged:
+            return change.commit([staged], [], self._days(staged))
+
+    def merge(self, rows: DataFrame | pa.Table, key: Sequence[str], write: Write) -> Commit:
+        """Add rows, and remove those that the table holds under their keys. Errors as `replace`.
+
+        Only files that hold one of the keys are written anew.
+
+        Args:
+            rows: one a key.
+            key: what no two rows share; the day is part of it.
+            write: what the commit says.
+        """
+        change = self._change(write)
+        with self._staged(rows) as staged, ExitStack() as more:
+            days = self._days(staged)
+            held = change.held(days)
+            keys = [self._read(file.path, file.partition).select(key) for file in staged.files] if held else []
+            rewritten, removed = [staged], list[RemoveAction]()
+            for one in held:
+                stored = self._read(one.path, one.partition_values or {})
+                kept = stored.join(pa.concat_tables(keys), keys=list(key), join_type="left anti")
+                if kept.num_rows < stored.num_rows:
+                    rewritten.append(more.enter_context(self._staged(kept)))
+                    removed.append(one)
+            return change.commit(rewritten, removed, days)
+
+    def _days(self, staged: Staged) -> list[Days] | None:
+        """The days of some files; None for a table without days."""
+        return None if self.day is None else Days.ranges(day for day in staged.rows_by_day(self.day) if day is not None)
+
+    def _read(self, path: str, partition: Mapping[str, str | None]) -> pa.Table:
+        return read_file(path, partition, self.schema, self.log.files)
+
+    def _staged(self, rows: DataFrame | pa.Table) -> AbstractContextManager[Staged]:
+        if isinstance(rows, pa.Table):
+            return stage_rows(rows.select(self.schema.names).cast(self.schema), self.log.files, self.partition_by)
+        return stage(rows, self.path, self.log.files, self.partition_by)
+
+    def _refuse_outside(self, staged: Staged, days: Sequence[Days] | None) -> None:
+        if self.day is None or days is None:
+            return
+        rows = staged.rows_by_day(self.day)
+        if outside := {day: rows[day] for day in sorted(rows, key=str) if not _is_within(day, days)}:
+            raise RowsOutsideDays(self.name, self.day, ", ".join(map(str, days)), outside)
+
+    def _change(self, write: Write) -> _Change:
+        """Prepare a commit; the newest version of now is what it changes."""
+        stored = self.log.opened()
+        assert stored is not None, "it was just created"
+        failpoint("before_write", self.name)
+        return _Change(self, write, stored, stored.version())
+
+
+@dataclass
+class _Change:
+    """One commit to be; `before` is the version that it changes."""
+
+    target: Committer
+    write: Write
+    stored: DeltaTable
+    before: int
+    token: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
+
+    def held(self, days: Sequence[Days] | None) -> list[RemoveAction]:
+        """Return what removes the files that hold rows of some days (None: of any)."""
+        now, day = int(time.time() * 1000), self.target.day
+        names = ["path", "size_bytes", *(f"partition.{name}" for name in self.target.partition_by)]
+        return [
+            RemoveAction(one["path"], True, now, one["size_bytes"], self._partition(one))
+            for one in pa.table(self.stored.get_add_actions(flatten=True)).select(names).to_pylist()
+            if days is None or day is None or _is_within(one[f"partition.{day}"], days)
+        ]
+
+    def _partition(self, file: Mapping[str, Any]) -> dict[str, str | None]:
+        values = {name: file[f"partition.{name}"] for name in self.target.partition_by}
+        return {name: None if value is None else str(value) for name, value in values.items()}
+
+    def commit(self, staged: Sequence[Staged], removed: Sequence[RemoveAction], days: Sequence[Days] | None) -> Commit:
+        """Add files and remove others, in one version; none where there is nothing to do.
+
+        Args:
+            staged: the files to add.
+            removed: the files to remove.
+            days: the days that nobody else may write meanwhile; None for all.
+        """
+        target, log, paths = self.target, self.target.log, {one.path for one in removed}
+        files = [file for one in staged for file in one.files]
+        self._refuse_nulls(files)
+        self._refuse_overtaken(days, paths, self.before if self.write.since is None else self.write.since)
+        if self._is_done() or not (files or removed or self.write.txn):
+            return Commit(self.before, 0, "", {}, {}, frozenset())
+        failpoint("after_files", target.name)
+        for one in staged:
+            one.is_kept = True
+        version = self._commit([*(file.action() for file in files), *removed], days, paths)
+        write_checksum(log, version)
+        flush_commits(log.location, self.before)
+        failpoint("after_commit", target.name)
+        commit = log.commit(version)
+        assert commit is not None, "it was just written"
+        return commit
+
+    def _commit(
+        self, actions: Sequence[AddAction | RemoveAction], days: Sequence[Days] | None, paths: Collection[str]
+    ) -> int:
+        """Commit the next version; where another writer makes it first, the one after that; returns which."""
+        while True:
+            before = self.stored.version()
+            try:
+                self._try(actions)
+            except CommitFailedError:
+                if self.target.log.commit(before + 1) is None:
+                    raise
+                self.stored.update_incremental()
+                version = self._refuse_overtaken(days, paths, before)
+                if version is not None:
+                    return version
+            else:
+                return before + 1
+
+    def _try(self, actions: Sequence[AddAction | RemoveAction]) -> None:
+        step = [Transaction(self.write.txn.app_id, self.write.txn.version)] if self.write.txn else []
+        said = CommitProperties({"userMetadata": self._metadata()}, max_commit_retries=0, app_transactions=step)
+        by = list(self.target.partition_by)
+        self.stored.create_write_transaction(list(actions), "append", self.stored.schema(), by, commit_properties=said)
+
+    def _refuse_overtaken(self, days: Sequence[Days] | None, paths: Collection[str], since: int) -> int | None:
+        """Look at what was committed after a version; returns where it is this commit, whose answer was lost.
+
+        Raises:
+            WrittenMeanwhile: another writer changed rows of these days, or wrote these files anew.
+        """
+        log = self.target.log
+        for version in range(since + 1, self.stored.version() + 1):
+            commit, actions = log.commit(version), log.actions(version)
+            if commit is None or actions is None:
+                raise WrittenMeanwhile(self.target.name, f"version {version}")
+            if commit.metadata.get(WRITE_MARK) == self.token:
+                return version
+            removed = (action["remove"]["path"] for action in actions if "remove" in action)
+            if self._touches(commit, days) or any(path in paths for path in removed):
+                raise WrittenMeanwhile(self.target.name, f"version {version}")
+        return None
+
+    def _touches(self, commit: Commit, days: Sequence[Days] | None) -> bool:
+        if days is None or self.target.day is None:
+            return bool(commit.touched)
+        return any(_is_within(day, days) for day in commit.days(self.target.day))
+
+    def _is_done(self) -> bool:
+        """Tell whether Delta's own record says that this step was committed."""
+        txn = self.write.txn
+        newest = None if txn is None else self.stored.transaction_version(txn.app_id)
+        return txn is not None and newest is not None and newest >= txn.version
+
+    def _metadata(self) -> str:
+        txn = self.write.txn
+        step = {} if txn is None else {"txn": [txn.app_id, txn.version]}
+        return json.dumps({**self.write.metadata, **step, WRITE_MARK: self.token}, default=str)
+
+    def _refuse_nulls(self, files: Iterable[DataFile]) -> None:
+        """The lock behind the contract, which refuses such rows one by one."""
+        required = [field.name for field in self.target.schema if not field.nullable]
+        for file in files:
+            for name in required:
+                if file.nulls.get(name):
+                    found = f"{file.nulls[name]} rows have no {name}, which is NOT NULL"
+                    raise RuntimeError(f"{self.target.name}: {found}; nothing was written")
+
+
+def _is_within(day: date | None, days: Sequence[Days]) -> bool:
+    return day is not None and any(day in part for part in days)

@@ -1,0 +1,260 @@
+"""Write the rows of one commit as Parquet files into a table's folder. No reader sees them before they are committed.
+
+What the files hold is known from their footers: rows, days, nulls, and the bounds that readers skip files by.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyspark.sql.functions as F
+from deltalake.transaction import AddAction
+from pyarrow.fs import FileInfo, FileSelector, FileSystem
+from pyspark.sql import DataFrame
+
+__all__ = ["FOLDER", "DataFile", "Staged", "read_file", "stage", "stage_rows"]
+
+FOLDER = "c-"
+"""Each commit's files lie in a folder of their own that begins so."""
+_IN = "in-"
+"""Folders of partitions begin so. Under the column's name Spark would leave the column out of the files."""
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_AT_ONCE = 8
+_LONGEST_BOUND = 32
+"""Letters of a text that are kept as a bound, as many as Spark keeps."""
+_LAST_LETTER = chr(0x10FFFF)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file that waits to be committed.
+
+    Attributes:
+        path: relative to the table.
+        size: in bytes.
+        modified_ms: when it was written, milliseconds since 1970 UTC.
+        partition: value of each partition column, as text.
+        rows: how many it holds.
+        nulls: how many rows have no value, by column; nested columns are not counted.
+        statistics: what readers skip it by, as Delta writes it.
+    """
+
+    path: str
+    size: int
+    modified_ms: int
+    partition: Mapping[str, str | None]
+    rows: int
+    nulls: Mapping[str, int]
+    statistics: str
+
+    def day(self, column: str) -> date | None:
+        """Return the day whose rows it holds; None for rows without one."""
+        value = self.partition[column]
+        return None if value is None else date.fromisoformat(value)
+
+    def action(self) -> AddAction:
+        """Return what a commit says of it."""
+        return AddAction(self.path, self.size, self.partition, self.modified_ms, True, self.statistics)
+
+
+@dataclass
+class Staged:
+    """The files of one folder, until the block ends that wrote them.
+
+    Attributes:
+        files: what was written.
+        is_kept: whether a commit may name them by now. Until then they are removed where the block fails.
+    """
+
+    files: list[DataFile]
+    is_kept: bool = False
+
+    def rows_by_day(self, column: str) -> Counter[date | None]:
+        """Count the rows by day."""
+        counted: Counter[date | None] = Counter()
+        for file in self.files:
+            counted[file.day(column)] += file.rows
+        return counted
+
+
+@contextmanager
+def stage(rows: DataFrame, path: str, files: FileSystem, partition_by: Sequence[str]) -> Iterator[Staged]:
+    """Let Spark write rows as files, in one Spark job.
+
+    Args:
+        rows: the columns of the table.
+        path: of the table, as Spark calls it.
+        files: the same folder, as this process sees it.
+        partition_by: the table's partition columns.
+    """
+    with _folder(files) as (folder, staged):
+        named = rows.select("*", *(F.col(name).alias(f"{_IN}{name}") for name in partition_by))
+        writer = named.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+        writer.partitionBy(*(f"{_IN}{name}" for name in partition_by)).parquet(f"{path}/{folder}")
+        found = files.get_file_info(FileSelector(folder, recursive=True))
+        written = [info for info in found if info.is_file and info.base_name.endswith(".parquet")]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            read = pool.map(lambda info: _data_file(info, files), written)
+        staged.files += [file for file in read if file.rows]
+        yield staged
+
+
+@contextmanager
+def stage_rows(rows: pa.Table, files: FileSystem, partition_by: Sequence[str]) -> Iterator[Staged]:
+    """Write rows that are in this process, as `stage` does."""
+    with _folder(files) as (folder, staged):
+        staged.files += [_write(part, folder, partition, files) for partition, part in _partitions(rows, partition_by)]
+        yield staged
+
+
+@contextmanager
+def _folder(files: FileSystem) -> Iterator[tuple[str, Staged]]:
+    """A new folder, removed where the block fails before a commit may name its files."""
+    folder, staged = f"{FOLDER}{uuid4()}", Staged([])
+    try:
+        yield folder, staged
+    except BaseException:
+        if not staged.is_kept:
+            with suppress(OSError, NotImplementedError):  # nobody reads them: maintenance removes them later
+                files.delete_dir(folder)
+        raise
+
+
+def read_file(path: str, partition: Mapping[str, str | None], schema: pa.Schema, files: FileSystem) -> pa.Table:
+    """Read a file of a table in the table's columns.
+
+    Partition columns need not be in it, and columns that were added later are null.
+    """
+    rows = pq.read_table(path, filesystem=files, partitioning=None)
+    columns = []
+    for field in schema:
+        if field.name in rows.column_names:
+            columns.append(rows.column(field.name).cast(field.type))
+        else:
+            value = pa.scalar(partition.get(field.name), pa.string()).cast(field.type)
+            columns.append(pa.chunked_array([pa.repeat(value, rows.num_rows)]))
+    return pa.table(columns, schema=schema)
+
+
+def _partitions(rows: pa.Table, partition_by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """The rows of each partition, with its values."""
+    if not partition_by:
+        yield from [({}, rows)] if rows.num_rows else []
+        return
+    for values in rows.select(partition_by).group_by(list(partition_by)).aggregate([]).to_pylist():
+        part = rows
+        for name, value in values.items():
+            part = part.filter(pc.is_null(part[name]) if value is None else pc.equal(part[name], pa.scalar(value)))
+        yield values, part
+
+
+def _write(rows: pa.Table, folder: str, partition: Mapping[str, Any], files: FileSystem) -> DataFile:
+    within = [f"{_IN}{name}={_NO_VALUE if value is None else value}" for name, value in partition.items()]
+    path, footers = "/".join([folder, *within, "part-0.parquet"]), list[pq.FileMetaData]()
+    files.create_dir(str(PurePosixPath(path).parent), recursive=True)
+    pq.write_table(rows, path, filesystem=files, metadata_collector=footers)
+    return _data_file(files.get_file_info(path), files, footers[0])
+
+
+def _data_file(info: FileInfo, files: FileSystem, footer: pq.FileMetaData | None = None) -> DataFile:
+    known = footer or pq.read_metadata(info.path, filesystem=files)
+    columns = _columns(known)
+    modified = info.mtime or datetime.now(UTC)
+    return DataFile(
+        path=info.path,
+        size=info.size,
+        modified_ms=int(modified.timestamp() * 1000),
+        partition=_partition_of(info.path),
+        rows=known.num_rows,
+        nulls={name: sum(part.null_count or 0 for part in parts) for name, parts in columns.items()},
+        statistics=_statistics(known.num_rows, columns),
+    )
+
+
+def _partition_of(path: str) -> dict[str, str | None]:
+    named = (part.removeprefix(_IN).partition("=") for part in path.split("/") if part.startswith(_IN))
+    return {name: None if value == _NO_VALUE else unquote(value) for name, _, value in named}
+
+
+def _columns(footer: pq.FileMetaData) -> dict[str, list[pq.Statistics]]:
+    """The statistics of each column that is not nested and of which every row group has some."""
+    found: dict[str, list[pq.Statistics]] = {}
+    for number in range(footer.num_columns):
+        groups = [footer.row_group(group).column(number) for group in range(footer.num_row_groups)]
+        statistics = [group.statistics for group in groups]
+        if statistics and "." not in groups[0].path_in_schema and all(one is not None for one in statistics):
+            found[groups[0].path_in_schema] = statistics
+    return found
+
+
+def _statistics(rows: int, columns: Mapping[str, Sequence[pq.Statistics]]) -> str:
+    """Say what a file holds, as Delta does.
+
+    Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics
+    """
+    lowest, highest = dict[str, str](), dict[str, str]()
+    for name, parts in columns.items():
+        bounded = [part for part in parts if part.has_min_max]
+        if not bounded or any(not part.has_min_max and part.num_values for part in parts):
+            continue
+        low, high = min(part.min for part in bounded), max(part.max for part in bounded)
+        if (text := _lower_bound(low)) is not None:
+            lowest[name] = text
+        if (text := _upper_bound(high)) is not None:
+            highest[name] = text
+    nulls = {name: str(sum(part.null_count or 0 for part in parts)) for name, parts in columns.items()}
+    bounds = {"minValues": _json(lowest), "maxValues": _json(highest), "nullCount": _json(nulls)}
+    return _json({"numRecords": str(rows), **bounds})
+
+
+def _json(values: Mapping[str, str]) -> str:
+    """An object whose values are JSON already, because Python has no exact number for a decimal."""
+    return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in values.items()) + "}"
+
+
+def _lower_bound(value: object) -> str | None:
+    if isinstance(value, str):
+        return json.dumps(value[:_LONGEST_BOUND])
+    return _moment(value) if isinstance(value, datetime) else _exact(value)
+
+
+def _upper_bound(value: object) -> str | None:
+    if isinstance(value, str) and len(value) > _LONGEST_BOUND:
+        # Greater than every text that begins so, unless the next letter is the last there is.
+        return None if value[_LONGEST_BOUND] == _LAST_LETTER else json.dumps(value[:_LONGEST_BOUND] + _LAST_LETTER)
+    if isinstance(value, str):
+        return json.dumps(value)
+    return _moment(value + timedelta(microseconds=999)) if isinstance(value, datetime) else _exact(value)
+
+
+def _moment(value: datetime) -> str:
+    """A point in time to the millisecond, which is all that Spark reads."""
+    return json.dumps(value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z")
+
+
+def _exact(value: object) -> str | None:
+    """A bound that needs no rounding; None for what readers skip no file by."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, date):
+        return json.dumps(value.isoformat())
+    if isinstance(value, float):
+        return json.dumps(value) if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return str(value) if isinstance(value, int) else None
