@@ -342,7 +342,7 @@ class Log:
 
         In a local folder a process reads the file again only where it is another one.
         """
-        if "://" in self.location:
+        if not self.is_local:
             return self._hash(version)
         mark = self._mark(_file_of(version))
         return None if mark is None else _hash_once(self, version, mark)
@@ -363,7 +363,7 @@ class Log:
         A sensor reads a few of each table every few seconds: in a local folder, without a storage layer between.
         """
         try:
-            if "://" not in self.location:
+            if self.is_local:
                 return Path(self.location, "_delta_log", name).read_bytes()
             return bytes(self._storage.open_input_file(f"_delta_log/{name}").read())
         except (FileNotFoundError, TableNotFoundError):
@@ -371,7 +371,7 @@ class Log:
 
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file beside the commits; in a local folder it survives a power cut."""
-        if "://" not in self.location:
+        if self.is_local:
             write_whole(Path(self.location, "_delta_log", name), content)
             return
         with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}", buffer_size=65536) as file:
@@ -382,9 +382,14 @@ class Log:
         return self.files.open_input_file(path)
 
     @property
+    def is_local(self) -> bool:
+        """Whether the table lies in a folder of this machine."""
+        return "://" not in self.location
+
+    @property
     def files(self) -> FileSystem:
         """The folder of the table, to read and to write its files."""
-        if "://" not in self.location:
+        if self.is_local:
             return SubTreeFileSystem(self.location, LocalFileSystem())
         return PyFileSystem(self._storage)
 
@@ -511,7 +516,7 @@ class Log:
         return found if self.fingerprint(found.version) in (None, found.commit) else None
 
     def _written(self) -> Touches | None:
-        if "://" in self.location:
+        if not self.is_local:
             return Touches.from_json(self.read_file(TOUCHES_FILE))
         mark = self._mark(TOUCHES_FILE)
         return None if mark is None else _read_written(self, mark)

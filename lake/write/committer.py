@@ -135,8 +135,8 @@ class Committer:
 
     def _staged(self, rows: DataFrame | pa.Table) -> AbstractContextManager[Staged]:
         if isinstance(rows, pa.Table):
-            return stage_rows(rows.select(self.schema.names).cast(self.schema), self.log.files, self.partition_by)
-        return stage(rows, self.path, self.log.files, self.partition_by)
+            return stage_rows(rows.select(self.schema.names).cast(self.schema), self.log, self.partition_by)
+        return stage(rows, self.path, self.log, self.partition_by)
 
     def _refuse_outside(self, staged: Staged, days: Sequence[Days] | None) -> None:
         if self.day is None or days is None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
@@ -22,17 +22,16 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyspark.sql.functions as F
 from deltalake.transaction import AddAction
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from pyspark.sql import DataFrame
 
+from lake.storage.commits import Log
+
 __all__ = ["FOLDER", "DataFile", "Staged", "read_file", "stage", "stage_rows"]
 
 FOLDER = "c-"
-"""Each commit's files lie in a folder of their own that begins so."""
-_IN = "in-"
-"""Folders of partitions begin so. Under the column's name Spark would leave the column out of the files."""
+"""Spark writes into a folder that begins so, one a commit. In a local table its files then move to their days."""
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _AT_ONCE = 8
 _LONGEST_BOUND = 32
@@ -74,7 +73,7 @@ class DataFile:
 
 @dataclass
 class Staged:
-    """The files of one folder, until the block ends that wrote them.
+    """Files that were written and wait for a commit, until the block ends that wrote them.
 
     Attributes:
         files: what was written.
@@ -93,46 +92,64 @@ class Staged:
 
 
 @contextmanager
-def stage(rows: DataFrame, path: str, files: FileSystem, partition_by: Sequence[str]) -> Iterator[Staged]:
+def stage(rows: DataFrame, path: str, log: Log, partition_by: Sequence[str]) -> Iterator[Staged]:
     """Let Spark write rows as files, in one Spark job.
 
     Args:
         rows: the columns of the table.
         path: of the table, as Spark calls it.
-        files: the same folder, as this process sees it.
+        log: of the table.
         partition_by: the table's partition columns.
     """
-    with _folder(files) as (folder, staged):
-        named = rows.select("*", *(F.col(name).alias(f"{_IN}{name}") for name in partition_by))
-        writer = named.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-        writer.partitionBy(*(f"{_IN}{name}" for name in partition_by)).parquet(f"{path}/{folder}")
-        found = files.get_file_info(FileSelector(folder, recursive=True))
-        written = [info for info in found if info.is_file and info.base_name.endswith(".parquet")]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            read = pool.map(lambda info: _data_file(info, files), written)
-        staged.files += [file for file in read if file.rows]
+    files, folder = log.files, f"{FOLDER}{uuid4()}"
+    with _removed_on_failure(files) as staged:
+        try:
+            writer = rows.write.option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
+            writer.partitionBy(*partition_by).parquet(f"{path}/{folder}")
+            found = files.get_file_info(FileSelector(folder, recursive=True))
+            written = [info for info in found if info.is_file and info.base_name.endswith(".parquet")]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                read = list(pool.map(lambda info: _data_file(info, files), written))
+            staged.files += [file for file in read if file.rows]
+            if log.is_local:
+                staged.files[:] = _moved(staged.files, files)
+        finally:
+            if log.is_local:
+                with suppress(OSError):
+                    files.delete_dir(folder)
         yield staged
 
 
 @contextmanager
-def stage_rows(rows: pa.Table, files: FileSystem, partition_by: Sequence[str]) -> Iterator[Staged]:
+def stage_rows(rows: pa.Table, log: Log, partition_by: Sequence[str]) -> Iterator[Staged]:
     """Write rows that are in this process, as `stage` does."""
-    with _folder(files) as (folder, staged):
-        staged.files += [_write(part, folder, partition, files) for partition, part in _partitions(rows, partition_by)]
+    files = log.files
+    with _removed_on_failure(files) as staged:
+        for partition, part in _partitions(rows, partition_by):
+            staged.files.append(_write(part.drop_columns(list(partition_by)), partition, files))
         yield staged
 
 
 @contextmanager
-def _folder(files: FileSystem) -> Iterator[tuple[str, Staged]]:
-    """A new folder, removed where the block fails before a commit may name its files."""
-    folder, staged = f"{FOLDER}{uuid4()}", Staged([])
+def _removed_on_failure(files: FileSystem) -> Iterator[Staged]:
+    staged = Staged([])
     try:
-        yield folder, staged
+        yield staged
     except BaseException:
-        if not staged.is_kept:
-            with suppress(OSError, NotImplementedError):  # nobody reads them: maintenance removes them later
-                files.delete_dir(folder)
+        for file in [] if staged.is_kept else staged.files:
+            with suppress(OSError):  # nobody reads it: maintenance removes it later
+                files.delete_file(file.path)
         raise
+
+
+def _moved(staged: Sequence[DataFile], files: FileSystem) -> list[DataFile]:
+    """Move files out of the folder of their commit, because readers expect them in that of their day."""
+    moved = [replace(file, path=file.path.partition("/")[2]) for file in staged]
+    for folder in {str(PurePosixPath(file.path).parent) for file in moved} - {"."}:
+        files.create_dir(folder, recursive=True)
+    for before, after in zip(staged, moved, strict=True):
+        files.move(before.path, after.path)
+    return moved
 
 
 def read_file(path: str, partition: Mapping[str, str | None], schema: pa.Schema, files: FileSystem) -> pa.Table:
@@ -163,10 +180,11 @@ def _partitions(rows: pa.Table, partition_by: Sequence[str]) -> Iterator[tuple[d
         yield values, part
 
 
-def _write(rows: pa.Table, folder: str, partition: Mapping[str, Any], files: FileSystem) -> DataFile:
-    within = [f"{_IN}{name}={_NO_VALUE if value is None else value}" for name, value in partition.items()]
-    path, footers = "/".join([folder, *within, "part-0.parquet"]), list[pq.FileMetaData]()
-    files.create_dir(str(PurePosixPath(path).parent), recursive=True)
+def _write(rows: pa.Table, partition: Mapping[str, Any], files: FileSystem) -> DataFile:
+    within = [f"{name}={_NO_VALUE if value is None else value}" for name, value in partition.items()]
+    path, footers = "/".join([*within, f"part-{uuid4()}.parquet"]), list[pq.FileMetaData]()
+    if within:
+        files.create_dir("/".join(within), recursive=True)
     pq.write_table(rows, path, filesystem=files, metadata_collector=footers)
     return _data_file(files.get_file_info(path), files, footers[0])
 
@@ -187,7 +205,7 @@ def _data_file(info: FileInfo, files: FileSystem, footer: pq.FileMetaData | None
 
 
 def _partition_of(path: str) -> dict[str, str | None]:
-    named = (part.removeprefix(_IN).partition("=") for part in path.split("/") if part.startswith(_IN))
+    named = (part.partition("=") for part in path.split("/")[:-1] if "=" in part)
     return {name: None if value == _NO_VALUE else unquote(value) for name, _, value in named}
 
 

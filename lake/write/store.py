@@ -247,20 +247,16 @@ class DeltaStore:
         """Day and key of the rows that a table holds of these days, read from its files; None where it has no file."""
         assert table.day is not None
         held = self.table_log(table).files_by_day(table.day, days).values()
-        files = [path for paths in held for path in paths]
+        files = [name for names in held for name in names]
         if not files:
             return None
         names, path = _day_and_key(table), self.path(table)
+        if any(name.startswith(FOLDER) for name in files):
+            return self.read(table).where(_within_any(table.day, days)).select(*names)
+        # Delta would first compute in a job which files these are.
         columns = T.StructType([table.contract.schema[name] for name in names])
-        # Files of other writers have the day in the name of their folder only.
-        named = [f"{path}/{name}" for name in files if not name.startswith(FOLDER)]
-        whole = [f"{path}/{name}" for name in files if name.startswith(FOLDER)]
-        frames = [self._parquet(columns, "recursiveFileLookup", "true", whole)] if whole else []
-        frames += [self._parquet(columns, "basePath", path, named)] if named else []
-        return reduce(DataFrame.unionByName, (frame.select(*names) for frame in frames))
-
-    def _parquet(self, columns: T.StructType, option: str, value: str, files: Sequence[str]) -> DataFrame:
-        return self.spark.read.schema(columns).option(option, value).parquet(*files)
+        read = self.spark.read.schema(columns).option("basePath", path)
+        return read.parquet(*(f"{path}/{name}" for name in files)).select(*names)
 
     # Rows that broke the contract
 
