@@ -257,6 +257,8 @@ def _upper_bound(value: object) -> str | None:
         return None if value[_LONGEST_BOUND] == _LAST_LETTER else json.dumps(value[:_LONGEST_BOUND] + _LAST_LETTER)
     if isinstance(value, str):
         return json.dumps(value)
+    if isinstance(value, float):
+        return None  # NaN is above every number, and footers pass over it
     return _moment(value + timedelta(microseconds=999)) if isinstance(value, datetime) else _exact(value)
 
 

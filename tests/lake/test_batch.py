@@ -494,7 +494,7 @@ def test_a_clean_refresh_of_bronze_or_of_silver_is_one_spark_job(store: DeltaSto
         land(store, D1, "a", [("a", D1, number), ("b", D1, number)])
         ran += [names_of_jobs(spark, partial(refresh, table, store, ALL)) for table in (mark_files, marks)]
 
-    assert [[name.partition(" ")[0] for name in names] for names in ran] == [["save"]] * 4
+    assert [[name.partition(" ")[0] for name in names] for names in ran] == [["parquet"]] * 4
     assert points(store) == [("a", D1, 2), ("b", D1, 2)]
 
 
