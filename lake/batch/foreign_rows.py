@@ -18,7 +18,7 @@ from lake.declare.table import Append, Table
 from lake.declare.words import counted
 from lake.errors import BadDay
 from lake.ownership.ledger import Entry
-from lake.storage.commits import WRITE_MARK, Log, Place, Remembered
+from lake.storage.commits import MERGE_MARK, WRITE_MARK, Log, Place, Remembered
 from lake.storage.touches import ForeignFile
 
 __all__ = ["foreign_days", "foreign_files", "how_to_mend"]
@@ -26,7 +26,7 @@ __all__ = ["foreign_days", "foreign_files", "how_to_mend"]
 Day = date | None
 
 _REWRITES = {"DELETE", "OPTIMIZE"}
-"""Operations that write rows anew and make none, by whomever. MERGE does of this project, which makes its own only."""
+"""Operations that write rows anew and make none, by whomever. A merge of this project adds none but its own."""
 
 
 def foreign_days(
@@ -159,7 +159,9 @@ def _follow(log: Log, files: _Files, after: int, newest: int) -> _Files:
 def _after(files: _Files, version: int, actions: Sequence[Mapping[str, Any]]) -> _Files:
     """Find the files with rows of others after one more commit."""
     info: Mapping[str, Any] = next((one["commitInfo"] for one in actions if "commitInfo" in one), {})
-    operation, is_own = str(info.get("operation", "")), WRITE_MARK in str(info.get("userMetadata") or "")
+    operation, said = str(info.get("operation", "")), str(info.get("userMetadata") or "")
+    is_own = WRITE_MARK in said
+    is_merge = is_own and (MERGE_MARK in said or operation == "MERGE")  # as older releases merged
     gone = {one["remove"]["path"] for one in actions if "remove" in one}
     moved = _Moved([files.held[path] for path in gone if path in files.held], _deleted(info))
     added: dict[str, ForeignFile] = {}
@@ -167,7 +169,7 @@ def _after(files: _Files, version: int, actions: Sequence[Mapping[str, Any]]) ->
         path, partition, rows = add["path"], add.get("partitionValues") or {}, _rows_of(add)
         if operation == "RESTORE":
             found = files.ever.get(path)
-        elif not add.get("dataChange", True) or operation in _REWRITES or (is_own and operation == "MERGE"):
+        elif not add.get("dataChange", True) or operation in _REWRITES or is_merge:
             found = moved.take(partition, rows)
         else:
             found = None if is_own else ForeignFile(partition, rows, version)

@@ -469,7 +469,7 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
         yield "appends outside of bronze", "use InsertNew, Upsert or Replace"
     for source in _upserted_by_streams(declared):
         remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
-        yield f"would read {source.full_name} while a stream upserts it, and a MERGE hides the new rows", remedy
+        yield f"would read {source.full_name} while a stream upserts it, and an upsert hides the new rows", remedy
     for source in _reached_over(declared):
         remedy = "read the day itself, or use InsertNew with the group as key, or Replace, which is for batch only"
         yield f"would upsert groups of several days of {source.full_name}, of which some may be sealed", remedy

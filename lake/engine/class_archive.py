@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,11 +71,10 @@ def _exercise(spark: SparkSession, folder: Path) -> None:
     _write_lines(spark, lines)
     rows = spark.read.schema(_KEY).json(str(lines))
     _newest(rows).write.format("delta").partitionBy("part").save(table)
-    _newest(rows).write.format("delta").mode("overwrite").option("replaceWhere", "part = 'a'").save(table)
-    stored = spark.read.format("delta").option("versionAsOf", 1).load(table)
+    stored = spark.read.format("delta").option("versionAsOf", 0).load(table)
     stored.join(rows, on=["part", "id"], how="left").groupBy("part").agg({"id": "sum"}).collect()
-    _merge(stored, table)
-    _stream(spark, lines, folder, table)
+    _newest(stored).write.partitionBy("part").parquet(str(folder / "files"))
+    _stream(spark, lines, folder)
 
 
 def _write_lines(spark: SparkSession, lines: Path) -> None:
@@ -89,24 +88,19 @@ def _newest(rows: DataFrame) -> DataFrame:
     return rows.selectExpr("*", place).where("place = 1 AND part = 'a'").drop("place")
 
 
-def _merge(rows: DataFrame, table: str) -> None:
-    rows.createOrReplaceTempView("incoming")
-    rows.sparkSession.sql(
-        f"MERGE INTO delta.`{table}` AS stored USING incoming"
-        " ON stored.part = incoming.part AND stored.id = incoming.id"
-        " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-    )
-
-
-def _stream(spark: SparkSession, lines: Path, folder: Path, table: str) -> None:
-    """A count from files, merged, with the settings of `follow`."""
+def _stream(spark: SparkSession, lines: Path, folder: Path) -> None:
+    """A count from files, written file by file, with the settings of `follow`."""
     for name, value in STREAM_CONF.items():
         spark.conf.set(name, value)
     read = spark.readStream.schema(_KEY).json(str(lines)).withWatermark("said_at", "1 hour")
     hours = read.groupBy("part", "said_at").count().selectExpr("part", "count AS id", "said_at")
     writer = hours.writeStream.outputMode("update").option("checkpointLocation", str(folder / "checkpoint"))
-    writer = writer.foreachBatch(lambda rows, _batch: _merge(rows, table)).trigger(availableNow=True)
+    writer = writer.foreachBatch(_write_batch(folder)).trigger(availableNow=True)
     writer.start().awaitTermination(_WITHIN_SECONDS)
+
+
+def _write_batch(folder: Path) -> Callable[[DataFrame, int], None]:
+    return lambda rows, batch: rows.write.partitionBy("part").parquet(str(folder / f"batch-{batch}"))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ from lake.storage.log_damage import find_damage, read_actions
 from lake.storage.touches import FILE as TOUCHES_FILE
 from lake.storage.touches import ForeignFile, Touches
 
-__all__ = ["WRITE_MARK", "Commit", "Log", "Place", "Remembered"]
+__all__ = ["MERGE_MARK", "WRITE_MARK", "Commit", "Log", "Place", "Remembered"]
 
 T = TypeVar("T")
 Partition = tuple[tuple[str, str | None], ...]
@@ -44,6 +44,8 @@ _FEW = 200
 _RESTORE = b"RESTORE"
 WRITE_MARK = "write"
 """Under this name the metadata of every commit of this project hold what tells one write from another."""
+MERGE_MARK = "merged_by_key"
+"""The same of a commit that writes rows anew which its files held beside those that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Commit:
     Attributes:
         version: its number.
         timestamp_ms: when it was committed, milliseconds since 1970 UTC.
-        operation: Delta's name for it: WRITE, MERGE, OPTIMIZE, ...
+        operation: Delta's name for it: WRITE, OPTIMIZE, RESTORE, ...
         metadata: what the writer left in it; empty where it left nothing or something else than a JSON object.
         added: rows added, by partition. Rows of files without statistics count as 0.
         touched: every partition whose rows it changed.

@@ -427,7 +427,7 @@ class MicroBatchWriter:
         """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.
 
         Raises:
-            RowsLost: a commit that only adds or replaces has other rows. Of a MERGE nobody can say what it found there.
+            RowsLost: a commit that only adds or replaces has other rows. An upsert says nothing of what it found there.
         """
         stored = commit.rows if commit else 0
         if commit is not None and not commit.operation and "://" in self.store.tables:

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -27,7 +27,7 @@ from pyspark.sql import DataFrame
 from lake.declare.days import Days
 from lake.engine.failpoints import failpoint
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
-from lake.storage.commits import WRITE_MARK, Commit, Log
+from lake.storage.commits import MERGE_MARK, WRITE_MARK, Commit, Log
 from lake.storage.durable import flush_commits
 from lake.write.checksum import write_checksum
 from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
@@ -112,7 +112,7 @@ class Committer:
             key: what no two rows share; the day is part of it.
             write: what the commit says.
         """
-        change = self._change(write)
+        change = self._change(replace(write, metadata={**write.metadata, MERGE_MARK: True}))
         with self._staged(rows) as staged, ExitStack() as more:
             days = self._days(staged)
             held = change.held(days)
