@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from lake.declare.days import parse_day
-from lake.declare.table import Append, Table
+from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import BadDay
 from lake.ownership.ledger import Entry
@@ -53,7 +53,7 @@ def foreign_days(
     for day, files in sorted(by_day.items(), key=lambda item: str(item[0] or "")):
         version, entry, rows = max(file.version for file in files), entries.get(day), _sum(files)
         if entry is None:
-            is_known = not isinstance(table.write, Append) and day is not None and is_due(day)
+            is_known = not table.write.keeps_everything and day is not None and is_due(day)
         elif entry.version >= version:
             rows = _beyond(table, log, day, entry, rows)
             is_known = not rows
@@ -69,7 +69,7 @@ def how_to_mend(table: Table, day: Day, *, is_in_calendar: bool, is_early: bool)
 
     `{days}` in it stands for the days.
     """
-    if isinstance(table.write, Append):
+    if table.write.keeps_everything:
         return "put the files that they came from into landing/, or delete the rows"
     if day is None:
         return "delete the rows"
@@ -82,7 +82,7 @@ def how_to_mend(table: Table, day: Day, *, is_in_calendar: bool, is_early: bool)
 
 def _beyond(table: Table, log: Log, day: Day, entry: Entry, rows: int | None) -> int:
     """Count the rows of a day of bronze that no refresh booked."""
-    if not isinstance(table.write, Append) or table.day is None or day is None:
+    if not table.write.keeps_everything or table.day is None or day is None:
         return 0
     more = max(log.rows_by_day(table.day).get(day, 0) - entry.rows_out, 0)
     return more if rows is None else min(rows, more)

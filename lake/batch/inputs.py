@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lake.declare.days import Days, parse_day
 from lake.declare.feed import Feed
-from lake.declare.table import Append, Read, Table
+from lake.declare.table import Read, Table
 from lake.errors import InputLost, LandingGone
 from lake.ownership.frontier import Frontier
 from lake.ownership.ledger import Entry, Ledger
@@ -145,7 +145,7 @@ class _LandedPin:
 
 def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tuple[Days | None, bool]]:
     """The days in parts: those that are replaced, and those that are only added to (True)."""
-    if days is None or not pinned.thinned or not isinstance(table.write, Append):
+    if days is None or not pinned.thinned or not table.write.keeps_everything:
         yield days, False
         return
     kept = Days.ranges(day for day in days if day in pinned.thinned)

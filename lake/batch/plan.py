@@ -18,7 +18,7 @@ from lake.batch.inputs import Loss, lost_days
 from lake.batch.settled import ByDay, Evidence, Settled
 from lake.declare.days import Days, parse_day
 from lake.declare.feed import Feed
-from lake.declare.table import Append, Read, Table
+from lake.declare.table import Read, Table
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
@@ -245,7 +245,7 @@ class Survey:
 
     def is_replaceable(self, table: Table, day: Day) -> bool:
         """Ask whether batch may replace a day, as it never does in bronze."""
-        return not isinstance(table.write, Append) and day in self.calendar and not self.is_early(table, day)
+        return not table.write.keeps_everything and day in self.calendar and not self.is_early(table, day)
 
     def older_code(self, table: Table) -> list[Day]:
         """List the days that an older code computed, and that batch can compute again."""

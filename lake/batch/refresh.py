@@ -25,7 +25,7 @@ from lake.batch.inputs import Inputs, pin_inputs, split_days
 from lake.declare.across_days import refuse_across_days
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import Append, Read, Table
+from lake.declare.table import Read, Table
 from lake.engine.failpoints import failpoint
 from lake.errors import (
     ContractBroken,
@@ -283,7 +283,7 @@ def _joined(parts: Sequence[Receipt]) -> Receipt:
 
 def _write(work: _Work, *, unless_equal: bool, adds: bool) -> Receipt:
     enforced = _enforced(work)
-    if adds and isinstance(work.table.write, Append):
+    if adds and work.table.write.keeps_everything:
         return _add_to_bronze(work, enforced)
     if unless_equal and work.store.version(work.table) is not None:
         return _replace_what_differs(work, enforced)

@@ -27,6 +27,7 @@ from lake.declare.code_version import code_version, text_version
 from lake.declare.contract import CompiledContract, compile_contract
 from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
+from lake.declare.modes import Append, InsertNew, Replace, Upsert, Write
 from lake.errors import DeclarationError
 
 __all__ = [
@@ -68,38 +69,6 @@ Rows = Literal["each", "some", "any"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Append:
-    """Every row is kept as it arrived. Batch replaces the landing day; a stream appends."""
-
-
-@dataclass(frozen=True)
-class InsertNew:
-    """The first row of each key is kept.
-
-    Attributes:
-        first_by: columns (lineage columns too) whose ascending order says which row of a key is kept, `-` before a name
-            for descending: `["-_landed_on", "-_file", "-_line_number"]` keeps the line that landed last. Within one
-            landing day that is the last line of the file whose name sorts last, because a copy changes the times of
-            files: deliveries of a day need names that sort as they arrive.
-    """
-
-    first_by: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Upsert:
-    """A key's row is replaced by a newer one. Batch replaces the days; a stream merges."""
-
-
-@dataclass(frozen=True)
-class Replace:
-    """Only batch writes this table: it replaces the days (or the whole table where there is no day)."""
-
-
-Write = Append | InsertNew | Upsert | Replace
 
 
 @dataclass(frozen=True)
@@ -463,9 +432,9 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
         yield f"the event time {declared.event_time!r} is not a TIMESTAMP of the contract", "name a column <event>_at"
     if (declared.event_time is None) != (declared.lateness is None):
         yield "states only one of event_time and lateness", "a watermark needs both"
-    if isinstance(declared.write, InsertNew) and not declared.write.first_by:
+    if isinstance(declared.write, InsertNew) and not declared.write.order:
         yield "does not say which row of a key came first", "give InsertNew(first_by=[...]) a total order"
-    if isinstance(declared.write, Append) and declared.layer != "bronze":
+    if declared.write.keeps_everything and declared.layer != "bronze":
         yield "appends outside of bronze", "use InsertNew, Upsert or Replace"
     for source in _upserted_by_streams(declared):
         remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
@@ -478,7 +447,7 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
 def _upserted_by_streams(declared: Table) -> list[Table]:
     """The inputs that no stream can read, of a table that would run as a stream."""
     sources = [read.source for read in declared.reads] if is_followable(declared) else []
-    upserted = [source for source in sources if isinstance(source, Table) and isinstance(source.write, Upsert)]
+    upserted = [source for source in sources if isinstance(source, Table) and _hides_news(source)]
     return [source for source in upserted if stream_reads(source)]
 
 
@@ -487,13 +456,18 @@ def _reached_over(declared: Table) -> list[Table]:
 
     A sealed day is dropped from what a stream reads, so that such a group would be computed from a part of its rows.
     """
-    widened = [read.source for read in stream_reads(declared) if read.is_widened and isinstance(declared.write, Upsert)]
-    return [source for source in widened if isinstance(source, Table) and isinstance(source.write, InsertNew)]
+    widened = [read.source for read in stream_reads(declared) if read.is_widened and _hides_news(declared)]
+    return [source for source in widened if isinstance(source, Table) and source.write.order]
+
+
+def _hides_news(table: Table) -> bool:
+    """Tell whether a stream that writes it changes rows that are there, which its readers do not see."""
+    return table.write.streamable and not table.write.only_adds
 
 
 def is_followable(table: Table) -> bool:
     """Whether a table can run as a stream: it has days, is not batch only, and a topic leads to it."""
-    return table.day is not None and not isinstance(table.write, Replace) and bool(stream_reads(table))
+    return table.day is not None and table.write.streamable and bool(stream_reads(table))
 
 
 def stream_reads(table: Table) -> list[Read]:
@@ -505,7 +479,7 @@ def stream_reads(table: Table) -> list[Read]:
 
 
 def _is_readable_stream(source: object) -> bool:
-    return isinstance(source, Table) and isinstance(source.write, Append | InsertNew) and is_followable(source)
+    return isinstance(source, Table) and source.write.only_adds and is_followable(source)
 
 
 def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:

@@ -28,7 +28,7 @@ from lake.batch.plan import Survey, ways_to_mend, with_upstream
 from lake.batch.rescued import count_rescued
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import Append, Rows, Table, is_followable
+from lake.declare.table import Rows, Table, is_followable
 from lake.errors import LakeError, first_few
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
@@ -272,7 +272,7 @@ class Inspection:
 
     def _disagreeing(self) -> dict[Day, str]:
         """The days of a bronze table for which what landed says something else than the row that is kept."""
-        if not isinstance(self.table.write, Append):
+        if not self.table.write.keeps_everything:
             return {}
         found = {day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing}
         changed = self._changed_in_place(found) if found else {}

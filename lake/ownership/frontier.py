@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from lake.declare.days import Days, utc_day
-from lake.declare.table import Append, Table, stream_reads, topics_of
+from lake.declare.table import Table, stream_reads, topics_of
 from lake.engine.failpoints import failpoint
 from lake.errors import DayIsOpen
 from lake.storage.commits import Place, Remembered
@@ -107,7 +107,7 @@ class Frontier:
         """
         days = [self.first_open_day(table)]
         for read in table.reads:
-            if isinstance(read.source, Table) and not isinstance(read.source.write, Append):
+            if isinstance(read.source, Table) and not read.source.write.keeps_everything:
                 first = self.first_early_day(read.source)
                 days.append(first and read.affected(first).start)
         return min((day for day in days if day is not None), default=None)
@@ -129,12 +129,12 @@ class Frontier:
 
     def _first_day(self, table: Table, first_open: date) -> date:
         """Day D of a table is over when all days of its inputs that D is computed from are: so follow the reads."""
-        if isinstance(table.write, Append):
+        if table.write.keeps_everything:
             return self.stream_from
         days = [
             self._first_day(read.source, first_open) - timedelta(days=read.after)
             for read in stream_reads(table)
-            if isinstance(read.source, Table) and not isinstance(read.source.write, Append)
+            if isinstance(read.source, Table) and not read.source.write.keeps_everything
         ]
         return min(days, default=first_open)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from lake.declare.days import utc_day
-from lake.declare.table import Append, Table
+from lake.declare.table import Table
 from lake.errors import DayAhead
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.shared_lease import shared_lease
@@ -43,7 +43,7 @@ def reopen(frontier: FrontierTable, tables: Iterable[Table], day: date, now: dat
     """
     if day > utc_day(now):
         raise DayAhead(day, utc_day(now))
-    replaced = [table.full_name for table in tables if not isinstance(table.write, Append)]
+    replaced = [table.full_name for table in tables if not table.write.keeps_everything]
 
     def step(state: Frontier | None) -> Frontier:
         assert state is not None, "the frontier's table was removed meanwhile"

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -99,6 +99,10 @@ class Commit:
     def rows(self) -> int:
         """Rows added in all."""
         return sum(self.added.values())
+
+    def joined(self, earlier: Commit) -> Commit:
+        """Return two commits of one micro-batch as one."""
+        return replace(self, added={**earlier.added, **self.added}, touched=self.touched | earlier.touched)
 
     @property
     def is_own(self) -> bool:

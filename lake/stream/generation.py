@@ -22,7 +22,7 @@ from lake.declare.across_days import refuse_across_days
 from lake.declare.days import utc_day
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.plan_text import analyzed_plan
-from lake.declare.table import Append, Table, stream_reads
+from lake.declare.table import Table, stream_reads
 from lake.declare.topic_source import TopicSource
 from lake.engine.failpoints import failpoint
 from lake.errors import DayAhead
@@ -262,7 +262,7 @@ def _claim(before: Frontier | None, tables: Sequence[Table], first: _FirstDay) -
 
 
 def _is_bronze(table: Table) -> bool:
-    return isinstance(table.write, Append)
+    return table.write.keeps_everything
 
 
 def _due(

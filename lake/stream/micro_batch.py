@@ -9,43 +9,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyspark.sql.functions as F
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import DataFrame
 
 from lake.declare.days import Days
-from lake.declare.table import Append, InsertNew, Table, Upsert
+from lake.declare.table import Table
 from lake.engine.failpoints import failpoint
-from lake.errors import OtherMessage, RowsLost
+from lake.errors import RowsLost
 from lake.ownership.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.storage.commits import Commit
 from lake.storage.durable import flush_files, flush_folders
 from lake.storage.own_table import OwnTable
 from lake.stream.generation import StreamPlan, step_txn
 from lake.stream.input_events import NEWEST_EVENT, InputEvents
+from lake.stream.mode_writers import Batch, ModeWriter, writer_of
 from lake.stream.progress import MicroBatch
 from lake.stream.read_offsets import READ_TO, planned
 from lake.stream.stream_inputs import StreamInputs
 from lake.write.bounded import Bounded
-from lake.write.enforce import NOTHING_DROPPED, Collected, Counts, Enforced, Enforcer
-from lake.write.held_keys import HeldKeys
+from lake.write.enforce import Collected, Counts, Enforced, Enforcer
 from lake.write.horizon import Horizon
-from lake.write.rejects import not_given_again
 from lake.write.store import DeltaStore, Txn
 
 __all__ = ["BEFORE_FIRST", "MicroBatchWriter", "Stopped", "always"]
 
 _GUARD_POLL_SECONDS = 0.1
-_MOST_COUNTED = 1_000
 _MOST_COLLECTED = 20_000
 """Rows of a micro-batch that this process takes and commits; above it Spark does."""
 _MOST_COLLECTED_BYTES = 32 * 2**20
@@ -92,8 +87,6 @@ class MicroBatchWriter:
         previous: rows of the micro-batch before, by which the tasks of the next are chosen; None where they were too
             large for this process.
         was_large: whether the micro-batch turned out to be too large for this process, though its rows are few.
-        believed: which times are, in the micro-batch under way.
-        own_days: the first day that the stream may write, and the condition of which rows are of such days.
     """
 
     plan: StreamPlan
@@ -113,9 +106,7 @@ class MicroBatchWriter:
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
-    believed: Horizon | None = None
     was_large: bool = False
-    own_days: tuple[date, Column] | None = None
 
     @property
     def table(self) -> Table:
@@ -168,8 +159,7 @@ class MicroBatchWriter:
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
         first_day, believed = state.first_writable_day(self.table), self.horizon()
-        self.believed, rows = believed, believed.filed(rows, self.table)
-        counts = self._write_rows(self._own_days(rows, first_day), rows, batch_id, first_day)
+        counts = self._write_rows(Batch(batch_id, believed.filed(rows, self.table), first_day, believed))
         self._note_read(batch_id)
         self.previous = None if self.was_large else counts.rows_in
         version = self.store.version(self.table)
@@ -190,8 +180,8 @@ class MicroBatchWriter:
     def _was_small(self) -> bool:
         return self.previous is not None and self.previous <= _MOST_COLLECTED
 
-    def _enforced(self, rows: DataFrame, partitions: int) -> Enforced:
-        return self._enforce(rows, None, partitions=partitions, horizon=self.believed)
+    def _enforced(self, rows: DataFrame, batch: Batch) -> Enforced:
+        return self._enforce(rows, None, partitions=self._partitions(batch.rows), horizon=batch.believed)
 
     @cached_property
     def _enforce(self) -> Enforcer:
@@ -202,42 +192,27 @@ class MicroBatchWriter:
         return Bounded(_MOST_COLLECTED, _MOST_COLLECTED_BYTES)
 
     @cached_property
-    def _held(self) -> HeldKeys:
-        return HeldKeys(self.table)
+    def _mode(self) -> ModeWriter:
+        return writer_of(self.table)(self.table, self.store, self.redelivers, self._txn, self._metadata)
 
-    def _own_days(self, rows: DataFrame, first_day: date) -> DataFrame:
-        """The rows of days that the stream may write; a rejected row goes with the day under which it is filed.
-
-        Bronze keeps whatever it reads, since nobody else would.
-        """
-        if isinstance(self.table.write, Append) or self.table.day is None:
-            return rows
-        if self.own_days is None or self.own_days[0] != first_day:
-            day = F.coalesce("_event_date", self.table.day) if "_event_date" in rows.columns else F.col(self.table.day)
-            self.own_days = (first_day, F.coalesce(day >= F.lit(first_day), F.lit(True)))
-        return rows.where(self.own_days[1])
-
-    def _write_rows(self, own_days: DataFrame, rows: DataFrame, batch_id: int, first_day: date) -> Counts:
+    def _write_rows(self, batch: Batch) -> Counts:
         """Write and count, in one job where the micro-batch is small; by Spark, rejected rows cost another."""
-        txn = self._txn("write", batch_id)
-        is_written = self.store.is_committed(self.store.path(self.table), txn)
-        if not is_written and (here := self._collect(own_days, batch_id)) is not None:
-            commit = self._commit_collected(here, first_day, txn)
-            self._quarantine(here, here.counts, rows, batch_id, first_day)
-            return self._inserted(here.counts, commit)
-        with self._computed_once(self._enforced(own_days, self._partitions(rows))) as once:
+        own_days, mode = self._mode.own(batch), self._mode
+        is_written = self.store.is_committed(self.store.path(self.table), self._txn("write", batch.number))
+        if not is_written and (here := self._collect(own_days, batch)) is not None:
+            commit = mode.write_few(here, batch)
+            mode.quarantine(here, here.counts, batch)
+            return mode.inserted(here.counts, commit)
+        with self._computed_once(self._enforced(own_days, batch)) as once:
             if is_written:
                 counts = sum(once.counts_by_day().values(), Counts())
-                if self._appends(batch_id):
-                    self._insert_archived(once.accepted(), first_day, batch_id)
-                self._refuse_missing(once, counts, rows, first_day)
-                counts = self._inserted(counts, self._committed(batch_id))
+                mode.finish(once, batch)
+                self._refuse_missing(once, counts, batch)
+                counts = mode.inserted(counts, self._committed(batch.number))
             else:
-                commit = self._commit(once.accepted(fail_on_reject=self._fails), rows, first_day, txn)
-                if batch_id == 0 and not isinstance(self.table.write, Append):  # it has replaced the open days
-                    self._refuse_loss(once.observed().rows_out, commit)
-                counts = self._inserted(once.observed(), commit)
-            self._quarantine(once, counts, rows, batch_id, first_day)
+                commit = mode.write(once, batch, fails=self._fails)
+                counts = mode.inserted(once.observed(), commit)
+            mode.quarantine(once, counts, batch)
         return counts
 
     @contextmanager
@@ -252,143 +227,16 @@ class MicroBatchWriter:
         finally:
             kept.flagged.unpersist()
 
-    def _collect(self, own_days: DataFrame, batch_id: int) -> Collected | None:
-        """The rows of a small micro-batch with their verdicts; None where Spark shall write it.
-
-        The first micro-batch of a generation replaces days. What a source may give twice is merged into bronze.
-        """
+    def _collect(self, own_days: DataFrame, batch: Batch) -> Collected | None:
+        """The rows of a small micro-batch with their verdicts; None where Spark shall write it."""
         self.was_large = False
-        is_merged = isinstance(self.table.write, Append) and self.redelivers
-        if batch_id == 0 or is_merged or self._fails or not self._was_small:
+        if not self._mode.takes_few(batch) or self._fails or not self._was_small:
             return None
         # A task for each partition of the state, and one that has all of their rows.
         together = own_days.repartition(1) if self.plan.is_stateful else own_days.coalesce(1)
-        found = self._enforce.collect(together, self._bounded, self.believed)
+        found = self._enforce.collect(together, self._bounded, batch.believed)
         self.was_large = found is None
         return found
-
-    def _commit_collected(self, here: Collected, first_day: date, txn: Txn) -> Commit | None:
-        """Add rows that are in this process; None where none is new."""
-        table, store, metadata, more = self.table, self.store, self._metadata(txn.version), None
-        if isinstance(table.write, Upsert):
-            return store.upsert(table, here.accepted, txn, metadata) if here.accepted.num_rows else None
-        if isinstance(table.write, InsertNew):
-            open_days = [Days(first_day, LAST_DAY)]
-            new = self._held.new_among(here.accepted, store.table_log(table), open_days)
-            if new is None:
-                return store.insert_new(table, self._frame(here.accepted), open_days, txn, metadata)
-        else:
-            is_archived = pc.field(str(table.day)) < pa.scalar(first_day)
-            new = here.accepted.filter(~is_archived)
-            if new.num_rows < here.accepted.num_rows:
-                more = self._insert_archived(self._frame(here.accepted.filter(is_archived)), first_day, txn.version)
-        commit = store.append(table, new, txn, metadata) if new.num_rows else None
-        self._refuse_loss(new.num_rows, commit)
-        return _both(commit, more) if more else commit
-
-    def _frame(self, rows: pa.Table) -> DataFrame:
-        return self.store.spark.createDataFrame(rows, self.table.contract.schema)
-
-    def _commit(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
-        """The first micro-batch of a generation replaces the open days, later ones add. Bronze only ever adds."""
-        table, store, metadata = self.table, self.store, self._metadata(txn.version)
-        if isinstance(table.write, Append):
-            return self._add(accepted, rows, first_day, txn)
-        open_days = [Days(first_day, LAST_DAY)]
-        if txn.version == 0:
-            return store.replace(table, accepted, open_days, metadata, txn=txn)
-        if isinstance(table.write, InsertNew):
-            return store.insert_new(table, accepted, open_days, txn, metadata)
-        return store.upsert(table, accepted, txn, metadata)
-
-    def _add(self, accepted: DataFrame, rows: DataFrame, first_day: date, txn: Txn) -> Commit:
-        """Add messages to bronze, each (topic, partition, offset) once.
-
-        What bronze may hold already is inserted by its key: whatever a source may deliver twice, all that a generation
-        reads first, and messages of landing days before `first_day`, which batch loads from the archive whenever it
-        likes. No other message can be there, so it is appended without looking. A message is known by its offset:
-        an archive that batch loads into a lake which follows the topic must carry the topic's own.
-        """
-        if self._appends(txn.version):
-            return self._append(accepted, first_day, txn)
-        if not self.redelivers:
-            self._refuse_other_messages(accepted)
-        return self.store.insert_new(self.table, accepted, self._landing_days(rows), txn, self._metadata(txn.version))
-
-    def _appends(self, batch_id: int) -> bool:
-        return isinstance(self.table.write, Append) and batch_id > 0 and not self.redelivers
-
-    def _append(self, accepted: DataFrame, first_day: date, txn: Txn) -> Commit:
-        """Append; how many messages batch may have loaded is counted on the way, at no cost where there are none."""
-        is_archived, seen = F.col(self.table.day or "") < F.lit(first_day), Observation()
-        counted = (F.count_if(is_archived).alias("archived"), F.count_if(~is_archived).alias("new"))
-        observed = accepted.observe(seen, *counted)
-        commit = self.store.append(self.table, observed.where(~is_archived), txn, self._metadata(txn.version))
-        self._refuse_loss(seen.get["new"], commit)
-        if not seen.get["archived"]:
-            return commit
-        return _both(commit, self._insert_archived(accepted, first_day, txn.version))
-
-    def _insert_archived(self, accepted: DataFrame, first_day: date, batch_id: int) -> Commit:
-        """The second step of `_append`: messages of landing days that batch owns, where bronze does not hold them."""
-        archived = accepted.where(F.col(self.table.day or "") < F.lit(first_day))
-        self._refuse_other_messages(archived)
-        txn, days = self._txn("archived", batch_id), self._landing_days(archived)
-        return self.store.insert_new(self.table, archived, days, txn, self._metadata(batch_id))
-
-    def _refuse_other_messages(self, accepted: DataFrame) -> None:
-        """Raise where bronze holds another message under the offset of one: inserted by its key, it would be lost.
-
-        Raises:
-            OtherMessage: nothing was written.
-        """
-        key, sent_at = list(self.table.key), "timestamp"
-        if sent_at not in self.table.contract.stored_names or not self.store.table_log(self.table).has_rows():
-            return
-        held = self.store.read(self.table).select(*key, F.col(sent_at).alias("held_at"))
-        both = accepted.select(*key, sent_at).join(held, on=key)
-        others = both.where(F.col(sent_at) != F.col("held_at")).limit(_MOST_COUNTED).collect()
-        if others:
-            shown = [f"{', '.join(map(str, row[:-2]))}: sent at {row[-2]}, held is {row[-1]}" for row in others]
-            raise OtherMessage(self.table.full_name, shown)
-
-    def _landing_days(self, rows: DataFrame) -> Sequence[Days]:
-        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice.
-
-        Only days that are believed: rows of others are rejected, and Python has no date for the year 44972.
-        """
-        assert self.believed is not None, "a micro-batch is under way"
-        day = F.col(self.table.day or "")
-        days = {
-            row[0] for row in rows.where(self.believed.is_believed(day, self.table)).select(day).distinct().collect()
-        }
-        return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
-
-    def _quarantine(
-        self, enforced: Enforced | Collected, counts: Counts, rows: DataFrame, batch_id: int, first_day: date
-    ) -> None:
-        table, store = self.table, self.store
-        txn = self._txn("quarantine", batch_id)
-        if batch_id <= 0 and isinstance(table.write, Append) and not self.redelivers:
-            self._quarantine_again(enforced, rows, txn)
-            return
-        # A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.
-        replaces = batch_id == 0 and (self.redelivers or not isinstance(table.write, Append))
-        if not counts.rejected:
-            if replaces:
-                store.store_quarantine(table, NOTHING_DROPPED.rejected, [Days(first_day, LAST_DAY)])
-        elif not store.is_committed(store.quarantine_path(table), txn):
-            if replaces:
-                store.replace_quarantine(table, enforced.rejected(), [Days(first_day, LAST_DAY)], txn=txn)
-            else:
-                store.append_quarantine(table, enforced.rejected(), txn)
-
-    def _quarantine_again(self, enforced: Enforced | Collected, rows: DataFrame, txn: Txn) -> None:
-        """Of a topic that is read from its beginning: messages that were rejected before are judged anew."""
-        path = self.store.quarantine_path(self.table)
-        if not self.store.is_committed(path, txn):
-            kept = not_given_again(self.table, self.store, rows)
-            self.store.replace_quarantine(self.table, kept.unionAll(enforced.rejected()), None, txn=txn)
 
     def _compact(self, batch_id: int, state: Frontier) -> None:
         """Join small files of the open days between two micro-batches: nobody else may write them."""
@@ -411,7 +259,7 @@ class MicroBatchWriter:
 
     def _read_to(self, batch_id: int) -> dict[str, dict[int, int]]:
         """Tell how far a micro-batch of bronze reads, by topic and partition."""
-        return planned(self.checkpoint, batch_id) if self.checkpoint and isinstance(self.table.write, Append) else {}
+        return planned(self.checkpoint, batch_id) if self.checkpoint and self.table.write.keeps_everything else {}
 
     def _note_read(self, batch_id: int) -> None:
         """Commit how far bronze was read where no row says so.
@@ -423,25 +271,13 @@ class MicroBatchWriter:
             none = self.table.contract.arrow_schema.empty_table()
             store.append(self.table, none, txn, self._metadata(batch_id))
 
-    def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
-        """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.
-
-        Raises:
-            RowsLost: a commit that only adds or replaces has other rows. An upsert says nothing of what it found there.
-        """
-        stored = commit.rows if commit else 0
-        if commit is not None and not commit.operation and "://" in self.store.tables:
-            return  # on an object store Delta passes over a step that another driver has done
-        if stored != handed:
-            raise RowsLost(self.table.full_name, f"{handed:,} rows", "the same", stored)
-
-    def _refuse_missing(self, enforced: Enforced, counts: Counts, rows: DataFrame, first_day: date) -> None:
+    def _refuse_missing(self, enforced: Enforced, counts: Counts, batch: Batch) -> None:
         """Of a step that was done before: raise where rows of it are missing, else a restart would hide that.
 
         Raises:
             RowsLost: the table does not hold every accepted row's key.
         """
-        days = self._landing_days(rows) if isinstance(self.table.write, Append) else [Days(first_day, LAST_DAY)]
+        days = self._mode.own_days(batch)
         missing = self.store.count_missing(self.table, enforced.again().accepted(), days)
         if missing:
             raise RowsLost(self.table.full_name, str(counts), "the same", counts.rows_out - missing)
@@ -459,15 +295,8 @@ class MicroBatchWriter:
                 continue
             if said["batch"] < batch_id:
                 break
-            found = commit if found is None else _both(commit, found)
+            found = commit if found is None else commit.joined(found)
         return found
-
-    def _inserted(self, counts: Counts, commit: Commit | None) -> Counts:
-        """A row whose key the table held already is a duplicate too."""
-        if isinstance(self.table.write, Upsert):
-            return counts
-        rows = commit.rows if commit else 0
-        return replace(counts, rows_out=rows, duplicates=counts.duplicates + counts.rows_out - rows)
 
     @property
     def _fails(self) -> bool:
@@ -480,10 +309,3 @@ def _newest_lists(checkpoint: Path) -> Iterator[Path]:
         lists = [file for file in folder.iterdir() if not file.name.startswith(".")]
         if lists:
             yield max(lists, key=lambda file: file.stat().st_mtime_ns)
-
-
-def _both(commit: Commit | None, more: Commit) -> Commit:
-    """Two commits of one micro-batch as one."""
-    if commit is None:
-        return more
-    return replace(commit, added={**more.added, **commit.added}, touched=commit.touched | more.touched)

@@ -24,7 +24,7 @@ from pyspark.sql.window import WindowSpec
 
 from lake.declare.contract import CompiledContract
 from lake.declare.days import Days
-from lake.declare.table import InsertNew, Table
+from lake.declare.table import Table
 from lake.errors import RowsWithoutDay
 from lake.write.bounded import Bounded
 from lake.write.horizon import Horizon
@@ -412,7 +412,7 @@ def _order(table: Table) -> list[tuple[str, bool]]:
 
     All columns that the declaration does not name follow, because the order of the input must never matter.
     """
-    stated = list(table.write.first_by) if isinstance(table.write, InsertNew) else []
+    stated = table.write.order
     first = {name.removeprefix("-"): name.startswith("-") for name in stated}
     rest = (name for name in table.contract.stored_names if name not in {*first, *table.key, table.day})
     return [*first.items(), *((name, False) for name in rest)]

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from lake.declare.contract import CompiledContract, Rule
 from lake.declare.days import ALL_DAYS, Days, utc_day
 from lake.declare.feed import TopicFeed
-from lake.declare.table import Append, Table, topics_of
+from lake.declare.table import Table, topics_of
 
 __all__ = ["Horizon", "dated_by"]
 
@@ -85,7 +85,7 @@ class Horizon:
 
         Batch is asked for days, so it files rows under these.
         """
-        if not isinstance(table.write, Append) or "_event_date" not in rows.columns:
+        if not table.write.keeps_everything or "_event_date" not in rows.columns:
             return rows
         day = F.col("_event_date")
         return rows.withColumn("_event_date", F.when(self.is_believed(day, table), day).otherwise(F.lit(self.today)))

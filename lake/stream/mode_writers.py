@@ -1,0 +1,329 @@
+"""Write a micro-batch into its table: one writer for each write mode.
+
+A micro-batch is the same for all modes: own days -> verdicts -> write -> quarantine -> receipt. What differs is here:
+which days are the stream's own, what the first micro-batch of a generation does, and what a repeat may find done.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyspark.sql.functions as F
+from pyspark.sql import Column, DataFrame, Observation
+
+from lake.declare.days import Days
+from lake.declare.modes import Append, InsertNew, Upsert, Write
+from lake.declare.table import Table
+from lake.errors import OtherMessage, RowsLost
+from lake.ownership.frontier import LAST_DAY
+from lake.storage.commits import Commit
+from lake.write.enforce import NOTHING_DROPPED, Collected, Counts, Enforced
+from lake.write.held_keys import HeldKeys
+from lake.write.horizon import Horizon
+from lake.write.rejects import not_given_again
+from lake.write.store import DeltaStore, Txn
+
+__all__ = ["Batch", "ModeWriter", "writer_of"]
+
+_MOST_COUNTED = 1_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch under way.
+
+    Attributes:
+        number: of it.
+        rows: all that it gave, whoever owns their days.
+        first_day: the first day that the stream may write.
+        believed: which times are.
+    """
+
+    number: int
+    rows: DataFrame
+    first_day: date
+    believed: Horizon
+
+    @property
+    def open_days(self) -> list[Days]:
+        """The days that the stream owns."""
+        return [Days(self.first_day, LAST_DAY)]
+
+
+@dataclass
+class ModeWriter(ABC):
+    """Writes the micro-batches of one table in its mode.
+
+    Attributes:
+        table: which.
+        store: where it is.
+        redelivers: whether a source may give a message twice to one checkpoint.
+        txn: gives the transaction id of a step of a micro-batch.
+        metadata: gives what the commits of a micro-batch say.
+    """
+
+    table: Table
+    store: DeltaStore
+    redelivers: bool
+    txn: Callable[[str, int], Txn]
+    metadata: Callable[[int], Mapping[str, Any]]
+
+    @abstractmethod
+    def own(self, batch: Batch) -> DataFrame:
+        """The rows that the stream may write; a rejected row goes with the day under which it is filed."""
+
+    @abstractmethod
+    def takes_few(self, batch: Batch) -> bool:
+        """Whether rows that fit into this process are committed from here."""
+
+    @abstractmethod
+    def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
+        """Add rows that are in this process; None where none is new."""
+
+    @abstractmethod
+    def write(self, rows: Enforced, batch: Batch, *, fails: bool) -> Commit:
+        """Write rows by Spark.
+
+        Args:
+            rows: with their verdicts.
+            batch: of which they are.
+            fails: whether a row that breaks the contract fails all.
+        """
+
+    @abstractmethod
+    def finish(self, rows: Enforced, batch: Batch) -> None:
+        """Of a micro-batch whose first step was committed before a crash: do the steps behind it."""
+
+    @abstractmethod
+    def own_days(self, batch: Batch) -> Sequence[Days]:
+        """The days among which the rows of a micro-batch lie."""
+
+    @abstractmethod
+    def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
+        """File the rejected rows of a micro-batch, once."""
+
+    def inserted(self, counts: Counts, commit: Commit | None) -> Counts:
+        """Count a row whose key the table held already as a duplicate too. Where rows are replaced, none is."""
+        if not self.table.write.only_adds:
+            return counts
+        rows = commit.rows if commit else 0
+        return replace(counts, rows_out=rows, duplicates=counts.duplicates + counts.rows_out - rows)
+
+    def _append(self, rows: DataFrame | pa.Table, batch: Batch) -> Commit:
+        return self.store.append(self.table, rows, self.txn("write", batch.number), self.metadata(batch.number))
+
+    def _insert_new(self, rows: DataFrame, days: Sequence[Days], batch: Batch, step: str = "write") -> Commit:
+        said = self.metadata(batch.number)
+        return self.store.insert_new(self.table, rows, days, self.txn(step, batch.number), said)
+
+    def _frame(self, rows: pa.Table) -> DataFrame:
+        return self.store.spark.createDataFrame(rows, self.table.contract.schema)
+
+    def _file(self, rows: Enforced | Collected, counts: Counts, batch: Batch, replaced: Sequence[Days] | None) -> None:
+        """Add rejected rows to the quarantine, or replace what it holds of some days."""
+        table, store, txn = self.table, self.store, self.txn("quarantine", batch.number)
+        if not counts.rejected:
+            if replaced:
+                store.store_quarantine(table, NOTHING_DROPPED.rejected, replaced)
+        elif not store.is_committed(store.quarantine_path(table), txn):
+            if replaced:
+                store.replace_quarantine(table, rows.rejected(), replaced, txn=txn)
+            else:
+                store.append_quarantine(table, rows.rejected(), txn)
+
+    def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
+        """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.
+
+        Raises:
+            RowsLost: a commit that only adds or replaces has other rows. An upsert says nothing of what it found there.
+        """
+        stored = commit.rows if commit else 0
+        if commit is not None and not commit.operation and self.store.is_shared:
+            return  # on an object store a step that another driver has done is passed over
+        if stored != handed:
+            raise RowsLost(self.table.full_name, f"{handed:,} rows", "the same", stored)
+
+
+@dataclass
+class _OpenDaysWriter(ModeWriter):
+    """Writes days that the stream owns; the first micro-batch of a generation replaces them all."""
+
+    _condition: tuple[date, Column] | None = None
+
+    def own(self, batch: Batch) -> DataFrame:
+        day, rows, first_day = self.table.day, batch.rows, batch.first_day
+        if day is None:
+            return rows
+        if self._condition is None or self._condition[0] != first_day:
+            filed = F.coalesce("_event_date", day) if "_event_date" in rows.columns else F.col(day)
+            self._condition = (first_day, F.coalesce(filed >= F.lit(first_day), F.lit(True)))
+        return rows.where(self._condition[1])
+
+    def takes_few(self, batch: Batch) -> bool:
+        return batch.number > 0
+
+    def write(self, rows: Enforced, batch: Batch, *, fails: bool) -> Commit:
+        accepted = rows.accepted(fail_on_reject=fails)
+        if batch.number > 0:
+            return self._add(accepted, batch)
+        said, txn = self.metadata(batch.number), self.txn("write", batch.number)
+        commit = self.store.replace(self.table, accepted, batch.open_days, said, txn=txn)
+        self._refuse_loss(rows.observed().rows_out, commit)
+        return commit
+
+    @abstractmethod
+    def _add(self, rows: DataFrame, batch: Batch) -> Commit:
+        """Add accepted rows to what the open days hold."""
+
+    def finish(self, rows: Enforced, batch: Batch) -> None:
+        """There is one step."""
+
+    def own_days(self, batch: Batch) -> Sequence[Days]:
+        return batch.open_days
+
+    def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
+        self._file(rows, counts, batch, batch.open_days if batch.number == 0 else None)
+
+
+@dataclass
+class _InsertNewWriter(_OpenDaysWriter):
+    """Adds the rows whose key the open days do not hold."""
+
+    @cached_property
+    def _held(self) -> HeldKeys:
+        return HeldKeys(self.table)
+
+    def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
+        new = self._held.new_among(rows.accepted, self.store.table_log(self.table), batch.open_days)
+        if new is None:
+            return self._insert_new(self._frame(rows.accepted), batch.open_days, batch)
+        commit = self._append(new, batch) if new.num_rows else None
+        self._refuse_loss(new.num_rows, commit)
+        return commit
+
+    def _add(self, rows: DataFrame, batch: Batch) -> Commit:
+        return self._insert_new(rows, batch.open_days, batch)
+
+
+@dataclass
+class _UpsertWriter(_OpenDaysWriter):
+    """Adds rows, and replaces those that the open days hold under their keys."""
+
+    def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
+        return self._add(rows.accepted, batch) if rows.accepted.num_rows else None
+
+    def _add(self, rows: DataFrame | pa.Table, batch: Batch) -> Commit:
+        return self.store.upsert(self.table, rows, self.txn("write", batch.number), self.metadata(batch.number))
+
+
+@dataclass
+class _AppendWriter(ModeWriter):
+    """Adds messages to bronze, each (topic, partition, offset) once; it keeps whatever it reads, as nobody else would.
+
+    What bronze may hold already is inserted by its key: whatever a source may deliver twice, all that a generation
+    reads first, and messages of landing days before the stream's own, which batch loads from the archive whenever it
+    likes. No other message can be there, so it is appended without looking. A message is known by its offset:
+    an archive that batch loads into a lake which follows the topic must carry the topic's own.
+    """
+
+    def own(self, batch: Batch) -> DataFrame:
+        return batch.rows
+
+    def takes_few(self, batch: Batch) -> bool:
+        return batch.number > 0 and not self.redelivers
+
+    def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
+        is_archived = pc.field(str(self.table.day)) < pa.scalar(batch.first_day)
+        new, more = rows.accepted.filter(~is_archived), None
+        if new.num_rows < rows.accepted.num_rows:
+            more = self._insert_archived(self._frame(rows.accepted.filter(is_archived)), batch)
+        commit = self._append(new, batch) if new.num_rows else None
+        self._refuse_loss(new.num_rows, commit)
+        return commit.joined(more) if commit and more else commit or more
+
+    def write(self, rows: Enforced, batch: Batch, *, fails: bool) -> Commit:
+        accepted = rows.accepted(fail_on_reject=fails)
+        if self.takes_few(batch):
+            return self._append_new(accepted, batch)
+        if not self.redelivers:
+            self._refuse_other_messages(accepted)
+        return self._insert_new(accepted, self.own_days(batch), batch)
+
+    def finish(self, rows: Enforced, batch: Batch) -> None:
+        if self.takes_few(batch):
+            self._insert_archived(rows.accepted(), batch)
+
+    def own_days(self, batch: Batch) -> Sequence[Days]:
+        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice.
+
+        Only days that are believed: rows of others are rejected, and Python has no date for the year 44972.
+        """
+        return self._landing_days(batch.rows, batch)
+
+    def _landing_days(self, rows: DataFrame, batch: Batch) -> Sequence[Days]:
+        day = F.col(str(self.table.day))
+        believed = rows.where(batch.believed.is_believed(day, self.table))
+        days = {row[0] for row in believed.select(day).distinct().collect()}
+        return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
+
+    def _append_new(self, accepted: DataFrame, batch: Batch) -> Commit:
+        """Append; how many messages batch may have loaded is counted on the way, at no cost where there are none."""
+        is_archived, seen = F.col(str(self.table.day)) < F.lit(batch.first_day), Observation()
+        counted = (F.count_if(is_archived).alias("archived"), F.count_if(~is_archived).alias("new"))
+        commit = self._append(accepted.observe(seen, *counted).where(~is_archived), batch)
+        self._refuse_loss(seen.get["new"], commit)
+        return commit.joined(self._insert_archived(accepted, batch)) if seen.get["archived"] else commit
+
+    def _insert_archived(self, accepted: DataFrame, batch: Batch) -> Commit:
+        """The second step of an append: messages of landing days that batch owns, where bronze does not hold them."""
+        archived = accepted.where(F.col(str(self.table.day)) < F.lit(batch.first_day))
+        self._refuse_other_messages(archived)
+        return self._insert_new(archived, self._landing_days(archived, batch), batch, "archived")
+
+    def _refuse_other_messages(self, accepted: DataFrame) -> None:
+        """Raise where bronze holds another message under the offset of one: inserted by its key, it would be lost.
+
+        Raises:
+            OtherMessage: nothing was written.
+        """
+        key, sent_at = list(self.table.key), "timestamp"
+        if sent_at not in self.table.contract.stored_names or not self.store.table_log(self.table).has_rows():
+            return
+        held = self.store.read(self.table).select(*key, F.col(sent_at).alias("held_at"))
+        both = accepted.select(*key, sent_at).join(held, on=key)
+        others = both.where(F.col(sent_at) != F.col("held_at")).limit(_MOST_COUNTED).collect()
+        if others:
+            shown = [f"{', '.join(map(str, row[:-2]))}: sent at {row[-2]}, held is {row[-1]}" for row in others]
+            raise OtherMessage(self.table.full_name, shown)
+
+    def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
+        """File the rejected rows; the messages of a topic that is read from its beginning are judged anew.
+
+        A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.
+        """
+        if batch.number > 0 or self.redelivers:
+            self._file(rows, counts, batch, batch.open_days if batch.number == 0 else None)
+            return
+        store, txn = self.store, self.txn("quarantine", batch.number)
+        if not store.is_committed(store.quarantine_path(self.table), txn):
+            kept = not_given_again(self.table, store, batch.rows)
+            store.replace_quarantine(self.table, kept.unionAll(rows.rejected()), None, txn=txn)
+
+
+_WRITERS: dict[type[Write], type[ModeWriter]] = {
+    Append: _AppendWriter,
+    InsertNew: _InsertNewWriter,
+    Upsert: _UpsertWriter,
+}
+
+
+def writer_of(table: Table) -> type[ModeWriter]:
+    """Find the writer of a table's mode, which a stream may write."""
+    return _WRITERS[type(table.write)]
