@@ -31,6 +31,7 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.commits import Log
 from lake.storage.durable import flush_files
+from lake.storage.location import is_local
 from lake.storage.offsets_files import versions_read
 from lake.storage.retention import kept_for, properties_of
 from lake.write.data_files import FOLDER
@@ -131,7 +132,7 @@ def _declared(tables: Iterable[Table], store: DeltaStore) -> Iterator[Place]:
 
 def _own(store: DeltaStore) -> Iterator[Place]:
     root = Path(store.tables, "lake")
-    for folder in sorted(root.iterdir()) if "://" not in store.tables and root.is_dir() else []:
+    for folder in sorted(root.iterdir()) if not store.is_shared and root.is_dir() else []:
         if folder.name not in _UNTOUCHED:
             yield Place(f"lake.{folder.name}", f"lake.{folder.name}", str(folder), None, None)
 
@@ -332,18 +333,18 @@ def _committed_at(log: Log, version: int) -> datetime:
 
 
 def _parquet_files(path: str) -> int:
-    return sum(1 for _ in Path(path).rglob("*.parquet")) if "://" not in path else 0
+    return sum(1 for _ in Path(path).rglob("*.parquet")) if is_local(path) else 0
 
 
 def _remove_unfinished(path: str, before: float) -> None:
     """Remove what Spark had not finished when it was killed, because VACUUM passes over folders that begin with `_`."""
-    for folder in Path(path).glob(f"{FOLDER}*/_temporary") if "://" not in path else []:
+    for folder in Path(path).glob(f"{FOLDER}*/_temporary") if is_local(path) else []:
         if folder.stat().st_mtime < before:
             shutil.rmtree(folder.parent)
 
 
 def _commits(path: str) -> int:
-    return sum(1 for _ in Path(path, "_delta_log").glob("[0-9]*.json")) if "://" not in path else 0
+    return sum(1 for _ in Path(path, "_delta_log").glob("[0-9]*.json")) if is_local(path) else 0
 
 
 def describe(done: Maintained) -> str:

@@ -35,7 +35,7 @@ def connect(
     connection = duckdb.connect(config={"allow_unsigned_extensions": "false", "python_enable_replacements": "false"})
     connection.execute("SET TimeZone = 'UTC'")
     connection.load_extension(str(_delta_extension()))
-    if "://" in store.tables:
+    if store.is_shared:
         with suppress(duckdb.Error):  # without it DuckDB reads no object store, and says so
             connection.load_extension("httpfs")
     for schema in (*LAYERS, "quarantine", "lake"):

@@ -157,7 +157,7 @@ def shared_lease(store: DeltaStore) -> Iterator[SharedLease | None]:
     Raises:
         AlreadyFollowed: a driver on another machine holds it.
     """
-    if "://" not in store.tables:
+    if not store.is_shared:
         yield None
         return
     held, ended = SharedLease(store), threading.Event()

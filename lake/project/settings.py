@@ -23,6 +23,7 @@ from lake.declare.landed import landing_day
 from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
 from lake.project.project_file import Given, Project, read_project
 from lake.storage.landing import Landing
+from lake.storage.location import is_local
 from lake.stream.kafka import KafkaCluster
 from lake.write.horizon import Horizon
 
@@ -290,7 +291,7 @@ def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:
 
 def _folder_or_url(given: Given, home: Path) -> str:
     """A URL as it is; a folder as an absolute path, from the home where it is relative."""
-    if isinstance(given.value, str) and "://" in given.value:
+    if isinstance(given.value, str) and not is_local(given.value):
         return given.value.rstrip("/")
     return str(_folder(given, home))
 
@@ -303,7 +304,7 @@ def _folder(given: Given, start: Path | None = None) -> Path:
     if not isinstance(given.value, str):
         raise given.refuse("the name of a folder")
     folder = (start or given.folder) / Path(given.value).expanduser()
-    if _UNUSABLE.search(str(folder)) or "://" in given.value:
+    if _UNUSABLE.search(str(folder)) or not is_local(given.value):
         raise given.refuse("a folder name without * ? [ ] { } \\ ` % :// and line breaks")
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():

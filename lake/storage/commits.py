@@ -26,6 +26,7 @@ from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSys
 from lake.declare.days import Days, parse_day, parse_moment
 from lake.errors import BadDay, LogDamaged
 from lake.storage.durable import write_whole
+from lake.storage.location import is_local
 from lake.storage.log_damage import find_damage, read_actions
 from lake.storage.touches import FILE as TOUCHES_FILE
 from lake.storage.touches import ForeignFile, Touches
@@ -254,7 +255,7 @@ class Log:
 
     def _has(self, version: int) -> bool:
         name = _file_of(version)
-        if "://" not in self.location:
+        if self.is_local:
             return self._mark(name) is not None
         try:
             self._storage.open_input_file(f"_delta_log/{name}")  # asks how long it is, and reads nothing
@@ -390,7 +391,7 @@ class Log:
     @property
     def is_local(self) -> bool:
         """Whether the table lies in a folder of this machine."""
-        return "://" not in self.location
+        return is_local(self.location)
 
     @property
     def files(self) -> FileSystem:

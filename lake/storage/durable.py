@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
+from lake.storage.location import is_local
+
 __all__ = ["append_line", "flush_commits", "flush_files", "flush_folders", "write_whole"]
 
 _AT_ONCE = 8
@@ -72,7 +74,7 @@ def flush_commits(table: str, after: int | None) -> None:
         table: folder of the table; a URL needs nothing.
         after: the version before the first of them; None where the table did not exist.
     """
-    if "://" in table:
+    if not is_local(table):
         return
     root = Path(table)
     commits = list(_commits(root / "_delta_log", -1 if after is None else after))

@@ -30,6 +30,7 @@ from lake.storage.commits import Commit, Log
 from lake.storage.durable import flush_commits
 from lake.storage.holder import note_session
 from lake.storage.landing import Landing
+from lake.storage.location import is_local
 from lake.storage.own_format import DESCRIPTION, readable
 from lake.storage.retention import properties_of
 from lake.storage.table_locks import TableLocks
@@ -86,7 +87,7 @@ class DeltaStore:
     @property
     def is_shared(self) -> bool:
         """Whether other machines may write these tables, whom no lock of this one reaches."""
-        return "://" in self.tables
+        return not is_local(self.tables)
 
     # Where tables lie, and their logs
 

@@ -240,14 +240,14 @@ def test_of_files_that_do_not_say_how_many_rows_they_hold_all_may_be_of_others(s
 
 def test_an_upsert_of_this_project_keeps_those_that_it_writes_anew(store: DeltaStore) -> None:
     write_by_hand(store, marks, mark(D3, "a"), mark(D3, "b"))
-    store.upsert_arrow(marks, rows_of(marks, mark(D3, "b") | {"points": 2}), Txn("test", 1), {})
+    store.upsert(marks, rows_of(marks, mark(D3, "b") | {"points": 2}), Txn("test", 1), {})
     assert DeltaTable(store.path(marks)).history(1)[0]["operation"] == "MERGE"
     assert set(told(store)) == {D3}
 
 
 def test_those_of_two_days_before_one_that_is_to_be_computed_are_told(store: DeltaStore) -> None:
     ahead, day = replace(marks, name="ahead", reads=(marks.days(after=1),)), day_of(9)
-    store.append_arrow(marks, rows_of(marks, mark(day)), Txn("test", 1), {})
+    store.append(marks, rows_of(marks, mark(day)), Txn("test", 1), {})
     store.create(ahead)
     write_by_hand(store, ahead, mark(day_of(7)), mark(day_of(8)))
     found = Survey([ahead], store, Days.between(D1, day)).states[ahead.full_name]
