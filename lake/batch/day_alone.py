@@ -51,7 +51,7 @@ def can_differ(table: Table) -> bool:
 
     Bronze cannot: each landing day is read from its own folder.
     """
-    return table.day is not None and not table.reads_feeds
+    return table.day is not None and not table.feeds
 
 
 def compute_again(

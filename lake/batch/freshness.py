@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from lake.batch.plan import Survey, readers_of
+from lake.batch.plan import Survey
 from lake.declare.days import Days
 from lake.declare.feed import Feed
+from lake.declare.graph import readers_of
 from lake.declare.table import Read, Table
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.write.store import DeltaStore

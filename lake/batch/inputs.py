@@ -186,7 +186,7 @@ def _refuse_lost(
     first_open = frontier.first_open_day(source) if frontier is not None else None
     sealed = {day: e for day, e in needed.items() if first_open is None or day is None or day < first_open}
     if lost := lost_days(store, source, sealed):
-        raise InputLost(table.full_name, source.full_name, lost, reads_files=source.reads_feeds)
+        raise InputLost(table.full_name, source.full_name, lost, reads_files=bool(source.feeds))
 
 
 def _is_needed(read: Read, source: Table, day: Day, days: Days | None) -> bool:

@@ -18,6 +18,7 @@ from lake.batch.inputs import Loss, lost_days
 from lake.batch.settled import ByDay, Evidence, Settled
 from lake.declare.days import Days, parse_day
 from lake.declare.feed import Feed
+from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Read, Table
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.ownership.frontier import Frontier, FrontierTable
@@ -31,11 +32,9 @@ __all__ = [
     "TableState",
     "days_for",
     "needed_whole",
-    "readers_of",
     "steps_of",
     "steps_to_date",
     "ways_to_mend",
-    "with_upstream",
 ]
 
 _MOST_RANGES = 6
@@ -264,7 +263,7 @@ class Survey:
         """
         if table.day is None:
             return None
-        sources = [read.source for read in table.reads if isinstance(read.source, Table)]
+        sources = table.inputs
         whole: list[object] = [table, self.calendar, *(self._table_id(one) for one in (table, *sources))]
         whole += [self._changed(source) for source in sources if source.day is None]
         by_day = [ByDay(entries), ByDay(self._touched(table, table.day)), *map(self._by_day, table.reads)]
@@ -303,7 +302,7 @@ class Survey:
 
     def _has_files(self, table: Table, day: Day) -> bool:
         """Whether anything is there that a table which reads feeds could be computed from."""
-        feeds = [read.source for read in table.reads if isinstance(read.source, Feed)]
+        feeds = table.feeds
         return any(self._landed(feed) if day is None else day in self._landed(feed) for feed in feeds)
 
     def missing_reason(self, table: Table, day: Day) -> str | None:
@@ -558,29 +557,6 @@ def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
     if survey.states[table.full_name].unreadable:
         return set()
     return {one for one in affected if (one is None or one in survey.calendar) and not survey.is_early(table, one)}
-
-
-def readers_of(sources: Iterable[Table], tables: Iterable[Table]) -> set[Table]:
-    """Those of some tables (upstream first) that read any of the sources, directly or through others."""
-    found: set[Table] = set()
-    read_from = set(sources)
-    for table in tables:
-        if any(read.source in read_from for read in table.reads):
-            found.add(table)
-            read_from.add(table)
-    return found
-
-
-def with_upstream(tables: Iterable[Table]) -> set[Table]:
-    """These tables and all that they read, directly or through others."""
-    found: set[Table] = set()
-    open_ends = list(tables)
-    while open_ends:
-        table = open_ends.pop()
-        if table not in found:
-            found.add(table)
-            open_ends += [read.source for read in table.reads if isinstance(read.source, Table)]
-    return found
 
 
 def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False) -> list[Step]:

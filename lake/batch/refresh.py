@@ -236,7 +236,7 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
 def _damaged(work: _Work, find: _Finder = Landing.find_damaged) -> dict[date, dict[str, str]]:
     """Why files of the landing days cannot be read."""
     landing, found = work.store.landing, dict[date, dict[str, str]]()
-    for feed in (read.source for read in work.table.reads if isinstance(read.source, Feed)):
+    for feed in work.table.feeds:
         for day, files in find(landing, feed, work.days or landing.days(feed)).items():
             found.setdefault(day, {}).update(files)
     return found

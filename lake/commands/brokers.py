@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lake.commands.kafka_broker import LocalBroker
 from lake.declare.feed import TopicFeed
-from lake.declare.table import Table, feeds_of
+from lake.declare.graph import feeds_of
+from lake.declare.table import Table
 from lake.declare.topic_source import TopicSource
 from lake.engine.jars import fetch
 from lake.errors import LakeError, Message, SetupError

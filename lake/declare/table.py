@@ -45,12 +45,10 @@ __all__ = [
     "Upsert",
     "Write",
     "discover",
-    "feeds_of",
     "is_followable",
     "pascal_case",
     "stream_reads",
     "table",
-    "topics_of",
 ]
 
 LAYERS = ("bronze", "silver", "gold", "serving")
@@ -214,13 +212,23 @@ class Table:
     def is_row_by_row(self) -> bool:
         """Tell whether each row of one bronze table is a candidate by itself."""
         first = self.reads[0].source
-        chooses = self.day is None and not isinstance(self.write, InsertNew)
+        chooses = self.day is None and not self.write.order
         return isinstance(first, Table) and first.layer == "bronze" and len(self.reads) == 1 and not chooses
 
     @property
-    def reads_feeds(self) -> bool:
-        """Tell whether any input is a feed."""
-        return any(isinstance(read.source, Feed) for read in self.reads)
+    def inputs(self) -> list[Table]:
+        """The tables that it reads, in order."""
+        return [read.source for read in self.reads if isinstance(read.source, Table)]
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """The feeds that it reads, in order."""
+        return [read.source for read in self.reads if isinstance(read.source, Feed)]
+
+    @property
+    def topics(self) -> list[TopicFeed]:
+        """Those of its feeds that are topics."""
+        return [feed for feed in self.feeds if isinstance(feed, TopicFeed)]
 
     @property
     def partition_columns(self) -> list[str]:
@@ -376,7 +384,7 @@ def _span_problems(declared: Table, read: Read, source: Table) -> Iterator[Probl
         yield f"reads a {span} of {source.full_name}", "let a silver table read it, and read that one"
     elif span not in (read.span, source.span):
         yield f"has a day for each {span} and reads single days of {source.full_name}", f"read {source.name}.{span}()"
-    if not isinstance(declared.write, Replace):
+    if declared.write.streamable:
         yield f"has a day for each {span}, of which a stream never has all", "use write=Replace(), for batch only"
 
 
@@ -480,20 +488,6 @@ def stream_reads(table: Table) -> list[Read]:
 
 def _is_readable_stream(source: object) -> bool:
     return isinstance(source, Table) and source.write.only_adds and is_followable(source)
-
-
-def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
-    """The topics that lead to a table, each with the bronze table that reads it."""
-    for read in stream_reads(table):
-        if isinstance(read.source, TopicFeed):
-            yield table, read.source
-        elif isinstance(read.source, Table):
-            yield from topics_of(read.source)
-
-
-def feeds_of(tables: Iterable[Table]) -> set[Feed]:
-    """Find the feeds that some tables read themselves."""
-    return {read.source for table in tables for read in table.reads if isinstance(read.source, Feed)}
 
 
 def pascal_case(name: str) -> str:

@@ -19,7 +19,8 @@ from lake.batch.plan import Step
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
 from lake.declare.days import Days
-from lake.declare.table import Table, feeds_of
+from lake.declare.graph import feeds_of
+from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
 from lake.orchestration.keys import asset_key

@@ -24,10 +24,11 @@ from typing import Literal
 from lake.batch.day_alone import can_differ, compute_again
 from lake.batch.foreign_rows import foreign_days
 from lake.batch.freshness import FreshnessJudge
-from lake.batch.plan import Survey, ways_to_mend, with_upstream
+from lake.batch.plan import Survey, ways_to_mend
 from lake.batch.rescued import count_rescued
 from lake.declare.days import Days
 from lake.declare.feed import Feed
+from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable
 from lake.errors import LakeError, first_few
 from lake.orchestration.upstream import Upstream
@@ -176,9 +177,9 @@ class Inspection:
         """The verdict where a log or a file cannot be read; None where each can."""
         if isinstance(error, LakeError):
             return Verdict(str(error), {None: error.message().what})
-        inputs = [read.source for read in self.table.reads if isinstance(read.source, Table)]
+        inputs = self.table.inputs
         failing: dict[Day, str] = {}
-        for feed in (read.source for read in self.table.reads if isinstance(read.source, Feed)):
+        for feed in self.table.feeds:
             damaged = self.store.landing.find_damaged(feed, (day for day in self.entries if day))
             failing |= {day: f"files cannot be read: {files}" for day, files in damaged.items()}
         for table in (self.table, *inputs):

@@ -13,8 +13,9 @@ from typing import Self
 import dagster as dg
 
 from lake.batch.held_back import held_back
-from lake.batch.plan import Step, Survey, days_for, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
+from lake.batch.plan import Step, Survey, days_for, needed_whole, steps_of, steps_to_date
 from lake.declare.days import Days
+from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table
 from lake.errors import LakeError, Message
 from lake.orchestration.dagster_home import open_instance

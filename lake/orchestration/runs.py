@@ -21,8 +21,9 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
-from lake.batch.plan import Step, readers_of
+from lake.batch.plan import Step
 from lake.declare.days import Days
+from lake.declare.graph import readers_of
 from lake.declare.table import Table
 from lake.errors import BadDay, Message
 from lake.orchestration.assets import PID, WORKER, checks_step, compute_step, step_tags, this_process

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 from lake.declare.days import Days, utc_day
-from lake.declare.table import Table, stream_reads, topics_of
+from lake.declare.graph import topics_of
+from lake.declare.table import Table, stream_reads
 from lake.engine.failpoints import failpoint
 from lake.errors import DayIsOpen
 from lake.storage.commits import Place, Remembered

@@ -16,7 +16,8 @@ from lake.declare.broken_files import BrokenFile
 from lake.declare.days import Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
-from lake.declare.table import LAYERS, Table, feeds_of
+from lake.declare.graph import feeds_of
+from lake.declare.table import LAYERS, Table
 from lake.errors import UnknownFeed, UnknownTable
 from lake.ownership.ledger import Ledger
 from lake.project.opening import open_store, open_tables

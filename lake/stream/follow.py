@@ -652,7 +652,7 @@ class _Driver:
 
 
 def _topics(table: Table) -> list[TopicFeed]:
-    return [read.source for read in table.reads if isinstance(read.source, TopicFeed)]
+    return table.topics
 
 
 def _feeds(table: Table) -> list[str]:

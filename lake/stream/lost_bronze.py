@@ -48,7 +48,7 @@ def refuse_lost_bronze(
         BronzeLost: nothing was changed.
     """
     for table in tables:
-        for feed in (read.source for read in table.reads if isinstance(read.source, TopicFeed)):
+        for feed in table.topics:
             seen = _Seen(table, feed, store, checkpoints.root / table.layer / table.name)
             if table.full_name not in accept and seen.is_anew:
                 seen.refuse_without(source)

@@ -23,7 +23,8 @@ from typing import Literal
 
 from lake.declare.days import parse_moment
 from lake.declare.feed import TopicFeed
-from lake.declare.table import Table, stream_reads, topics_of
+from lake.declare.graph import topics_of
+from lake.declare.table import Table, stream_reads
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.storage.lease import Driver, read_driver
 from lake.stream.progress import StreamStatus, read_statuses
@@ -157,7 +158,7 @@ class StreamWatch:
 
     def count_waiting(self, table: Table) -> int | None:
         """Messages that a table which reads topics has not read; None where nobody can say without asking a broker."""
-        feeds = [read.source for read in table.reads if isinstance(read.source, TopicFeed)]
+        feeds = table.topics
         if self.frontier is None or not self.from_files or not feeds:
             return None
         landing, since, after = self.store.landing, self.frontier.stream_from, self._read_until(table)

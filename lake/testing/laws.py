@@ -179,9 +179,9 @@ def every_row_is_accounted_for(lakes: ComputedTwice, table: Table) -> None:
 
     assert (total.rows_out, total.rejected) == (held, rejected)
     assert total.rows_in == held + rejected + total.duplicates
-    if table.reads_feeds:
+    if table.feeds:
         landing = lakes.store.landing
-        sources = [read.source for read in table.reads if isinstance(read.source, Feed)]
+        sources = table.feeds
         assert total.rows_in == sum(landing.count_rows(feed, day) for feed in sources for day in lakes.days)
 
 

@@ -15,8 +15,8 @@ from pyspark.sql import Column, DataFrame
 
 from lake.declare.contract import CompiledContract, Rule
 from lake.declare.days import ALL_DAYS, Days, utc_day
-from lake.declare.feed import TopicFeed
-from lake.declare.table import Table, topics_of
+from lake.declare.graph import topics_of
+from lake.declare.table import Table
 
 __all__ = ["Horizon", "dated_by"]
 
@@ -27,7 +27,7 @@ def dated_by(table: Table) -> str | None:
     """Find the column that dates a row, by its event or its message."""
     if table.event_time is not None:
         return table.event_time
-    reads_topic = any(isinstance(read.source, TopicFeed) for read in table.reads)
+    reads_topic = bool(table.topics)
     sent_at = table.contract.column("timestamp") if reads_topic else None
     return sent_at.name if sent_at is not None and isinstance(sent_at.dtype, T.TimestampType) else None
 

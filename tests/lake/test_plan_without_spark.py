@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from lake.batch.inputs import Loss
-from lake.batch.plan import Survey, needed_whole, readers_of, steps_of, steps_to_date, with_upstream
+from lake.batch.plan import Survey, needed_whole, steps_of, steps_to_date
 from lake.declare.days import Days
+from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Read, Table
 from lake.errors import LogDamaged
 from lake.ownership.frontier import Frontier, FrontierTable

@@ -20,7 +20,8 @@ import dagster as dg
 
 from lake.batch.freshness import Deliveries
 from lake.declare.days import Days
-from lake.declare.table import Table, feeds_of
+from lake.declare.graph import feeds_of
+from lake.declare.table import Table
 from lake.errors import FolderNotReadable
 from lake.orchestration.assets import CAUSE, UNLESS_EQUAL
 from lake.orchestration.keys import asset_key

@@ -26,7 +26,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from lake.batch.plan import Day, Step, Survey, steps_to_date
-from lake.declare.table import Table, feeds_of
+from lake.declare.graph import feeds_of
+from lake.declare.table import Table
 from lake.errors import LogDamaged
 from lake.orchestration.assets import PID, WORKER, step_tags
 from lake.orchestration.keys import asset_key

@@ -1,0 +1,47 @@
+"""Walk the graph of tables: what reads what, directly or through others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from lake.declare.feed import Feed, TopicFeed
+from lake.declare.table import Table, stream_reads
+
+__all__ = ["feeds_of", "readers_of", "topics_of", "with_upstream"]
+
+
+def feeds_of(tables: Iterable[Table]) -> set[Feed]:
+    """Find the feeds that some tables read themselves."""
+    return {feed for table in tables for feed in table.feeds}
+
+
+def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
+    """The topics that lead to a table, each with the bronze table that reads it."""
+    for read in stream_reads(table):
+        if isinstance(read.source, TopicFeed):
+            yield table, read.source
+        elif isinstance(read.source, Table):
+            yield from topics_of(read.source)
+
+
+def readers_of(sources: Iterable[Table], tables: Iterable[Table]) -> set[Table]:
+    """Those of some tables (upstream first) that read any of the sources, directly or through others."""
+    found: set[Table] = set()
+    read_from = set(sources)
+    for table in tables:
+        if any(read.source in read_from for read in table.reads):
+            found.add(table)
+            read_from.add(table)
+    return found
+
+
+def with_upstream(tables: Iterable[Table]) -> set[Table]:
+    """These tables and all that they read, directly or through others."""
+    found: set[Table] = set()
+    open_ends = list(tables)
+    while open_ends:
+        table = open_ends.pop()
+        if table not in found:
+            found.add(table)
+            open_ends += table.inputs
+    return found
