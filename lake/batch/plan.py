@@ -247,11 +247,16 @@ class Survey:
         return not table.write.keeps_everything and day in self.calendar and not self.is_early(table, day)
 
     def older_code(self, table: Table) -> list[Day]:
-        """List the days that an older code computed, and that batch can compute again."""
+        """List the days that an older code computed, and that batch can compute again.
+
+        Not those of which nothing is left to compute from.
+        """
         state = self.states[table.full_name]
         beyond, first = state.without_source, self._first_early_day(table)
         own = self.calendar if first is None else self.calendar.before(first)
-        return [day for day in _in_order(state.older_code) if day not in beyond and (day is None or day in own)]
+        older = [day for day in _in_order(state.older_code) if day not in beyond and (day is None or day in own)]
+        expected = self._expected(table) if older else set()
+        return [day for day in older if day in expected]
 
     def _is_batch_own(self, table: Table, day: Day) -> bool:
         return not self.is_early(table, day) and (day is None or day in self.calendar)
