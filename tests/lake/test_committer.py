@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -273,3 +275,40 @@ def test_spark_reads_only_files_that_can_hold_what_is_asked_for(store: DeltaStor
     metrics = rows_read._jdf.queryExecution().executedPlan().collectLeaves().head().metrics()
 
     assert metrics.get("numFiles").get().value() == 1
+
+
+RACER = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from lake.declare.days import Days
+from lake.errors import WrittenMeanwhile
+from lake.write.committer import Committer, Write
+from tests.lakes import open_lake
+from tests.tiny import day_of, marks
+
+store = open_lake(Path(sys.argv[1]), None)
+target = Committer("marks", store.path(marks), store.table_log(marks), marks.contract.arrow_schema, ("day",), "day")
+done = refused = 0
+while done + refused < 25:
+    row = {"name": [f"{sys.argv[2]}{done}"], "day": [day_of(1)], "points": pa.array([done], pa.int32())}
+    try:
+        target.replace(pa.table(row), [Days.of(day_of(1))], Write({}))
+        done += 1
+    except WrittenMeanwhile:
+        refused += 1
+print(done, refused)
+"""
+
+
+def test_processes_that_race_for_a_day_without_a_common_lock_never_both_win(store: DeltaStore, tmp_path: Path) -> None:
+    """As on hosts whose locks do not reach each other: each holds none."""
+    racers = [
+        subprocess.Popen([sys.executable, "-c", RACER, str(tmp_path), name], stdout=subprocess.PIPE, text=True)
+        for name in "abc"
+    ]
+    counts = [[int(word) for word in racer.communicate(timeout=120)[0].split()] for racer in racers]
+
+    assert sum(done for done, _ in counts) == store.version(marks)
+    assert sum(refused for _, refused in counts) > 0
+    assert len(held(store)) == 1
