@@ -18,7 +18,7 @@ from lake.declare.table import Append, InsertNew, Replace, table
 from lake.write.store import DeltaStore
 
 __all__ = [
-    "STREAMED",
+    "CUSTOMER",
     "TABLES",
     "daily_sales",
     "land",
@@ -44,7 +44,16 @@ STREAMS: dict[str, Any] = {
 Money = Annotated[T.DecimalType, 12, 2]
 SAID = (
     "id STRING, type STRING, at STRING, total DECIMAL(12,2), "
+    "customer STRUCT<name: STRING, city: STRING>, vouchers MAP<STRING, DECIMAL(12,2)>, "
     "lines ARRAY<STRUCT<sku: STRING, pieces: INT, price: DECIMAL(12,2)>>"
+)
+CUSTOMER = [T.StructField("name", T.StringType(), nullable=False), T.StructField("city", T.StringType())]
+LINE = T.StructType(
+    [
+        T.StructField("sku", T.StringType(), nullable=False),
+        T.StructField("pieces", T.IntegerType()),
+        T.StructField("price", T.DecimalType(12, 2)),
+    ]
 )
 
 
@@ -107,6 +116,13 @@ class Orders(Contract):
     ordered_at: T.TimestampType = Field(description="when, UTC")
     ordered_on: T.DateType = Field(description="UTC day of ordered_at")
     total: Money = Field(description="what it costs, EUR", ge=0)
+    customer: Annotated[T.StructType, CUSTOMER] = Field(description="who orders", nullable=True)
+    lines: Annotated[T.ArrayType, LINE, False] = Field(
+        description="what is ordered", metadata={"checks": {"has_a_line": lambda lines: F.size(lines) > 0}}
+    )
+    vouchers: Annotated[T.MapType, T.StringType(), T.DecimalType(12, 2), False] = Field(
+        description="value of each voucher by its code, EUR", nullable=True
+    )
 
 
 @table(
@@ -120,8 +136,8 @@ class Orders(Contract):
 )
 def orders(shop_events: DataFrame) -> DataFrame:
     """One row per order."""
-    total = F.col("said.total").alias("total")
-    return said_orders(shop_events).select("order_id", "ordered_at", "ordered_on", total, *LINEAGE)
+    said = ("said.total", "said.customer", "said.lines", "said.vouchers")
+    return said_orders(shop_events).select("order_id", "ordered_at", "ordered_on", *said, *LINEAGE)
 
 
 class OrderLines(Contract):
@@ -253,13 +269,12 @@ def sales_to_date(daily_sales: DataFrame) -> DataFrame:
 
 TABLES = [shop_events, orders, order_lines, daily_sales, monthly_sales, weekly_sales, sales_to_date]
 """Upstream first."""
-STREAMED = [shop_events, orders, order_lines]
 
 
-def order(order_id: str, at: str, total: str, *lines: tuple[str | None, int]) -> dict[str, Any]:
+def order(order_id: str, at: str, total: str, *lines: tuple[str | None, int], **others: Any) -> dict[str, Any]:
     """What a message about an order says; the total as a text, so that Python makes no double of it."""
     said = [{"sku": sku, "pieces": pieces, "price": "1.10"} for sku, pieces in lines]
-    return {"type": "order", "id": order_id, "at": at, "total": total, "lines": said}
+    return {"type": "order", "id": order_id, "at": at, "total": total, "lines": said, **others}
 
 
 def visit(at: str) -> dict[str, Any]:

@@ -299,7 +299,7 @@ def sql(
     from lake.commands.query import print_query
     from lake.project.environment import open_environment
 
-    if not print_query(out, err, open_environment(), query, csv=csv):
+    if not print_query(out, err, open_environment(), query, as_csv=csv):
         raise typer.Exit(WRONG_ARGUMENTS)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -87,7 +89,7 @@ def _delta_extension() -> Path:
     return next(Path(spec.origin).parent.glob(f"extensions/v{duckdb.__version__}/delta.duckdb_extension"))
 
 
-def print_query(console: Console, errors: Console, environment: Environment, query: str, *, csv: bool) -> bool:
+def print_query(console: Console, errors: Console, environment: Environment, query: str, *, as_csv: bool) -> bool:
     """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`.
 
     Raises:
@@ -96,13 +98,13 @@ def print_query(console: Console, errors: Console, environment: Environment, que
     damages: list[LogDamaged] = []
     connection = connect(environment.store, environment.tables.values(), damages.append)
     confine(connection, environment.store)
-    ran = run_query(connection, console, errors, query, csv=csv)
+    ran = run_query(connection, console, errors, query, as_csv=as_csv)
     _tell(errors, damages)
     return ran
 
 
 def run_query(
-    connection: duckdb.DuckDBPyConnection, console: Console, errors: Console, query: str, *, csv: bool
+    connection: duckdb.DuckDBPyConnection, console: Console, errors: Console, query: str, *, as_csv: bool
 ) -> bool:
     """As `print_query`, on an open connection."""
     try:
@@ -110,8 +112,8 @@ def run_query(
             errors.print("only queries are run here: SELECT, FROM, SHOW, DESCRIBE, EXPLAIN", markup=False)
             return False
         relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
-        if relation is not None and csv:
-            text = relation.df().to_csv(index=False)
+        if relation is not None and as_csv:
+            text = _as_csv(relation)
             sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
         elif relation is not None:
             console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
@@ -119,6 +121,13 @@ def run_query(
         errors.print(f'{error}\n  next: lakehouse sql "show all tables" lists what can be queried', markup=False)
         return False
     return True
+
+
+def _as_csv(relation: duckdb.DuckDBPyRelation) -> str:
+    """Write rows as DuckDB gives them; a data frame would make doubles of decimals, and of whole numbers with nulls."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([relation.columns, *relation.fetchall()])
+    return text.getvalue()
 
 
 def _tell(errors: Console, damages: Sequence[LogDamaged]) -> None:

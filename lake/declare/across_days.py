@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.declare.feed import Feed
 from lake.declare.plan_text import analyzed_plan
-from lake.declare.table import Table
+from lake.declare.table import INSTEAD_OF_YESTERDAY, Table
 from lake.errors import DeclarationError
 
 __all__ = ["refuse_across_days"]
@@ -44,12 +44,14 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
         return
     frames = [_empty(spark, read.source, has_days=_has_days(read.source)) for read in table.reads]
     plan = _Plan.of(table(*frames))
-    for problem in plan.problems(table):
+    for node, problem in plan.problems(table):
         where = inspect.getfile(table.transform)
-        remedy = (
+        is_running = node.name == "Window" and not _is_near(node.text)
+        around = (
             f"group or partition by {table.day} too, or by a column that follows from it; "
             "where a day needs rows around it, repeat each row in the days that see it (F.explode) and group by those"
         )
+        remedy = f"{INSTEAD_OF_YESTERDAY}; or {around}" if is_running else around
         raise DeclarationError(where, f"{table.name}: {problem}: a range would give other rows than its days", remedy)
 
 
@@ -88,11 +90,11 @@ class _Plan:
         nodes = [_Node(len(match[1]), match[2], line[len(match[1]) :]) for match, line in found]
         return cls(nodes, dict(_definitions(text)))
 
-    def problems(self, table: Table) -> Iterator[str]:
+    def problems(self, table: Table) -> Iterator[tuple[_Node, str]]:
         """What lets rows of one day see those of another."""
         for place, node in enumerate(self.nodes):
             if self._reads_days(place) and (problem := self._problem(node, table)):
-                yield problem
+                yield node, problem
 
     def _reads_days(self, place: int) -> bool:
         """Whether rows of an input with days come to a node."""

@@ -10,7 +10,8 @@ passes every check except `nullable=False`.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -25,6 +26,7 @@ from pandera.pyspark import DataFrameModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from lake.declare.nested import comparable, inner_rules, stored_type
 from lake.declare.patterns import UnfitCheckError, java_pattern
 from lake.errors import CannotCompile, SchemaDrift
 
@@ -37,6 +39,7 @@ class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it mak
     `country: T.StringType = Field(description="ISO country code", str_length={"min_value": 2, "max_value": 2})`
 
     `Field(metadata={"stored": False})` states a column that the transform computes only so that it can be checked.
+    `Field(metadata={"checks": {"is_sku": lambda value: ...}})` names own checks, each a Spark expression of the column.
     """
 
 
@@ -170,6 +173,10 @@ _COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
 }
 
 
+_METADATA = {"stored", "checks"}
+_OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One thing that a row must satisfy.
@@ -230,7 +237,7 @@ class CompiledContract:
     def schema(self) -> T.StructType:
         """The Spark schema of the stored table; descriptions are column comments."""
         return T.StructType(
-            [T.StructField(c.name, c.dtype, c.nullable, {"comment": c.description}) for c in self.stored]
+            [T.StructField(c.name, stored_type(c.dtype), c.nullable, {"comment": c.description}) for c in self.stored]
         )
 
     @cached_property
@@ -244,6 +251,11 @@ class CompiledContract:
     def column(self, name: str) -> ContractColumn | None:
         """The column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
+
+    def comparable(self, name: str) -> Column:
+        """Return what a column is ordered by and compared with; a map has neither order nor equality."""
+        column = self.column(name)
+        return F.col(name) if column is None else comparable(F.col(name), column.dtype)
 
     def is_satisfied(self) -> Column:
         """True where a row satisfies every rule; never null.
@@ -290,7 +302,9 @@ def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
         columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
         if not column.nullable:
             rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
+        rules.extend(Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(column.dtype.type))
         rules.extend(_compile_check(contract.__name__, name, column.dtype.type, check) for check in column.checks)
+        rules.extend(_own_checks(contract.__name__, name, column.metadata or {}))
     return CompiledContract(contract.__name__, tuple(columns), tuple(rules))
 
 
@@ -300,6 +314,29 @@ def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
     for kind, asked in whole.items():
         if asked:
             raise CannotCompile(contract, "(the whole frame)", kind, tuple(_COMPILERS))
+
+
+def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iterator[Rule]:
+    """Compile the checks that a contract gives by name, each with its Spark expression.
+
+    One that cannot tell of a value breaks it, because an expression over what it cannot read is null, and a null would
+    pass.
+    """
+    if unknown := set(metadata) - _METADATA:
+        problem = f"its metadata has {', '.join(map(repr, sorted(unknown)))}"
+        raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored and checks")
+    for name, expression in (metadata.get("checks") or {}).items():
+        if not isinstance(name, str) or not _OWN_NAME.fullmatch(name) or name in {*_COMPILERS, "not_null"}:
+            remedy = "use lower case letters, digits and underscores, and no name of pandera's"
+            raise CannotCompile(contract, column, str(name), problem="is no name of an own check", remedy=remedy)
+        if not callable(expression):
+            remedy = f"give a function, as {{{name!r}: lambda value: F.length(value) > 2}}"
+            raise CannotCompile(contract, column, name, problem="comes without an expression", remedy=remedy)
+        yield Rule(column, name, _or_broken(expression))
+
+
+def _or_broken(expression: Verdict) -> Verdict:
+    return lambda value: F.when(value.isNotNull(), F.coalesce(expression(value), F.lit(False)))
 
 
 def _compile_check(contract: str, column: str, dtype: T.DataType, check: Any) -> Rule:

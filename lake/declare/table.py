@@ -28,9 +28,11 @@ from lake.declare.contract import CompiledContract, compile_contract
 from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.modes import Append, InsertNew, Replace, Upsert, Write
+from lake.declare.nested import is_nested
 from lake.errors import DeclarationError
 
 __all__ = [
+    "INSTEAD_OF_YESTERDAY",
     "LAYERS",
     "RESCUED",
     "ROWS",
@@ -64,6 +66,12 @@ Transform = Callable[..., DataFrame]
 Policy = Literal["quarantine", "fail"]
 Rows = Literal["each", "some", "any"]
 """How many candidates a row of bronze gives: one; at most one (a filter); any number (an explode)."""
+
+INSTEAD_OF_YESTERDAY = (
+    "for a running total keep the sum of each day in a table of its own, and add these up in a table with day=None, "
+    "which is computed whole: F.sum(...).over(Window.partitionBy(...).orderBy(...))"
+)
+"""What to do instead of reading a table's own yesterday: a day would wait for all before it, and go stale with them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
@@ -284,9 +292,13 @@ def table(
         DeclarationError: the declaration contradicts itself; the message names the file and the remedy.
         CannotCompile: a check of the contract has no Spark equivalent.
     """
-    inputs = tuple(item if isinstance(item, Read) else Read(item) for item in reads)
 
     def declare(transform: Transform) -> Table:
+        for item in _strange(reads):
+            problem = f"{transform.__name__}: reads {item!r}, which is no table and no feed"
+            remedy = f"import the table and name it; {INSTEAD_OF_YESTERDAY}"
+            raise DeclarationError(_file_of(transform), problem, remedy)
+        inputs = tuple(item if isinstance(item, Read) else Read(item) for item in reads)
         declared = Table(
             layer=layer or transform.__module__.split(".")[-2:][0],
             name=transform.__name__,
@@ -312,6 +324,10 @@ def table(
         return declared
 
     return declare
+
+
+def _strange(reads: Sequence[object]) -> list[object]:
+    return [item for item in reads if not isinstance(item, Table | Feed | Read)]
 
 
 Problem = tuple[str, str]
@@ -354,6 +370,8 @@ def _read_problems(declared: Table) -> Iterator[Problem]:
     names = [read.name for read in declared.reads]
     if not names:
         yield "reads nothing", "name at least one feed or table in reads"
+    if declared.name in {*parameters, *names}:
+        yield "reads itself", INSTEAD_OF_YESTERDAY
     if parameters != names:
         yield f"has the parameters {parameters} and reads {names}", "name the parameters as the reads, in their order"
     for read in declared.reads:
@@ -396,12 +414,7 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
             yield f"column {column.name} has no description", "describe it, with its unit"
         if not _NAME.fullmatch(column.name) and column.name != RESCUED:
             yield f"column {column.name} is not a column name", "use lower case letters, digits and underscores"
-    for name in declared.key or ("",):
-        found = contract.column(name)
-        if name not in stored:
-            yield f"the key column {name!r} is not stored by the contract", f"name columns among {sorted(stored)}"
-        elif found is not None and found.nullable:
-            yield f"the key column {name} is nullable", "drop nullable=True; a key is always known"
+    yield from _key_problems(declared, stored)
     if declared.day and not {declared.day, declared.day_of} & set(declared.key):
         # A key seen at 23:58 and 00:02 would give two rows day by day and one in a range.
         yield (
@@ -412,6 +425,17 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
         found = contract.column(name)
         if name not in stored or found is None or found.nullable or not isinstance(found.dtype, T.DateType):
             yield f"the day column {name!r} is not a stored, non-null DATE of the contract", "add it to the contract"
+
+
+def _key_problems(declared: Table, stored: set[str]) -> Iterator[Problem]:
+    for name in declared.key or ("",):
+        found = declared.contract.column(name)
+        if name not in stored:
+            yield f"the key column {name!r} is not stored by the contract", f"name columns among {sorted(stored)}"
+        elif found is not None and found.nullable:
+            yield f"the key column {name} is nullable", "drop nullable=True; a key is always known"
+        elif found is not None and is_nested(found.dtype):
+            yield f"the key column {name} is a {found.dtype.typeName()}", "name columns of single values"
 
 
 def _count_problems(declared: Table) -> Iterator[Problem]:
@@ -537,6 +561,13 @@ def _import_tables(name: str) -> ModuleType:
     """Import a file of tables; a fact that `@table` lacks or does not know is told like any other malformed one."""
     try:
         return importlib.import_module(name)
+    except NameError as error:
+        if error.name != name.rpartition(".")[2]:
+            raise
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        raise DeclarationError(
+            frame.f_code.co_filename, f"line {line}: {error.name}: reads itself", INSTEAD_OF_YESTERDAY
+        ) from error
     except TypeError as error:
         called = re.match(r"(table|received)\(\) ", str(error))
         if called is None:

@@ -15,6 +15,8 @@ from pyspark.sql import Column, DataFrame
 __all__ = ["Bounded"]
 
 _IS_LARGE = "_is_large"
+_NESTED = ("array", "map", "struct")
+_OF_ANY_SIZE = ("string", "binary", *_NESTED)
 
 
 @dataclass
@@ -48,11 +50,16 @@ class Bounded:
         return found.drop_columns([_IS_LARGE])
 
     def _build(self, rows: DataFrame) -> tuple[Column, Sequence[Column]]:
-        texts = [name for name, kind in rows.dtypes if kind in ("string", "binary")]
-        sizes = (F.coalesce(F.octet_length(name), F.lit(0)) for name in texts)
+        kinds = {name: kind for name, kind in rows.dtypes if kind.startswith(_OF_ANY_SIZE)}
+        texts = list(kinds)
+        sizes = (F.coalesce(F.octet_length(_as_text(name, kind)), F.lit(0)) for name, kind in kinds.items())
         size = reduce(operator.add, sizes, F.lit(0)).cast("double")
         # On one partition the number says how many rows are before this one.
         is_large = size * (F.monotonically_increasing_id() + 1) > F.lit(self.most_bytes)
         small = ~F.col(_IS_LARGE)
         kept = [F.when(small, F.col(name)).alias(name) if name in texts else F.col(name) for name in rows.columns]
         return is_large.alias(_IS_LARGE), [*kept, F.col(_IS_LARGE)]
+
+
+def _as_text(name: str, kind: str) -> Column:
+    return F.to_json(name) if kind.startswith(_NESTED) else F.col(name)

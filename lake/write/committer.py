@@ -35,6 +35,9 @@ from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
 __all__ = ["Committer", "Txn", "Write"]
 
 
+_PLACE = "_place"
+
+
 @dataclass(frozen=True)
 class Txn:
     """The identity of one step of one micro-batch. Its commit carries it, so that a repeat is known.
@@ -120,7 +123,8 @@ class Committer:
             rewritten, removed = [staged], list[RemoveAction]()
             for one in held:
                 stored = self._read(one.path, one.partition_values or {})
-                kept = stored.join(pa.concat_tables(keys), keys=list(key), join_type="left anti")
+                placed = stored.select(key).append_column(_PLACE, pa.array(range(stored.num_rows)))  # Arrow joins no lists
+                kept = stored.take(placed.join(pa.concat_tables(keys), keys=list(key), join_type="left anti")[_PLACE])
                 if kept.num_rows < stored.num_rows:
                     rewritten.append(more.enter_context(self._staged(kept)))
                     removed.append(one)

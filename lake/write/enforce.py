@@ -225,7 +225,7 @@ class Enforced:
         A table without days keeps the newest line, so that older ones differ as a matter of course. There a duplicate
         disagrees where it landed on the same day as the row that is kept.
         """
-        says = F.struct(*(F.col(name) for name in _said(self.table)))
+        says = F.struct(*(self.table.contract.comparable(name).alias(name) for name in _said(self.table)))
         differs = self._is_duplicate() & ~says.eqNullSafe(self._kept(says))
         if self.table.day is None:
             landed = F.col(LANDED_ON) if LANDED_ON in self.flagged.columns else F.lit(None).cast("date")
@@ -295,6 +295,14 @@ class Collected:
         return self.judged.filter(~pc.field(IS_VALID))
 
 
+def _has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
+    """Tell whether a key repeats, and its rows are ordered by nested columns too, which Arrow cannot sort."""
+    if not any(pa.types.is_nested(rows.schema.field(name).type) for name, _ in _order(table)):
+        return False
+    by = _day_and_key(table)
+    return bool(rows.select(by).group_by(by).aggregate([]).num_rows < rows.num_rows)
+
+
 def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
     """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
     by = _day_and_key(table)
@@ -360,7 +368,8 @@ class Enforcer:
     def collect(self, rows: DataFrame, bounded: Bounded, horizon: Horizon | None = None) -> Collected | None:
         """Take rows into this process, each with its verdict, in one Spark job.
 
-        None where they are out of bounds: then Spark writes them, however many and large they are.
+        None where they are out of bounds: then Spark writes them, however many and large they are. None too where the
+        rows of a key are ordered by what only Spark puts in order.
         The order of the rows of a key is found here; to plan that would cost Spark more than to check the contract.
 
         Args:
@@ -378,6 +387,8 @@ class Enforcer:
         day = self.table.day
         if day and "_event_date" not in found.column_names and found.column(day).null_count:
             raise RowsWithoutDay(self.table.full_name, day)
+        if _has_unordered_repeats(found, self.table):
+            return None
         return Collected(self.table, found, judged, edge)
 
     def _judged(self, rows: DataFrame, horizon: Horizon | None) -> tuple[DataFrame, CompiledContract | None]:
@@ -420,7 +431,8 @@ def _order(table: Table) -> list[tuple[str, bool]]:
 
 def _places(table: Table) -> WindowSpec:
     """The rows of a key, valid ones apart, first to last."""
-    by = [F.desc_nulls_last(name) if falls else F.asc_nulls_last(name) for name, falls in _order(table)] or [F.lit(1)]
+    placed = [(table.contract.comparable(name), falls) for name, falls in _order(table)]
+    by = [one.desc_nulls_last() if falls else one.asc_nulls_last() for one, falls in placed] or [F.lit(1)]
     return Window.partitionBy(*_day_and_key(table), IS_VALID).orderBy(*by)
 
 

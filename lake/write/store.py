@@ -234,9 +234,10 @@ class DeltaStore:
         assert table.day is not None
         key = _day_and_key(table)
         others = [name for name in table.contract.stored_names if name not in key]
+        says = F.struct(*(table.contract.comparable(name).alias(name) for name in others))
         held = self.read(table).where(_within_any(table.day, days))
-        both = rows.join(held.select(*key, F.struct(*others).alias("_held")), on=key, how="inner")
-        differing = both.where(~F.struct(*others).eqNullSafe(F.col("_held")))
+        both = rows.join(held.select(*key, says.alias("_held")), on=key, how="inner")
+        differing = both.where(~says.eqNullSafe(F.col("_held")))
         return {row[0]: row[1] for row in differing.groupBy(table.day).count().collect()}
 
     def _missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pandas as pd
 import pandera.pandas as pandas_checks
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pandera.pyspark import Field, dataframe_check
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.declare.contract import Contract, Rule, compile_contract
 from lake.errors import CannotCompile, SchemaDrift
@@ -320,6 +320,78 @@ def test_a_check_that_spark_would_read_otherwise_is_refused_with_what_to_write(
 
     assert said in str(refused.value)
     assert "contract Odd, column value" in str(refused.value)
+
+
+def _is_even(value: Column) -> Column:
+    return value.try_cast("int") % 2 == 0
+
+
+def own_check(**metadata: Any) -> type[Contract]:
+    return one_check(T.StringType, {"metadata": metadata})
+
+
+@pytest.mark.spark
+def test_an_own_check_breaks_rows_by_its_name_and_what_it_cannot_tell_of_too(spark: SparkSession) -> None:
+    compiled = compile_contract(own_check(checks={"is_even": _is_even}))
+    rows = spark.createDataFrame([("2",), ("3",), ("x",), (None,)], "value STRING")
+
+    found = rows.select("value", compiled.broken_rules(), compiled.is_satisfied()).collect()
+
+    broken = ["value:is_even"]
+    assert found == [("2", [], True), ("3", broken, False), ("x", broken, False), (None, [], True)]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"check": {"is_even": _is_even}}, "its metadata has 'check'"),
+        ({"checks": {"isin": _is_even}}, "no name of pandera's"),
+        ({"checks": {"not_null": _is_even}}, "no name of pandera's"),
+        ({"checks": {"Is Even": _is_even}}, "lower case letters"),
+        ({"checks": {"is_even": "value % 2 = 0"}}, "comes without an expression"),
+    ],
+)
+def test_an_own_check_without_a_name_of_its_own_or_an_expression_is_refused(
+    metadata: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CannotCompile) as refused:
+        compile_contract(own_check(**metadata))
+
+    assert said in str(refused.value)
+    assert "contract Odd, column value" in str(refused.value)
+
+
+ITEM = T.StructType([T.StructField("sku", T.StringType(), False), T.StructField("size", T.IntegerType())])
+ITEMS: Any = Annotated[T.ArrayType, ITEM, False]
+BOX: Any = Annotated[T.StructType, [T.StructField("items", T.ArrayType(ITEM, False), False)]]
+INSIDE: dict[str, tuple[Any, Any, list[str]]] = {
+    "whole": (ITEMS, [("a", None)], []),
+    "empty": (ITEMS, [], []),
+    "no value": (ITEMS, None, []),
+    "null in an array": (ITEMS, [("a", 1), None], ["element:not_null"]),
+    "null in a struct": (Annotated[T.ArrayType, ITEM, True], [None, (None, 1)], ["element.sku:not_null"]),
+    "null is allowed": (Annotated[T.ArrayType, T.StringType(), True], [None], []),
+    "null in a map": (Annotated[T.MapType, T.StringType(), ITEM, False], {"a": None}, ["value:not_null"]),
+    "deep": (BOX, ([(None, 1)],), ["items.element.sku:not_null"]),
+    "no struct": (BOX, None, []),
+    "null in the struct": (BOX, (None,), ["items:not_null"]),
+}
+"""Types, each with a value and the rules that it breaks."""
+
+
+@pytest.mark.spark
+def test_what_has_to_be_there_inside_of_a_value_is_a_rule_with_its_path(spark: SparkSession) -> None:
+    """All in one query: a column for each case."""
+    compiled = {name: compile_contract(one_check(kind, {})) for name, (kind, _, _) in INSIDE.items()}
+    schema = T.StructType([T.StructField(name, one.schema["value"].dataType) for name, one in compiled.items()])
+    rows = spark.createDataFrame([tuple(value for _, value, _ in INSIDE.values())], schema)
+    told = [replace(compiled[name], rules=tuple(replace(rule, column=name) for rule in compiled[name].rules))
+            for name in INSIDE]  # fmt: skip
+
+    (found,) = rows.select(*(one.broken_rules() for one in told)).collect()
+
+    wanted = [[f"{name}:{check}" for check in broken] for name, (_, _, broken) in INSIDE.items()]
+    assert list(found) == wanted
 
 
 VALUES_OF = "state values of the column's type"

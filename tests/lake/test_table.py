@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyspark.sql.types as T
 import pytest
@@ -32,6 +32,7 @@ class Landings(Contract):
     landed_on: T.DateType = Field(description="UTC day of landed_at")
     note: T.StringType = Field(description="what else", nullable=True)
     noted_on: T.DateType = Field(description="day of the note", nullable=True)
+    tags: Annotated[T.ArrayType, T.StringType(), False] = Field(description="some words")
     checked: T.IntegerType = Field(description="only checked", metadata={"stored": False})
 
 
@@ -127,6 +128,12 @@ def of_both(calls: DataFrame, texts: DataFrame) -> DataFrame:
     return calls.unionAll(texts)
 
 
+def of_itself(calls: DataFrame, landings: DataFrame) -> DataFrame:
+    """One row per landing."""
+    return calls.unionAll(landings)
+
+
+of_itself.__name__ = "landings"
 for transform in (of_people, of_call_events, of_both):
     transform.__name__ = "landings"
 PEOPLE, CALL_EVENTS, BOTH = ({"transform": one} for one in (of_people, of_call_events, of_both))
@@ -147,6 +154,9 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("an owner who cannot be reached", {"owner": "operations"}, "has the owner 'operations'", "team:name"),
     ("never fresh", {"fresh_within": timedelta(0)}, "is never fresh", "positive timedelta"),
     ("reads nothing", {"reads": []}, "reads nothing", "at least one"),
+    ("reads a name", {"reads": [calls, "landings"]}, "reads 'landings', which is no table", "with day=None"),
+    ("reads itself", {"transform": of_itself, "reads": [calls]}, "landings: reads itself", "with day=None"),
+    ("nested key", {"key": ["tags", "landed_on"]}, "the key column tags is a array", "single values"),
     ("other parameters", {"reads": [people]}, "has the parameters ['calls']", "in their order"),
     (
         "parameters in another order",
@@ -206,6 +216,7 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("appending to silver", {"write": Append()}, "appends outside of bronze", "InsertNew, Upsert or Replace"),
     ("counting what it does not read", {"counts": {"landings": answers}}, "counts silver.answers", "among its reads"),
+    ("counting without days", {"day": None, "counts": {"checked": calls}}, "counts silver.calls", "table with days"),
     ("counting by a name", {"counts": {"airport": calls}}, "by 'airport', which is no whole number", "name such"),
     ("months without days", {"day": None, "reads": [calls.month()]}, "one of the two has no days", "drop before"),
     ("months of a table without days", {"reads": [people.month()], **PEOPLE}, "one of the two has no days", "month()"),
@@ -358,6 +369,27 @@ def test_so_is_a_fact_of_a_table_that_is_declared_by_its_feed(package: Path) -> 
 
     assert "@received got an unexpected keyword argument 'owners'" in refused.value.problem
     assert refused.value.remedy == "state feed, fresh_within, owner; and where needed claim, policy, tags, layer"
+
+
+def test_a_table_that_reads_its_own_yesterday_is_told_how_to_keep_a_running_total(package: Path) -> None:
+    file = package / "bronze" / "call_files.py"
+    file.write_text(BRONZE_FILE.replace("reads=[calls]", "reads=[calls, call_files.days(before=1)]"))
+    import importlib
+
+    with pytest.raises(DeclarationError) as refused:
+        discover(importlib.import_module("assets_of_a_test"))
+
+    assert refused.value.file == str(file)
+    assert refused.value.problem == "line 17: call_files: reads itself"
+    assert "keep the sum of each day in a table of its own" in refused.value.remedy
+
+
+def test_another_name_that_is_not_there_is_no_table_that_reads_itself(package: Path) -> None:
+    (package / "bronze" / "call_files.py").write_text(BRONZE_FILE.replace("reads=[calls]", "reads=[cals]"))
+    import importlib
+
+    with pytest.raises(NameError, match="cals"):
+        discover(importlib.import_module("assets_of_a_test"))
 
 
 def test_an_import_that_fails_within_a_layer_is_not_taken_for_a_missing_layer(package: Path) -> None:

@@ -50,7 +50,7 @@ def sql(lake: DeltaStore) -> duckdb.DuckDBPyConnection:
 def ask(sql: duckdb.DuckDBPyConnection, query: str) -> tuple[bool, str, str]:
     """Whether `lakehouse sql` ran it, what it printed, and what it said of errors."""
     out, err = io.StringIO(), io.StringIO()
-    ran = run_query(sql, Console(file=out, width=200), Console(file=err, width=200), query, csv=False)
+    ran = run_query(sql, Console(file=out, width=200), Console(file=err, width=200), query, as_csv=False)
     return ran, out.getvalue(), err.getvalue()
 
 
