@@ -124,7 +124,10 @@ def run_query(
 
 
 def _as_csv(relation: duckdb.DuckDBPyRelation) -> str:
-    """Write rows as DuckDB gives them; a data frame would make doubles of decimals, and of whole numbers with nulls."""
+    """Write rows as DuckDB gives them.
+
+    Not by a data frame, which makes doubles of decimals, and of whole numbers with nulls.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([relation.columns, *relation.fetchall()])
     return text.getvalue()

@@ -253,7 +253,7 @@ class CompiledContract:
         return next((column for column in self.columns if column.name == name), None)
 
     def comparable(self, name: str) -> Column:
-        """Return what a column is ordered by and compared with; a map has neither order nor equality."""
+        """Return what a column is ordered by and compared with."""
         column = self.column(name)
         return F.col(name) if column is None else comparable(F.col(name), column.dtype)
 

@@ -39,7 +39,7 @@ def is_nested(dtype: T.DataType) -> bool:
 
 
 def stored_type(dtype: T.DataType) -> T.DataType:
-    """Return the type as a table stores it: all that is inside may be null."""
+    """Return the type in which a table stores values of a type."""
     if isinstance(dtype, T.ArrayType):
         return T.ArrayType(stored_type(dtype.elementType))
     if isinstance(dtype, T.MapType):
@@ -50,7 +50,7 @@ def stored_type(dtype: T.DataType) -> T.DataType:
 
 
 def inner_rules(dtype: T.DataType) -> Iterator[tuple[str, Verdict]]:
-    """Give a rule for each inner value that has to be there: its path, and what it asks of the column."""
+    """Give a rule for each inner value that has to be there, with its path."""
     if isinstance(dtype, T.StructType):
         for one in dtype:
             for path, passes in _rules_of(one.dataType, one.nullable):
@@ -76,17 +76,17 @@ def _joined(name: str, path: str) -> str:
 
 
 def _in_field(name: str, passes: Verdict) -> Verdict:
-    """Ask of a field; null where the struct itself is."""
+    """Ask something of a field."""
     return lambda value: F.when(value.isNotNull(), passes(value.getField(name)))
 
 
 def _in_each(passes: Verdict, values: Verdict = lambda value: value) -> Verdict:
-    """Ask of each value; one that is null breaks no rule of what it would hold."""
+    """Ask something of each value, and of no value inside of a null."""
     return lambda value: F.forall(values(value), lambda one: F.coalesce(passes(one), F.lit(True)))
 
 
 def comparable(value: Column, dtype: T.DataType) -> Column:
-    """Return what can be compared and ordered in place of a value; equal where the values are."""
+    """Return what Spark can compare and order in place of a value."""
     if not _holds_map(dtype):
         return value
     if isinstance(dtype, T.ArrayType):

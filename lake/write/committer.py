@@ -123,7 +123,9 @@ class Committer:
             rewritten, removed = [staged], list[RemoveAction]()
             for one in held:
                 stored = self._read(one.path, one.partition_values or {})
-                placed = stored.select(key).append_column(_PLACE, pa.array(range(stored.num_rows)))  # Arrow joins no lists
+                placed = stored.select(key).append_column(
+                    _PLACE, pa.array(range(stored.num_rows))
+                )  # Arrow joins no lists
                 kept = stored.take(placed.join(pa.concat_tables(keys), keys=list(key), join_type="left anti")[_PLACE])
                 if kept.num_rows < stored.num_rows:
                     rewritten.append(more.enter_context(self._staged(kept)))

@@ -296,7 +296,7 @@ class Collected:
 
 
 def _has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
-    """Tell whether a key repeats, and its rows are ordered by nested columns too, which Arrow cannot sort."""
+    """Tell whether a key repeats whose rows Arrow cannot sort, because columns are nested."""
     if not any(pa.types.is_nested(rows.schema.field(name).type) for name, _ in _order(table)):
         return False
     by = _day_and_key(table)

@@ -15,17 +15,20 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
 from pandera.pyspark import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from rich.console import Console
 
 from lake.batch.plan import Survey, steps_to_date
-from lake.batch.refresh import refresh
+from lake.batch.refresh import Receipt, refresh
 from lake.commands.query import connect, run_query
 from lake.declare.contract import Contract, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Read, Table, Upsert, is_followable
-from lake.errors import DeclarationError, RowsOutsideDays, SchemaDrift
+from lake.errors import DeclarationError, RowsOutsideDays
+from lake.orchestration.assets import _metadata_of_days
+from lake.orchestration.upstream import Upstream
 from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Ledger
 from lake.stream.generation import StreamPlan
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.stream.progress import MicroBatch
@@ -33,7 +36,6 @@ from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
 from tests.lakes import interpreted, open_lake, quarantined, stored_rows
 from tests.tiny_kinds import (
-    CUSTOMER,
     TABLES,
     daily_sales,
     land,
@@ -137,6 +139,22 @@ def test_months_and_weeks_have_the_sums_of_all_their_days_to_the_cent(lake: Delt
     assert tuples(stored_rows(lake, weekly_sales)) == sold(MONDAYS)
 
 
+def compared(lake: DeltaStore, table: Table) -> list[tuple[int, int, bool]]:
+    """What the check `row_count` holds against each other: rows upstream, rows here at most, and whether they agree."""
+    found = Upstream(table, lake, Ledger(lake).latest(table.full_name)).comparisons()
+    return [(one.upstream, one.most, one.agrees) for one in sorted(found, key=lambda one: str(one.day))]
+
+
+def test_row_count_agrees_with_what_is_dropped_multiplied_or_summed_up(lake: DeltaStore) -> None:
+    assert compared(lake, replace(orders, rows="each")) == [
+        (4, 3, False), (2, 1, False), (1, 1, True), (1, 1, True), (7, 6, False),
+    ]  # fmt: skip
+    assert compared(lake, orders) == [(rows, rows, True) for rows in (4, 2, 1, 1, 7)]
+    assert compared(lake, order_lines) == []
+    assert compared(lake, monthly_sales) == [(2, 2, True), (3, 3, True)]
+    assert compared(lake, weekly_sales) == [(4, 4, True), (1, 1, True), (0, 0, True)], "no order of the last is valid"
+
+
 def test_a_running_total_is_a_table_without_days_over_one_that_has_them(lake: DeltaStore) -> None:
     totals, until = [], Decimal()
     for day, _, total in sold({day: day for day in ORDERED}):
@@ -146,6 +164,7 @@ def test_a_running_total_is_a_table_without_days_over_one_that_has_them(lake: De
     assert tuples(stored_rows(lake, sales_to_date)) == totals
 
 
+@pytest.mark.slow
 def test_a_late_order_changes_its_own_week_and_month_and_an_old_day_of_it_asks_for_all(lake: DeltaStore) -> None:
     before = {table: stored_rows(lake, table) for table in (monthly_sales, weekly_sales)}
     for table in before:
@@ -226,7 +245,8 @@ def micro_batches(lake: DeltaStore, spark: SparkSession, tmp_path: Path) -> Call
     """Writes messages as one micro-batch of a stream, into a lake without rows."""
     store = open_lake(tmp_path, spark)
     first = date(2024, 1, 1)
-    state = Frontier(first, first, claimed=frozenset({orders.full_name}), generations={orders.full_name: 1})
+    names = (orders.full_name, order_lines.full_name)
+    state = Frontier(first, first, claimed=frozenset(names), generations=dict.fromkeys(names, 1))
     FrontierTable(store).change(lambda _: state, "test")
     writers: dict[Table, MicroBatchWriter] = {}
     receipts: list[MicroBatch] = []
@@ -269,48 +289,25 @@ def test_a_stream_gives_the_same_nested_rows_with_and_without_spark_writing_them
     assert sorted(told, key=str) == sorted(((r["rules"], r["raw"]) for r in quarantined(lake, orders)), key=str)
 
 
-def grown(nullable: bool = True) -> Table:
-    """`orders` whose customers have an address too."""
-    wider = T.StructType([*CUSTOMER, T.StructField("email", T.StringType(), nullable)])
-    columns = [replace(one, dtype=wider) if one.name == "customer" else one for one in orders.contract.columns]
+def test_a_stream_gives_the_lines_that_batch_gives(micro_batches: Any, lake: DeltaStore) -> None:
+    messages = [one for said in SAID.values() for one in said if one != "no json"]
+    for number, part in enumerate((messages[:2], messages[2:])):
+        micro_batches(order_lines, number, part)
 
-    def said(shop_events: DataFrame) -> DataFrame:
-        customer = F.when(F.col("customer").isNotNull(), F.struct("customer.*", F.lit("a@b").alias("email")))
-        return orders(shop_events).withColumn("customer", customer)
-
-    return replace(orders, contract=replace(orders.contract, columns=tuple(columns)), transform=said)
+    assert stored_rows(micro_batches.store, order_lines) == stored_rows(lake, order_lines)
 
 
-def test_a_struct_that_gets_a_field_grows_in_batch_and_in_streams_and_is_null_in_what_was_stored(
-    micro_batches: Any,
-) -> None:
-    store, wider = micro_batches.store, grown()
-    for number, table in enumerate((orders, orders, wider)):
-        micro_batches(table, number, [order(f"o{number}", AT, "1.00", ("pen", 1), **ANN)])
+def test_a_stream_that_upserts_keeps_nested_values_of_rows_beside_those_that_it_replaces(micro_batches: Any) -> None:
+    upserted = replace(orders, write=Upsert())
+    for number, changed in enumerate(("0.10", "0.20", "0.30")):
+        said = [order("a", AT, changed, ("pen", 1), **ANN), *([] if number else [order("b", AT, "1.00", ("ink", 2))])]
+        micro_batches(upserted, number, said)
 
-    def emails() -> list[tuple[Any, ...]]:
-        rows = store.read(wider).select("order_id", "customer.name", "customer.email", "customer.city").collect()
-        return sorted(tuple(row) for row in rows)
-
-    assert emails() == [("o0", "Ann", None, None), ("o1", "Ann", None, None), ("o2", "Ann", "a@b", None)]
-
-
-def test_what_is_stored_is_read_in_the_grown_type_before_anything_is_written_and_grows_in_batch(
-    lake: DeltaStore, spark: SparkSession, tmp_path: Path
-) -> None:
-    store = open_lake(tmp_path, spark)
-    day = Days.of(date(2024, 2, 29))
-    land(store, day.start, 0, [order("o", AT, "1.00", ("pen", 1), **ANN)])
-    refresh(shop_events, store, day)
-    refresh(orders, store, day)
-
-    assert [row["customer"]["email"] for row in store.read(grown()).collect()] == [None]
-    with pytest.raises(SchemaDrift):  # what is stored would lack what has to be there
-        refresh(grown(nullable=False), store, day)
-    assert refresh(grown(), store, day, unless_equal=True).outcomes == {day.start: "written"}
-    assert [row["customer"]["email"] for row in store.read(grown()).collect()] == ["a@b"]
-    with pytest.raises(SchemaDrift):
-        refresh(orders, store, day)
+    rows = stored_rows(micro_batches.store, upserted)
+    assert [(row["order_id"], row["total"], row["lines"][0]["sku"]) for row in rows] == [
+        ("a", Decimal("0.30"), "pen"),
+        ("b", Decimal("1.00"), "ink"),
+    ]
 
 
 def test_a_running_total_over_the_days_of_a_table_is_refused_with_what_to_do_instead(lake: DeltaStore) -> None:
@@ -334,7 +331,7 @@ def test_a_table_without_days_is_written_whole_or_not_and_keeps_what_breaks_its_
 
     refused = refresh(replace(tight, policy="fail"), lake, None)
     assert (refused.failed_days, refused.total.rejected) == ([None], 3)
-    assert lake.version(tight) is None
+    assert stored_rows(lake, tight) == []
 
     assert refresh(tight, lake, None).total == Counts(rows_in=4, rows_out=1, rejected=3)
     assert [row["total"] for row in stored_rows(lake, tight)] == [Decimal("0.30")]
@@ -343,3 +340,21 @@ def test_a_table_without_days_is_written_whole_or_not_and_keeps_what_breaks_its_
     ] * 3
     assert refresh(tight, lake, CALENDAR, unless_equal=True).outcomes == {None: "unchanged"}, "days say nothing of it"
     assert not is_followable(replace(tight, write=Upsert(), reads=(Read(orders),)))
+
+
+def test_a_run_tells_of_a_month_once_on_the_first_of_its_days_that_it_has() -> None:
+    months = (date(2024, 1, 1), date(2024, 2, 1))
+    counts: dict[date | None, Counts] = dict.fromkeys(months, Counts(rows_in=3, rows_out=1, rejected=2))
+    receipt = Receipt(
+        monthly_sales.full_name, Days.between(*months), counts, dict.fromkeys(months, "written"), {}, {}, 1, "x", 1.0
+    )
+
+    told = dict(_metadata_of_days(monthly_sales, receipt, Days.parse("2024-01-30..2024-02-02")))
+
+    said = {str(day): (facts["rows_out"], facts["rejected"], facts["outcome"]) for day, facts in told.items()}
+    assert said == {
+        "2024-01-30": (1, 2, "written"),
+        "2024-01-31": (0, 0, "in 2024-01-01"),
+        "2024-02-01": (1, 2, "written"),
+        "2024-02-02": (0, 0, "in 2024-02-01"),
+    }

@@ -64,6 +64,13 @@ def test_a_day_that_is_empty_is_refused_by_the_name_of_its_option(
     assert command.split()[-1] in done.stderr
 
 
+def test_days_together_with_whatever_an_older_code_computed_are_refused(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    done = lakehouse(tmp_path, "refresh", "--changed-code", "--days", "2013-01-01")
+
+    assert done.returncode == 2
+    assert "--days computes these days anyway" in done.stderr
+
+
 def test_the_quarantine_of_a_layer_is_refused_with_its_tables(lakehouse: Lakehouse, tmp_path: Path) -> None:
     done = lakehouse(tmp_path, "quarantine", "gold")
     assert done.returncode == 2

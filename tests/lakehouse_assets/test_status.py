@@ -92,6 +92,19 @@ def say(environment: Environment, name: str, **said: Any) -> None:
     (folder / f"{name}.json").write_text(json.dumps(asdict(StreamStatus(name, **said))))
 
 
+def test_days_of_an_older_code_are_told_with_the_command_that_computes_them_again(
+    environment: Environment, shown: Shown
+) -> None:
+    hold(environment.store, departures, [D1, D2, D3])
+    record(environment.store, departures, [D1, D2], code_version="older")
+    record(environment.store, departures, [D3], code_version=departures.code_version)
+
+    assert (
+        "silver.departures: computed by older code: 2013-01-01..2013-01-02; "
+        "next: lakehouse refresh silver.departures --changed-code"
+    ) in shown()
+
+
 def test_a_lake_without_streams_says_nothing_about_them(shown: Shown) -> None:
     assert not [line for line in shown(verbose=True)[1:] if "stream" in line or "sealed" in line]
 
