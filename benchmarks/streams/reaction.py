@@ -21,7 +21,7 @@ from benchmarks.streams.rounds import PROJECT, clean_env, run_in, started, wait_
 from lake.declare.days import Days
 from lake.orchestration.dagster_home import open_instance
 from lake.project.settings import Settings
-from lake.storage.commits import Log
+from lake.storage.log import Log
 
 __all__ = ["measure_reaction"]
 

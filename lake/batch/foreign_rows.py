@@ -18,7 +18,8 @@ from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import BadDay
 from lake.ownership.ledger import Entry
-from lake.storage.commits import MERGE_MARK, WRITE_MARK, Log, Place, Remembered
+from lake.storage.commits import MERGE_MARK, WRITE_MARK
+from lake.storage.log import Log, Place, Remembered
 from lake.storage.touches import ForeignFile
 
 __all__ = ["foreign_days", "foreign_files", "how_to_mend"]

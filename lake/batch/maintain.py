@@ -29,9 +29,9 @@ from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
-from lake.storage.commits import Log
 from lake.storage.durable import flush_files
 from lake.storage.location import is_local
+from lake.storage.log import Log
 from lake.storage.offsets_files import versions_read
 from lake.storage.retention import kept_for, properties_of
 from lake.write.data_files import FOLDER

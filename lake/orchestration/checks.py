@@ -34,8 +34,8 @@ from lake.errors import LakeError, first_few
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
-from lake.storage.commits import Log
 from lake.storage.landed_files import changed_in_place
+from lake.storage.log import Log
 from lake.stream.stalled import StreamWatch
 from lake.write.store import DeltaStore
 

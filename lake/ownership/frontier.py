@@ -25,7 +25,7 @@ from lake.declare.graph import topics_of
 from lake.declare.table import Table, stream_reads
 from lake.engine.failpoints import failpoint
 from lake.errors import DayIsOpen
-from lake.storage.commits import Place, Remembered
+from lake.storage.log import Place, Remembered
 from lake.storage.own_format import DESCRIPTION, readable
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lake.storage.commits import Remembered
+from lake.storage.log import Remembered
 from lake.storage.sequence import in_sequence, oldest_first
 from lake.write.store import DeltaStore
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lake.declare.delta_feed import DeltaFeed
 from lake.errors import FeedNotByDay
-from lake.storage.commits import Log
 from lake.storage.landed_files import LandedFile, Mark
+from lake.storage.log import Log
 
 __all__ = ["DeltaFolder"]
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 
 from lake.errors import TableRestored
-from lake.storage.commits import Log
+from lake.storage.log import Log
 
 __all__ = ["OwnTable"]
 

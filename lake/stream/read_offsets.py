@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.storage.offsets_files import said_in
 
 __all__ = ["READ_TO", "Offsets", "began_at", "furthest", "noted", "planned", "read_by_checkpoint"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from lake.declare.table import Table, stream_reads
 from lake.errors import InputRestored
 from lake.ownership.frontier import Frontier
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.storage.offsets_files import versions_read
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.write.store import DeltaStore

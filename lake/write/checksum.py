@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lake.storage.commits import Log
+from lake.storage.log import Log
 
 __all__ = ["write_checksum"]
 

@@ -27,8 +27,9 @@ from pyspark.sql import DataFrame
 from lake.declare.days import Days
 from lake.engine.failpoints import failpoint
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
-from lake.storage.commits import MERGE_MARK, WRITE_MARK, Commit, Log
+from lake.storage.commits import MERGE_MARK, WRITE_MARK, Commit
 from lake.storage.durable import flush_commits
+from lake.storage.log import Log
 from lake.write.checksum import write_checksum
 from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
 

@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction
 from pyarrow.fs import FileInfo, FileSelector, FileSystem
 from pyspark.sql import DataFrame
 
-from lake.storage.commits import Log
+from lake.storage.log import Log
 
 __all__ = ["FOLDER", "DataFile", "Staged", "read_file", "stage", "stage_rows"]
 

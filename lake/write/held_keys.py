@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.storage.commits import Log
+from lake.storage.log import Log
 
 __all__ = ["HeldKeys"]
 

@@ -26,11 +26,12 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import SchemaDrift
-from lake.storage.commits import Commit, Log
+from lake.storage.commits import Commit
 from lake.storage.durable import flush_commits
 from lake.storage.holder import note_session
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
+from lake.storage.log import Log
 from lake.storage.own_format import DESCRIPTION, readable
 from lake.storage.retention import properties_of
 from lake.storage.table_locks import TableLocks

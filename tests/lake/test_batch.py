@@ -36,7 +36,7 @@ from lake.ownership.ledger import Ledger
 from lake.storage.commits import Commit
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
-from tests.lakes import job_ids_of, quarantined, stored_rows
+from tests.lakes import commits_since, job_ids_of, quarantined, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark
@@ -272,7 +272,7 @@ def test_a_repair_commits_only_the_days_that_differ(store: DeltaStore) -> None:
 
     receipt = refresh(marks, store, ALL, unless_equal=True)
 
-    commits = store.table_log(marks).since(before)
+    commits = commits_since(store.table_log(marks), before)
     assert commits is not None
     assert [commit.days("day") for commit in commits] == [{D2}]
     assert receipt.outcomes == {D1: "unchanged", D2: "written", D3: "unchanged", D4: "unchanged"}

@@ -19,10 +19,12 @@ from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
 from lake.errors import LogDamaged
-from lake.storage.commits import WRITE_MARK, Commit, Log, Place, Remembered
+from lake.storage.commits import WRITE_MARK, Commit
+from lake.storage.log import Log, Place, Remembered
 from lake.storage.touches import FILE as TOUCHES_FILE
 from lake.storage.touches import ForeignFile
 from lake.write.store import DeltaStore
+from tests.lakes import commits_since
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
@@ -105,7 +107,7 @@ def test_vacuum_touches_nothing(store: DeltaStore, log: Log, spark: SparkSession
         for name in conf:
             spark.conf.unset(name)
 
-    commits = log.since(before)
+    commits = commits_since(log, before)
     assert commits is not None
     assert {commit.operation for commit in commits} <= {"VACUUM START", "VACUUM END"}
     assert len(commits) == 2
@@ -124,8 +126,8 @@ def test_where_the_log_was_cleaned_a_day_counts_as_changed_by_the_newest_cleaned
     clean(store.path(marks), below=3)
 
     assert log.newest_touch("day") == {D1: 2, D2: 2, D3: 3}
-    assert log.since(2) == [log.commit(3)]
-    assert log.since(1) is None
+    assert commits_since(log, 2) == [log.commit(3)]
+    assert commits_since(log, 1) is None
     assert log.commit(1) is None
 
 
@@ -272,13 +274,13 @@ def put(folder: Path, *rows: tuple[date | None, int]) -> None:
 
 
 def test_the_commits_since_a_version_are_all_those_after_it_or_none_where_one_is_gone(tmp_path: Path) -> None:
-    assert Log(str(tmp_path)).since(-1) == []
+    assert commits_since(Log(str(tmp_path)), -1) == []
     log = create(tmp_path)
     for version in (1, 2, 3):
         commit_by_hand(tmp_path, version, D1)
 
     def versions(*of: int) -> list[int] | None:
-        found = log.since(*of)
+        found = commits_since(log, *of)
         return None if found is None else [commit.version for commit in found]
 
     assert [versions(0), versions(2), versions(3), versions(0, 2), versions(2, 2)] == [[1, 2, 3], [3], [], [1, 2], []]

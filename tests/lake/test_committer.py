@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from lake.commands.query import connect
 from lake.declare.days import Days
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.write import committer
 from lake.write.committer import Committer, Write, _Change
 from lake.write.data_files import stage_rows

@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
-from lake.storage.commits import Log
 from lake.storage.durable import write_whole
+from lake.storage.log import Log
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.stream.progress import MicroBatch, Receipts
 from lake.stream.topics import TopicGuard

@@ -14,8 +14,11 @@ import pytest
 
 import lake.batch.plan
 import lake.ownership.ledger
-import lake.storage.commits
 import lake.storage.landing_days
+import lake.storage.log
+import lake.storage.log_contents
+import lake.storage.log_files
+import lake.storage.log_versions
 from benchmarks.growth.commits import SimulatedTable
 from benchmarks.growth.lake import SimulatedLake
 from lake.batch.plan import Survey, TableState
@@ -69,17 +72,17 @@ def forget() -> None:
     """Forget what this process knows, as a new one would."""
     for known in (
         *(
-            lake.storage.commits._TOUCHES,
-            lake.storage.commits._PLACES,
-            lake.storage.commits._OPENED,
-            lake.storage.commits._DESCRIBED._known,
+            lake.storage.log._TOUCHES,
+            lake.storage.log_versions.PLACES,
+            lake.storage.log_versions._OPENED,
+            lake.storage.log_versions._DESCRIBED._known,
         ),
-        *(lake.storage.commits._ROWS, lake.batch.plan._SETTLED, lake.storage.landing_days._FEEDS),
+        *(lake.storage.log_contents._ROWS, lake.batch.plan._SETTLED, lake.storage.landing_days._FEEDS),
     ):
         known.clear()
     lake.ownership.ledger._READ._known.clear()
-    lake.storage.commits._hash_once.cache_clear()
-    lake.storage.commits._read_written.cache_clear()
+    lake.storage.log_files._hash_once.cache_clear()
+    lake.storage.log_versions._read_written.cache_clear()
 
 
 def states(one: SimulatedLake) -> dict[str, TableState]:

@@ -20,7 +20,8 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 import lake.batch.maintain
-import lake.storage.commits
+import lake.storage.log
+import lake.storage.log_versions
 import lake.storage.retention
 from lake.batch.maintain import Maintained, Maintenance, maintain
 from lake.batch.plan import Survey
@@ -28,7 +29,7 @@ from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.storage.touches import FILE
 from lake.write.store import DeltaStore
 from tests.lakes import open_lake, stored_rows
@@ -64,10 +65,10 @@ def new_process() -> Iterator[None]:
 def forget_logs() -> None:
     """Forget what this process has read of logs, as a new one would."""
     for known in (
-        lake.storage.commits._TOUCHES,
-        lake.storage.commits._PLACES,
-        lake.storage.commits._OPENED,
-        lake.storage.commits._TXNS,
+        lake.storage.log._TOUCHES,
+        lake.storage.log_versions.PLACES,
+        lake.storage.log_versions._OPENED,
+        lake.storage.log._TXNS,
     ):
         known.clear()
 

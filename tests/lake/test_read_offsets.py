@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.stream.read_offsets import furthest, noted, planned, read_by_checkpoint
 
 METADATA = '{"batchWatermarkMs":0,"batchTimestampMs":1357030800000,"conf":{"spark.sql.shuffle.partitions":"2"}}'

@@ -22,8 +22,8 @@ from lake.declare.contract import Contract, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
-from lake.storage.commits import Log
 from lake.storage.holder import read_holder
+from lake.storage.log import Log
 from lake.write.enforce import NOTHING_DROPPED
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import open_lake, stored_rows

@@ -20,7 +20,7 @@ from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.errors import DayIsOpen, WrittenMeanwhile
 from lake.ownership.frontier import Frontier, FrontierTable
-from lake.storage.commits import Log
+from lake.storage.log import Log
 from lake.write.enforce import QUARANTINE
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import interpreted, open_lake, quarantined, stored_rows

@@ -35,7 +35,7 @@ from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.ownership.ledger import Entry
 from lake.project.settings import Settings
-from lake.storage.commits import Log, Place
+from lake.storage.log import Log, Place
 from lake.write.store import DeltaStore
 
 __all__ = ["EVIDENCE", "build_reconcile"]

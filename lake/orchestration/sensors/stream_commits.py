@@ -28,7 +28,8 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.ownership.frontier import FrontierTable
 from lake.project.settings import Settings
-from lake.storage.commits import Commit, Log, Place
+from lake.storage.commits import Commit
+from lake.storage.log import Log, Place
 from lake.stream.input_events import newest_event
 
 __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]

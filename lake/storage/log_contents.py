@@ -1,0 +1,113 @@
+"""What the newest version of a table holds, from its log: files, days and rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+
+from lake.declare.days import Days
+from lake.storage.log_versions import PLACES, LogVersions, Place
+
+__all__ = ["LogContents"]
+
+_ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
+"""By location and day column."""
+
+
+@dataclass(frozen=True)
+class LogContents(LogVersions):
+    """The log of one table, and what its newest version holds."""
+
+    def rows(self) -> int:
+        """Rows that the newest version holds, from file statistics."""
+        table = self.open()
+        return 0 if table is None else int(table.count())
+
+    def has_rows(self) -> bool:
+        """Whether the newest version holds any file."""
+        table = self.open()
+        return table is not None and bool(table.file_uris())
+
+    def rows_by_day(self, column: str) -> dict[date, int]:
+        """Count the rows of the newest version by day, from file statistics.
+
+        A process counts each version once.
+        """
+        if (place := self.place(PLACES.get(self.location))) is None:
+            return {}
+        known = _ROWS.get((self.location, column))
+        if known is None or known[0] != place:
+            rows: Counter[date] = Counter()
+            for _, day, count in self._files(column):
+                rows[day] += count
+            known = _ROWS[self.location, column] = (place, rows)
+        return dict(known[1])
+
+    def days(self, column: str) -> set[date]:
+        """The days that the newest version holds files for."""
+        return {day for _, day, _ in self._files(column)}
+
+    def files_by_day(
+        self, column: str, days: Iterable[Days], opened: DeltaTable | None = None
+    ) -> dict[date, dict[str, int]]:
+        """The files of these days that the newest version holds, relative to the table, and their rows.
+
+        Args:
+            column: the day.
+            days: which.
+            opened: look them up there instead of opening the table.
+        """
+        within, found = list(days), dict[date, dict[str, int]]()
+        for path, day, count in self._files(column, opened):
+            if any(day in part for part in within):
+                found.setdefault(day, {})[path] = count
+        return found
+
+    def partitions(self, column: str) -> list[tuple[date | None, ...]]:
+        """List the partition of each file that the newest version holds, its value of `column` first."""
+        table = self.open()
+        actions = None if table is None else pa.table(table.get_add_actions(flatten=True))
+        first = f"partition.{column}"
+        if actions is None or first not in actions.column_names:
+            return []
+        others = [name for name in actions.column_names if name.startswith("partition.") and name != first]
+        return [tuple(row.values()) for row in actions.select([first, *others]).to_pylist()]
+
+    def gone_files(self, column: str | None) -> dict[date | None, list[str]]:
+        """The files that the newest version names and nobody finds, by day; None where they have none."""
+        table, found = self.open(), dict[date | None, list[str]]()
+        days = {path: day for path, day, _ in self._files(column, table)} if column else {}
+        for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
+            found.setdefault(days.get(path), []).append(path)
+        return found
+
+    def forget_gone_files(self) -> bool:
+        """Commit that files which are gone are no longer part of the table; returns whether any were."""
+        table = self.open()
+        return table is not None and bool(table.repair()["files_removed"])
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Ask SQL of the rows that the newest version holds, there called `stored`; none where there is no table."""
+        table = self.open()
+        if table is None:
+            return []
+        found = QueryBuilder().register("stored", table).execute(sql).read_all()
+        return list(pa.table(found).to_pylist())
+
+    def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
+        """Path, day and number of rows of each file."""
+        table = opened or self.open()
+        if table is None:
+            return []
+        actions = table.get_add_actions(flatten=True)
+        if f"partition.{column}" not in actions.schema.names:
+            return []
+        columns = (actions.column(name).to_pylist() for name in ("path", f"partition.{column}", "num_records"))
+        found = zip(*columns, strict=True)
+        return [(path, day, count or 0) for path, day, count in found if day is not None]

@@ -1,0 +1,174 @@
+"""The files of a table's log, and of the table, read without a JVM."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
+
+from lake.errors import LogDamaged
+from lake.storage.commits import Commit, parse_commit
+from lake.storage.durable import write_whole
+from lake.storage.location import is_local
+from lake.storage.log_damage import read_actions
+
+__all__ = ["LogFiles", "Mark"]
+
+Mark = tuple[int, int, int, int]
+"""What is another one where a local file is: inode, size, and the times of its content and of its name."""
+_RESTORE = b"RESTORE"
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """The files of one table and of its log.
+
+    Attributes:
+        location: folder or URL of the table.
+        options: storage options, as delta-rs takes them.
+    """
+
+    location: str
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the table lies in a folder of this machine."""
+        return is_local(self.location)
+
+    @property
+    def files(self) -> FileSystem:
+        """The folder of the table, to read and to write its files."""
+        if self.is_local:
+            return SubTreeFileSystem(self.location, LocalFileSystem())
+        return PyFileSystem(self._storage)
+
+    @property
+    def _storage(self) -> DeltaStorageHandler:
+        return DeltaStorageHandler(self.location, dict(self.options) or None)
+
+    def read_file(self, name: str) -> bytes | None:
+        """A file of the log; None where there is none.
+
+        A sensor reads a few of each table every few seconds: in a local folder, without a storage layer between.
+        """
+        try:
+            if self.is_local:
+                return Path(self.location, "_delta_log", name).read_bytes()
+            return bytes(self._storage.open_input_file(f"_delta_log/{name}").read())
+        except (FileNotFoundError, TableNotFoundError):
+            return None
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file beside the commits; in a local folder it survives a power cut."""
+        if self.is_local:
+            write_whole(Path(self.location, "_delta_log", name), content)
+            return
+        with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}", buffer_size=65536) as file:
+            file.write(content)
+
+    def open_file(self, path: str) -> pa.NativeFile:
+        """Open a file of the table, relative to it."""
+        return self.files.open_input_file(path)
+
+    def _has(self, version: int) -> bool:
+        name = _file_of(version)
+        if self.is_local:
+            return self._mark(name) is not None
+        try:
+            self._storage.open_input_file(f"_delta_log/{name}")  # asks how long it is, and reads nothing
+        except (FileNotFoundError, TableNotFoundError):
+            return False
+        return True
+
+    def _mark(self, name: str) -> Mark | None:
+        """Return what is another one where a file of a local log is; None where there is none."""
+        try:
+            stat = Path(self.location, "_delta_log", name).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+    def _content(self, version: int) -> bytes | None:
+        content = self.read_file(_file_of(version))
+        if content is not None and not content.strip():
+            raise LogDamaged(self.location, _file_of(version), "it holds no commit")  # delta-rs passes over it
+        return content
+
+    def fingerprint(self, version: int) -> str | None:
+        """A hash of one commit's file: another one where the table was made anew; None where there is no file.
+
+        In a local folder a process reads the file again only where it is another one.
+        """
+        if not self.is_local:
+            return self._hash(version)
+        mark = self._mark(_file_of(version))
+        return None if mark is None else _hash_once(self, version, mark)
+
+    def _hash(self, version: int) -> str | None:
+        content = self._content(version)
+        return None if content is None else hashlib.sha256(content).hexdigest()[:16]
+
+    def commit(self, version: int) -> Commit | None:
+        """One commit; None where its file does not exist (not yet, or cleaned up)."""
+        actions = self.actions(version)
+        return None if actions is None else parse_commit(version, actions)
+
+    def actions(self, version: int) -> list[dict[str, Any]] | None:
+        """Read what one commit's file says.
+
+        None where it does not exist (not yet, or cleaned up).
+        """
+        content = self._content(version)
+        return None if content is None else read_actions(self.location, _file_of(version), content)
+
+    def restored(self, after: int, up_to: int) -> int | None:
+        """Find the newest commit of a range that restored an earlier version.
+
+        None where none did, or where it was removed.
+
+        Args:
+            after: the version before the first that is looked at.
+            up_to: the last.
+        """
+        for version in range(up_to, after, -1):
+            content = self._content(version)
+            if content and _RESTORE in content and (commit := self.commit(version)) and commit.operation == "RESTORE":
+                return version
+        return None
+
+    def added_since(self, version: int, newest: int) -> list[str] | None:
+        """Return the files that later commits added, relative to the table.
+
+        None where a commit is gone, removed rows or changed what is said of the table. Commits that only join files say
+        nothing new.
+        """
+        found: list[str] = []
+        for number in range(version + 1, newest + 1):
+            content = self._content(number)
+            actions = [] if content is None else read_actions(self.location, _file_of(number), content)
+            removed = [action["remove"] for action in actions if "remove" in action]
+            is_other = any("metaData" in action for action in actions)
+            if content is None or is_other or any(one.get("dataChange", True) for one in removed):
+                return None
+            added = [action["add"] for action in actions if "add" in action]
+            found += [unquote(add["path"]) for add in added if add.get("dataChange", True)]
+        return found
+
+
+@lru_cache(maxsize=4096)
+def _hash_once(log: LogFiles, version: int, _mark: Mark) -> str | None:
+    """Hash a commit's file; its mark is another one where the file is."""
+    return log._hash(version)
+
+
+def _file_of(version: int) -> str:
+    return f"{version:020d}.json"

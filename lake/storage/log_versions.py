@@ -1,0 +1,225 @@
+"""The newest version of a table: which it is, what the table is called, and which columns it has.
+
+A process remembers what it has read as of a place in the log, and looks at a few files to see whether that still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from lake.storage.log_damage import find_damage
+from lake.storage.log_files import LogFiles, Mark
+from lake.storage.touches import FILE as TOUCHES_FILE
+from lake.storage.touches import Touches
+
+__all__ = ["FEW", "PLACES", "LogVersions", "Place", "Remembered"]
+
+T = TypeVar("T")
+Place = tuple[int, str]
+"""A version and the hash of its commit file: another one where the table was made anew."""
+FEW = 200
+"""Reading so many commits costs less than opening the table."""
+PLACES: dict[str, Place] = {}
+"""By location: where this process has seen the log last."""
+_OPENED: dict[str, tuple[Place, DeltaTable]] = {}
+"""By location; for who writes."""
+_NEWEST: dict[str, tuple[Place, DeltaTable]] = {}
+"""By location; for who only reads, because several threads may."""
+
+
+class Remembered(Generic[T]):
+    """What this process has read of some logs, each as of a place; read again where the log has moved on."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Place, T]] = {}
+
+    def get(
+        self,
+        log: LogVersions,
+        read: Callable[[Place], T],
+        advance: Callable[[T, int, int], T | None] = lambda *_: None,
+        start: tuple[Place, T] | None = None,
+    ) -> T | None:
+        """Give what `read` gives for the newest place of a log.
+
+        None where there is no table.
+
+        Args:
+            log: which.
+            read: reads it all.
+            advance: adds to what is known as of a version what commits up to another say; None where that needs `read`.
+            start: what somebody has written down as of a place, for a process that knows nothing.
+        """
+        known = self._known.get(log.location, start)
+        place = log.place(known[0] if known else PLACES.get(log.location))
+        if place is None:
+            return None
+        if known is None or place != known[0]:
+            value = None
+            if known is not None and place[0] > known[0][0] and log.fingerprint(known[0][0]) == known[0][1]:
+                value = advance(known[1], known[0][0], place[0])
+            known = (place, read(place) if value is None else value)
+        self._known[log.location] = known
+        return known[1]
+
+
+@dataclass
+class _Description:
+    """What a table is, until a commit writes its metadata.
+
+    Attributes:
+        table_id: what it was named when it was made.
+        columns: None where nobody has asked for them yet.
+    """
+
+    table_id: str
+    columns: pa.Schema | None = None
+
+
+_DESCRIBED = Remembered[_Description]()
+
+
+@dataclass(frozen=True)
+class LogVersions(LogFiles):
+    """The log of one table, and its newest version."""
+
+    def version(self) -> int | None:
+        """The newest version; None where there is no table.
+
+        From where this process has seen the log last, it looks at two files instead of opening it all.
+        """
+        place = self.place(PLACES.get(self.location) or self._written_place())
+        if place is not None:
+            PLACES[self.location] = place
+        return None if place is None else place[0]
+
+    def _written_place(self) -> Place | None:
+        """Return the place at which touches were written down; it may be one of a table that was there before."""
+        written = self._written()
+        return None if written is None else (written.version, written.commit)
+
+    def _written(self) -> Touches | None:
+        if not self.is_local:
+            return Touches.from_json(self.read_file(TOUCHES_FILE))
+        mark = self._mark(TOUCHES_FILE)
+        return None if mark is None else _read_written(self, mark)
+
+    def place(self, before: Place | None) -> Place | None:
+        """The newest version and the hash of its commit file; None where there is no table.
+
+        Args:
+            before: what this returned before, if known: from there it takes a look at a few files, and otherwise the
+                whole log has to be opened.
+        """
+        if before is None or self.fingerprint(before[0]) != before[1]:
+            version = self._opened_version()
+        else:
+            version = before[0]
+            while self.fingerprint(version + 1) is not None:
+                version += 1
+        found = None if version is None else self.fingerprint(version)
+        return None if version is None or found is None else (version, found)
+
+    def open(self) -> DeltaTable | None:
+        """Open the newest version to read from it.
+
+        None where there is no table. A process opens each version once.
+
+        Raises:
+            LogDamaged: a file of the log cannot be read; it names the file.
+        """
+        known = _NEWEST.get(self.location)
+        if known is not None and self.fingerprint(known[0][0]) == known[0][1] and not self._has(known[0][0] + 1):
+            return known[1]
+        table = self._load()
+        if table is not None and (content := self.fingerprint(table.version())) is not None:
+            _NEWEST[self.location] = ((table.version(), content), table)
+        return table
+
+    def _load(self) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.location, storage_options=dict(self.options))
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            raise find_damage(self.location, dict(self.options)) or error from error
+
+    def require(self) -> DeltaTable:
+        """The newest version of a table that must exist."""
+        table = self.open()
+        if table is None:
+            raise TableNotFoundError(self.location)
+        return table
+
+    def _opened_version(self) -> int | None:
+        table = self.open()
+        return None if table is None else table.version()
+
+    def opened(self) -> DeltaTable | None:
+        """The table's newest version, for who holds its lock; None where there is no table.
+
+        A process opens it once and then reads what is new.
+        """
+        known = _OPENED.get(self.location)
+        table: DeltaTable | None
+        if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
+            table = self._updated(known[1])
+        else:
+            table = self._load()
+        if table is None:
+            return None
+        _OPENED[self.location] = ((table.version(), self.fingerprint(table.version()) or ""), table)
+        return table
+
+    def _updated(self, table: DeltaTable) -> DeltaTable:
+        try:
+            table.update_incremental()
+        except DeltaError as error:
+            raise find_damage(self.location, dict(self.options)) or error from error
+        return table
+
+    def table_id(self) -> str | None:
+        """What the table was named when it was made, as its readers note it; None where there is no table.
+
+        Where touches were written down lately, a new process need not open the table to know.
+        """
+        described = self._described()
+        return None if described is None else described.table_id
+
+    def schema(self) -> pa.Schema:
+        """The columns of the newest version; the table must exist."""
+        described = self._described()
+        if described is None:
+            raise TableNotFoundError(self.location)
+        if described.columns is None:
+            described.columns = pa.schema(self.require().schema())
+        return described.columns
+
+    def _described(self) -> _Description | None:
+        """The table's id and columns. A process reads them again where a commit wrote them, or it was made anew."""
+
+        def read(_: Place) -> _Description:
+            table = self.require()
+            return _Description(str(table.metadata().id), pa.schema(table.schema()))
+
+        written = self._written()
+        start = ((written.version, written.commit), _Description(written.table_id)) if written else None
+        return _DESCRIBED.get(self, read, self._if_described, start)
+
+    def _if_described(self, known: _Description, before: int, newest: int) -> _Description | None:
+        """Keep what is known of the table, unless a later commit wrote its metadata, or there are many."""
+        contents = (self._content(version) for version in range(before + 1, newest + 1))
+        is_same = newest - before <= FEW and all(content and b'"metaData"' not in content for content in contents)
+        return known if is_same else None
+
+
+@lru_cache(maxsize=256)
+def _read_written(log: LogFiles, _mark: Mark) -> Touches | None:
+    return Touches.from_json(log.read_file(TOUCHES_FILE))
