@@ -89,8 +89,8 @@ def _react(
     starts: list[float] = []
 
     def has_started() -> bool:
-        commits = bronze.since(version) or []
-        committed[:] = [commit.timestamp_ms / 1000 for commit in commits if commit.rows][:1]
+        commits = (bronze.commit(number) for number in range(version + 1, (bronze.version() or 0) + 1))
+        committed[:] = [commit.timestamp_ms / 1000 for commit in commits if commit and commit.rows][:1]
         asked = dg.RunsFilter(job_name="reconcile", created_after=since)
         starts[:] = sorted(run.start_time for run in instance.get_run_records(asked) if run.start_time)[:1]
         return bool(committed and starts)
