@@ -1,0 +1,57 @@
+"""Read and write the rows of the lake's own small tables, without a JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake import write_deltalake
+
+from lake.storage.own_format import DESCRIPTION, readable
+from lake.write.store_places import StorePlaces
+
+__all__ = ["OwnRows"]
+
+
+@dataclass
+class OwnRows(StorePlaces):
+    """The rows of the tables of the lake itself, `lake/<name>`."""
+
+    def rows_in_lake(self, name: str) -> pa.Table | None:
+        """Read a table of the lake itself (`lake/<name>`) without a JVM; None where nothing was ever written.
+
+        Raises:
+            LogDamaged: a file of its log cannot be read.
+        """
+        stored = readable(name, self.log(f"{self.tables}/lake/{name}").open())
+        return None if stored is None else stored.to_pyarrow_table()
+
+    def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
+        """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
+
+        Nullable columns that a release adds are added to a table that an older one wrote.
+
+        Args:
+            name: which table.
+            rows: gives the rows for the version that their commit will have.
+        """
+        log = self.log(f"{self.tables}/lake/{name}")
+        with self.lock(f"lake.{name}"), self.flushed(f"{self.tables}/lake/{name}"):
+            stored = readable(name, log.open())
+            write_deltalake(
+                log.location,
+                rows(0 if stored is None else stored.version() + 1),
+                mode="append",
+                description=DESCRIPTION,
+                schema_mode="merge",
+                storage_options=dict(self.storage_options),
+            )
+
+    def replace_in_lake(self, name: str, rows: pa.Table) -> None:
+        """Replace the rows of a table of the lake itself; the caller holds its lock."""
+        location = f"{self.tables}/lake/{name}"
+        with self.flushed(location):
+            write_deltalake(
+                self.log(location).location, rows, mode="overwrite", storage_options=dict(self.storage_options)
+            )

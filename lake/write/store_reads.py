@@ -1,0 +1,82 @@
+"""Read tables by Spark, in batch and as streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyspark.sql.functions as F
+import pyspark.sql.types as T
+from pyspark.sql import DataFrame
+
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.write.enforce import QUARANTINE, day_within
+from lake.write.store_places import StorePlaces
+
+__all__ = ["StoreReads"]
+
+_ALL_FILES = 2_000_000_000
+
+
+@dataclass
+class StoreReads(StorePlaces):
+    """Reads the tables under one root."""
+
+    def read(self, table: Table, days: Days | None = None, *, version: int | None = None) -> DataFrame:
+        """The table's rows, in the contract's columns; lazy. A table never written reads as empty.
+
+        Args:
+            table: what to read.
+            days: only rows whose `read_by` column lies in these days.
+            version: as of this version; None for the newest.
+        """
+        newest = self.version(table)
+        if newest is None:
+            return self._no_rows(table.contract.schema)
+        pinned = newest if version is None else version
+        rows = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+        if days is not None and table.read_by is not None:
+            rows = rows.where(day_within(table.read_by, days))
+        return _in_contract_columns(rows, table)
+
+    def read_stream(self, table: Table, first_day: date) -> DataFrame:
+        """The table's rows as a stream: all that it holds at once, then what is added; in the contract's columns.
+
+        Commits that change or remove rows are passed over: a day that batch rewrote reaches readers through batch. So
+        is what lies before `first_day`, as a literal that prunes files: batch filling an empty day is a pure add.
+        """
+        reader = self.spark.readStream.format("delta").option("skipChangeCommits", "true")
+        # Read file by file, a table's counts would go down before they went up, and late rows would be lost.
+        rows = reader.option("maxFilesPerTrigger", _ALL_FILES).load(self.path(table))
+        if table.read_by is not None:
+            rows = rows.where(F.col(table.read_by) >= F.lit(first_day))
+        return _in_contract_columns(rows, table)
+
+    def read_current(self, table: Table, first_day: date | None = None) -> DataFrame:
+        """The table's rows for the static side of a stream: each micro-batch sees the newest version. It must exist."""
+        rows = self.spark.read.format("delta").load(self.path(table))
+        if first_day is not None and table.read_by is not None:
+            rows = rows.where(F.col(table.read_by) >= F.lit(first_day))
+        return _in_contract_columns(rows, table)
+
+    def read_quarantine(self, table: Table, days: Days | None = None) -> DataFrame:
+        """The table's rejected rows: day, rules, raw, row; lazy."""
+        path = self.quarantine_path(table)
+        if self.log(path).version() is None:
+            return self._no_rows(QUARANTINE)
+        rows = self.spark.read.format("delta").load(path)
+        return rows if days is None else rows.where(day_within("day", days))
+
+    def _no_rows(self, schema: T.StructType) -> DataFrame:
+        """An empty frame; `createDataFrame` would start a Python worker for it."""
+        columns = (F.lit(None).cast(field.dataType).alias(field.name) for field in schema.fields)
+        return self.spark.range(0).select(*columns)
+
+
+def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
+    """The contract's columns in order; nullable ones that the stored table does not have yet are null."""
+    stored = set(rows.columns)
+    return rows.select(
+        *(F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name) for c in table.contract.stored)
+    )
