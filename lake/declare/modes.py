@@ -1,4 +1,4 @@
-"""The write modes: how rows reach a table, as facts that its other parts go by.
+"""Declare how rows reach a table: the write modes and their facts.
 
 Which module writes for a mode as a stream: `lake.stream.mode_writers`. Batch replaces days, whatever the mode is.
 """
@@ -14,7 +14,7 @@ __all__ = ["Append", "InsertNew", "Replace", "Upsert", "Write"]
 
 @dataclass(frozen=True)
 class Write:
-    """How rows reach a table.
+    """Name a way in which rows reach a table.
 
     Attributes:
         keeps_everything: whether every row is kept as it came: the table is the archive of what its source delivered,
