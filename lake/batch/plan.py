@@ -249,13 +249,15 @@ class Survey:
     def older_code(self, table: Table) -> list[Day]:
         """List the days that an older code computed, and that batch can compute again.
 
-        Not those of which nothing is left to compute from.
+        Not those whose files are gone, also where somebody has accepted the loss.
         """
         state = self.states[table.full_name]
         beyond, first = state.without_source, self._first_early_day(table)
         own = self.calendar if first is None else self.calendar.before(first)
         older = [day for day in _in_order(state.older_code) if day not in beyond and (day is None or day in own)]
-        expected = self._expected(table) if older else set()
+        if not older or not table.feeds:
+            return older
+        expected = self._expected(table)
         return [day for day in older if day in expected]
 
     def _is_batch_own(self, table: Table, day: Day) -> bool:
