@@ -124,10 +124,7 @@ class Committer:
             rewritten, removed = [staged], list[RemoveAction]()
             for one in held:
                 stored = self._read(one.path, one.partition_values or {})
-                placed = stored.select(key).append_column(
-                    _PLACE, pa.array(range(stored.num_rows))
-                )  # Arrow joins no lists
-                kept = stored.take(placed.join(pa.concat_tables(keys), keys=list(key), join_type="left anti")[_PLACE])
+                kept = _without(stored, pa.concat_tables(keys), key)
                 if kept.num_rows < stored.num_rows:
                     rewritten.append(more.enter_context(self._staged(kept)))
                     removed.append(one)
@@ -275,6 +272,12 @@ class _Change:
                 if file.nulls.get(name):
                     found = f"{file.nulls[name]} rows have no {name}, which is NOT NULL"
                     raise RuntimeError(f"{self.target.name}: {found}; nothing was written")
+
+
+def _without(rows: pa.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table:
+    """The rows that have none of the keys. Only keys are joined, because Arrow joins no lists."""
+    placed = rows.select(key).append_column(_PLACE, pa.array(range(rows.num_rows)))
+    return rows.take(placed.join(keys, keys=list(key), join_type="left anti")[_PLACE])
 
 
 def _is_within(day: date | None, days: Sequence[Days]) -> bool:
