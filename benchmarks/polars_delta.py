@@ -77,6 +77,7 @@ ENVELOPE = {
     "partition": pl.Int32,
     "offset": pl.Int64,
     "timestamp": pl.String,
+    "headers": pl.String,
 }
 STRONGEST_WIND_MPH = 255
 MEASURED = ["temperature_f", "wind_speed_mph", "visibility_miles", "precipitation_inches"]
