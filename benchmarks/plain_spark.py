@@ -34,7 +34,10 @@ AS_SPARK_HAS_THEM = {
     "spark.driver.defaultJavaOptions": "",
     "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.LocalFileSystem",
 }
-ENVELOPE = "key STRING, value STRING, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, headers STRING, landed_on DATE"
+ENVELOPE = (
+    "key STRING, value STRING, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, headers STRING,"
+    " landed_on DATE"
+)
 FLIGHT = "flight_date DATE, carrier STRING, flight INT, origin STRING, dest STRING, tail_number STRING"
 DEPARTURE = f"{FLIGHT}, scheduled_departure_at TIMESTAMP, departed_at TIMESTAMP"
 ARRIVAL = f"{FLIGHT}, scheduled_arrival_at TIMESTAMP, arrived_at TIMESTAMP, air_time_minutes INT"
