@@ -38,7 +38,7 @@ test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minu
 test-packaging: setup ## the framework without its example, as a wheel, and in projects of others
 	@$(SPARK_PYTEST) -m packaging
 
-test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`
+test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`; commands that are killed or meet
 	@$(SPARK_PYTEST) -m "streams and not soak"
 
 test-year: setup ## the whole year, and days when clocks change, against the CSV files that the messages were made of

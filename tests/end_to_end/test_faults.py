@@ -136,6 +136,7 @@ def test_killed_between_files_and_commit_or_commit_and_ledger_the_same_run_again
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.streams
 def test_killed_between_commit_and_dagster_event_the_same_command_again_mends_it(tmp_path: Path) -> None:
     """The command line itself, killed twice: both runs are closed as failed, the days computed again and recorded."""
     source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=40)
@@ -220,6 +221,7 @@ main()
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.streams
 def test_two_homes_that_share_their_tables_write_an_empty_day_one_after_the_other(tmp_path: Path) -> None:
     """Nothing in the two environments is shared but LAKEHOUSE_TABLES: not the locks of their homes, not Dagster's."""
     source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=40)
