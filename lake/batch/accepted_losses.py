@@ -18,7 +18,6 @@ import pyarrow as pa
 from lake.batch.inputs import Loss
 from lake.batch.plan import Survey
 from lake.declare.days import ALL_DAYS, Days
-from lake.declare.feed import Feed
 from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss
 from lake.ownership.frontier import FrontierTable
@@ -145,7 +144,7 @@ def _described(table: Table, lost: Mapping[Day, Loss], reason: str) -> list[Acce
 def _as_held(table: Table, store: DeltaStore, entry: Entry, loss: Loss) -> Entry:
     """An entry by which a day is as it is, from no file."""
     version, own = store.version(table), store.table_log(table).table_id()
-    feeds = {f"feed:{read.name}": None for read in table.reads if isinstance(read.source, Feed)}
+    feeds = {f"feed:{feed.name}": None for feed in table.feeds}
     return replace(
         entry,
         outcome="unchanged",

@@ -121,7 +121,7 @@ class Deliveries:
 
 def _fed(tables: Iterable[Table]) -> Iterator[tuple[Table, Feed]]:
     for table in tables:
-        yield from ((table, read.source) for read in table.reads if isinstance(read.source, Feed))
+        yield from ((table, feed) for feed in table.feeds)
 
 
 @dataclass
@@ -206,7 +206,7 @@ class FreshnessJudge:
         entry = self.survey.ledger.get(table.full_name, {}).get(None)
         if entry is not None and not entry.is_about(table.full_name, self.survey.store.table_log(table).table_id()):
             return f"{table.full_name} was made anew and does not hold what was computed"
-        for source in (read.source for read in table.reads if isinstance(read.source, Table)):
+        for source in table.inputs:
             newest, made = self._newest_change(source, due), self.survey.store.table_log(source).table_id()
             if newest is not None and entry is not None and not entry.is_about(source.full_name, made):
                 return f"{source.full_name} was made anew, which {table.full_name} has not read"

@@ -287,7 +287,7 @@ class Survey:
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
         """Say of a computed day whether it is stale, and whether it could be computed again."""
         own = self._own_reason(table, day, entry)
-        changes = [self._file_changes(r.source, day, entry) for r in table.reads if isinstance(r.source, Feed)]
+        changes = [self._file_changes(feed, day, entry) for feed in table.feeds]
         reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
         is_gone = any(change.gone for change in changes)
         is_bare = bool(changes and entry.rows_out) and not self._has_files(table, day)
@@ -309,8 +309,7 @@ class Survey:
 
     def _has_files(self, table: Table, day: Day) -> bool:
         """Whether anything is there that a table which reads feeds could be computed from."""
-        feeds = table.feeds
-        return any(self._landed(feed) if day is None else day in self._landed(feed) for feed in feeds)
+        return any(self._landed(feed) if day is None else day in self._landed(feed) for feed in table.feeds)
 
     def missing_reason(self, table: Table, day: Day) -> str | None:
         """Say why a day that some input holds rows for is not there.

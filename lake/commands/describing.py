@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from lake.commands.catalog import checks_of, facts_of, name_of
 from lake.declare.days import Days
 from lake.declare.feed import Feed, TopicFeed
+from lake.declare.graph import readers_of, upstream_of
 from lake.declare.table import Table, is_followable
 from lake.declare.words import counted
 from lake.errors import UnknownTable
@@ -83,7 +84,7 @@ def _near(name: str, feeds: Collection[str]) -> list[str]:
 
 
 def _describe_table(environment: Environment, table: Table) -> Description:
-    store, known = environment.store, environment.tables.values()
+    store = environment.store
     log = store.log(store.path(table))
     rows = {str(day): count for day, count in sorted(log.rows_by_day(table.day).items())} if table.day else {}
     if not table.day and log.version() is not None:
@@ -94,8 +95,8 @@ def _describe_table(environment: Environment, table: Table) -> Description:
         name=table.full_name,
         about=table.description,
         facts={**facts_of(table), "runs as": "batch and stream" if is_followable(table) else "batch"},
-        comes_from=[name_of(source) for source in _upstream(table)],
-        used_by=[one.full_name for one in known if one is not table and table in _upstream(one)],
+        comes_from=[name_of(source) for source in upstream_of(table)],
+        used_by=_readers(environment, table),
         columns=[
             {
                 "column": column.name,
@@ -111,19 +112,14 @@ def _describe_table(environment: Environment, table: Table) -> Description:
     )
 
 
-def _upstream(table: Table) -> list[Table | Feed]:
-    """Everything that a table is computed from, feeds first."""
-    found: dict[str, Table | Feed] = {}
-    for read in table.reads:
-        above = _upstream(read.source) if isinstance(read.source, Table) else []
-        found |= {name_of(source): source for source in [*above, read.source]}
-    return list(found.values())
+def _readers(environment: Environment, source: Table | Feed) -> list[str]:
+    found = readers_of([source], environment.tables.values())
+    return [table.full_name for table in environment.tables.values() if table in found]
 
 
 def _describe_feed(environment: Environment, feed: Feed) -> Description:
     landing = environment.store.landing
     days = landing.days(feed)
-    readers = [table.full_name for table in environment.tables.values() if feed in _upstream(table)]
     return Description(
         name=f"feed {feed.name}",
         about=feed.description,
@@ -133,7 +129,7 @@ def _describe_feed(environment: Environment, feed: Feed) -> Description:
             "lands in": landing.layout(feed),
             "landed": f"{counted(len(days), 'day')} of {Days.between(days[0], days[-1])}" if days else "nothing yet",
         },
-        used_by=readers,
+        used_by=_readers(environment, feed),
         columns=[{"column": one.name, "type": one.dataType.simpleString()} for one in feed.schema.fields],
         # Files are counted by reading them, so only the newest.
         rows_by_day={str(day): landing.count_rows(feed, day) for day in days[-_SHOWN_DAYS:]},

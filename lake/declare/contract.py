@@ -10,7 +10,6 @@ passes every check except `nullable=False`.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -26,6 +25,7 @@ from pandera.pyspark import DataFrameModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from lake.declare.names import is_name
 from lake.declare.nested import comparable, inner_rules, stored_type
 from lake.declare.patterns import UnfitCheckError, java_pattern
 from lake.errors import CannotCompile, SchemaDrift
@@ -174,7 +174,6 @@ _COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
 
 
 _METADATA = {"stored", "checks"}
-_OWN_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -326,7 +325,7 @@ def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iter
         problem = f"its metadata has {', '.join(map(repr, sorted(unknown)))}"
         raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored and checks")
     for name, expression in (metadata.get("checks") or {}).items():
-        if not isinstance(name, str) or not _OWN_NAME.fullmatch(name) or name in {*_COMPILERS, "not_null"}:
+        if not isinstance(name, str) or not is_name(name) or name in {*_COMPILERS, "not_null"}:
             remedy = "use lower case letters, digits and underscores, and no name of pandera's"
             raise CannotCompile(contract, column, str(name), problem="is no name of an own check", remedy=remedy)
         if not callable(expression):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.table import Table, stream_reads
 
-__all__ = ["feeds_of", "readers_of", "topics_of", "with_upstream"]
+__all__ = ["feeds_of", "readers_of", "topics_of", "upstream_of", "with_upstream"]
 
 
 def feeds_of(tables: Iterable[Table]) -> set[Feed]:
@@ -16,7 +16,7 @@ def feeds_of(tables: Iterable[Table]) -> set[Feed]:
 
 
 def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
-    """The topics that lead to a table, each with the bronze table that reads it."""
+    """Find the topics that lead to a table, each with its bronze table."""
     for read in stream_reads(table):
         if isinstance(read.source, TopicFeed):
             yield table, read.source
@@ -24,10 +24,15 @@ def topics_of(table: Table) -> Iterator[tuple[Table, TopicFeed]]:
             yield from topics_of(read.source)
 
 
-def readers_of(sources: Iterable[Table], tables: Iterable[Table]) -> set[Table]:
-    """Those of some tables (upstream first) that read any of the sources, directly or through others."""
+def readers_of(sources: Iterable[Table | Feed], tables: Iterable[Table]) -> set[Table]:
+    """Find the tables that read any of the sources, directly or through others.
+
+    Args:
+        sources: what is read.
+        tables: looked at, upstream first.
+    """
     found: set[Table] = set()
-    read_from = set(sources)
+    read_from: set[Table | Feed] = set(sources)
     for table in tables:
         if any(read.source in read_from for read in table.reads):
             found.add(table)
@@ -36,7 +41,7 @@ def readers_of(sources: Iterable[Table], tables: Iterable[Table]) -> set[Table]:
 
 
 def with_upstream(tables: Iterable[Table]) -> set[Table]:
-    """These tables and all that they read, directly or through others."""
+    """Add to some tables all that they read, directly or through others."""
     found: set[Table] = set()
     open_ends = list(tables)
     while open_ends:
@@ -45,3 +50,12 @@ def with_upstream(tables: Iterable[Table]) -> set[Table]:
             found.add(table)
             open_ends += table.inputs
     return found
+
+
+def upstream_of(table: Table) -> list[Table | Feed]:
+    """List everything that a table is computed from, each before what reads it."""
+    found: dict[Table | Feed, None] = {}
+    for read in table.reads:
+        above = upstream_of(read.source) if isinstance(read.source, Table) else []
+        found |= dict.fromkeys([*above, read.source])
+    return list(found)

@@ -28,6 +28,7 @@ from lake.declare.contract import CompiledContract, compile_contract
 from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.modes import Append, InsertNew, Replace, Upsert, Write
+from lake.declare.names import is_name
 from lake.declare.nested import is_nested
 from lake.errors import DeclarationError
 
@@ -73,7 +74,6 @@ INSTEAD_OF_YESTERDAY = (
 )
 """What to do instead of reading a table's own yesterday: a day would wait for all before it, and go stale with them."""
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
 
 
@@ -343,7 +343,7 @@ def _problems(declared: Table, contract: str) -> Iterator[Problem]:
 
 def _name_problems(declared: Table, contract: str) -> Iterator[Problem]:
     file = _file_of(declared.transform).replace("\\", "/").rsplit("/", 1)[-1]
-    if not _NAME.fullmatch(declared.name):
+    if not is_name(declared.name):
         yield "is not a table name", "use lower case letters, digits and underscores, at most 63 characters"
     if declared.layer not in LAYERS:
         yield f"lies in {declared.layer!r}, which is no layer", f"move the file into one of {', '.join(LAYERS)}"
@@ -412,7 +412,7 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
     for column in contract.columns:
         if not column.description:
             yield f"column {column.name} has no description", "describe it, with its unit"
-        if not _NAME.fullmatch(column.name) and column.name != RESCUED:
+        if not is_name(column.name) and column.name != RESCUED:
             yield f"column {column.name} is not a column name", "use lower case letters, digits and underscores"
     yield from _key_problems(declared, stored)
     if declared.day and not {declared.day, declared.day_of} & set(declared.key):

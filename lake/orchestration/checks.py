@@ -27,7 +27,6 @@ from lake.batch.freshness import FreshnessJudge
 from lake.batch.plan import Survey, ways_to_mend
 from lake.batch.rescued import count_rescued
 from lake.declare.days import Days
-from lake.declare.feed import Feed
 from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable
 from lake.errors import LakeError, first_few
@@ -177,12 +176,11 @@ class Inspection:
         """The verdict where a log or a file cannot be read; None where each can."""
         if isinstance(error, LakeError):
             return Verdict(str(error), {None: error.message().what})
-        inputs = self.table.inputs
         failing: dict[Day, str] = {}
         for feed in self.table.feeds:
             damaged = self.store.landing.find_damaged(feed, (day for day in self.entries if day))
             failing |= {day: f"files cannot be read: {files}" for day, files in damaged.items()}
-        for table in (self.table, *inputs):
+        for table in (self.table, *self.table.inputs):
             for day, paths in self.store.table_log(table).gone_files(table.day).items():
                 days = f" --days {day}" if day else ""
                 said = f"{len(paths)} data files of {table.full_name} are gone, like {paths[0]}"
@@ -287,7 +285,7 @@ class Inspection:
         read: dict[Day, list[Mapping[str, object]]] = {day: [] for day in days}
         for entry in Ledger(self.store).entries(self.table.full_name, days):
             read[entry.day].append(entry.inputs)
-        feeds = [f"feed:{one.name}" for one in self.table.reads if isinstance(one.source, Feed)]
+        feeds = [f"feed:{one.name}" for one in self.table.feeds]
         found = {
             day: [n for f in feeds for n in changed_in_place(i.get(f) for i in said)] for day, said in read.items()
         }

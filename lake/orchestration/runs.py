@@ -173,7 +173,7 @@ def record_refresh(
 
 def skipped_result(table: Table, broken: Collection[Table], days: Days | None, run_id: str = "") -> TableResult:
     """What became of a table that was not computed because it reads some that were not."""
-    sources = [read.source.full_name for read in table.reads if isinstance(read.source, Table) if read.source in broken]
+    sources = [source.full_name for source in table.inputs if source in broken]
     reason = f"it reads {' and '.join(sources)}, which failed or was skipped" if sources else "its run ended before it"
     return TableResult(
         table.full_name, days if table.day else None, run_id, "skipped", message=f"not computed: {reason}"

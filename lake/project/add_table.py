@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 import pyspark.sql.types as T
 
 from lake.declare.feed import Feed, TopicFeed
+from lake.declare.names import is_name
 from lake.declare.table import LAYERS, Table, pascal_case
 from lake.errors import BadName, FilesThere, UnknownTable
 from lake.project.start import TEMPLATES, fill_in
 
 __all__ = ["Input", "add_table", "inputs_of"]
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _MESSAGE = {
     "@READ@": "read_messages",
     "@FIRST_BY@": '"_timestamp", "_topic", "_partition", "_offset"',
@@ -86,7 +85,7 @@ def add_table(
     """
     if layer not in LAYERS:
         raise BadName(layer, "layer", f"there is no such layer; the layers are {', '.join(LAYERS)}")
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise BadName(name, "table", "this cannot be the name of a table")
     chosen = _choose(layer, reads, known)
     folder = root.joinpath(*package.split("."), layer)

@@ -359,7 +359,7 @@ class _Driver:
         for stream in self.streams:
             table = stream.plan.table
             first_day = state.first_writable_day(table)
-            for feed in _topics(table) if is_new(stream.checkpoint) else ():
+            for feed in table.topics if is_new(stream.checkpoint) else ():
                 if (rows := self.source.read_passed(self.store.spark, feed, first_day)) is not None:
                     stream.writer(table(rows), BEFORE_FIRST)
 
@@ -435,7 +435,7 @@ class _Driver:
 
     def _closed(self, table: Table) -> dict[str, str]:
         """Find folders that no query may list, because it would not even start."""
-        found = {path: why for feed in _topics(table) for path, why in self.source.closed(feed).items()}
+        found = {path: why for feed in table.topics for path, why in self.source.closed(feed).items()}
         if found:
             self.tell(f"{table.full_name} goes on without {describe_unread_files(found)}")
         return found
@@ -458,7 +458,7 @@ class _Driver:
             return False
         table, status = stream.plan.table, stream.status
         self._note_delivered()  # first: what is mended from here on has changed
-        found = {path: why for feed in _topics(table)
+        found = {path: why for feed in table.topics
                  for path, why in self.source.unreadable(feed, stream.first_day).items()}  # fmt: skip
         more = {path: why for path, why in found.items() if path not in status.unread_files}
         if not more:
@@ -484,7 +484,7 @@ class _Driver:
 
     def _create_tables(self) -> None:
         """A query needs its inputs to exist, with the columns of their contracts; a new one holds no rows."""
-        inputs = [read.source for table in self.tables for read in table.reads if isinstance(read.source, Table)]
+        inputs = [source for table in self.tables for source in table.inputs]
         for table in {*self.tables, *inputs}:
             if self.store.version(table) is not None and not self.store.lacks_columns(table):
                 continue  # a refresh may hold it for long
@@ -651,12 +651,8 @@ class _Driver:
             write_status(self.home / "streams", stream.status)
 
 
-def _topics(table: Table) -> list[TopicFeed]:
-    return table.topics
-
-
 def _feeds(table: Table) -> list[str]:
-    return [feed.name for feed in _topics(table)]
+    return [feed.name for feed in table.topics]
 
 
 def _events(table: Table, inputs: StreamInputs) -> InputEvents | None:

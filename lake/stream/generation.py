@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.declare.across_days import refuse_across_days
 from lake.declare.days import utc_day
-from lake.declare.feed import Feed, TopicFeed
+from lake.declare.feed import Feed
 from lake.declare.plan_text import analyzed_plan
 from lake.declare.table import Table, stream_reads
 from lake.declare.topic_source import TopicSource
@@ -248,7 +248,7 @@ class _FirstDay:
         assert table.day is not None
         if held := [day for day in self.store.table_log(table).days(table.day) if day <= today]:
             return max(held)
-        landed = [self.source.first_day(r.source) for r in table.reads if isinstance(r.source, TopicFeed)]
+        landed = [self.source.first_day(topic) for topic in table.topics]
         return min((day for day in landed if day is not None and day <= today), default=today)
 
 

@@ -43,7 +43,7 @@ def pass_over(places: Iterable[Place], tables: Sequence[Table], source: TopicSou
 
 
 def _reader(place: Place, tables: Sequence[Table], source: TopicSource) -> tuple[Table, TopicFeed]:
-    feeds = [(table, read.source) for table in tables for read in table.reads if isinstance(read.source, TopicFeed)]
+    feeds = [(table, topic) for table in tables for topic in table.topics]
     topics = {source.topic(feed): (table, feed) for table, feed in feeds}
     if place.topic not in topics:
         raise CannotPassOver(str(place), f"the topics of the followed tables are {', '.join(sorted(topics))}")

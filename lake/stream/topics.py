@@ -131,9 +131,7 @@ class TopicGuard:
 
     def _topics(self) -> Iterator[tuple[Table, TopicFeed]]:
         for table in self.tables:
-            for read in table.reads:
-                if isinstance(read.source, TopicFeed):
-                    yield table, read.source
+            yield from ((table, topic) for topic in table.topics)
 
     def _refuse_replaced(self, table: Table, feed: TopicFeed, identity: str | None, known: Mapping[str, Any]) -> None:
         topic = self.source.topic(feed)

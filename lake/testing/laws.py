@@ -25,7 +25,7 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.batch.refresh import Receipt
 from lake.commands.query import connect
 from lake.declare.days import Days
-from lake.declare.feed import Feed, TopicFeed
+from lake.declare.feed import Feed
 from lake.declare.landed import landing_day
 from lake.declare.table import Table
 from lake.testing.lakes import interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
@@ -128,7 +128,7 @@ def compute_twice(
 def _deliver_again(tables: Mapping[str, Table], landed: Path, again: Path) -> None:
     """Copy landing files: topics with their lines in reverse; and every file a second time under another name."""
     shutil.copytree(landed, again)
-    topics = [read.source.name for one in tables.values() for read in one.reads if isinstance(read.source, TopicFeed)]
+    topics = [topic.name for one in tables.values() for topic in one.topics]
     for file in [path for path in again.glob("*/landed_on=*/*") if path.is_file()]:
         if file.parts[-3] in topics:
             file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))

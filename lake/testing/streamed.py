@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lake.declare.graph import readers_of
 from lake.declare.table import Table, is_followable, stream_reads
 from lake.ownership.frontier import FrontierTable
 from lake.stream.follow import follow
@@ -29,9 +30,11 @@ def compute_as_streams(lakes: ComputedTwice, root: Path) -> DeltaStore:
     shutil.copytree(lakes.store.landing.root, store.landing.root)
     known = list(lakes.tables.values())
     # What streams join without streaming it is read as it is.
-    refresh_all(store, [lakes.days], [table for table in known if not _follows(table)])
+    followed = [table for table in known if is_followable(table)]
+    reading = readers_of(followed, known)
+    refresh_all(store, [lakes.days], [table for table in known if table not in {*followed, *reading}])
     follow(
-        [table for table in known if is_followable(table)],
+        followed,
         store,
         FrontierTable(store),
         home=root / "home",
@@ -41,11 +44,6 @@ def compute_as_streams(lakes: ComputedTwice, root: Path) -> DeltaStore:
         tell=lambda _: None,
     )
     return store
-
-
-def _follows(table: Table) -> bool:
-    """Tell whether a table is followed, or computed from one that is."""
-    return is_followable(table) or any(_follows(read.source) for read in table.reads if isinstance(read.source, Table))
 
 
 def streams_give_the_rows_of_batch(lakes: ComputedTwice, streamed: DeltaStore, table: Table) -> None:
