@@ -71,13 +71,11 @@ class LogContents(LogVersions):
 
     def partitions(self, column: str) -> list[tuple[date | None, ...]]:
         """List the partition of each file that the newest version holds, its value of `column` first."""
-        table = self.open()
-        actions = None if table is None else pa.table(table.get_add_actions(flatten=True))
-        first = f"partition.{column}"
-        if actions is None or first not in actions.column_names:
+        files, first = self._actions(column), f"partition.{column}"
+        if files is None:
             return []
-        others = [name for name in actions.column_names if name.startswith("partition.") and name != first]
-        return [tuple(row.values()) for row in actions.select([first, *others]).to_pylist()]
+        others = [name for name in files.column_names if name.startswith("partition.") and name != first]
+        return [tuple(row.values()) for row in files.select([first, *others]).to_pylist()]
 
     def gone_files(self, column: str | None) -> dict[date | None, list[str]]:
         """The files that the newest version names and nobody finds, by day; None where they have none."""
@@ -102,12 +100,15 @@ class LogContents(LogVersions):
 
     def _files(self, column: str, opened: DeltaTable | None = None) -> list[tuple[str, date, int]]:
         """Path, day and number of rows of each file."""
-        table = opened or self.open()
-        if table is None:
+        files = self._actions(column, opened)
+        if files is None:
             return []
-        actions = table.get_add_actions(flatten=True)
-        if f"partition.{column}" not in actions.schema.names:
-            return []
-        columns = (actions.column(name).to_pylist() for name in ("path", f"partition.{column}", "num_records"))
+        columns = (files.column(name).to_pylist() for name in ("path", f"partition.{column}", "num_records"))
         found = zip(*columns, strict=True)
         return [(path, day, count or 0) for path, day, count in found if day is not None]
+
+    def _actions(self, column: str, opened: DeltaTable | None = None) -> pa.Table | None:
+        """What the log says of each file; None where there is none, or the column partitions no table."""
+        table = opened or self.open()
+        files = None if table is None else pa.table(table.get_add_actions(flatten=True))
+        return files if files is not None and f"partition.{column}" in files.column_names else None

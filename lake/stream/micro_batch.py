@@ -277,7 +277,7 @@ class MicroBatchWriter:
         Raises:
             RowsLost: the table does not hold every accepted row's key.
         """
-        days = self._mode.own_days(batch)
+        days = self._mode.days(batch)
         missing = self.store.count_missing(self.table, enforced.again().accepted(), days)
         if missing:
             raise RowsLost(self.table.full_name, str(counts), "the same", counts.rows_out - missing)

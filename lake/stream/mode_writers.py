@@ -102,7 +102,7 @@ class ModeWriter(ABC):
         """Of a micro-batch whose first step was committed before a crash: do the steps behind it."""
 
     @abstractmethod
-    def own_days(self, batch: Batch) -> Sequence[Days]:
+    def days(self, batch: Batch) -> Sequence[Days]:
         """The days among which the rows of a micro-batch lie."""
 
     @abstractmethod
@@ -185,7 +185,7 @@ class _OpenDaysWriter(ModeWriter):
     def finish(self, rows: Enforced, batch: Batch) -> None:
         """There is one step."""
 
-    def own_days(self, batch: Batch) -> Sequence[Days]:
+    def days(self, batch: Batch) -> Sequence[Days]:
         return batch.open_days
 
     def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
@@ -254,13 +254,13 @@ class _AppendWriter(ModeWriter):
             return self._append_new(accepted, batch)
         if not self.redelivers:
             self._refuse_other_messages(accepted)
-        return self._insert_new(accepted, self.own_days(batch), batch)
+        return self._insert_new(accepted, self.days(batch), batch)
 
     def finish(self, rows: Enforced, batch: Batch) -> None:
         if self.takes_few(batch):
             self._insert_archived(rows.accepted(), batch)
 
-    def own_days(self, batch: Batch) -> Sequence[Days]:
+    def days(self, batch: Batch) -> Sequence[Days]:
         """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice.
 
         Only days that are believed: rows of others are rejected, and Python has no date for the year 44972.

@@ -27,14 +27,13 @@ from pyspark.sql import DataFrame
 from lake.declare.days import Days
 from lake.engine.failpoints import failpoint
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
-from lake.storage.commits import MERGE_MARK, WRITE_MARK, Commit
+from lake.storage.commits import MERGE_MARK, WRITE_MARK, Commit, parse_commit
 from lake.storage.durable import flush_commits
 from lake.storage.log import Log
 from lake.write.checksum import write_checksum
 from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
 
-__all__ = ["Committer", "Txn", "Write"]
-
+__all__ = ["Committer", "Note", "Txn"]
 
 _PLACE = "_place"
 
@@ -53,7 +52,7 @@ class Txn:
 
 
 @dataclass(frozen=True)
-class Write:
+class Note:
     """What a commit says about itself.
 
     Attributes:
@@ -88,25 +87,25 @@ class Committer:
     partition_by: tuple[str, ...]
     day: str | None
 
-    def replace(self, rows: DataFrame | pa.Table, days: Sequence[Days] | None, write: Write) -> Commit:
+    def replace(self, rows: DataFrame | pa.Table, days: Sequence[Days] | None, note: Note) -> Commit:
         """Replace the rows of some days (None: all) by others; all of it or nothing.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
             WrittenMeanwhile: another writer was faster; nothing was written.
         """
-        change = self._change(write)
+        change = self._change(note)
         with self._staged(rows) as staged:
             self._refuse_outside(staged, days)
             return change.commit([staged], change.held(days), days)
 
-    def add(self, rows: DataFrame | pa.Table, write: Write) -> Commit:
+    def add(self, rows: DataFrame | pa.Table, note: Note) -> Commit:
         """Add rows; what the table holds stays. Errors as `replace`."""
-        change = self._change(write)
+        change = self._change(note)
         with self._staged(rows) as staged:
             return change.commit([staged], [], self._days(staged))
 
-    def merge(self, rows: DataFrame | pa.Table, key: Sequence[str], write: Write) -> Commit:
+    def merge(self, rows: DataFrame | pa.Table, key: Sequence[str], note: Note) -> Commit:
         """Add rows, and remove those that the table holds under their keys. Errors as `replace`.
 
         Only files that hold one of the keys are written anew.
@@ -114,21 +113,30 @@ class Committer:
         Args:
             rows: one a key.
             key: what no two rows share; the day is part of it.
-            write: what the commit says.
+            note: what the commit says.
         """
-        change = self._change(replace(write, metadata={**write.metadata, MERGE_MARK: True}))
+        change = self._change(replace(note, metadata={**note.metadata, MERGE_MARK: True}))
         with self._staged(rows) as staged, ExitStack() as more:
             days = self._days(staged)
             held = change.held(days)
-            keys = [self._read(file.path, file.partition).select(key) for file in staged.files] if held else []
+            keys = self._keys(rows, staged, key) if held else None
             rewritten, removed = [staged], list[RemoveAction]()
             for one in held:
                 stored = self._read(one.path, one.partition_values or {})
-                kept = _without(stored, pa.concat_tables(keys), key)
+                kept = _without(stored, keys, key)
                 if kept.num_rows < stored.num_rows:
                     rewritten.append(more.enter_context(self._staged(kept)))
                     removed.append(one)
             return change.commit(rewritten, removed, days)
+
+    def _keys(self, rows: DataFrame | pa.Table, staged: Staged, key: Sequence[str]) -> pa.Table:
+        """The keys of rows, which lie in files where Spark wrote them."""
+        if isinstance(rows, pa.Table):
+            return self._in_columns(rows).select(key)
+        return pa.concat_tables(self._read(file.path, file.partition).select(key) for file in staged.files)
+
+    def _in_columns(self, rows: pa.Table) -> pa.Table:
+        return rows.select(self.schema.names).cast(self.schema)
 
     def _days(self, staged: Staged) -> list[Days] | None:
         """The days of some files; None for a table without days."""
@@ -139,7 +147,7 @@ class Committer:
 
     def _staged(self, rows: DataFrame | pa.Table) -> AbstractContextManager[Staged]:
         if isinstance(rows, pa.Table):
-            return stage_rows(rows.select(self.schema.names).cast(self.schema), self.log, self.partition_by)
+            return stage_rows(self._in_columns(rows), self.log, self.partition_by)
         return stage(rows, self.path, self.log, self.partition_by)
 
     def _refuse_outside(self, staged: Staged, days: Sequence[Days] | None) -> None:
@@ -149,12 +157,12 @@ class Committer:
         if outside := {day: rows[day] for day in sorted(rows, key=str) if not _is_within(day, days)}:
             raise RowsOutsideDays(self.name, self.day, ", ".join(map(str, days)), outside)
 
-    def _change(self, write: Write) -> _Change:
+    def _change(self, note: Note) -> _Change:
         """Prepare a commit; the newest version of now is what it changes."""
         stored = self.log.opened()
         assert stored is not None, "it was just created"
         failpoint("before_write", self.name)
-        return _Change(self, write, stored, stored.version())
+        return _Change(self, note, stored, stored.version())
 
 
 @dataclass
@@ -162,7 +170,7 @@ class _Change:
     """One commit to be; `before` is the version that it changes."""
 
     target: Committer
-    write: Write
+    note: Note
     stored: DeltaTable
     before: int
     token: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
@@ -192,8 +200,8 @@ class _Change:
         target, log, paths = self.target, self.target.log, {one.path for one in removed}
         files = [file for one in staged for file in one.files]
         self._refuse_nulls(files)
-        self._refuse_overtaken(days, paths, self.before if self.write.since is None else self.write.since)
-        if self._is_done() or not (files or removed or self.write.txn):
+        self._refuse_overtaken(days, paths, self.before if self.note.since is None else self.note.since)
+        if self._is_done() or not (files or removed or self.note.txn):
             return Commit(self.before, 0, "", {}, {}, frozenset())
         failpoint("after_files", target.name)
         for one in staged:
@@ -225,7 +233,7 @@ class _Change:
                 return before + 1
 
     def _try(self, actions: Sequence[AddAction | RemoveAction]) -> None:
-        step = [Transaction(self.write.txn.app_id, self.write.txn.version)] if self.write.txn else []
+        step = [Transaction(self.note.txn.app_id, self.note.txn.version)] if self.note.txn else []
         said = CommitProperties({"userMetadata": self._metadata()}, max_commit_retries=0, app_transactions=step)
         by = list(self.target.partition_by)
         self.stored.create_write_transaction(list(actions), "append", self.stored.schema(), by, commit_properties=said)
@@ -238,9 +246,10 @@ class _Change:
         """
         log = self.target.log
         for version in range(since + 1, self.stored.version() + 1):
-            commit, actions = log.commit(version), log.actions(version)
-            if commit is None or actions is None:
+            actions = log.actions(version)
+            if actions is None:
                 raise WrittenMeanwhile(self.target.name, f"version {version}")
+            commit = parse_commit(version, actions)
             if commit.metadata.get(WRITE_MARK) == self.token:
                 return version
             removed = (action["remove"]["path"] for action in actions if "remove" in action)
@@ -255,14 +264,14 @@ class _Change:
 
     def _is_done(self) -> bool:
         """Tell whether Delta's own record says that this step was committed."""
-        txn = self.write.txn
+        txn = self.note.txn
         newest = None if txn is None else self.stored.transaction_version(txn.app_id)
         return txn is not None and newest is not None and newest >= txn.version
 
     def _metadata(self) -> str:
-        txn = self.write.txn
+        txn = self.note.txn
         step = {} if txn is None else {"txn": [txn.app_id, txn.version]}
-        return json.dumps({**self.write.metadata, **step, WRITE_MARK: self.token}, default=str)
+        return json.dumps({**self.note.metadata, **step, WRITE_MARK: self.token}, default=str)
 
     def _refuse_nulls(self, files: Iterable[DataFile]) -> None:
         """The lock behind the contract, which refuses such rows one by one."""

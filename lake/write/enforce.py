@@ -41,6 +41,7 @@ __all__ = [
     "Dropped",
     "Enforced",
     "Enforcer",
+    "day_and_key",
     "day_within",
     "enforce",
 ]
@@ -299,13 +300,13 @@ def _has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
     """Tell whether a key repeats whose rows Arrow cannot sort, because columns are nested."""
     if not any(pa.types.is_nested(rows.schema.field(name).type) for name, _ in _order(table)):
         return False
-    by = _day_and_key(table)
+    by = day_and_key(table)
     return bool(rows.select(by).group_by(by).aggregate([]).num_rows < rows.num_rows)
 
 
 def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
     """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
-    by = _day_and_key(table)
+    by = day_and_key(table)
     if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
         return rows
     order = [(name, "descending" if falls else "ascending") for name, falls in _order(table)]
@@ -413,7 +414,7 @@ class Enforcer:
         return F.coalesce(day, F.raise_error(F.lit(f"{NO_DAY} {self.table.full_name}")).cast("date"))
 
 
-def _day_and_key(table: Table) -> list[str]:
+def day_and_key(table: Table) -> list[str]:
     """What no two rows of a table share, the day first: rows that are in its order need no sorting to be written."""
     return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
 
@@ -433,12 +434,12 @@ def _places(table: Table) -> WindowSpec:
     """The rows of a key, valid ones apart, first to last."""
     placed = [(table.contract.comparable(name), falls) for name, falls in _order(table)]
     by = [one.desc_nulls_last() if falls else one.asc_nulls_last() for one, falls in placed] or [F.lit(1)]
-    return Window.partitionBy(*_day_and_key(table), IS_VALID).orderBy(*by)
+    return Window.partitionBy(*day_and_key(table), IS_VALID).orderBy(*by)
 
 
 def _said(table: Table) -> list[str]:
     """The stored columns in which rows of one day and key can disagree."""
-    return [name for name in table.contract.stored_names if name not in _day_and_key(table)]
+    return [name for name in table.contract.stored_names if name not in day_and_key(table)]
 
 
 def day_within(column: str, days: Days) -> Column:

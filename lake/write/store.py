@@ -27,9 +27,9 @@ from lake.storage.commits import Commit
 from lake.storage.log import Log
 from lake.storage.retention import properties_of
 from lake.write.checksum import write_checksum
-from lake.write.committer import Committer, Txn, Write
+from lake.write.committer import Committer, Note, Txn
 from lake.write.data_files import FOLDER
-from lake.write.enforce import QUARANTINE, day_within
+from lake.write.enforce import QUARANTINE, day_and_key, day_within
 from lake.write.own_rows import OwnRows
 from lake.write.store_places import LOCKS
 from lake.write.store_reads import StoreReads
@@ -64,11 +64,11 @@ class DeltaStore(StoreReads, OwnRows):
             WrittenMeanwhile: another writer was faster; nothing was written.
             SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
         """
-        return self._of_table(table).replace(rows, days, Write(metadata, txn, since))
+        return self._of_table(table).replace(rows, days, Note(metadata, txn, since))
 
     def append(self, table: Table, rows: DataFrame | pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
         """Add rows that the table cannot hold yet."""
-        return self._of_table(table).add(rows, Write(metadata, txn))
+        return self._of_table(table).add(rows, Note(metadata, txn))
 
     def insert_new(
         self,
@@ -89,11 +89,11 @@ class DeltaStore(StoreReads, OwnRows):
         """
         target = self._of_table(table)
         before = target.log.version()
-        return target.add(self._missing(table, rows, days), Write(metadata, txn, before))
+        return target.add(self._missing(table, rows, days), Note(metadata, txn, before))
 
     def upsert(self, table: Table, rows: DataFrame | pa.Table, txn: Txn | None, metadata: Mapping[str, Any]) -> Commit:
         """Add the rows whose key the table does not hold and replace the others; at most one row per key."""
-        return self._of_table(table).merge(rows, _day_and_key(table), Write(metadata, txn))
+        return self._of_table(table).merge(rows, day_and_key(table), Note(metadata, txn))
 
     def count_missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> int:
         """How many of these rows, all of these days, have a key that the table does not hold; a job of its own."""
@@ -102,7 +102,7 @@ class DeltaStore(StoreReads, OwnRows):
     def count_differing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> dict[date, int]:
         """How many of these rows, all of these days, differ from the row that the table holds of their key; by day."""
         assert table.day is not None
-        key = _day_and_key(table)
+        key = day_and_key(table)
         others = [name for name in table.contract.stored_names if name not in key]
         says = F.struct(*(table.contract.comparable(name).alias(name) for name in others))
         held = self.read(table).where(_within_any(table.day, days))
@@ -122,7 +122,7 @@ class DeltaStore(StoreReads, OwnRows):
         files = [name for names in held for name in names]
         if not files:
             return None
-        names, path = _day_and_key(table), self.path(table)
+        names, path = day_and_key(table), self.path(table)
         if any(name.startswith(FOLDER) for name in files):
             return self.read(table).where(_within_any(table.day, days)).select(*names)
         # Delta would first compute in a job which files these are.
@@ -134,16 +134,16 @@ class DeltaStore(StoreReads, OwnRows):
         self, table: Table, rejects: DataFrame, days: Sequence[Days] | None, *, txn: Txn | None = None
     ) -> Commit:
         """Replace these days of the table's quarantine."""
-        return self._of_quarantine(table).replace(rejects, days, Write({}, txn))
+        return self._of_quarantine(table).replace(rejects, days, Note({}, txn))
 
     def store_quarantine(self, table: Table, rejects: pa.Table, days: Sequence[Days] | None) -> None:
         """Replace these days of the quarantine by rows that are already here; needs no JVM."""
         if rejects.num_rows or _holds_any(self.log(self.quarantine_path(table)), "day" if table.day else None, days):
-            self._of_quarantine(table).replace(rejects, days, Write({}))
+            self._of_quarantine(table).replace(rejects, days, Note({}))
 
     def append_quarantine(self, table: Table, rejects: DataFrame, txn: Txn) -> Commit:
         """Add rows that broke the table's contract."""
-        return self._of_quarantine(table).add(rejects, Write({}, txn))
+        return self._of_quarantine(table).add(rejects, Note({}, txn))
 
     def _of_quarantine(self, table: Table) -> Committer:
         path, schema = self.quarantine_path(table), to_arrow_schema(QUARANTINE, timezone="UTC")
@@ -243,8 +243,3 @@ def _holds_any(log: Log, day: str | None, days: Sequence[Days] | None) -> bool:
 
 def _within_any(day: str, days: Sequence[Days]) -> Column:
     return reduce(operator.or_, (day_within(day, part) for part in days))
-
-
-def _day_and_key(table: Table) -> list[str]:
-    """What no two rows of a table share."""
-    return list(dict.fromkeys([*table.key, *([table.day] if table.day else [])]))

@@ -24,7 +24,7 @@ from lake.declare.days import Days
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
 from lake.storage.log import Log
 from lake.write import committer
-from lake.write.committer import Committer, Write, _Change
+from lake.write.committer import Committer, Note, _Change
 from lake.write.data_files import stage_rows
 from lake.write.store import DeltaStore, Txn
 from tests.lakes import open_lake, stored_rows
@@ -72,9 +72,9 @@ def before_commit(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object])
 
 
 def test_days_are_replaced_and_others_stay(store: DeltaStore, target: Committer) -> None:
-    target.add(rows(("a", D1, 1), ("a", D2, 2), ("a", D3, 3)), Write({}))
+    target.add(rows(("a", D1, 1), ("a", D2, 2), ("a", D3, 3)), Note({}))
 
-    done = target.replace(rows(("b", D2, 20)), [Days.between(D2, D3)], Write({"why": "test"}))
+    done = target.replace(rows(("b", D2, 20)), [Days.between(D2, D3)], Note({"why": "test"}))
 
     assert held(store) == [("a", D1, 1), ("b", D2, 20)]
     assert (done.rows_by_day("day"), done.days("day"), done.metadata["why"]) == ({D2: 1}, {D2, D3}, "test")
@@ -82,10 +82,10 @@ def test_days_are_replaced_and_others_stay(store: DeltaStore, target: Committer)
 
 def test_merging_replaces_rows_by_their_key_and_leaves_other_files_alone(store: DeltaStore, target: Committer) -> None:
     for row in (("a", D1, 1), ("b", D1, 2), ("a", D2, 3)):
-        target.add(rows(row), Write({}))
+        target.add(rows(row), Note({}))
     before = set(DeltaTable(store.path(marks)).file_uris())
 
-    target.merge(rows(("a", D1, 10), ("c", D1, 30)), KEY, Write({}))
+    target.merge(rows(("a", D1, 10), ("c", D1, 30)), KEY, Note({}))
 
     assert held(store) == [("a", D1, 10), ("a", D2, 3), ("b", D1, 2), ("c", D1, 30)]
     assert len(before & set(DeltaTable(store.path(marks)).file_uris())) == 2
@@ -93,9 +93,9 @@ def test_merging_replaces_rows_by_their_key_and_leaves_other_files_alone(store: 
 
 def test_what_is_refused_leaves_no_file(store: DeltaStore, target: Committer) -> None:
     with pytest.raises(RowsOutsideDays) as refused:
-        target.replace(rows(("a", D1, 1), ("a", D3, 3)), [Days.of(D1)], Write({}))
+        target.replace(rows(("a", D1, 1), ("a", D3, 3)), [Days.of(D1)], Note({}))
     with pytest.raises(ValueError, match="null"):
-        target.add(rows((None, D1, 1)), Write({}))
+        target.add(rows((None, D1, 1)), Note({}))
 
     assert refused.value.outside == {D3: 1}
     assert (files(store), store.version(marks)) == (set(), 0)
@@ -106,7 +106,7 @@ def test_another_day_that_is_written_meanwhile_is_in_nobody_s_way(
 ) -> None:
     before_commit(monkeypatch, lambda: write_deltalake(store.path(marks), rows(("x", D2, 9)), mode="append"))
 
-    done = target.replace(rows(("a", D1, 1)), [Days.of(D1)], Write({}))
+    done = target.replace(rows(("a", D1, 1)), [Days.of(D1)], Note({}))
 
     assert (done.version, held(store)) == (2, [("a", D1, 1), ("x", D2, 9)])
 
@@ -120,7 +120,7 @@ def test_who_is_overtaken_on_its_day_writes_nothing(
 
     mine = rows(("a", D2, 2)) if is_empty else rows(("a", D1, 1))
     with pytest.raises(WrittenMeanwhile, match="version 1"):
-        target.replace(mine, [Days.between(D1, D2)], Write({}))
+        target.replace(mine, [Days.between(D1, D2)], Note({}))
 
     assert held(store) == [("x", D1, 9)]
 
@@ -129,12 +129,12 @@ def test_files_that_somebody_joins_meanwhile_are_not_doubled(
     store: DeltaStore, target: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for row in (("a", D1, 1), ("b", D1, 2)):
-        target.add(rows(row), Write({}))
+        target.add(rows(row), Note({}))
     before_commit(monkeypatch, DeltaTable(store.path(marks)).optimize.compact)
 
     with pytest.raises(WrittenMeanwhile):
-        target.merge(rows(("a", D1, 10)), KEY, Write({}))
-    target.merge(rows(("a", D1, 10)), KEY, Write({}))
+        target.merge(rows(("a", D1, 10)), KEY, Note({}))
+    target.merge(rows(("a", D1, 10)), KEY, Note({}))
 
     assert held(store) == [("a", D1, 10), ("b", D1, 2)]
 
@@ -142,11 +142,11 @@ def test_files_that_somebody_joins_meanwhile_are_not_doubled(
 def test_who_asked_earlier_who_owns_the_days_is_refused_where_they_were_written_since(
     store: DeltaStore, target: Committer
 ) -> None:
-    target.add(rows(("x", D1, 9)), Write({}))
+    target.add(rows(("x", D1, 9)), Note({}))
 
     with pytest.raises(WrittenMeanwhile, match="version 1"):
-        target.replace(rows(("a", D1, 1)), [Days.of(D1)], Write({}, since=0))
-    target.replace(rows(("a", D2, 1)), [Days.of(D2)], Write({}, since=0))
+        target.replace(rows(("a", D1, 1)), [Days.of(D1)], Note({}, since=0))
+    target.replace(rows(("a", D2, 1)), [Days.of(D2)], Note({}, since=0))
 
     assert held(store) == [("a", D2, 1), ("x", D1, 9)]
 
@@ -164,7 +164,7 @@ def test_a_commit_whose_answer_was_lost_is_found_and_not_made_twice(
 
     monkeypatch.setattr(_Change, "_try", without_answer)
 
-    assert target.add(rows(("a", D1, 1)), Write({})).version == 1
+    assert target.add(rows(("a", D1, 1)), Note({})).version == 1
     assert (held(store), store.version(marks)) == ([("a", D1, 1)], 1)
 
 
@@ -176,15 +176,15 @@ def test_an_error_after_the_commit_takes_no_file_away(
 
     monkeypatch.setattr(committer, "flush_commits", full)
     with pytest.raises(OSError, match="No space left"):
-        target.add(rows(("a", D1, 1)), Write({}))
+        target.add(rows(("a", D1, 1)), Note({}))
 
     assert held(store) == [("a", D1, 1)]
 
 
 def test_a_step_of_a_stream_is_committed_once(store: DeltaStore, target: Committer) -> None:
     for _ in range(2):
-        target.add(rows(("a", D1, 1)), Write({}, Txn("marks:1", 4)))
-    target.add(rows(("b", D1, 1)), Write({}, Txn("marks:1", 5)))
+        target.add(rows(("a", D1, 1)), Note({}, Txn("marks:1", 4)))
+    target.add(rows(("b", D1, 1)), Note({}, Txn("marks:1", 5)))
 
     assert held(store) == [("a", D1, 1), ("b", D1, 1)]
 
@@ -192,8 +192,8 @@ def test_a_step_of_a_stream_is_committed_once(store: DeltaStore, target: Committ
 def test_a_year_of_days_is_one_commit(store: DeltaStore, target: Committer) -> None:
     days = [D1 + timedelta(days=number) for number in range(366)]
 
-    done = target.replace(rows(*(("a", day, 1) for day in days)), None, Write({}))
-    target.replace(rows(("b", D1, 2)), None, Write({}))
+    done = target.replace(rows(*(("a", day, 1) for day in days)), None, Note({}))
+    target.replace(rows(("b", D1, 2)), None, Note({}))
 
     assert (done.version, done.rows, held(store)) == (1, 366, [("b", D1, 2)])
 
@@ -253,7 +253,7 @@ def test_duckdb_and_polars_read_only_files_that_can_hold_what_is_asked_for(
     store: DeltaStore, target: Committer
 ) -> None:
     for number in range(6):
-        target.add(rows((f"{number}", D1, number)), Write({}))
+        target.add(rows((f"{number}", D1, number)), Note({}))
 
     lake = connect(store, [marks])
     plan = lake.sql("explain analyze select * from silver.marks where points = 3").fetchall()[0][1]
@@ -283,7 +283,7 @@ from pathlib import Path
 import pyarrow as pa
 from lake.declare.days import Days
 from lake.errors import WrittenMeanwhile
-from lake.write.committer import Committer, Write
+from lake.write.committer import Committer, Note
 from tests.lakes import open_lake
 from tests.tiny import day_of, marks
 
@@ -293,7 +293,7 @@ done = refused = 0
 while done + refused < 25:
     row = {"name": [f"{sys.argv[2]}{done}"], "day": [day_of(1)], "points": pa.array([done], pa.int32())}
     try:
-        target.replace(pa.table(row), [Days.of(day_of(1))], Write({}))
+        target.replace(pa.table(row), [Days.of(day_of(1))], Note({}))
         done += 1
     except WrittenMeanwhile:
         refused += 1
