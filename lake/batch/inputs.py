@@ -88,8 +88,9 @@ class _LandedPin:
         marks: dict[str, Any] = pinned.read.setdefault(self._name, {})
         refused: dict[Day, int] = {}
         lost: dict[Day, int] = {}
-        for day in self._all_days if days is None else days:
-            files, recorded = self.store.landing.files(self.feed, day), self._recorded(day)
+        landed = self.store.landing.files_by_day(self.feed, self._all_days if days is None else days)
+        for day, files in landed.items():
+            recorded = self._recorded(day)
             gone = changes_since(recorded, files).gone
             known = recorded if isinstance(recorded, Mapping) else {}
             if files:

@@ -259,7 +259,8 @@ class Table:
 
     def is_computed_by(self, version: str) -> bool:
         """Tell whether a version is that of the code as it is now, also if an earlier release took it."""
-        return version in (self.code_version, text_version(self.transform.__module__, _declares_table))
+        # Texts are read for a version only that the code as it is does not have.
+        return version == self.code_version or version == text_version(self.transform.__module__, _declares_table)
 
 
 def _declares_table(module: ModuleType) -> bool:

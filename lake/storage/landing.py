@@ -191,9 +191,17 @@ class Landing:
 
     def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
         """Find the files that landed on a day, by name or path, in order."""
-        if feed.pattern is not None or isinstance(feed, DeltaFeed):
-            return self._seen(feed).look(is_whole=True).landed.get(day, {})
-        return read_day(self.folder(feed, day)).files
+        return self.files_by_day(feed, [day])[day]
+
+    def files_by_day(self, feed: Feed, days: Iterable[date]) -> dict[date, Mapping[str, LandedFile]]:
+        """Find the files of some days, each as `files` does.
+
+        One look serves all days where files do not lie in folders of days.
+        """
+        if feed.pattern is None and not isinstance(feed, DeltaFeed):
+            return {day: read_day(self.folder(feed, day)).files for day in days}
+        landed = self.landed(feed, is_whole=True)
+        return {day: landed.get(day, {}) for day in days}
 
     def landed(self, feed: Feed, *, is_whole: bool = False) -> Mapping[date, Mapping[str, LandedFile]]:
         """The files of each landing day that holds at least one.
@@ -227,7 +235,7 @@ class Landing:
         """The rows that landed on a day, counted without Spark."""
         if isinstance(feed, DeltaFeed):
             return DeltaFolder(feed, self.root).count_rows(day)
-        return sum(feed.count_rows(path) for path in self._files(feed, day))
+        return sum(feed.count_rows(path) for path in self._files(feed, [day])[day])
 
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
         """The rows that landed on these days; an empty frame of the same columns where nothing did."""
@@ -236,7 +244,7 @@ class Landing:
             return (
                 feed.read_version(spark, self.root, version, list(days)) if version is not None else _none(spark, feed)
             )
-        paths = [str(path) for day in days for path in self._files(feed, day)]
+        paths = [str(path) for files in self._files(feed, days).values() for path in files]
         return feed.read(spark, paths) if paths else _none(spark, feed)
 
     def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
@@ -251,14 +259,16 @@ class Landing:
         self, feed: Feed, days: Iterable[date], problem_of: Callable[[Path], str | None]
     ) -> dict[date, dict[str, str]]:
         found = {
-            day: {str(path): problem for path in self._files(feed, day) if (problem := problem_of(path))}
-            for day in days
+            day: {str(path): problem for path in files if (problem := problem_of(path))}
+            for day, files in self._files(feed, days).items()
         }
         return {day: files for day, files in found.items() if files}
 
-    def _files(self, feed: Feed, day: date) -> list[Path]:
-        """Find the files of a day, none of a Delta table."""
-        return [] if isinstance(feed, DeltaFeed) else [file.path for file in self.files(feed, day).values()]
+    def _files(self, feed: Feed, days: Iterable[date]) -> dict[date, list[Path]]:
+        """Find the files of some days, none of a Delta table."""
+        if isinstance(feed, DeltaFeed):
+            return {day: [] for day in days}
+        return {day: [file.path for file in files.values()] for day, files in self.files_by_day(feed, days).items()}
 
 
 def _none(spark: SparkSession, feed: Feed) -> DataFrame:
