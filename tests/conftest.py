@@ -63,7 +63,7 @@ def has_jars_of_kafka() -> bool:
 @pytest.fixture
 def store(spark: SparkSession, tmp_path: Path) -> Iterator[DeltaStore]:
     """A store without tables on the shared session, tuned for a few rows, and an empty landing folder."""
-    from tests.lakes import interpreted, open_lake
+    from lake.testing.lakes import interpreted, open_lake
 
     with interpreted(spark):
         yield open_lake(tmp_path, spark)

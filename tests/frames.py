@@ -1,4 +1,4 @@
-"""Frames of literals, as a project's tests make them, and streams of frames."""
+"""Streams of frames."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame
 
-from lake.testing.frames import Row, broken_rules, frame, rows_of, stored, verdicts
-
-__all__ = ["Row", "broken_rules", "drained", "frame", "rows_of", "stored", "unbounded", "verdicts"]
+__all__ = ["drained", "unbounded"]
 
 
 def unbounded(rows: DataFrame, folder: Path, event_time: str | None = None, lateness: str = "3 hours") -> DataFrame:

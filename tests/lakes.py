@@ -1,4 +1,4 @@
-"""Whole lakes for tests, as a project's tests have them, and what the plan says of them."""
+"""Lakes without Spark, what the plan says of lakes, and what their logs say."""
 
 from __future__ import annotations
 
@@ -13,20 +13,9 @@ from lake.declare.table import Table
 from lake.storage.commits import Commit
 from lake.storage.landing import Landing
 from lake.storage.log import Log
-from lake.testing.lakes import INTERPRETED, interpreted, job_ids_of, jobs_of, open_lake, quarantined, stored_rows
 from lake.write.store import DeltaStore
 
-__all__ = [
-    "INTERPRETED",
-    "interpreted",
-    "job_ids_of",
-    "jobs_of",
-    "open_lake",
-    "quarantined",
-    "steps_for",
-    "stored_rows",
-    "without_spark",
-]
+__all__ = ["commits_since", "steps_for", "without_spark"]
 
 
 def without_spark(root: Path) -> DeltaStore:

@@ -20,12 +20,12 @@ from lake.declare.days import Days
 from lake.declare.table import InsertNew, Replace, Table, table
 from lake.errors import DeclarationError
 from lake.stream.generation import plan_stream
+from lake.testing.lakes import jobs_of, open_lake
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.weather import weather
 from tests.airline_lakes import TABLES
 from tests.lakehouse_assets import small_lake
-from tests.lakes import jobs_of, open_lake
 
 pytestmark = pytest.mark.spark
 

@@ -20,11 +20,11 @@ from lake.declare.contract import Contract
 from lake.declare.days import Days
 from lake.declare.table import Replace, Table, table
 from lake.ownership.ledger import Entry, Ledger
+from lake.testing.frames import frame
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather
-from tests.frames import frame
 
 pytestmark = pytest.mark.spark
 

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from lake.batch.refresh import refresh
 from lake.declare.days import ALL_DAYS, Days
 from lake.declare.table import Read, Table
+from lake.testing.frames import frame
 from lake.write.bounded import Bounded
 from lake.write.enforce import Counts, Enforcer, enforce
 from lake.write.horizon import Horizon, dated_by
@@ -25,7 +26,6 @@ from lakehouse_assets.feeds.departures import departures as departures_feed
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.schedules import schedules
-from tests.frames import frame
 
 NOON = datetime(2013, 1, 2, 12, tzinfo=UTC)
 CALENDAR = Days.parse("2012-12-31..2014-01-31")

@@ -46,6 +46,8 @@ from lake.stream.follow import _Driver, follow, release
 from lake.stream.generation import plan_stream, step_txn
 from lake.stream.micro_batch import MicroBatchWriter, Stopped
 from lake.stream.progress import MicroBatch, micro_batches, read_statuses
+from lake.testing.frames import frame
+from lake.testing.lakes import interpreted
 from lake.write.bounded import Bounded
 from lake.write.enforce import Collected, Counts, Enforcer
 from lake.write.horizon import Horizon
@@ -59,8 +61,6 @@ from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_perf
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
-from tests.frames import frame
-from tests.lakes import interpreted
 from tests.power import Disk
 from tests.streaming import FOLLOWED, Lake, Message, Messages, at
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.feeds.departures import departures
-from tests.frames import broken_rules, drained, frame, rows_of, unbounded
+from tests.frames import drained, unbounded
 
 pytestmark = pytest.mark.spark
 

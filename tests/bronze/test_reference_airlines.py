@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.feeds.airlines import airlines
-from tests.frames import broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

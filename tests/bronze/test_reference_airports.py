@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.reference_airports import reference_airports
 from lakehouse_assets.feeds.airports import airports
-from tests.frames import broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

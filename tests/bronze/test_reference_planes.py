@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.feeds.planes import planes
-from tests.frames import broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.schedule_files import schedule_files
 from lakehouse_assets.feeds.schedules import schedules
-from tests.frames import broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.feeds.weather import weather
-from tests.frames import broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

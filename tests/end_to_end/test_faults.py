@@ -32,13 +32,13 @@ from lake.orchestration.partitions import days_of_run
 from lake.ownership.ledger import Ledger
 from lake.project.settings import Settings
 from lake.storage.holder import read_holder
+from lake.testing.lakes import open_lake, quarantined, stored_rows
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.airline_lakes import TABLES, cut_source, duckdb_over
 from tests.end_to_end.oracle import ORACLE_TABLES, build_oracle
 from tests.hostile import HOSTILE_DAYS, HOSTILE_NAMES
-from tests.lakes import open_lake, quarantined, stored_rows
 from tests.tiny import day_of, land, mark_files, marks
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
@@ -302,7 +302,7 @@ def test_a_refresh_waits_for_the_jvm_of_a_killed_one_that_is_about_to_append_to_
 HOLD = """
 import sys
 from pathlib import Path
-from tests.lakes import open_lake
+from lake.testing.lakes import open_lake
 with open_lake(Path(sys.argv[1]), None).lock("silver.marks"):
     print("held", flush=True)
     sys.stdin.read()

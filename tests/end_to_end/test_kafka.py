@@ -25,8 +25,8 @@ from lake.engine.java import find_java
 from lake.engine.ports import free_ports
 from lake.project.settings import Settings
 from lake.stream.kafka import KafkaCluster, KafkaSource
+from lake.testing.lakes import interpreted
 from tests.airline_lakes import cut_source
-from tests.lakes import interpreted
 from tests.streaming import FOLLOWED, Lake, multiset
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

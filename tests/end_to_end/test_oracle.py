@@ -21,10 +21,10 @@ from pyspark.sql import SparkSession
 from airline.replay import replay
 from lake.batch.refresh import Receipt
 from lake.declare.days import Days
+from lake.testing.lakes import open_lake, quarantined
 from lake.write.store import DeltaStore
 from tests.airline_lakes import TABLES, cut_source, duckdb_over, manifest, refresh_all
 from tests.end_to_end.oracle import ORACLE_TABLES, PACKAGE_FLIGHTS, build_oracle
-from tests.lakes import open_lake, quarantined
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -19,12 +19,12 @@ from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.errors import AlreadyFollowed, DayIsOpen
 from lake.storage.lease import is_followed
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted
 from tests.streaming import Following, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]

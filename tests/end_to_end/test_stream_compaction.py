@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.stream.micro_batch import MicroBatchWriter
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted
 from tests.streaming import Following, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

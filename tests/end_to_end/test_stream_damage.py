@@ -16,10 +16,10 @@ from pyspark.sql import SparkSession
 
 from lake.errors import STREAM_RUNBOOK, StreamBroken
 from lake.stream.progress import read_statuses
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]

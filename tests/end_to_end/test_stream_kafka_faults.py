@@ -18,10 +18,10 @@ from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamBroken, TopicReplaced, TopicUnreachable
 from lake.stream.kafka import KafkaCluster, KafkaSource
+from lake.testing.lakes import interpreted, quarantined, stored_rows
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.kafka import TOPIC, Kafka
-from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)]

@@ -20,10 +20,10 @@ from lake.declare.days import Days
 from lake.errors import STREAM_RUNBOOK, MessagesGone, OtherMessage, StreamError, TopicMissing, TopicShorter
 from lake.stream.kafka import KafkaSource
 from lake.stream.progress import micro_batches, read_statuses
+from lake.testing.lakes import interpreted, quarantined, stored_rows
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
 from tests.kafka import TOPIC, Kafka
-from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import PARTITIONS, Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]

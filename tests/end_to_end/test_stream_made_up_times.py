@@ -20,13 +20,13 @@ from lake.errors import StreamBroken
 from lake.ownership.passed_over import PassedOver
 from lake.ownership.reopening import is_ahead, reopen
 from lake.stream.progress import micro_batches
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from tests.kafka import Kafka
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

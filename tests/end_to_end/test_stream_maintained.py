@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 import lake.storage.retention
 from lake.batch.maintain import Maintained, maintain
 from lake.declare.days import Days
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

@@ -14,10 +14,10 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.stream.progress import read_statuses
+from lake.testing.lakes import interpreted, quarantined, stored_rows
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]

@@ -17,12 +17,12 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.commands.query import connect
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow, pytest.mark.faults]

@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.bronze.weather_files import weather_files
@@ -19,7 +20,6 @@ from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from lakehouse_assets.silver.weather import weather
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 pytestmark = [pytest.mark.streams, pytest.mark.spark, pytest.mark.slow]

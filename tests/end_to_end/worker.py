@@ -14,8 +14,8 @@ from pathlib import Path
 from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.engine.session import build_session
+from lake.testing.lakes import INTERPRETED, open_lake
 from tests.airline_lakes import TABLES
-from tests.lakes import INTERPRETED, open_lake
 from tests.tiny import mark_files, marks, totals
 
 KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, totals)}}

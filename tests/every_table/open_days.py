@@ -22,12 +22,12 @@ from lake.batch.refresh import refresh
 from lake.declare.days import Days, utc_day
 from lake.declare.table import Append, Table, stream_reads
 from lake.ownership.frontier import Frontier
+from lake.testing.lakes import quarantined, stored_rows
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
-from tests.lakes import quarantined, stored_rows
 from tests.streaming import Lake, Message, multiset
 
 __all__ = ["EARLY", "REASONS", "OpenDays", "Reading", "compare", "copied", "together"]

@@ -20,13 +20,13 @@ from lake.declare.table import Append, Table, discover, is_followable, stream_re
 from lake.stream.follow import follow
 from lake.stream.generation import plan_stream
 from lake.stream.progress import MicroBatch
+from lake.testing.frames import frame
+from lake.testing.lakes import interpreted, quarantined, stored_rows
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.weather import weather
 from tests.every_table.open_days import OpenDays, Reading, compare, copied, together
 from tests.every_table.worlds import EVENT_DAYS, SEASONS, World, tally, world_of
-from tests.frames import frame
-from tests.lakes import interpreted, quarantined, stored_rows
 from tests.streaming import Lake, Message, Messages, multiset
 
 __all__ = ["ALL", "STREAMING", "Journey", "Outcome", "Traveller", "differences", "portions", "supplied", "travel"]

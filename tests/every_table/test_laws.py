@@ -22,11 +22,11 @@ from lake.declare.contract import Contract
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import Replace, Table, table
+from lake.testing.lakes import jobs_of, stored_rows
 from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice, count
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT
 from lakehouse_assets.silver.departures import departures
 from tests.airline_lakes import TABLES, cut_source
-from tests.lakes import jobs_of, stored_rows
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 

@@ -19,12 +19,12 @@ from lake.declare.days import Days
 from lake.declare.table import Read, Table
 from lake.stream.follow import _Driver
 from lake.stream.micro_batch import MicroBatchWriter
+from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
 from tests.every_table.open_days import Event, OpenDays, Past, Reading, compare, copied
 from tests.every_table.parity import STREAMING, Journey, Traveller, supplied
-from tests.lakes import interpreted
 from tests.streaming import Lake, Message, Messages, at
 
 Sabotage = Callable[[DataFrame, int], DataFrame]

@@ -29,6 +29,7 @@ from lake.batch.refresh import refresh
 from lake.declare.contract import Contract
 from lake.declare.days import Days
 from lake.declare.table import InsertNew, Table, table
+from lake.testing.lakes import interpreted, stored_rows
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
@@ -36,7 +37,6 @@ from tests.every_table.open_days import REASONS
 from tests.every_table.parity import ALL, STREAMING, Journey, Outcome, differences, portions, travel
 from tests.every_table.parity_report import PUBLISHED, record
 from tests.every_table.worlds import SEASONS, World
-from tests.lakes import interpreted, stored_rows
 from tests.streaming import Lake, Message, multiset
 
 LOSSES = [*(one.full_name for one in STREAMING), ALL]

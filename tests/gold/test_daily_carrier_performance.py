@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.testing.frames import Row, broken_rules, frame, rows_of
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.flights import flights
 from lakehouse_assets.silver.schedules import schedules
-from tests.frames import Row, broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import frame, rows_of
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.silver.departures import departures
-from tests.frames import frame, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.testing.frames import Row, broken_rules, frame, rows_of
 from lakehouse_assets.gold.flight_delay_features import flight_delay_features
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from lakehouse_assets.silver.schedules import schedules
 from lakehouse_assets.silver.weather import weather
-from tests.frames import Row, broken_rules, frame, rows_of
 
 pytestmark = pytest.mark.spark
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.testing.frames import Row, broken_rules, frame, rows_of
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
-from tests.frames import Row, broken_rules, drained, frame, rows_of, unbounded
+from tests.frames import drained, unbounded
 
 pytestmark = pytest.mark.spark
 

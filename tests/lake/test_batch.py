@@ -34,9 +34,10 @@ from lake.errors import (
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.commits import Commit
+from lake.testing.lakes import job_ids_of, quarantined, stored_rows
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
-from tests.lakes import commits_since, job_ids_of, quarantined, stored_rows
+from tests.lakes import commits_since
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark

@@ -23,11 +23,11 @@ from lake.commands.query import connect
 from lake.declare.days import Days
 from lake.errors import RowsOutsideDays, WrittenMeanwhile
 from lake.storage.log import Log
+from lake.testing.lakes import open_lake, stored_rows
 from lake.write import committer
 from lake.write.committer import Committer, Note, _Change
 from lake.write.data_files import stage_rows
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import open_lake, stored_rows
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
@@ -284,7 +284,7 @@ import pyarrow as pa
 from lake.declare.days import Days
 from lake.errors import WrittenMeanwhile
 from lake.write.committer import Committer, Note
-from tests.lakes import open_lake
+from lake.testing.lakes import open_lake
 from tests.tiny import day_of, marks
 
 store = open_lake(Path(sys.argv[1]), None)

@@ -18,8 +18,9 @@ from lake.declare.delta_feed import DeltaFeed
 from lake.declare.received import received
 from lake.errors import CannotLand, DeclarationError, FeedNotByDay
 from lake.storage.deliver import deliver
+from lake.testing.lakes import stored_rows
 from lake.write.store import DeltaStore
-from tests.lakes import stored_rows, without_spark
+from tests.lakes import without_spark
 
 D1, D2, D3 = (date(2024, 3, day) for day in (1, 2, 3))
 MARCH = Days.between(D1, D3)

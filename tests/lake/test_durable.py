@@ -19,9 +19,10 @@ from lake.storage.log import Log
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.stream.progress import MicroBatch, Receipts
 from lake.stream.topics import TopicGuard
+from lake.testing.lakes import stored_rows
 from lake.write.enforce import NOTHING_DROPPED, Counts
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import stored_rows, without_spark
+from tests.lakes import without_spark
 from tests.power import Disk
 from tests.tiny import day_of, marks
 

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from lake.declare.feed import FILE_FRAME, TOPIC_FRAME, FileFeed, TopicFeed
 from lake.storage.landing import Landing
-from tests.frames import rows_of
+from lake.testing.frames import rows_of
 
 DEPARTURES = TopicFeed("departures", "messages")
 PLANES = FileFeed("planes", "a file")

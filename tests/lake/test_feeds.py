@@ -23,9 +23,9 @@ from lake.declare.formats import Csv
 from lake.declare.json_lines import ReadableJson, Rescued, json_errors, read_lines, with_rescued
 from lake.declare.received import received
 from lake.declare.table import InsertNew, Table, table
+from lake.testing.lakes import quarantined, stored_rows
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
-from tests.lakes import quarantined, stored_rows
 
 pytestmark = pytest.mark.spark
 

@@ -25,7 +25,7 @@ from lake.batch.plan import Survey, TableState
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
-from tests.lakes import open_lake
+from lake.testing.lakes import open_lake
 from tests.tiny import FEED, mark_files, marks, totals
 
 TABLES = [mark_files, marks, totals]

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.declare.days import Days
+from lake.testing.lakes import open_lake
 from lake.write.held_keys import HeldKeys
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import open_lake
 from tests.tiny import day_of, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))

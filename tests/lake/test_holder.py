@@ -17,8 +17,8 @@ import pytest
 from lake.errors import AlreadyFollowed, TableLocked
 from lake.storage.holder import find_process, read_holder
 from lake.storage.lease import lease
+from lake.testing.lakes import open_lake
 from lake.write.store import LOCKS, DeltaStore
-from tests.lakes import open_lake
 
 ROOT = Path(__file__).parents[2]
 

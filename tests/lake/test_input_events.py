@@ -11,8 +11,8 @@ from deltalake import DeltaTable
 
 from lake.stream.input_events import InputEvents
 from lake.stream.stream_inputs import StreamInputs
+from lake.testing.lakes import open_lake
 from lake.write.store import DeltaStore
-from tests.lakes import open_lake
 from tests.recorded import D2, commit, follow
 from tests.tiny_topics import calls, texts
 

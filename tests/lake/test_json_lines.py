@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 
 from lake.declare.formats import FILE_FRAME
 from lake.declare.json_lines import json_errors, read_lines, with_rescued
-from tests.frames import drained, frame, unbounded
+from lake.testing.frames import frame
+from tests.frames import drained, unbounded
 
 pytestmark = pytest.mark.spark
 

@@ -32,9 +32,9 @@ from lake.ownership.ledger import Ledger
 from lake.stream.generation import StreamPlan
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.stream.progress import MicroBatch
+from lake.testing.lakes import interpreted, open_lake, quarantined, stored_rows
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
-from tests.lakes import interpreted, open_lake, quarantined, stored_rows
 from tests.tiny_kinds import (
     TABLES,
     daily_sales,

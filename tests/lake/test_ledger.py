@@ -13,7 +13,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from lake.ownership.ledger import SCHEMA, Entry, Ledger
-from tests.lakes import open_lake
+from lake.testing.lakes import open_lake
 
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 NOW = datetime(2013, 2, 1, tzinfo=UTC)

@@ -31,8 +31,8 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.storage.log import Log
 from lake.storage.touches import FILE
+from lake.testing.lakes import open_lake, stored_rows
 from lake.write.store import DeltaStore
-from tests.lakes import open_lake, stored_rows
 from tests.tiny import day_of, land, mark_files, marks, totals
 
 TABLES = [mark_files, marks, totals]

@@ -24,8 +24,9 @@ from lake.errors import InputLost, LandingGone
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.landing import Landing
+from lake.testing.lakes import interpreted, open_lake, stored_rows
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import interpreted, open_lake, steps_for, stored_rows
+from tests.lakes import steps_for
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = pytest.mark.spark

@@ -12,7 +12,7 @@ from lake.declare.feed import FileFeed, TopicFeed
 from lake.declare.received import received
 from lake.declare.table import Append, Table
 from lake.errors import DeclarationError
-from tests.frames import broken_rules, frame, rows_of
+from lake.testing.frames import broken_rules, frame, rows_of
 
 ORDERS = TopicFeed("orders", "orders of a shop")
 PRICES = FileFeed("prices", "prices of a shop")

@@ -24,9 +24,9 @@ from lake.declare.table import Table
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.storage.holder import read_holder
 from lake.storage.log import Log
+from lake.testing.lakes import open_lake, stored_rows
 from lake.write.enforce import NOTHING_DROPPED
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import open_lake, stored_rows
 from tests.tiny import Marks, day_of, mark_files, marks
 
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))

@@ -21,9 +21,9 @@ from lake.declare.days import Days
 from lake.errors import DayIsOpen, WrittenMeanwhile
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.storage.log import Log
+from lake.testing.lakes import interpreted, open_lake, quarantined, stored_rows
 from lake.write.enforce import QUARANTINE
 from lake.write.store import DeltaStore, Txn
-from tests.lakes import interpreted, open_lake, quarantined, stored_rows
 from tests.tiny import day_of, land, mark_files, marks
 
 D1 = day_of(1)

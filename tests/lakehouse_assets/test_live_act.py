@@ -19,9 +19,9 @@ from lake.orchestration.refresher import Refresher
 from lake.ownership.frontier import FrontierTable, with_streamed_upstream
 from lake.project.environment import Environment, open_environment
 from lake.project.settings import Settings
+from lake.testing.lakes import interpreted
 from tests.airline_lakes import cut_source
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
-from tests.lakes import interpreted
 
 EARLIER = Days.parse("2013-02-01..2013-02-02")
 

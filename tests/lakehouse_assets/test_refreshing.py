@@ -23,10 +23,10 @@ from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.runs import TableResult
 from lake.project.environment import Environment
 from lake.project.settings import Settings
+from lake.testing.lakes import interpreted, stored_rows
 from lake.write.store import DeltaStore
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
-from tests.lakes import interpreted, stored_rows
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]

@@ -7,9 +7,9 @@ import json
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of, stored, verdicts
 from lakehouse_assets.bronze.reference_planes import reference_planes
 from lakehouse_assets.silver.aircraft import aircraft
-from tests.frames import broken_rules, frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 

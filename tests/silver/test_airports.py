@@ -7,9 +7,9 @@ import json
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import frame, rows_of, stored, verdicts
 from lakehouse_assets.bronze.reference_airports import reference_airports
 from lakehouse_assets.silver.airports import airports
-from tests.frames import frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of, stored, verdicts
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.silver.arrivals import arrivals
-from tests.frames import broken_rules, drained, frame, rows_of, stored, unbounded, verdicts
+from tests.frames import drained, unbounded
 
 pytestmark = pytest.mark.spark
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import frame, rows_of, stored, verdicts
 from lake.write.enforce import enforce
 from lakehouse_assets.bronze.reference_airlines import reference_airlines
 from lakehouse_assets.silver.carriers import carriers
-from tests.frames import frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 

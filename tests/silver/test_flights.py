@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from lake.testing.frames import Row, broken_rules, frame, rows_of, stored
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports
 from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from lakehouse_assets.silver.weather import weather
-from tests.frames import Row, broken_rules, drained, frame, rows_of, stored, unbounded
+from tests.frames import drained, unbounded
 
 pytestmark = pytest.mark.spark
 

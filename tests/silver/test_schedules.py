@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of, stored, verdicts
 from lakehouse_assets.bronze.schedule_files import schedule_files
 from lakehouse_assets.silver.schedules import schedules
-from tests.frames import broken_rules, frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 

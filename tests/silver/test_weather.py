@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from lake.testing.frames import broken_rules, frame, rows_of, stored, verdicts
 from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.weather import weather
-from tests.frames import broken_rules, frame, rows_of, stored, verdicts
 
 pytestmark = pytest.mark.spark
 
