@@ -337,7 +337,10 @@ def _parquet_files(path: str) -> int:
 
 
 def _remove_unfinished(path: str, before: float) -> None:
-    """Remove what Spark had not finished when it was killed, because VACUUM passes over folders that begin with `_`."""
+    """Remove files that a killed Spark left unfinished.
+
+    VACUUM does not, because it passes over folders that begin with `_`.
+    """
     for folder in Path(path).glob(f"{FOLDER}*/_temporary") if is_local(path) else []:
         if folder.stat().st_mtime < before:
             shutil.rmtree(folder.parent)

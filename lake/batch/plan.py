@@ -327,7 +327,10 @@ class Survey:
         return first is not None and day is not None and day >= first
 
     def _first_early_day(self, table: Table) -> date | None:
-        """Return the day from which on streams own days of a table, or what they are computed from."""
+        """Return the first day of a table that batch must leave alone.
+
+        From there on streams own its days, or what they are computed from.
+        """
         if self.frontier is None:
             return None
         if table.full_name not in self._early:

@@ -22,7 +22,9 @@ _Imports = Callable[[str, ast.Module], Iterator[str]]
 
 
 def code_version(name: str, leaves_out: Leaves) -> str:
-    """Hash the syntax of a module and of all that it imports of its package.
+    """Hash the syntax of a module and of its imports.
+
+    Only imports of its own package count.
 
     Args:
         name: of the module.

@@ -1,4 +1,4 @@
-"""A feed that is a Delta table of another team: read by version, never written."""
+"""Read a Delta table of another team as a feed, by version. It is never written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ __all__ = ["DeltaFeed"]
 
 @dataclass(frozen=True)
 class DeltaFeed(Feed):
-    """A Delta table that somebody else writes. Its days are landing days: bronze holds of each what the table holds.
+    """Declare a Delta table of somebody else as a feed.
+
+    Its days are landing days: bronze holds of each what the table holds.
 
     A row is a JSON object by the columns' names, as of `Parquet`. Bronze replaces a day whose rows were changed.
 
@@ -46,7 +48,7 @@ class DeltaFeed(Feed):
         return landing / self.table
 
     def read_version(self, spark: SparkSession, landing: Path, version: int, days: Sequence[date]) -> DataFrame:
-        """Read the rows of some days as one version has them; lazy."""
+        """Read the rows of some days, lazily, as one version has them."""
         table = spark.read.format("delta").option("versionAsOf", version).load(str(self.location(landing)))
         none = F.lit(None).cast("string")
         rows = table.where(F.col(self.day).isin(list(days))).select(

@@ -29,13 +29,19 @@ class Write:
 
     @property
     def order(self) -> Sequence[str]:
-        """The columns by whose order the kept row of a key is chosen; empty where the mode does not choose."""
+        """Name the columns whose order chooses the kept row of a key.
+
+        Empty where the mode does not choose.
+        """
         return ()
 
 
 @dataclass(frozen=True)
 class Append(Write):
-    """Every row is kept as it arrived. Batch replaces the landing day; a stream appends."""
+    """Keep every row as it arrived.
+
+    Batch replaces the landing day. A stream appends.
+    """
 
     keeps_everything: ClassVar[bool] = True
     only_adds: ClassVar[bool] = True
@@ -43,7 +49,7 @@ class Append(Write):
 
 @dataclass(frozen=True)
 class InsertNew(Write):
-    """The first row of each key is kept.
+    """Keep the first row of each key.
 
     Attributes:
         first_by: columns (lineage columns too) whose ascending order says which row of a key is kept, `-` before a name
@@ -63,11 +69,17 @@ class InsertNew(Write):
 
 @dataclass(frozen=True)
 class Upsert(Write):
-    """A key's row is replaced by a newer one. Batch replaces the days; a stream merges."""
+    """Replace the row of a key by a newer one.
+
+    Batch replaces the days. A stream replaces rows by their keys.
+    """
 
 
 @dataclass(frozen=True)
 class Replace(Write):
-    """Only batch writes this table: it replaces the days (or the whole table where there is no day)."""
+    """Let only batch write the table.
+
+    It replaces the days, or the whole table where there is no day.
+    """
 
     streamable: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""What the newest version of a table holds, from its log: files, days and rows."""
+"""Read from the log which files, days and rows the newest version of a table holds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
 
 @dataclass(frozen=True)
 class LogContents(LogVersions):
-    """The log of one table, and what its newest version holds."""
+    """Say what the newest version of a table holds."""
 
     def rows(self) -> int:
         """Rows that the newest version holds, from file statistics."""
@@ -108,7 +108,10 @@ class LogContents(LogVersions):
         return [(path, day, count or 0) for path, day, count in found if day is not None]
 
     def _actions(self, column: str, opened: DeltaTable | None = None) -> pa.Table | None:
-        """What the log says of each file; None where there is none, or the column partitions no table."""
+        """Read what the log says of each file.
+
+        None where there is no table, or the column does not partition it.
+        """
         table = opened or self.open()
         files = None if table is None else pa.table(table.get_add_actions(flatten=True))
         return files if files is not None and f"partition.{column}" in files.column_names else None

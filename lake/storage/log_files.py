@@ -1,4 +1,4 @@
-"""The files of a table's log, and of the table, read without a JVM."""
+"""Read the files of a table and of its log, without a JVM."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RESTORE = b"RESTORE"
 
 @dataclass(frozen=True)
 class LogFiles:
-    """The files of one table and of its log.
+    """Read the files of one table and of its log.
 
     Attributes:
         location: folder or URL of the table.

@@ -1,4 +1,4 @@
-"""The newest version of a table: which it is, what the table is called, and which columns it has.
+"""Read which version of a table is newest, what the table is called and which columns it has.
 
 A process remembers what it has read as of a place in the log, and looks at a few files to see whether that still holds.
 """

@@ -1,4 +1,4 @@
-"""The write locks of tables: one file each. It says who holds it, and survives a holder that was killed."""
+"""Lock tables for writing, each by a file that says who holds it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REPORT_AFTER_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class TableLocks:
-    """The locks of the tables of one lake.
+    """Lock the tables of one lake.
 
     Attributes:
         folder: where their files lie.

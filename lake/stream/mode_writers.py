@@ -37,7 +37,7 @@ _MOST_COUNTED = 1_000
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch under way.
+    """Describe one micro-batch under way.
 
     Attributes:
         number: of it.
@@ -59,7 +59,7 @@ class Batch:
 
 @dataclass
 class ModeWriter(ABC):
-    """Writes the micro-batches of one table in its mode.
+    """Write the micro-batches of one table in its mode.
 
     Attributes:
         table: which.
@@ -77,15 +77,18 @@ class ModeWriter(ABC):
 
     @abstractmethod
     def own(self, batch: Batch) -> DataFrame:
-        """The rows that the stream may write; a rejected row goes with the day under which it is filed."""
+        """Select the rows that the stream may write.
+
+        A rejected row goes with the day under which it is filed.
+        """
 
     @abstractmethod
     def takes_few(self, batch: Batch) -> bool:
-        """Whether rows that fit into this process are committed from here."""
+        """Tell whether rows that fit into this process are committed from here."""
 
     @abstractmethod
     def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
-        """Add rows that are in this process; None where none is new."""
+        """Add rows that are in this process. None where none is new."""
 
     @abstractmethod
     def write(self, rows: Enforced, batch: Batch, *, fails: bool) -> Commit:
@@ -99,11 +102,11 @@ class ModeWriter(ABC):
 
     @abstractmethod
     def finish(self, rows: Enforced, batch: Batch) -> None:
-        """Of a micro-batch whose first step was committed before a crash: do the steps behind it."""
+        """Do the steps behind the first, which was committed before a crash."""
 
     @abstractmethod
     def days(self, batch: Batch) -> Sequence[Days]:
-        """The days among which the rows of a micro-batch lie."""
+        """Name the days among which the rows of a micro-batch lie."""
 
     @abstractmethod
     def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
@@ -139,7 +142,7 @@ class ModeWriter(ABC):
                 store.append_quarantine(table, rows.rejected(), txn)
 
     def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
-        """Raise where a commit holds more or fewer rows than were handed to it; the micro-batch is not over then.
+        """Raise where a commit holds other rows than were handed to it, because the micro-batch is not over then.
 
         Raises:
             RowsLost: a commit that only adds or replaces has other rows. An upsert says nothing of what it found there.
@@ -153,7 +156,10 @@ class ModeWriter(ABC):
 
 @dataclass
 class _OpenDaysWriter(ModeWriter):
-    """Writes days that the stream owns; the first micro-batch of a generation replaces them all."""
+    """Write days that the stream owns.
+
+    The first micro-batch of a generation replaces them all.
+    """
 
     _condition: tuple[date, Column] | None = None
 
@@ -183,7 +189,7 @@ class _OpenDaysWriter(ModeWriter):
         """Add accepted rows to what the open days hold."""
 
     def finish(self, rows: Enforced, batch: Batch) -> None:
-        """There is one step."""
+        """Do nothing, because there is one step."""
 
     def days(self, batch: Batch) -> Sequence[Days]:
         return batch.open_days
@@ -194,7 +200,7 @@ class _OpenDaysWriter(ModeWriter):
 
 @dataclass
 class _InsertNewWriter(_OpenDaysWriter):
-    """Adds the rows whose key the open days do not hold."""
+    """Add the rows whose key the open days do not hold."""
 
     @cached_property
     def _held(self) -> HeldKeys:
@@ -214,7 +220,7 @@ class _InsertNewWriter(_OpenDaysWriter):
 
 @dataclass
 class _UpsertWriter(_OpenDaysWriter):
-    """Adds rows, and replaces those that the open days hold under their keys."""
+    """Add rows, and replace those that the open days hold under their keys."""
 
     def write_few(self, rows: Collected, batch: Batch) -> Commit | None:
         return self._add(rows.accepted, batch) if rows.accepted.num_rows else None
@@ -225,7 +231,9 @@ class _UpsertWriter(_OpenDaysWriter):
 
 @dataclass
 class _AppendWriter(ModeWriter):
-    """Adds messages to bronze, each (topic, partition, offset) once; it keeps whatever it reads, as nobody else would.
+    """Add messages to bronze, each (topic, partition, offset) once.
+
+    It keeps whatever it reads, because nobody else would.
 
     What bronze may hold already is inserted by its key: whatever a source may deliver twice, all that a generation
     reads first, and messages of landing days before the stream's own, which batch loads from the archive whenever it
@@ -261,7 +269,7 @@ class _AppendWriter(ModeWriter):
             self._insert_archived(rows.accepted(), batch)
 
     def days(self, batch: Batch) -> Sequence[Days]:
-        """The landing days in a micro-batch; from a job of its own, where a source may deliver a message twice.
+        """Find the landing days in a micro-batch, in a job of its own.
 
         Only days that are believed: rows of others are rejected, and Python has no date for the year 44972.
         """
@@ -274,7 +282,7 @@ class _AppendWriter(ModeWriter):
         return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
 
     def _append_new(self, accepted: DataFrame, batch: Batch) -> Commit:
-        """Append; how many messages batch may have loaded is counted on the way, at no cost where there are none."""
+        """Append what batch cannot have loaded. The rest is counted on the way, and inserted where there is any."""
         is_archived, seen = F.col(str(self.table.day)) < F.lit(batch.first_day), Observation()
         counted = (F.count_if(is_archived).alias("archived"), F.count_if(~is_archived).alias("new"))
         commit = self._append(accepted.observe(seen, *counted).where(~is_archived), batch)
@@ -282,7 +290,7 @@ class _AppendWriter(ModeWriter):
         return commit.joined(self._insert_archived(accepted, batch)) if seen.get["archived"] else commit
 
     def _insert_archived(self, accepted: DataFrame, batch: Batch) -> Commit:
-        """The second step of an append: messages of landing days that batch owns, where bronze does not hold them."""
+        """Insert messages of landing days that batch owns, as the second step of an append."""
         archived = accepted.where(F.col(str(self.table.day)) < F.lit(batch.first_day))
         self._refuse_other_messages(archived)
         return self._insert_new(archived, self._landing_days(archived, batch), batch, "archived")
@@ -304,7 +312,9 @@ class _AppendWriter(ModeWriter):
             raise OtherMessage(self.table.full_name, shown)
 
     def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
-        """File the rejected rows; the messages of a topic that is read from its beginning are judged anew.
+        """File the rejected rows.
+
+        Messages of a topic that is read from its beginning are judged anew.
 
         A line without an offset cannot be known again; a new generation reads the archive whole, as batch does.
         """

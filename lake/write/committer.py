@@ -1,4 +1,4 @@
-"""Commit to a Delta table: the one module that adds files to one and removes them.
+"""Commit to a Delta table. No other module adds files to one or removes them.
 
 Spark, or this process, first writes the rows as files that nobody reads yet. What they hold is known before they are
 committed, so a row of another day, or a null where the contract has none, is refused while nothing is visible.
@@ -40,7 +40,9 @@ _PLACE = "_place"
 
 @dataclass(frozen=True)
 class Txn:
-    """The identity of one step of one micro-batch. Its commit carries it, so that a repeat is known.
+    """Identify one step of one micro-batch.
+
+    Its commit carries the identity, so that a repeat is known.
 
     Attributes:
         app_id: query, table, step and generation; two steps never share one.
@@ -53,7 +55,7 @@ class Txn:
 
 @dataclass(frozen=True)
 class Note:
-    """What a commit says about itself.
+    """Say what a commit is.
 
     Attributes:
         metadata: kept in the commit.
@@ -69,7 +71,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Committer:
-    """Commits to one table, whose lock the caller holds.
+    """Commit to one table, whose lock the caller holds.
 
     Attributes:
         name: of the table, for messages.
@@ -88,7 +90,7 @@ class Committer:
     day: str | None
 
     def replace(self, rows: DataFrame | pa.Table, days: Sequence[Days] | None, note: Note) -> Commit:
-        """Replace the rows of some days (None: all) by others; all of it or nothing.
+        """Replace the rows of some days (None: all) by others, as a whole or not at all.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
@@ -100,7 +102,7 @@ class Committer:
             return change.commit([staged], change.held(days), days)
 
     def add(self, rows: DataFrame | pa.Table, note: Note) -> Commit:
-        """Add rows; what the table holds stays. Errors as `replace`."""
+        """Add rows to what the table holds. Errors as `replace`."""
         change = self._change(note)
         with self._staged(rows) as staged:
             return change.commit([staged], [], self._days(staged))
@@ -158,7 +160,7 @@ class Committer:
             raise RowsOutsideDays(self.name, self.day, ", ".join(map(str, days)), outside)
 
     def _change(self, note: Note) -> _Change:
-        """Prepare a commit; the newest version of now is what it changes."""
+        """Prepare a commit that changes the newest version."""
         stored = self.log.opened()
         assert stored is not None, "it was just created"
         failpoint("before_write", self.name)
@@ -167,7 +169,7 @@ class Committer:
 
 @dataclass
 class _Change:
-    """One commit to be; `before` is the version that it changes."""
+    """Make one commit. `before` is the version that it changes."""
 
     target: Committer
     note: Note
@@ -190,7 +192,9 @@ class _Change:
         return {name: None if value is None else str(value) for name, value in values.items()}
 
     def commit(self, staged: Sequence[Staged], removed: Sequence[RemoveAction], days: Sequence[Days] | None) -> Commit:
-        """Add files and remove others, in one version; none where there is nothing to do.
+        """Add files and remove others in one version.
+
+        Without anything to do there is no version.
 
         Args:
             staged: the files to add.
@@ -217,7 +221,7 @@ class _Change:
     def _commit(
         self, actions: Sequence[AddAction | RemoveAction], days: Sequence[Days] | None, paths: Collection[str]
     ) -> int:
-        """Commit the next version; where another writer makes it first, the one after that; returns which."""
+        """Commit the next version that no other writer makes first, and return which."""
         while True:
             before = self.stored.version()
             try:
@@ -239,7 +243,10 @@ class _Change:
         self.stored.create_write_transaction(list(actions), "append", self.stored.schema(), by, commit_properties=said)
 
     def _refuse_overtaken(self, days: Sequence[Days] | None, paths: Collection[str], since: int) -> int | None:
-        """Look at what was committed after a version; returns where it is this commit, whose answer was lost.
+        """Look at what was committed after a version.
+
+        Returns:
+            The version of this very commit, where its answer was lost; else None.
 
         Raises:
             WrittenMeanwhile: another writer changed rows of these days, or wrote these files anew.

@@ -41,7 +41,7 @@ _LAST_LETTER = chr(0x10FFFF)
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that waits to be committed.
+    """Describe a file that waits to be committed.
 
     Attributes:
         path: relative to the table.
@@ -73,7 +73,7 @@ class DataFile:
 
 @dataclass
 class Staged:
-    """Files that were written and wait for a commit, until the block ends that wrote them.
+    """Hold written files until they are committed.
 
     Attributes:
         files: what was written.
@@ -169,7 +169,7 @@ def read_file(path: str, partition: Mapping[str, str | None], schema: pa.Schema,
 
 
 def _partitions(rows: pa.Table, partition_by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pa.Table]]:
-    """The rows of each partition, with its values."""
+    """Give the rows of each partition, with its values."""
     if not partition_by:
         yield from [({}, rows)] if rows.num_rows else []
         return
@@ -210,7 +210,10 @@ def _partition_of(path: str) -> dict[str, str | None]:
 
 
 def _columns(footer: pq.FileMetaData) -> dict[str, list[pq.Statistics]]:
-    """The statistics of each column that is not nested and of which every row group has some."""
+    """Find the statistics of columns that are not nested.
+
+    A column counts only where every row group has some.
+    """
     found: dict[str, list[pq.Statistics]] = {}
     for number in range(footer.num_columns):
         groups = [footer.row_group(group).column(number) for group in range(footer.num_row_groups)]
@@ -241,7 +244,7 @@ def _statistics(rows: int, columns: Mapping[str, Sequence[pq.Statistics]]) -> st
 
 
 def _json(values: Mapping[str, str]) -> str:
-    """An object whose values are JSON already, because Python has no exact number for a decimal."""
+    """Write an object whose values are JSON already, because Python writes no exact decimal."""
     return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in values.items()) + "}"
 
 
@@ -263,12 +266,15 @@ def _upper_bound(value: object) -> str | None:
 
 
 def _moment(value: datetime) -> str:
-    """A point in time to the millisecond, which is all that Spark reads."""
+    """Write a point in time to the millisecond, because Spark reads no more."""
     return json.dumps(value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z")
 
 
 def _exact(value: object) -> str | None:
-    """A bound that needs no rounding; None for what readers skip no file by."""
+    """Write a bound that needs no rounding.
+
+    None where readers skip no file by such a value.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, date):

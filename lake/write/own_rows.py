@@ -16,7 +16,7 @@ __all__ = ["OwnRows"]
 
 @dataclass
 class OwnRows(StorePlaces):
-    """The rows of the tables of the lake itself, `lake/<name>`."""
+    """Read and write the tables of the lake itself, `lake/<name>`."""
 
     def rows_in_lake(self, name: str) -> pa.Table | None:
         """Read a table of the lake itself (`lake/<name>`) without a JVM; None where nothing was ever written.

@@ -39,7 +39,10 @@ __all__ = ["LOCKS", "DeltaStore", "Txn", "day_predicate"]
 
 @dataclass
 class DeltaStore(StoreReads, OwnRows):
-    """The Delta tables under one root: reads and writes them. The caller holds a table's lock where it writes."""
+    """Read and write the Delta tables under one root.
+
+    The caller holds a table's lock where it writes.
+    """
 
     def create(self, table: Table) -> None:
         """Create the table, without rows, where it does not exist."""

@@ -1,4 +1,4 @@
-"""Where the tables of a lake lie, their logs and their locks."""
+"""Name the places of tables, and open their logs and locks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _print_wait(message: str) -> None:
 
 @dataclass
 class StorePlaces:
-    """The places of Delta tables under one root.
+    """Name the places of Delta tables under one root.
 
     Attributes:
         tables: folder or URL that holds `layer/table`.
