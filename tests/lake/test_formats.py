@@ -177,7 +177,9 @@ OTHER: list[tuple[Format, str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("written", "name", "content", "problem"), OTHER)
+@pytest.mark.parametrize(
+    ("written", "name", "content", "problem"), OTHER, ids=[f"{name}-{problem}" for _, name, _, problem in OTHER]
+)
 def test_bytes_of_another_format_do_not_land(
     tmp_path: Path, written: Format, name: str, content: bytes, problem: str
 ) -> None:
