@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lake.batch.plan import Step, Survey, days_for, steps_of
+from lake.batch.plan import Step, days_for, steps_of
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.storage.commits import Commit

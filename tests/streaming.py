@@ -16,8 +16,9 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from lake.batch.plan import Survey, steps_to_date
+from lake.batch.plan import steps_to_date
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.ownership.frontier import LAST_DAY, FrontierTable

@@ -16,7 +16,8 @@ from typing import Any
 
 from benchmarks.growth.commits import SimulatedTable, date_log
 from lake.batch.maintain import Maintenance, Place
-from lake.batch.plan import Survey, steps_to_date
+from lake.batch.plan import steps_to_date
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import Table, is_followable

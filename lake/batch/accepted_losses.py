@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from lake.batch.inputs import Loss
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.days import ALL_DAYS, Days
 from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.graph import readers_of
@@ -191,7 +191,7 @@ class FreshnessJudge:
         Of its open days a stream computes what comes, as it comes.
         """
         reason = self.survey.missing_reason(table, day)
-        frontier = self.survey.frontier
+        frontier = self.survey.view.frontier
         if frontier is not None and self.survey.is_early(table, day):
             is_streamed = frontier.first_open_day(table) is not None
             reason = None if is_streamed else "not computed while streams own days that it reads"
@@ -203,7 +203,7 @@ class FreshnessJudge:
         That is an input that changed since then, or was made anew, or the table itself if it was. Only changes of days
         up to the due one count.
         """
-        entry = self.survey.ledger.get(table.full_name, {}).get(None)
+        entry = self.survey.view.ledger.get(table.full_name, {}).get(None)
         if entry is not None and not entry.is_about(table.full_name, self.survey.store.table_log(table).table_id()):
             return f"{table.full_name} was made anew and does not hold what was computed"
         for source in table.inputs:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lake.batch.accepted_losses import accept_loss
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.commands.status import describe_lost, describe_older_code
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream

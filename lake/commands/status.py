@@ -14,8 +14,8 @@ from rich.table import Table as Grid
 
 from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses
 from lake.batch.freshness import Freshness, FreshnessJudge
-from lake.batch.plan import Survey, TableState, ways_to_mend
 from lake.batch.rescued import count_rescued
+from lake.batch.survey import Survey, TableState, ways_to_mend
 from lake.declare.days import Days, utc_day
 from lake.declare.table import Table
 from lake.declare.words import counted
@@ -80,7 +80,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for line in describe_older_code(survey, chosen):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for table in chosen if verbose else ():
-        _print_reasons(console, survey.states[table.full_name], is_followed=survey.frontier is not None)
+        _print_reasons(console, survey.states[table.full_name], is_followed=survey.view.frontier is not None)
     _print_days(console, chosen, survey, verbose=verbose)
     healthy = _print_streams(console, environment, survey, verbose=verbose) and healthy
     for damage in survey.unreadable:
@@ -88,7 +88,7 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
     for line in describe_unread(environment.unread()):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     healthy = _print_short_calendar(console, environment) and healthy
-    healthy = _print_ahead(console, environment, survey.frontier) and healthy
+    healthy = _print_ahead(console, environment, survey.view.frontier) and healthy
     if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
         console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
     elif not any(state.entries or state.missing for state in survey.states.values()):
@@ -135,14 +135,14 @@ def read_ownership(state: TableState, frontier: Frontier | None) -> Ownership:
 
 def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, verbose: bool) -> None:
     """Which days of each table are settled, sealed and open; nothing where no stream ever ran."""
-    if survey.frontier is None:
+    if survey.view.frontier is None:
         return
     grid = Grid("table", "settled", "sealed, not settled", "open", box=None, pad_edge=False)
     why: list[str] = []
     for table in tables:
         if table.day is None:
             continue
-        days = read_ownership(survey.states[table.full_name], survey.frontier)
+        days = read_ownership(survey.states[table.full_name], survey.view.frontier)
         opened = "-" if days.open is None else f"from {days.open} on"
         grid.add_row(
             table.full_name, _list(days.settled), _list(Days.ranges(day for day in days.sealed if day)), opened
@@ -164,7 +164,7 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
 
     Prints nothing where no stream ever ran. Returns whether the streams have read each file that they were given.
     """
-    frontier, settings = survey.frontier, environment.settings
+    frontier, settings = survey.view.frontier, environment.settings
     if frontier is None:
         return True
     owner = f"streams own days from {frontier.first_open} on" if frontier.claimed else "released: batch owns every day"

@@ -24,8 +24,8 @@ from typing import Literal
 from lake.batch.day_alone import can_differ, compute_again
 from lake.batch.foreign_rows import foreign_days
 from lake.batch.freshness import FreshnessJudge
-from lake.batch.plan import Survey, ways_to_mend
 from lake.batch.rescued import count_rescued
+from lake.batch.survey import Survey, ways_to_mend
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable

@@ -13,7 +13,8 @@ from typing import Self
 import dagster as dg
 
 from lake.batch.held_back import held_back
-from lake.batch.plan import Step, Survey, days_for, needed_whole, steps_of, steps_to_date
+from lake.batch.plan import Step, days_for, needed_whole, steps_of, steps_to_date
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table

@@ -11,7 +11,7 @@ from threading import Thread
 
 from pyspark.sql import SparkSession
 
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.broken_files import BrokenFile
 from lake.declare.days import Days
 from lake.declare.delta_feed import DeltaFeed

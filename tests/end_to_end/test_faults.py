@@ -22,8 +22,8 @@ from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from airline.replay import replay
-from lake.batch.plan import Survey
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey
 from lake.commands.cli import add_extras, commands
 from lake.declare.days import Days
 from lake.engine.failpoints import VARIABLE

@@ -15,7 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses, accept_loss
 from lake.batch.inputs import Loss, pin_inputs
-from lake.batch.plan import Survey, TableState
+from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
 from lake.errors import CannotAcceptLoss, DayIsOpen, InputLost, LandingGone
 from lake.ownership.frontier import Frontier, FrontierTable

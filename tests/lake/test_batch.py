@@ -17,8 +17,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch import refresh as batch
-from lake.batch.plan import Survey, TableState
 from lake.batch.refresh import Receipt, refresh
+from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import (

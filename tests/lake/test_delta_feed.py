@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.batch.plan import Survey
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.received import received

@@ -13,7 +13,8 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from lake.batch.maintain import Maintenance
-from lake.batch.plan import Survey, TableState, steps_to_date, ways_to_mend
+from lake.batch.plan import steps_to_date
+from lake.batch.survey import Survey, TableState, ways_to_mend
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.ownership.frontier import Frontier, FrontierTable

@@ -12,7 +12,7 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from lake.batch.freshness import Deliveries, Freshness, FreshnessJudge, due_day
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.feed import EVERY_DAY, SOME_DAYS, Delivery
 from lake.declare.graph import with_upstream

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import lake.batch.plan
+import lake.batch.survey
 import lake.ownership.ledger
 import lake.storage.landing_days
 import lake.storage.log
@@ -21,7 +21,7 @@ import lake.storage.log_files
 import lake.storage.log_versions
 from benchmarks.growth.commits import SimulatedTable
 from benchmarks.growth.lake import SimulatedLake
-from lake.batch.plan import Survey, TableState
+from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
@@ -77,7 +77,7 @@ def forget() -> None:
             lake.storage.log_versions._OPENED,
             lake.storage.log_versions._DESCRIBED._known,
         ),
-        *(lake.storage.log_contents._ROWS, lake.batch.plan._SETTLED, lake.storage.landing_days._FEEDS),
+        *(lake.storage.log_contents._ROWS, lake.batch.survey._SETTLED, lake.storage.landing_days._FEEDS),
     ):
         known.clear()
     lake.ownership.ledger._READ._known.clear()

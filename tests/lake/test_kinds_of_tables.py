@@ -18,8 +18,9 @@ from pandera.pyspark import Field
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from lake.batch.plan import Survey, steps_to_date
+from lake.batch.plan import steps_to_date
 from lake.batch.refresh import Receipt, refresh
+from lake.batch.survey import Survey
 from lake.commands.query import connect, run_query
 from lake.declare.contract import Contract, compile_contract
 from lake.declare.days import Days

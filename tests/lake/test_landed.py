@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lake.batch.freshness import Deliveries
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed, TopicFeed
 from lake.declare.landed import any_but, folder_name

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.ownership.ledger import Entry, Ledger
 from lake.write.store import Txn

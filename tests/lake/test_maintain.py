@@ -24,8 +24,8 @@ import lake.storage.log
 import lake.storage.log_versions
 import lake.storage.retention
 from lake.batch.maintain import Maintained, Maintenance, maintain
-from lake.batch.plan import Survey
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger

@@ -16,8 +16,9 @@ from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 
 from lake.batch.accepted_losses import accept_loss
-from lake.batch.plan import Step, Survey, needed_whole, steps_to_date
+from lake.batch.plan import Step, needed_whole, steps_to_date
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.table import Read, Table
 from lake.errors import InputLost, LandingGone

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lake.batch.inputs import Loss
-from lake.batch.plan import Survey, needed_whole, steps_of, steps_to_date
+from lake.batch.plan import needed_whole, steps_of, steps_to_date
+from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Read, Table

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lake.batch.plan import TableState
+from lake.batch.survey import TableState
 from lake.commands.status import Ownership, print_status, read_ownership
 from lake.declare.days import Days
 from lake.declare.topic_source import Place

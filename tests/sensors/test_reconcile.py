@@ -14,8 +14,9 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from lake.batch.plan import Step, Survey, TableState
+from lake.batch.plan import Step
 from lake.batch.refresh import refresh
+from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from lake.batch.freshness import FreshnessJudge
-from lake.batch.plan import Survey
+from lake.batch.survey import Survey
 from lake.declare.broken_files import BrokenFile
 from lake.declare.table import Table
 from lake.orchestration.checks import Verdict, judge_fresh
@@ -54,7 +54,7 @@ def build_freshness_alerts(
 
 def _verdicts(settings: Settings, tables: Iterable[Table], lakehouse: LakehouseResource) -> dict[Table, Verdict]:
     survey = Survey(list(tables), lakehouse.store(), settings.calendar())
-    if not survey.ledger and survey.frontier is None:
+    if not survey.view.ledger and survey.view.frontier is None:
         return {}
     judge = FreshnessJudge(survey, settings.now())
     return {table: judge_fresh(table, judge) for table in survey.tables}

@@ -1,0 +1,349 @@
+"""Judge which days of tables are missing, stale, archived or lost.
+
+The evidence is what is in the landing folders, the table logs and the ledger, never a memory of what was started: a day
+is missing where its inputs hold rows and the ledger has no entry, and stale where an input day was changed by a later
+version than the one it was computed from, or where its table or an input was made anew since. Needs no JVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property, partial
+
+from lake.batch.expected import Expected
+from lake.batch.foreign_rows import foreign_days, how_to_mend
+from lake.batch.inputs import Loss
+from lake.batch.lake_view import Day, LakeView
+from lake.batch.settled import ByDay, Evidence, Settled
+from lake.declare.days import Days
+from lake.declare.feed import Feed
+from lake.declare.table import Read, Table
+from lake.errors import FolderNotReadable, LogDamaged
+from lake.ownership.ledger import Entry
+from lake.write.store import DeltaStore
+
+__all__ = ["Survey", "TableState", "Totals", "Unreadable", "in_order", "ways_to_mend"]
+
+Unreadable = LogDamaged | FolderNotReadable
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the entries of one table say together.
+
+    Attributes:
+        days: how many days are computed.
+        rows: how many rows they hold.
+        rejected: how many rows are in quarantine.
+        disagreeing: days with duplicates that differ from the row that was kept; with how many.
+    """
+
+    days: int
+    rows: int
+    rejected: int
+    disagreeing: Mapping[Day, int]
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What one table has and lacks.
+
+    While nothing changes, a process makes one and keeps it.
+
+    Attributes:
+        table: the table.
+        entries: newest ledger entry of each day.
+        missing: days whose inputs hold rows and which were never computed, or failed; with the reason.
+        stale: computed days that an input, or an unrecorded write, has changed since; with the reason.
+        unreadable: why nobody can say what is missing or stale: its log, or that of an input, is damaged, or its feed's
+            folder cannot be read.
+        archived: days of bronze whose files are gone, all or some; with what is said of that. It holds their rows.
+        lost: days whose rows are gone, and files that they came from too; with how many.
+        foreign: days with rows that nobody computed; with how many. Those that batch may replace are stale too.
+    """
+
+    table: Table
+    entries: Mapping[Day, Entry]
+    missing: Mapping[Day, str] = field(default_factory=dict)
+    stale: Mapping[Day, str] = field(default_factory=dict)
+    unreadable: Unreadable | None = None
+    archived: Mapping[Day, str] = field(default_factory=dict)
+    lost: Mapping[Day, Loss] = field(default_factory=dict)
+    foreign: Mapping[Day, str] = field(default_factory=dict)
+
+    @cached_property
+    def newest_day(self) -> date | None:
+        """The newest computed day that holds rows."""
+        held = [day for day, entry in self.entries.items() if day and entry.rows_out]
+        return max(held, default=None)
+
+    @cached_property
+    def totals(self) -> Totals:
+        """What its entries say together."""
+        entries = self.entries.values()
+        return Totals(
+            days=sum(entry.outcome != "failed" for entry in entries),
+            rows=sum(entry.rows_out for entry in entries),
+            rejected=sum(entry.rejected for entry in entries),
+            disagreeing={day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing},
+        )
+
+    @cached_property
+    def up_to_date(self) -> tuple[Days, ...]:
+        """The computed days that are not stale, and did not fail."""
+        due = {*self.missing, *self.stale}
+        return tuple(Days.ranges(day for day in self.entries if day and day not in due))
+
+    @cached_property
+    def older_code(self) -> list[Day]:
+        """Days computed by an older version of the table's code."""
+        versions = {entry.code_version for entry in self.entries.values()}
+        older = {version for version in versions if not self.table.is_computed_by(version)}
+        return [day for day, entry in self.entries.items() if entry.code_version in older]
+
+    @property
+    def without_source(self) -> set[Day]:
+        """Days that nothing is left, or nothing new has come, to compute from."""
+        return {*self.archived, *self.lost} - {*self.missing, *self.stale}
+
+
+@dataclass
+class _State:
+    """A `TableState` in the making."""
+
+    missing: dict[Day, str] = field(default_factory=dict)
+    stale: dict[Day, str] = field(default_factory=dict)
+    archived: dict[Day, str] = field(default_factory=dict)
+    lost: dict[Day, Loss] = field(default_factory=dict)
+
+    @property
+    def days(self) -> set[Day]:
+        """Every day of which there is anything to say."""
+        return {*self.missing, *self.stale, *self.archived, *self.lost}
+
+
+_SETTLED: dict[tuple[str, str, str], tuple[Settled, TableState]] = {}
+"""By tables, landing folder and `layer.name`: what was known when the state was found."""
+
+
+@dataclass
+class Survey:
+    """One look at the whole lake; each log is read once.
+
+    Attributes:
+        tables: those to judge, upstream first.
+        store: the lake.
+        calendar: days outside it are not judged.
+    """
+
+    tables: Sequence[Table]
+    store: DeltaStore
+    calendar: Days
+    _early: dict[str, date | None] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def view(self) -> LakeView:
+        """What the lake holds."""
+        return LakeView(self.store)
+
+    @cached_property
+    def expected(self) -> Expected:
+        """The days that tables have to hold."""
+        return Expected(self.view, self.calendar)
+
+    @cached_property
+    def states(self) -> dict[str, TableState]:
+        """The state of each table, by `layer.name`; one that cannot be read keeps no other from being judged."""
+        return {table.full_name: self._readable_state(table) for table in self.tables}
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """The damaged logs, and the folders that cannot be read, each once."""
+        found = [state.unreadable for state in self.states.values() if state.unreadable]
+        return list({str(damage): damage for damage in found}.values())
+
+    def _readable_state(self, table: Table) -> TableState:
+        try:
+            self.view.version(table)  # a table without entries is not opened otherwise
+            return self._state(table)
+        except (LogDamaged, FolderNotReadable) as damage:
+            return TableState(table, self.view.ledger.get(table.full_name, {}), unreadable=damage)
+
+    def _state(self, table: Table) -> TableState:
+        entries = self.view.ledger.get(table.full_name, {})
+        evidence, key = self._evidence(table, entries), self._key(table)
+        known, before = _SETTLED[key] if key in _SETTLED else (Settled(), None)
+        to_judge = known.to_judge(evidence) if evidence else None
+        state, skipped = _State(), set[Day]()
+        for day in in_order(self.expected.days(table) | set(entries) if to_judge is None else to_judge):
+            if not self._is_batch_own(table, day):
+                skipped.add(day)
+            elif reason := self.missing_reason(table, day):
+                state.missing[day] = reason
+            elif day in entries:
+                self._judge(table, day, entries[day], state)
+        found = self._found(table, entries, state)
+        if found == before:
+            found = before  # with all that was counted of it
+        _SETTLED[key] = (Settled(evidence, {*state.days, *skipped}), found)
+        return found
+
+    def _key(self, table: Table) -> tuple[str, str, str]:
+        return self.store.tables, str(self.store.landing.root), table.full_name
+
+    def _found(self, table: Table, entries: Mapping[Day, Entry], state: _State) -> TableState:
+        foreign = self._foreign(table, entries)
+        state.stale |= {day: reason for day, reason in foreign.items() if self.is_replaceable(table, day)}
+        return TableState(
+            table,
+            entries,
+            state.missing,
+            state.stale,
+            archived=state.archived,
+            lost=state.lost,
+            foreign=foreign,
+        )
+
+    def _foreign(self, table: Table, entries: Mapping[Day, Entry]) -> dict[Day, str]:
+        """Find the days with rows that nobody computed, unless they are missing anyway."""
+
+        def is_due(day: date) -> bool:
+            return self.is_replaceable(table, day) and self.expected.has(table, day)
+
+        return foreign_days(table, self.store.table_log(table), entries, partial(self.is_early, table), is_due)
+
+    def is_replaceable(self, table: Table, day: Day) -> bool:
+        """Ask whether batch may replace a day, as it never does in bronze."""
+        return not table.write.keeps_everything and day in self.calendar and not self.is_early(table, day)
+
+    def older_code(self, table: Table) -> list[Day]:
+        """List the days that an older code computed, and that batch can compute again.
+
+        Not those whose files are gone, also where somebody has accepted the loss.
+        """
+        state = self.states[table.full_name]
+        beyond, first = state.without_source, self._first_early_day(table)
+        own = self.calendar if first is None else self.calendar.before(first)
+        older = [day for day in in_order(state.older_code) if day not in beyond and (day is None or day in own)]
+        if not older or not table.feeds:
+            return older
+        expected = self.expected.days(table)
+        return [day for day in older if day in expected]
+
+    def _is_batch_own(self, table: Table, day: Day) -> bool:
+        return not self.is_early(table, day) and (day is None or day in self.calendar)
+
+    def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
+        """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
+
+        None where it has no days, because one verdict costs no more than to compare.
+        """
+        if table.day is None:
+            return None
+        sources = table.inputs
+        whole: list[object] = [table, self.calendar, *(self.view.table_id(one) for one in (table, *sources))]
+        whole += [self.view.changed(source) for source in sources if source.day is None]
+        by_day = [ByDay(entries), ByDay(self.view.touched(table, table.day)), *map(self._by_day, table.reads)]
+        return Evidence(whole, [self.view.version(one) or 0 for one in (table, *sources)], by_day)
+
+    def _by_day(self, read: Read) -> ByDay:
+        """What is known of the days of an input, and which days of the reader depend on one of them."""
+        if isinstance(read.source, Feed):
+            return ByDay(self.view.landed(read.source))
+        if read.source.day is None:
+            return ByDay({})
+        return ByDay(self.view.touched(read.source, read.source.read_by), read.affected if read.is_widened else None)
+
+    def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
+        """Say of a computed day whether it is stale, and whether it could be computed again."""
+        own = self._own_reason(table, day, entry)
+        changes = [self.view.file_changes(feed, day, entry) for feed in table.feeds]
+        reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
+        is_gone = any(change.gone for change in changes)
+        is_bare = bool(changes and entry.rows_out) and not self.view.has_files(table, day)
+        if (is_gone or is_bare) and (loss := self.view.lost(table).get(day)):
+            state.lost[day] = loss
+        elif is_bare:
+            state.archived[day] = f"files gone; {own}" if own else "files gone"
+        else:
+            if reason:
+                state.stale[day] = reason
+            if is_gone and not any(change.other for change in changes):
+                state.archived[day] = "some files gone"
+
+    def missing_reason(self, table: Table, day: Day) -> str | None:
+        """Say why a day that some input holds rows for is not there.
+
+        None where it is, or has nothing to be computed from. Whether batch owns it is another question: see `is_early`.
+        """
+        entry = self.view.ledger.get(table.full_name, {}).get(day)
+        if entry is None:
+            return "never computed" if self.expected.has(table, day) else None
+        return "broke the contract" if entry.outcome == "failed" else None
+
+    def is_early(self, table: Table, day: Day) -> bool:
+        """Whether streams own a day, or one that it is computed from."""
+        first = None if day is None else self._first_early_day(table)
+        return first is not None and day is not None and day >= first
+
+    def _first_early_day(self, table: Table) -> date | None:
+        """Return the first day of a table that batch must leave alone.
+
+        From there on streams own its days, or what they are computed from.
+        """
+        if self.view.frontier is None:
+            return None
+        if table.full_name not in self._early:
+            self._early[table.full_name] = self.view.frontier.first_early_day(table)
+        return self._early[table.full_name]
+
+    def _own_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
+        """What has become of a day in the table itself since it was computed."""
+        own = self.view.newest_touch(table, day, table.day)
+        is_other = not entry.is_about(table.full_name, self.view.table_id(table))
+        if is_other or (self.view.version(table) or 0) < entry.version or (own is None and entry.rows_out):
+            return "the table was made anew and does not hold it"
+        if own is not None and own > entry.version:
+            return f"version {own} was written without a receipt"
+        return None
+
+    def _input_changed(self, read: Read, day: Day, entry: Entry) -> str | None:
+        if isinstance(read.source, Feed):
+            is_other = self.view.file_changes(read.source, day, entry).other
+            return f"other files landed in {read.source.name}" if is_other else None
+        name = read.source.full_name
+        seen = entry.version_read(name)
+        if not entry.is_about(name, self.view.table_id(read.source)) or (self.view.version(read.source) or 0) < seen:
+            return f"{name} was made anew"
+        newest = self.view.newest_input(read.source, read, day)
+        return f"{name} changed in version {newest}" if newest > seen else None
+
+    def inputs_of(self, table: Table, day: Day) -> list[object]:
+        """What a day is computed from, as it is now: of each table its id and what changed it last, or its files."""
+        return [
+            (self.view.table_id(read.source), self.view.newest_input(read.source, read, day))
+            if isinstance(read.source, Table)
+            else self.view.files_now(read.source, day)
+            for read in table.reads
+        ]
+
+
+def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tuple[str, list[Day]]]:
+    """Say what to do about rows of another program.
+
+    Each way comes with its days, and names the first of them.
+    """
+    found: dict[str, list[Day]] = {}
+    for day in days:
+        is_early = survey.is_early(table, day)
+        how = how_to_mend(table, day, is_in_calendar=day in survey.calendar, is_early=is_early)
+        found.setdefault(how, []).append(day)
+    ranges = {how: Days.ranges(day for day in days if day) for how, days in found.items()}
+    return [(how.format(days=ranges[how][0] if ranges[how] else ""), days) for how, days in found.items()]
+
+
+def in_order(days: Iterable[Day]) -> list[Day]:
+    """Sort days; that of a table without days comes first."""
+    return sorted(days, key=lambda day: day or date.min)
