@@ -29,7 +29,8 @@ from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import TableResult
 from lake.ownership.frontier import FrontierTable, with_streamed_upstream
 from lake.project.environment import Environment
-from lake.stream.follow import Followed, follow, release
+from lake.stream.driver import Followed
+from lake.stream.follow import follow, release
 from lake.stream.progress import MicroBatch
 from lake.write.store import DeltaStore
 

@@ -23,7 +23,8 @@ from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.ownership.frontier import LAST_DAY, FrontierTable
 from lake.storage.landing import Landing
-from lake.stream.follow import Followed, follow
+from lake.stream.driver import Followed
+from lake.stream.follow import follow
 from lake.stream.progress import MicroBatch, micro_batches
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events

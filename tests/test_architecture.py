@@ -204,7 +204,7 @@ MAY_WRITE = {
     "lake/write/own_rows.py",  # the lake's own small tables
     "lake/ownership/frontier.py",  # its own small table, under its own lock
     "lake/ownership/shared_lease.py",  # its own row, which is what keeps drivers apart
-    "lake/stream/follow.py",  # starts queries, whose micro-batches go through the store
+    "lake/stream/query.py",  # starts queries, whose micro-batches go through the store
     "lake/stream/micro_batch.py",
     "lake/engine/class_archive.py",  # tables in a temporary folder, to have Spark's classes loaded
 }

@@ -42,7 +42,8 @@ from lake.errors import (
 from lake.ownership.frontier import Frontier
 from lake.storage.commits import Commit
 from lake.storage.landing import Landing
-from lake.stream.follow import _Driver, follow, release
+from lake.stream.driver import Driver
+from lake.stream.follow import follow, release
 from lake.stream.generation import plan_stream, step_txn
 from lake.stream.micro_batch import MicroBatchWriter, Stopped
 from lake.stream.progress import MicroBatch, micro_batches, read_statuses
@@ -718,10 +719,10 @@ def test_streams_begin_to_run_though_their_topic_never_falls_silent(
     lake: Lake, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is read at the start, more has landed by then: nobody may wait for an end before the queries run."""
-    running, stop, run = threading.Event(), threading.Event(), _Driver.run
+    running, stop, run = threading.Event(), threading.Event(), Driver.run
     numbers = itertools.count(2)
 
-    def noted(driver: _Driver) -> None:
+    def noted(driver: Driver) -> None:
         running.set()
         run(driver)
 
@@ -734,7 +735,7 @@ def test_streams_begin_to_run_though_their_topic_never_falls_silent(
         running.wait(60)
         stop.set()
 
-    monkeypatch.setattr(_Driver, "run", noted)
+    monkeypatch.setattr(Driver, "run", noted)
     lake.land([flight(messages, 2, 1)], "1.jsonl")
     threading.Thread(target=end_soon, daemon=True).start()
     follow(lake.tables, lake.store, lake.frontier, home=lake.home, since=JAN_2, stop=stop, on_receipt=land_another)
@@ -787,15 +788,15 @@ class Reader:
         return self
 
 
-def driver(lake: Lake, source: TopicSource, stop: threading.Event) -> _Driver:
-    return _Driver(lake.frontier, [departure_events], lake.home, source, stop, lambda: at(1), None)
+def driver(lake: Lake, source: TopicSource, stop: threading.Event) -> Driver:
+    return Driver(lake.frontier, [departure_events], lake.home, source, stop, lambda: at(1), None)
 
 
 def test_the_silence_of_a_feed_counts_only_where_it_was_read_to_its_end(lake: Lake) -> None:
     def ends(source: TopicSource, **status: bool) -> list[str]:
         asked = driver(lake, source, threading.Event())
         asked.streams = [Reader({"isDataAvailable": False, "isTriggerActive": False} | status)]  # type: ignore[list-item]
-        return asked._feeds_at_end()
+        return asked.watch.feeds_at_end(asked.streams)
 
     topics = lake.home / "checkpoints" / "topics"
     topics.mkdir(parents=True)

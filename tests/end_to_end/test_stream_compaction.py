@@ -26,7 +26,7 @@ EVERY = 4
 
 @pytest.fixture
 def lake(tmp_path: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    monkeypatch.setattr("lake.stream.follow.MicroBatchWriter", partial(MicroBatchWriter, compact_every=EVERY))
+    monkeypatch.setattr("lake.stream.building.MicroBatchWriter", partial(MicroBatchWriter, compact_every=EVERY))
     with interpreted(spark):
         yield Lake(tmp_path / "home", lambda: spark, [departure_events, departures])
 

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.declare.days import Days
 from lake.declare.table import Read, Table
-from lake.stream.follow import _Driver
+from lake.stream.building import Builder
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.testing.lakes import interpreted
 from lakehouse_assets.bronze.departure_events import departure_events
@@ -107,15 +107,15 @@ def double_what_it_wrote(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
 
 
 def ignore_the_lateness(monkeypatch: pytest.MonkeyPatch, table: Table) -> None:
-    frame = _Driver._frame
+    frame = Builder._frame
 
-    def without_lateness(self: _Driver, read: Read, reader: Table, first_day: date) -> DataFrame:
+    def without_lateness(self: Builder, read: Read, reader: Table, first_day: date) -> DataFrame:
         if reader is not table:
             return frame(self, read, reader, first_day)
         assert isinstance(read.source, Table)
         return self.store.read_stream(read.source, first_day).withWatermark("departed_at", "0 seconds")
 
-    monkeypatch.setattr(_Driver, "_frame", without_lateness)
+    monkeypatch.setattr(Builder, "_frame", without_lateness)
 
 
 def an_alert_that_the_lateness_decides() -> list[list[Message]]:
