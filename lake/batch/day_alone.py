@@ -1,4 +1,4 @@
-"""One day of a range computed once more by itself, and compared with what the range has stored.
+"""Compute one day of a range by itself and compare it with the range.
 
 A range is not always its days: see `lake.declare.across_days`. What no plan shows, rows do.
 """
@@ -47,7 +47,7 @@ class DayAlone:
 
 
 def can_differ(table: Table) -> bool:
-    """Whether a range of the table could differ from its days.
+    """Tell whether a range of the table could differ from its days.
 
     Bronze cannot: each landing day is read from its own folder.
     """
@@ -61,9 +61,10 @@ def compute_again(
     entries: Mapping[date | None, Entry],
     horizon: Horizon | None = None,
 ) -> DayAlone | None:
-    """Compute one day of a range that a run has written by itself, from the same input, and compare; writes nothing.
+    """Compute once more one day that a run wrote, and compare.
 
-    The run's id decides which day, and for tables that do not read around their day whether any.
+    The day is computed by itself, from the same input as the run's; nothing is written. The run's id decides which day,
+    and for tables that do not read around their day whether any.
 
     Args:
         table: which.
@@ -89,7 +90,10 @@ def compute_again(
 def _computed_alone(
     table: Table, store: DeltaStore, day: date, entry: Entry, horizon: Horizon | None
 ) -> DataFrame | None:
-    """The rows of a day, from the versions that its entry names; None where an input did not exist then."""
+    """Return the rows of a day, computed from the versions in its entry.
+
+    None where an input did not exist then.
+    """
     frames = []
     for source in (read.source for read in table.reads):
         if not isinstance(source, Table) or entry.version_read(source.full_name) < 0:
@@ -119,6 +123,9 @@ def _without_sign(row: Row) -> Row:
 
 
 def differing_rows(one: DataFrame, other: DataFrame) -> DataFrame:
-    """The rows that two frames of equal columns do not hold equally often, and by how many the first has more."""
+    """Return the rows that two frames do not hold equally often.
+
+    The frames have equal columns. A last column says by how many the first has more.
+    """
     both = one.withColumn(_SIGN, F.lit(1)).unionAll(other.withColumn(_SIGN, F.lit(-1)))
     return both.groupBy(*other.columns).agg(F.sum(_SIGN).alias(_SIGN)).where(F.col(_SIGN) != 0)

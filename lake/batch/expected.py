@@ -41,7 +41,10 @@ class Expected:
         return {day for day in found if day in self.calendar}
 
     def has(self, table: Table, day: Day) -> bool:
-        """Return whether some input holds rows for a day, or only a later day of the first input gives rows to it."""
+        """Return whether inputs give rows to a day.
+
+        Some input holds rows for the day itself, or the first input holds rows of a later day that reach back to it.
+        """
         if day is None or table.day is None:
             return day in self.days(table)
         if day not in self.calendar:

@@ -1,4 +1,6 @@
-"""What a refresh reads, pinned before it reads: versions and ids of tables, marks of landed files.
+"""Pin what a refresh reads, before it reads.
+
+Pinned are the versions and ids of tables and the marks of landed files.
 
 Bronze is the archive, and the ledger says how many rows a day had. So a source that has gone away since takes nothing
 with it: days that would lose rows are refused, or only added to.
@@ -38,7 +40,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What one refresh reads.
+    """The pinned inputs of one refresh.
 
     Attributes:
         read: versions by `layer.table`; marks of landed files by `feed:name`, day and name.
@@ -84,7 +86,10 @@ class _LandedPin:
     was_followed: bool
 
     def pin(self, days: Days | None, pinned: Inputs) -> None:
-        """Add the marks of these days' files, and of those that were read before and are gone."""
+        """Add the marks of the files of these days.
+
+        Files that were read before and are gone keep the marks that the ledger has of them.
+        """
         marks: dict[str, Any] = pinned.read.setdefault(self._name, {})
         refused: dict[Day, int] = {}
         lost: dict[Day, int] = {}
@@ -110,21 +115,25 @@ class _LandedPin:
 
     @property
     def _all_days(self) -> list[date]:
-        """Of a table without days: what has landed, and what had when it was computed."""
+        """Every landing day of a table without days.
+
+        These are the days that have landed, and those that had landed when the table was computed.
+        """
         entry = self.entries.get(None)
         recorded = (entry.inputs.get(self._name) if entry else None) or {}
         return sorted({*self.store.landing.days(self.feed), *map(parse_day, recorded)})
 
     def _recorded(self, day: date) -> object:
-        """What the ledger says of the files of a day; None where it says nothing."""
+        """Return the ledger's record of the files of a day, if any."""
         entry = self.entries.get(day if self.table.day else None)
         recorded = None if entry is None else entry.inputs.get(self._name)
         return recorded if self.table.day else (recorded or {}).get(str(day))
 
     def _rows_at_stake(self, day: date, *, has_files: bool, is_archived: bool) -> int:
-        """The rows that a refresh would take away without any to put in their place, or that are lost already.
+        """Return how many rows a refresh would lose or has lost already.
 
-        Of a table that a stream has filled nothing is taken away; but a day that came as files is not one without any.
+        A refresh would lose rows that it has no others to put in the place of. Of a table that a stream has filled
+        nothing is taken away, but a day that came as files is not one without any.
         """
         entry = self.entries.get(day if self.table.day else None)
         expected = entry.rows_out if entry else 0
@@ -145,7 +154,7 @@ class _LandedPin:
 
 
 def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tuple[Days | None, bool]]:
-    """The days in parts: those that are replaced, and those that are only added to (True)."""
+    """Split the days into those to replace and those to add to (True)."""
     if days is None or not pinned.thinned or not table.write.keeps_everything:
         yield days, False
         return
@@ -180,7 +189,10 @@ def _refuse_lost(
     entries: Mapping[Day, Entry],
     frontier: Frontier | None,
 ) -> None:
-    """Raise where an input lacks rows of days that are needed; of days that streams own the ledger says nothing."""
+    """Raise where an input lacks rows of days that are needed.
+
+    Days that streams own are left out, because the ledger says nothing of them.
+    """
     source = read.source
     assert isinstance(source, Table)
     needed = {day: entry for day, entry in entries.items() if _is_needed(read, source, day, days)}
@@ -191,7 +203,10 @@ def _refuse_lost(
 
 
 def _is_needed(read: Read, source: Table, day: Day, days: Days | None) -> bool:
-    """Whether rows of an input's day may be read; of bronze, whose rows come late, those of any later day may."""
+    """Tell whether rows of an input's day may be read.
+
+    Of bronze the rows of any later day may be, because they come late.
+    """
     if days is None or day is None:
         return True
     needed = read.needed(days)

@@ -47,7 +47,7 @@ class LakeView:
 
     @cached_property
     def frontier(self) -> Frontier | None:
-        """Which days streams own; None where no stream ever ran."""
+        """The days that streams own, or None where no stream ever ran."""
         return FrontierTable(self.store).state()
 
     def landed(self, feed: Feed) -> Mapping[date, Mapping[str, LandedFile]]:
@@ -57,12 +57,15 @@ class LakeView:
         return self._files[feed.name]
 
     def files_now(self, feed: Feed, day: Day) -> object:
-        """Hash the files that landed on a day; by day for a table without days."""
+        """Hash the files that landed on a day.
+
+        For a table without days the hashes are by landing day.
+        """
         landed = self.landed(feed)
         return {str(d): hash_of(files) for d, files in landed.items()} if day is None else hash_of(landed.get(day, {}))
 
     def file_changes(self, feed: Feed, day: Day, entry: Entry) -> Changes:
-        """Compare the files that a day was computed from with those that lie there now.
+        """Compare the files that a day was computed from with today's.
 
         For a table without days: all of its files.
         """
@@ -74,11 +77,14 @@ class LakeView:
         return Changes(tuple(n for c in found for n in c.gone), tuple(n for c in found for n in c.other))
 
     def has_files(self, table: Table, day: Day) -> bool:
-        """Tell whether any file is left from which a table that reads feeds could be computed."""
+        """Tell whether any file is left to compute a table of feeds from."""
         return any(self.landed(feed) if day is None else day in self.landed(feed) for feed in table.feeds)
 
     def source_days(self, read: Read) -> Collection[date]:
-        """List the days of an input that hold rows or files; none for a table without days."""
+        """List the days of an input that hold rows or files.
+
+        A table without days has none.
+        """
         if isinstance(read.source, Feed):
             return self.landed(read.source).keys()
         return self.touched(read.source, read.source.read_by).keys() if read.source.day else ()
@@ -119,7 +125,10 @@ class LakeView:
         return self.touched(table, column).get(day)
 
     def newest_input(self, source: Table, read: Read, day: Day) -> int:
-        """Return the newest version of an input that changed a day which `day` reads; -1 where none did."""
+        """Return the newest version that changed a day of an input.
+
+        Looked at are the days of the input that `day` reads; -1 where no version changed one.
+        """
         days = list(read.selected(Days.of(day))) if day and source.day and read.is_widened else [day]
         newer = (self.newest_touch(source, source_day, source.read_by) for source_day in days)
         return max((version for version in newer if version is not None), default=-1)

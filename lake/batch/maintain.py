@@ -1,4 +1,4 @@
-"""Maintain a lake: join small files, remove what no reader needs any more, keep logs short.
+"""Join small files, remove unneeded ones and keep logs short.
 
 Safe beside streams and refreshes: each step holds the table's lock, so that a writer waits for seconds. Killed at any
 point it leaves the same rows, because every step is one commit, or removes only what nobody can read.
@@ -51,7 +51,7 @@ _UNTOUCHED = {"lease"}
 
 @dataclass(frozen=True)
 class Maintained:
-    """What was done to one table.
+    """The work that was done on one table.
 
     Attributes:
         name: `layer.name`, `quarantine.layer.name`, or `lake.name`.
@@ -69,13 +69,15 @@ class Maintained:
 
     @property
     def did_anything(self) -> bool:
-        """Whether there was something to do."""
+        """Tell whether there was something to do."""
         return bool(self.days_joined or self.files_removed or self.commits_removed)
 
 
 @dataclass(frozen=True)
 class Place:
-    """One Delta table to maintain: a declared one, its quarantine, or one of the lake's own.
+    """A Delta table to maintain.
+
+    It is a declared table, the quarantine of one, or one of the lake's own.
 
     Attributes:
         name: as in `Maintained`.
@@ -152,13 +154,16 @@ class Maintenance:
     now: datetime
 
     def places(self, tables: Iterable[Table]) -> Iterator[Place]:
-        """Find these tables, their quarantines and the lake's own tables, as far as they exist."""
+        """Find the existing tables among these, their quarantines and the lake's own."""
         for place in [*_declared(tables, self.store), *_own(self.store)]:
             if self._log(place).version() is not None:
                 yield place
 
     def maintain(self, place: Place) -> Maintained:
-        """Join, remove files, remove commits; in this order, so that a killed call has lost nothing."""
+        """Join files, remove old ones, then remove commits.
+
+        The order matters: a call that is killed between two steps has lost nothing.
+        """
         days = self._join(place)
         with self.store.lock(place.lock):
             self._set_properties(place)
@@ -180,7 +185,7 @@ class Maintenance:
     # Small files
 
     def _join(self, place: Place) -> int:
-        """Join the small files of the days that batch owns; returns how many days had any."""
+        """Join the small files of batch's days and return how many days had any."""
         if place.table is None:
             return self._join_own(place)
         crowded = _crowded(self._log(place), place.day)
@@ -203,7 +208,7 @@ class Maintenance:
     # What no reader needs
 
     def _needed(self, place: Place) -> str:
-        """Return why commits beyond the promise are still needed; empty where none is."""
+        """Return why commits beyond the promise are still needed, or ""."""
         oldest = self.now - kept_for(place.table)
         log = self._log(place)
         version = self._readers.get(log.table_id() or "")
@@ -220,7 +225,10 @@ class Maintenance:
 
     @staticmethod
     def _newest_step(log: Log) -> int | None:
-        """Return the newest version that a stream committed: after a crash it asks whether its last step was done."""
+        """Return the newest version that a stream committed.
+
+        After a crash the stream asks whether its last step was done.
+        """
         newest = log.version()
         for version in range(-1 if newest is None else newest, -1, -1):
             commit = log.commit(version)
@@ -232,7 +240,10 @@ class Maintenance:
 
     @cached_property
     def _readers(self) -> Mapping[str, int]:
-        """The oldest version that a stream of this home goes on from, by the id of the table that it reads."""
+        """The oldest version that a stream of this home continues from.
+
+        By the id of the table that the stream reads.
+        """
         oldest: dict[str, int] = {}
         for folder in self.checkpoints.glob("*/*/*/offsets"):
             for name, version in _read_up_to(folder).items():
@@ -240,7 +251,10 @@ class Maintenance:
         return oldest
 
     def vacuum(self, place: Place) -> int:
-        """Remove the files that no version within the promise holds; returns how many."""
+        """Remove files of no promised version and return how many.
+
+        A version is promised for as long as `kept_for` says.
+        """
         before = _parquet_files(place.path)
         _remove_unfinished(place.path, (self.now - kept_for(place.table)).timestamp())
         hours = kept_for(place.table).total_seconds() / 3600
@@ -253,7 +267,10 @@ class Maintenance:
         return before - _parquet_files(place.path)
 
     def shorten_log(self, place: Place) -> int:
-        """Write a checkpoint, and which days were touched; then remove older commits; returns how many."""
+        """Write a checkpoint, remove older commits and return how many.
+
+        Which commit touched which day is written down first, because it can be read nowhere else afterwards.
+        """
         log = self._log(place)
         before = _commits(place.path)
         foreign = foreign_files(log, place.day) if place.columns and place.day else {}
@@ -276,7 +293,10 @@ class Maintenance:
 
 @contextmanager
 def _few_listing_tasks(spark: SparkSession) -> Iterator[None]:
-    """Let VACUUM list a folder in a few tasks, because it would start 10,000 whatever is in there."""
+    """Let VACUUM list a folder in a few tasks.
+
+    Left alone it starts 10,000, however little the folder holds.
+    """
     name = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
     spark.conf.set(name, "8")
     try:
@@ -287,7 +307,10 @@ def _few_listing_tasks(spark: SparkSession) -> Iterator[None]:
 
 @contextmanager
 def _silent(spark: SparkSession) -> Iterator[None]:
-    """Keep what VACUUM prints out of the output of a command, which may be read by a program."""
+    """Keep VACUUM's messages out of the output of a command.
+
+    A program may read that output.
+    """
     jvm = getattr(spark, "_jvm", None)
     if jvm is None:  # a remote session prints elsewhere
         yield
@@ -302,7 +325,7 @@ def _silent(spark: SparkSession) -> Iterator[None]:
 
 
 def _crowded(log: Log, day: str | None) -> list[date]:
-    """Return the days of which some partition holds more files than a few, in order."""
+    """Return the days with a partition of too many files, in order."""
     if day is None:
         return []
     files = Counter(log.partitions(day))
@@ -318,7 +341,10 @@ def _parts(days: Days) -> Iterator[Days]:
 
 
 def _read_up_to(offsets: Path) -> dict[str, int]:
-    """Return the oldest version that a query may ask for when it goes on: that before its newest micro-batch."""
+    """Return the oldest versions that a query may ask for when it goes on.
+
+    These are the versions before its newest micro-batch, by the id of the table that it reads.
+    """
     batches = sorted((int(file.name) for file in offsets.iterdir() if file.name.isdigit()), reverse=True)[:2]
     found: dict[str, int] = {}
     for batch in batches:

@@ -1,4 +1,7 @@
-"""Plan the steps that bring tables up to date, in as few runs as their dependencies allow."""
+"""Plan the steps that bring tables up to date.
+
+They are as few runs as the dependencies of the tables allow.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,12 @@ def steps_to_date(
     *,
     changed_code: bool = False,
 ) -> list[Step]:
-    """The next steps that bring tables up to date; none where nothing is missing or stale.
+    """Return the next steps that bring tables up to date.
 
-    Where landing days are not in bronze yet, what reads that table waits: only bronze can say which event days they
-    touch. Ask again after running the steps. Nobody waits for days that were given up, by `layer.name`: their files
-    cannot be read, and once they can, the evidence names what that makes stale.
+    There is none where nothing is missing or stale. Where landing days are not in bronze yet, what reads that table
+    waits: only bronze can say which event days they touch. Ask again after running the steps. Nobody waits for days
+    that were given up, by `layer.name`: their files cannot be read, and once they can, the evidence names what that
+    makes stale.
 
     Args:
         survey: of the lake as it is now.
@@ -92,9 +96,10 @@ def days_for(survey: Survey, wanted: Sequence[Table], days: Days) -> dict[Table,
 
 
 def needed_whole(wanted: Iterable[Table]) -> set[Table]:
-    """What has to be up to date before some days of tables are computed: which days of it they need, nobody can say.
+    """Return the tables that must be whole before some days are computed.
 
-    These are the inputs without days, however far upstream, and what tables without days read.
+    They have to be up to date in all their days, because nothing tells which of them are needed. They are the inputs
+    without days, however far upstream, and what tables without days read.
     """
     inputs = ((table, read.source) for table in with_upstream(wanted) for read in table.reads)
     return {source for table, source in inputs if isinstance(source, Table) and not (table.day and source.day)}
@@ -115,7 +120,7 @@ def _due(state: TableState) -> list[Day]:
 
 
 def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
-    """The days of `table` that become stale once `day` of one of its inputs is computed."""
+    """Return the days of `table` that computing an input's `day` makes stale."""
     if table.day is None:
         return set() if survey.states[table.full_name].unreadable else {None}
     affected = read.affected(day) if day is not None else survey.states[table.full_name].entries
@@ -125,7 +130,10 @@ def _made_stale(survey: Survey, table: Table, read: Read, day: Day) -> set[Day]:
 
 
 def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False) -> list[Step]:
-    """Group tables into as few runs as their dependencies allow; `exact`: compute no day that nobody asked for."""
+    """Group tables into as few runs as their dependencies allow.
+
+    With `exact` no day is computed that was not asked for.
+    """
     groups: list[_Group] = []
     place: dict[Table, int] = {}
     for table, days in due.items():
@@ -152,7 +160,10 @@ class _Group:
     tables: list[Table] = field(default_factory=list)
 
     def suits(self, survey: Survey, table: Table, days: set[Day], ranges: tuple[Days | None, ...], exact: bool) -> bool:
-        """Whether a table can be computed with the others at no cost: its other days are batch's and never had rows."""
+        """Tell whether a table can join the group at no cost.
+
+        The other days of the group must be batch's and must never have had rows in the table.
+        """
         if ranges == self.ranges:
             return True
         if len(self.ranges) > 1 or self.ranges[0] is None:
@@ -165,14 +176,17 @@ class _Group:
         return not exact and days <= set(self.ranges[0]) and not have_rows and not is_early
 
     def steps(self, survey: Survey) -> list[Step]:
-        """One run; or, as a table may need days of another that lie in a later range, one run per table and range."""
+        """Return one run, or one per table and range.
+
+        With several ranges each has its own, because a table may need days of another that lie in a later range.
+        """
         if len(self.ranges) == 1:
             return [Step(tuple(self.tables), self.ranges[0], _was_computed(survey, self.tables, self.ranges[0]))]
         return [Step((t,), days, _was_computed(survey, [t], days)) for t in self.tables for days in self.ranges]
 
 
 def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) -> bool:
-    """Whether any of these days was computed before."""
+    """Tell whether any of these days was computed before."""
     for table in tables:
         wanted = {None} if days is None or table.day is None else set(days)
         if any(day in wanted for day in survey.states[table.full_name].entries):
@@ -181,7 +195,10 @@ def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) ->
 
 
 def _ranges(days: Iterable[Day], beyond: Collection[Day]) -> tuple[Days | None, ...]:
-    """Days as ranges; of too many, those nearest to each other are joined, unless a day between is `beyond` reach."""
+    """Return days as a few ranges.
+
+    Where there are too many, the nearest neighbours are joined, unless a day between them is `beyond` reach.
+    """
     dates = [day for day in days if day is not None]
     if not dates:
         return (None,)

@@ -57,7 +57,7 @@ _Finder = Callable[[Landing, Feed, Iterable[date]], dict[date, dict[str, str]]]
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one refresh did.
+    """The outcome of one refresh.
 
     Attributes:
         table: `layer.table`.
@@ -90,7 +90,10 @@ class Receipt:
 
     @property
     def failed_days(self) -> list[date | None]:
-        """Days that were not written, in order: they broke a `fail` contract, or their files cannot be read."""
+        """Days that were not written, in order.
+
+        They broke a `fail` contract, or their files cannot be read.
+        """
         return sorted((day for day, outcome in self.outcomes.items() if outcome == "failed"), key=str)
 
     def check(self) -> Receipt:
@@ -116,7 +119,10 @@ class Receipt:
 
 @dataclass
 class _Work:
-    """One refresh under way; `base` is the table's version at which it asked who owns the days."""
+    """A refresh under way.
+
+    `base` is the table's version at which the refresh asked who owns the days.
+    """
 
     table: Table
     store: DeltaStore
@@ -149,7 +155,7 @@ def refresh(
     run_id: str = "",
     horizon: Horizon | None = None,
 ) -> Receipt:
-    """Compute these days of a table from the newest versions of its inputs and replace exactly them.
+    """Compute days of a table from the newest inputs and replace exactly them.
 
     Args:
         table: what to compute. One without days is computed whole, whatever `days` says.
@@ -204,7 +210,10 @@ def _refresh(
 
 
 def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -> Receipt:
-    """Write the days; where the job fails for files that cannot be read, those that do not need them."""
+    """Write the days, except those whose files cannot be read.
+
+    It first tries all. Where the job fails for such files, it writes the days that do not need them.
+    """
     table = work.table
 
     def write(part: _Work) -> Receipt:
@@ -245,7 +254,10 @@ def _damaged(work: _Work, find: _Finder = Landing.find_damaged) -> dict[date, di
 def _write_other_days(
     work: _Work, damaged: Mapping[date, Mapping[str, str]], write: Callable[[_Work], Receipt]
 ) -> Receipt:
-    """Write the days whose files can be read, each range by itself; the others stay as they were."""
+    """Write the days whose files can be read, each range by itself.
+
+    The others stay as they were.
+    """
     files = {path: problem for found in damaged.values() for path, problem in found.items()}
     problem = LandingDamaged(work.table.full_name, sorted(damaged), files)
     if work.days is None:
@@ -309,7 +321,7 @@ def _read(work: _Work, read: Read) -> DataFrame:
 
 
 def _replace_all(work: _Work, enforced: Enforced) -> Receipt:
-    """Write every accepted row; quarantine the rest."""
+    """Write every accepted row and quarantine the rest."""
     commit = _replace(work, enforced.accepted(), work.ranges)
     total = enforced.observed()
     counts, rules = _account(work, enforced, total, _written(work, commit))
@@ -329,7 +341,11 @@ def _written(work: _Work, commit: Commit) -> Mapping[date | None, int]:
 def _account(
     work: _Work, enforced: Enforced, total: Counts, written: Mapping[date | None, int]
 ) -> tuple[Mapping[date | None, Counts], dict[str, int]]:
-    """Replace the quarantine of these days; returns the counts by day and the rejected rows by rule."""
+    """Replace the quarantine of these days.
+
+    Returns:
+        The counts by day, and the rejected rows by rule.
+    """
     if not _fits(total):
         return enforced.counts_by_day(), _quarantine(work, enforced, total)
     dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
@@ -340,10 +356,11 @@ def _account(
 
 
 def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
-    """Write the accepted rows that bronze does not hold; what it holds stays.
+    """Write the accepted rows that bronze does not hold.
 
-    Once a stream has filled a table, its rows of a day need not be in that day's archive, and files may be gone that
-    were read: replacing would lose them. Rows that say something else than what bronze holds count as disagreeing.
+    Rows that it holds stay. Once a stream has filled a table, its rows of a day need not be in that day's archive, and
+    files may be gone that were read: replacing would lose them. Rows that say something else than what bronze holds
+    count as disagreeing.
     """
     assert work.table.day is not None
     ranges = work.ranges or []
@@ -368,9 +385,10 @@ def _with_differing(
 
 
 def _replace_good_days(work: _Work, enforced: Enforced) -> Receipt:
-    """Write the days without a rejected row; one that has any stays as it was.
+    """Write the days without a rejected row.
 
-    The job stops at the first bad row before anything is committed, so a clean refresh costs nothing extra.
+    A day that has any stays as it was. The job stops at the first bad row before anything is committed, so a clean
+    refresh costs nothing extra.
     """
     try:
         commit = _replace(work, enforced.accepted(fail_on_reject=True), work.ranges)
@@ -426,7 +444,10 @@ def _replace_what_differs(work: _Work, enforced: Enforced) -> Receipt:
 def _replace_days(
     work: _Work, rows: DataFrame, ranges: list[Days] | None, counts: Mapping[Any, Counts], days: set[date | None]
 ) -> int:
-    """Write some of the days; their rows by two independent counts: by day before the write, and in the commit."""
+    """Write some of the days and check how many rows they got.
+
+    Two independent counts must agree: that by day before the write, and that of the commit.
+    """
     commit = _replace(work, rows, ranges)
     expected = sum((counts[day] for day in days if day in counts), Counts())
     if expected.rows_out != commit.rows:
@@ -435,7 +456,10 @@ def _replace_days(
 
 
 def _changed_days(work: _Work, fresh: DataFrame, version: int | None) -> set[date | None]:
-    """The days for which the two multisets of rows differ: some row is not there equally often in both."""
+    """Return the days whose fresh rows differ from the stored ones.
+
+    Rows are compared as multisets: some row is not there equally often in both.
+    """
     day = work.table.day
     stored = work.store.read(work.table, version=version)
     if day is not None and work.days is not None:
@@ -453,12 +477,12 @@ def _of_days(rows: DataFrame, table: Table, ranges: Sequence[Days]) -> DataFrame
 
 
 def _fits(total: Counts) -> bool:
-    """Whether all dropped rows, duplicates too, can be collected."""
+    """Tell whether all dropped rows, duplicates too, can be collected."""
     return total.rejected + total.duplicates <= _MOST_COLLECTED
 
 
 def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int]:
-    """Replace the quarantine of these days; returns rejected rows by rule."""
+    """Replace the quarantine of these days and return its rows by rule."""
     if _fits(total) or not total.rejected:
         dropped = enforced.dropped() if total.rejected else NOTHING_DROPPED
         work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
@@ -468,14 +492,17 @@ def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int
 
 
 def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:
-    """Rows in = rows out + rejected + duplicates, by three independent counts: observed, by day, and stored."""
+    """Raise unless rows in = rows out + rejected + duplicates.
+
+    Three independent counts must agree: observed, by day, and stored.
+    """
     by_day = sum(counts.values(), Counts())
     if by_day != total or total.rows_out != written:
         raise RowsLost(work.table.full_name, str(total), str(by_day), written)
 
 
 def _metadata(work: _Work) -> dict[str, Any]:
-    """What the Delta commit says about the refresh."""
+    """Return what the Delta commit says about the refresh."""
     versions = {name: value for name, value in work.inputs.items() if not name.startswith("feed:")}
     return {
         "refresh": work.table.full_name,

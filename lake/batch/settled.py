@@ -1,7 +1,8 @@
-"""Which days a process need not look at again: it found them up to date, and of their evidence nothing has changed.
+"""Remember the days that a process need not judge again.
 
-Comparing evidence with that of the last look costs some nanoseconds a day, judging a day some microseconds for each of
-its inputs. So the tenth year of a lake costs about as much as its first month.
+It found them up to date, and nothing of their evidence has changed since. Comparing evidence with that of the last look
+costs some nanoseconds a day, judging a day some microseconds for each of its inputs. So the tenth year of a lake costs
+about as much as its first month.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Day = date | None
 
 @dataclass(frozen=True)
 class ByDay:
-    """What is known of something by day.
+    """Facts by day that a verdict depends on.
 
     Attributes:
         facts: by day.
@@ -63,7 +64,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Settled:
-    """What one process knows of one table.
+    """The days of one table that a process has judged.
 
     Attributes:
         evidence: by which the days were judged last; None before.
@@ -74,7 +75,7 @@ class Settled:
     due: Collection[Day] = field(default=())
 
     def to_judge(self, now: Evidence) -> set[Day] | None:
-        """Find the days that have to be judged; None for all."""
+        """Find the days that have to be judged, or None for all."""
         if self.evidence is None or not now.follows(self.evidence):
             return None
         pairs = zip(now.by_day, self.evidence.by_day, strict=True)

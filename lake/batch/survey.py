@@ -31,7 +31,7 @@ Unreadable = LogDamaged | FolderNotReadable
 
 @dataclass(frozen=True)
 class Totals:
-    """What the entries of one table say together.
+    """The sums over all entries of one table.
 
     Attributes:
         days: how many days are computed.
@@ -48,7 +48,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class TableState:
-    """What one table has and lacks.
+    """The days that one table has and lacks.
 
     While nothing changes, a process makes one and keeps it.
 
@@ -81,7 +81,7 @@ class TableState:
 
     @cached_property
     def totals(self) -> Totals:
-        """What its entries say together."""
+        """The sums over its entries."""
         entries = self.entries.values()
         return Totals(
             days=sum(entry.outcome != "failed" for entry in entries),
@@ -130,7 +130,7 @@ _SETTLED: dict[tuple[str, str, str], tuple[Settled, TableState]] = {}
 
 @dataclass
 class Survey:
-    """One look at the whole lake; each log is read once.
+    """One look at the whole lake, which reads each log once.
 
     Attributes:
         tables: those to judge, upstream first.
@@ -145,7 +145,7 @@ class Survey:
 
     @cached_property
     def view(self) -> LakeView:
-        """What the lake holds."""
+        """The lake as this look has read it."""
         return LakeView(self.store)
 
     @cached_property
@@ -155,7 +155,10 @@ class Survey:
 
     @cached_property
     def states(self) -> dict[str, TableState]:
-        """The state of each table, by `layer.name`; one that cannot be read keeps no other from being judged."""
+        """The state of each table, by `layer.name`.
+
+        A table that cannot be read keeps no other from being judged.
+        """
         return {table.full_name: self._readable_state(table) for table in self.tables}
 
     @property
@@ -236,9 +239,10 @@ class Survey:
         return not self.is_early(table, day) and (day is None or day in self.calendar)
 
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
-        """All that the days of a table are judged by: whatever `_judge` and `missing_reason` look at.
+        """Return all that the days of a table are judged by.
 
-        None where it has no days, because one verdict costs no more than to compare.
+        It holds whatever `_judge` and `missing_reason` look at. None where the table has no days, because one verdict
+        costs no more than to compare.
         """
         if table.day is None:
             return None
@@ -249,7 +253,10 @@ class Survey:
         return Evidence(whole, [self.view.version(one) or 0 for one in (table, *sources)], by_day)
 
     def _by_day(self, read: Read) -> ByDay:
-        """What is known of the days of an input, and which days of the reader depend on one of them."""
+        """Return the facts about the days of an input.
+
+        They say too which days of the reader depend on one of them.
+        """
         if isinstance(read.source, Feed):
             return ByDay(self.view.landed(read.source))
         if read.source.day is None:
@@ -257,7 +264,7 @@ class Survey:
         return ByDay(self.view.touched(read.source, read.source.read_by), read.affected if read.is_widened else None)
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
-        """Say of a computed day whether it is stale, and whether it could be computed again."""
+        """Decide whether a computed day is stale, archived or lost."""
         own = self._own_reason(table, day, entry)
         changes = [self.view.file_changes(feed, day, entry) for feed in table.feeds]
         reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
@@ -284,7 +291,7 @@ class Survey:
         return "broke the contract" if entry.outcome == "failed" else None
 
     def is_early(self, table: Table, day: Day) -> bool:
-        """Whether streams own a day, or one that it is computed from."""
+        """Tell whether streams own a day, or one that it is computed from."""
         first = None if day is None else self._first_early_day(table)
         return first is not None and day is not None and day >= first
 
@@ -300,7 +307,7 @@ class Survey:
         return self._early[table.full_name]
 
     def _own_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
-        """What has become of a day in the table itself since it was computed."""
+        """Return how the table itself lost or changed a day since it was computed."""
         own = self.view.newest_touch(table, day, table.day)
         is_other = not entry.is_about(table.full_name, self.view.table_id(table))
         if is_other or (self.view.version(table) or 0) < entry.version or (own is None and entry.rows_out):
@@ -321,7 +328,10 @@ class Survey:
         return f"{name} changed in version {newest}" if newest > seen else None
 
     def inputs_of(self, table: Table, day: Day) -> list[object]:
-        """What a day is computed from, as it is now: of each table its id and what changed it last, or its files."""
+        """Return what a day is computed from, as it is now.
+
+        Of each table its id and the version that changed it last; of each feed the hashes of its files.
+        """
         return [
             (self.view.table_id(read.source), self.view.newest_input(read.source, read, day))
             if isinstance(read.source, Table)
@@ -345,5 +355,5 @@ def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tupl
 
 
 def in_order(days: Iterable[Day]) -> list[Day]:
-    """Sort days; that of a table without days comes first."""
+    """Sort days, with the one of a table without days first."""
     return sorted(days, key=lambda day: day or date.min)
