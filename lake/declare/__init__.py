@@ -1,1 +1,1 @@
-"""What can be said of a table: declarations, contracts, feeds and days. Needs no Spark session."""
+"""Declare tables, contracts, feeds and days without a Spark session."""

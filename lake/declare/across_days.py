@@ -1,8 +1,8 @@
-"""What the plan of a transform shows of days that see each other, refused before anything is written.
+"""Refuse transforms whose plan shows days that see each other.
 
-A refresh of a range computes all its days in one go. A transform that lets rows of one day see those of another, by a
-window or a group that spans days, gives other rows in a range than day by day, and in a longer range yet others. Not
-all of that can be seen in a plan; `lake.batch.day_alone` looks at the rows.
+They are refused before anything is written. A refresh of a range computes all its days in one go. A transform that lets
+rows of one day see those of another, by a window or a group that spans days, gives other rows in a range than day by
+day, and in a longer range yet others. Not all of that can be seen in a plan; `lake.batch.day_alone` looks at the rows.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ _PART_OF_A_DATE = re.compile(r"(month|year|quarter|weekofyear|dayof\w+|weekday|t
 
 @cache
 def refuse_across_days(table: Table, spark: SparkSession) -> None:
-    """Analyze the transform on empty frames and raise where rows of one day see those of others; runs no job.
+    """Raise where the transform lets rows of days see each other.
 
-    Remembered for the process, because it takes some tens of milliseconds and follows from the declaration alone.
+    Analyzes the transform on empty frames and runs no job. The answer is kept for the process, because it takes some
+    tens of milliseconds and follows from the declaration alone.
 
     Raises:
         DeclarationError: a limit, or a group or window that holds rows of several days.
@@ -60,7 +61,10 @@ def _has_days(source: Table | Feed) -> bool:
 
 
 def _empty(spark: SparkSession, source: Table | Feed, *, has_days: bool) -> DataFrame:
-    """No rows; in the plan, those of an input with days come from a `Range`, of any other from a `LocalRelation`."""
+    """Return an empty frame with the columns of an input.
+
+    In the plan, an input with days is a `Range`, any other a `LocalRelation`.
+    """
     schema = source.schema if isinstance(source, Feed) else source.contract.schema
     if not has_days:
         return spark.createDataFrame([], schema)
@@ -69,7 +73,7 @@ def _empty(spark: SparkSession, source: Table | Feed, *, has_days: bool) -> Data
 
 @dataclass(frozen=True)
 class _Node:
-    """A line of a plan: how deep it stands, what it is, and its text."""
+    """One line of a plan: its depth, its operator and its text."""
 
     depth: int
     name: str
@@ -91,13 +95,13 @@ class _Plan:
         return cls(nodes, dict(_definitions(text)))
 
     def problems(self, table: Table) -> Iterator[tuple[_Node, str]]:
-        """What lets rows of one day see those of another."""
+        """Find what lets rows of one day see those of another."""
         for place, node in enumerate(self.nodes):
             if self._reads_days(place) and (problem := self._problem(node, table)):
                 yield node, problem
 
     def _reads_days(self, place: int) -> bool:
-        """Whether rows of an input with days come to a node."""
+        """Tell whether rows of an input with days come to a node."""
         for below in self.nodes[place + 1 :]:
             if below.depth <= self.nodes[place].depth:
                 return False
@@ -120,7 +124,10 @@ class _Plan:
         return f"{what} {'by ' + ', '.join(names) if names else 'over all rows'}, whatever the day"
 
     def _is_of_a_day(self, attribute: str, seen: set[str]) -> bool:
-        """Whether an attribute is, or follows from, a date or a time; also where the plan does not say."""
+        """Tell whether an attribute follows from a date or a time.
+
+        It may also be one itself. Where the plan does not say, it is taken for one.
+        """
         text = self.definitions.get(attribute)
         if text is None or attribute in seen:
             return True
@@ -140,7 +147,10 @@ def _is_near(window: str) -> bool:
 
 
 def _definitions(plan: str) -> Iterator[tuple[str, str]]:
-    """What each attribute of a plan is computed from: the text before ` AS name#id`, back to the comma before it."""
+    """Find the text from which each attribute of a plan is computed.
+
+    It is the text before ` AS name#id`, back to the comma before it.
+    """
     for line in plan.splitlines():
         for found in _DEFINED.finditer(line):
             yield found[1], line[_start(line, found.start()) : found.start()]
@@ -149,7 +159,7 @@ def _definitions(plan: str) -> Iterator[tuple[str, str]]:
 
 
 def _start(line: str, end: int) -> int:
-    """Where the expression that ends here begins."""
+    """Return where the expression that ends here begins."""
     depth = 0
     for place in range(end - 1, -1, -1):
         depth += (line[place] in ")]") - (line[place] in "([")
@@ -159,7 +169,10 @@ def _start(line: str, end: int) -> int:
 
 
 def _grouping(node: _Node) -> str:
-    """By what a node groups rows. Spark prints no list that is empty, neither of groups nor of a window's order."""
+    """Return the list by which a node groups rows.
+
+    Spark prints no list that is empty, neither of groups nor of a window's order.
+    """
     lists = _lists(node.text)
     if node.name == "Window":
         return "" if len(lists) < 2 or _ORDER.search(lists[1]) else lists[1]

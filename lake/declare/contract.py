@@ -1,4 +1,4 @@
-"""A contract: the one place where a table's columns, types, units, nullability and checks are stated.
+"""State a table's columns, types, units, nullability and checks in one place.
 
 A contract is a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream, so the
 model is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is that of
@@ -82,7 +82,10 @@ _ORDERED = (T.IntegralType, T.FractionalType, T.DecimalType, T.DateType, T.Times
 
 
 def _literal(value: object, dtype: T.DataType) -> Any:
-    """Return what Spark compares a column with; a time without a zone is UTC, whatever zone this process has."""
+    """Return what Spark compares a column with.
+
+    A time without a zone is UTC, whatever zone this process has.
+    """
     kinds = (fits for kind, fits in reversed(_FITTING.items()) if isinstance(dtype, kind))
     fits = next(kinds, None)
     if fits is None or not fits(value):
@@ -97,7 +100,10 @@ def _ordered(value: object, dtype: T.DataType) -> Any:
 
 
 def _known(value: Column, dtype: T.DataType) -> Column:
-    """True of a number; Spark takes NaN for greater than all, Python for none."""
+    """Return a condition that is true of numbers and false of NaN.
+
+    Spark takes NaN for greater than all numbers, Python for greater than none.
+    """
     return ~F.isnan(value) if isinstance(dtype, T.DoubleType | T.FloatType) else F.lit(True)
 
 
@@ -195,17 +201,17 @@ class Rule:
         return f"{self.column}:{self.check}"
 
     def passes(self) -> Column:
-        """True where a row satisfies the rule, false where it breaks it, null where the value is null."""
+        """Return whether a row satisfies the rule, null for a null value."""
         return self._passes(F.col(self.column))
 
     def broken(self) -> Column:
-        """True where a row breaks the rule; never null."""
+        """Return whether a row breaks the rule, never null."""
         return ~F.coalesce(self.passes(), F.lit(True))
 
 
 @dataclass(frozen=True)
 class ContractColumn:
-    """One column of a contract: name, Spark type, nullability, description, and whether the table stores it."""
+    """One column of a contract: type, nullability, description, whether it is stored."""
 
     name: str
     dtype: T.DataType
@@ -234,14 +240,17 @@ class CompiledContract:
 
     @cached_property
     def schema(self) -> T.StructType:
-        """The Spark schema of the stored table; descriptions are column comments."""
+        """The Spark schema of the stored table, with descriptions as column comments."""
         return T.StructType(
             [T.StructField(c.name, stored_type(c.dtype), c.nullable, {"comment": c.description}) for c in self.stored]
         )
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
-        """The stored schema as Arrow, comments in the fields' metadata; creates the Delta table without a JVM."""
+        """The stored schema as Arrow, with comments in the fields' metadata.
+
+        It creates the Delta table without a JVM.
+        """
         plain = to_arrow_schema(self.schema, timezone="UTC")
         return pa.schema(
             [pa.field(c.name, plain.field(c.name).type, c.nullable, {"comment": c.description}) for c in self.stored]
@@ -257,19 +266,24 @@ class CompiledContract:
         return F.col(name) if column is None else comparable(F.col(name), column.dtype)
 
     def is_satisfied(self) -> Column:
-        """True where a row satisfies every rule; never null.
+        """Return whether a row satisfies every rule, never null.
 
         "And" is false where one rule is broken, whatever the others say, and null where some cannot tell.
         """
         return F.coalesce(reduce(operator.and_, [rule.passes() for rule in self.rules], F.lit(True)), F.lit(True))
 
     def broken_rules(self) -> Column:
-        """The names of the rules that a row breaks: ARRAY<STRING>, in the order of the contract."""
+        """Return the names of the rules that a row breaks.
+
+        An ARRAY<STRING>, in the order of the contract.
+        """
         names = [F.when(rule.broken(), F.lit(rule.name)) for rule in self.rules]
         return F.array_compact(F.array(*names)) if names else F.array().cast("array<string>")
 
     def check_schema(self, rows: DataFrame, table: str) -> None:
-        """Compare the frame's columns and types with the contract; looks at the plan only, runs nothing.
+        """Compare the frame's columns and types with the contract.
+
+        Looks at the plan only and runs nothing.
 
         Raises:
             SchemaDrift: a column is missing, is of another type, or is neither in the contract nor lineage (`_...`).
@@ -308,7 +322,10 @@ def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
 
 
 def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
-    """A rule about whole rows or the whole frame would not be looked at: keys and days are facts of the table."""
+    """Refuse a rule about whole rows or the whole frame.
+
+    It would not be looked at, because keys and days are facts of the table.
+    """
     whole = {"unique": schema.unique, "coerce": schema.coerce, "dataframe_check": schema.checks}
     for kind, asked in whole.items():
         if asked:

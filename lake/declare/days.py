@@ -43,7 +43,10 @@ def parse_day(text: str) -> date:
 
 
 def parse_moment(text: Any) -> datetime | None:
-    """A point in time that a file of this lakehouse names, UTC where it says no zone; None for anything else."""
+    """Parse a point in time from a file of this lakehouse.
+
+    UTC where it says no zone; None for anything else.
+    """
     try:
         at = datetime.fromisoformat(text)
     except (TypeError, ValueError):
@@ -117,16 +120,22 @@ class Days:
         return self.end - _ONE_DAY
 
     def widen(self, *, before: int = 0, after: int = 0) -> Days:
-        """The range with `before` more days at its start and `after` more at its end (negative numbers shrink it)."""
+        """Return the range with more days at its start and end.
+
+        Negative numbers shrink it.
+        """
         return Days(self.start - before * _ONE_DAY, self.end + after * _ONE_DAY)
 
     def intersect(self, other: Days) -> Days:
-        """The days that both ranges hold; empty if none."""
+        """Return the days that both ranges hold, an empty range if none."""
         start = max(self.start, other.start)
         return Days(start, max(start, min(self.end, other.end)))
 
     def before(self, day: date) -> Days:
-        """The days of the range that lie before a day; empty if none."""
+        """Return the days of the range that lie before a day.
+
+        An empty range if none does.
+        """
         return Days(min(self.start, day), min(self.end, day))
 
     def __iter__(self) -> Iterator[date]:

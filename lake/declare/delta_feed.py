@@ -1,4 +1,7 @@
-"""Read a Delta table of another team as a feed, by version. It is never written."""
+"""Read a Delta table of another team as a feed, by version.
+
+It is never written.
+"""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Feed:
         return None
 
     def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
-        """Read files of this feed's landing days; lazy."""
+        """Read files of this feed's landing days, lazily."""
         raise NotImplementedError
 
     def count_rows(self, file: Path) -> int:
@@ -141,11 +141,11 @@ class TopicFeed(Feed):
     def read_stream(
         self, spark: SparkSession, landing: Path, first_day: date, without: Collection[str] = ()
     ) -> DataFrame:
-        """The archive as a stream: all files of landing days from `first_day` on, then each that lands.
+        """Read the archive as a stream.
 
-        A file is read once, by its name; one that changes later is not read again. One that is not read, as those that
-        it is to be `without`, is not opened: Spark applies the condition to the names of files. A folder that it is to
-        be `without` is not listed.
+        It gives all files of landing days from `first_day` on, then each that lands. A file is read once, by its name;
+        one that changes later is not read again. One that is not read, as those that it is to be `without`, is not
+        opened: Spark applies the condition to the names of files. A folder that it is to be `without` is not listed.
         """
         folder = landing / self.name
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""Which files of the landing folder are read: one rule, for batch, for streams and for who asks what is left.
+"""Decide which files of the landing folder are read.
+
+One rule holds for batch, for streams and for reports of what is left to read.
 
     landing/<feed>/landed_on=YYYY-MM-DD/<file>
 
@@ -42,7 +44,7 @@ SHOWN = 3
 
 @lru_cache(maxsize=100_000)
 def landing_day(folder: str) -> date | None:
-    """The day of a folder `landed_on=YYYY-MM-DD`; None for any other name."""
+    """Return the day of a folder `landed_on=YYYY-MM-DD`, if it is one."""
     name, _, day = folder.partition("=")
     try:
         return parse_day(day) if name == "landed_on" else None
@@ -56,7 +58,10 @@ def folder_name(day: date) -> str:
 
 
 def any_but(names: Iterable[str]) -> str:
-    """Match the folders of all landing days but these, for Hadoop, which knows no negation."""
+    """Return a glob of the folders of all landing days but these.
+
+    Hadoop's globs know no negation.
+    """
     left_out = sorted({name.partition("=")[2] for name in names})
     found = []
     for start in sorted({day[:length] for day in left_out for length in range(len(day))}):
@@ -66,18 +71,24 @@ def any_but(names: Iterable[str]) -> str:
 
 
 def path_pattern(folder: Path) -> str:
-    """What the URI of a file under a feed's folder matches, in Java, if the file is read."""
+    """Return a Java pattern of the URIs of a feed's files that are read."""
     parents = len(Path(os.path.normpath(folder.absolute())).parts) - 1
     return rf"^file:/+(?:[^/]+/){{{parents}}}landed_on=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/{_NAME}"
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name says that it is no delivery: a file under way, or a mark such as `_SUCCESS`."""
+    """Tell whether a name says that it is no delivery.
+
+    Such are files under way, and marks like `_SUCCESS`.
+    """
     return name.startswith((".", "_"))
 
 
 def is_data(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a landing day's folder is read; so is a link to nothing, to fail loudly."""
+    """Tell whether an entry of a landing day's folder is read.
+
+    A link to nothing is, so that it fails loudly.
+    """
     is_plain = entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
     return is_plain and is_read(entry.name)
 
@@ -88,7 +99,10 @@ def is_read(name: str) -> bool:
 
 
 def leads_out(landing: Path, file: Path) -> bool:
-    """Whether a link, the file itself or a folder of it, leads out of the landing folder: not what a source sent."""
+    """Tell whether a link leads out of the landing folder.
+
+    The file itself or a folder of it may be the link. What lies there is not what a source sent.
+    """
     folders = takewhile(lambda path: path != landing, file.parents)
     if not any(path.is_symlink() for path in (file, *folders)):
         return False

@@ -50,7 +50,10 @@ def stored_type(dtype: T.DataType) -> T.DataType:
 
 
 def inner_rules(dtype: T.DataType) -> Iterator[tuple[str, Verdict]]:
-    """Give a rule for each inner value that has to be there, with its path."""
+    """Give a rule for each inner value that may not be null.
+
+    Each comes with the path of its value.
+    """
     if isinstance(dtype, T.StructType):
         for one in dtype:
             for path, passes in _rules_of(one.dataType, one.nullable):

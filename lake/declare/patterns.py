@@ -16,7 +16,7 @@ __all__ = ["UnfitCheckError", "java_pattern"]
 
 
 class UnfitCheckError(ValueError):
-    """A check that Spark would read differently than Python, or that no value can pass.
+    """A check that Spark and Python read differently, or that no value passes.
 
     Attributes:
         problem: what it is.

@@ -1,4 +1,7 @@
-"""What Spark prints of a frame's analyzed plan, because it shows a plan to Python in no other way."""
+"""Read the analyzed plan of a frame as text.
+
+Spark shows a plan to Python in no other way than to print it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _ONE_AT_A_TIME = Lock()
 
 
 def analyzed_plan(rows: DataFrame) -> str:
-    """Return the analyzed plan in full; runs no job."""
+    """Return the analyzed plan in full, without running a job."""
     printed = StringIO()
     with _ONE_AT_A_TIME, _shown_in_full(rows.sparkSession), redirect_stdout(printed):
         rows.explain(mode="extended")
@@ -28,7 +31,10 @@ def analyzed_plan(rows: DataFrame) -> str:
 
 @contextmanager
 def _shown_in_full(spark: SparkSession) -> Iterator[None]:
-    """Let Spark print lists to their ends: it leaves out what comes after 25 columns, and their expressions."""
+    """Let Spark print lists to their ends.
+
+    Otherwise it leaves out what comes after 25 columns, and their expressions.
+    """
     before = spark.conf.get(_FIELDS_SHOWN)
     spark.conf.set(_FIELDS_SHOWN, _ALL)
     try:

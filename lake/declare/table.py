@@ -79,9 +79,10 @@ _OWNER = re.compile(r"team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Read:
-    """One input of a table: day D is computed from the source's days D - before .. D + after.
+    """One input of a table, and the days of it that a day needs.
 
-    Or from the whole week or month that D is the first day of.
+    Day D is computed from the source's days D - before .. D + after, or from the whole week or month that D is the
+    first day of.
     """
 
     source: Table | Feed
@@ -96,12 +97,15 @@ class Read:
 
     @property
     def is_widened(self) -> bool:
-        """Whether the rows read may belong to other days than those computed."""
+        """Tell whether rows of other days than those computed may be read."""
         is_more = bool(self.before or self.after or self.span)
         return isinstance(self.source, Table) and self.source.reads_by_own_day and is_more
 
     def needed(self, days: Days) -> Days:
-        """The source's own days (for bronze: landing days) that `days` of the reading table need."""
+        """Return the source's own days that `days` of the reader need.
+
+        For bronze these are landing days.
+        """
         if self.span is not None:
             wholes = [Days.whole(self.span, day) for day in days]
             begun = [whole for whole in wholes if whole.start in days]
@@ -109,11 +113,17 @@ class Read:
         return days.widen(before=self.before, after=self.after)
 
     def selected(self, days: Days) -> Days:
-        """The values of the source's `read_by` column whose rows `days` of the reading table are computed from."""
+        """Return the `read_by` values whose rows `days` are computed from.
+
+        `read_by` is the source's column, `days` are those of the reading table.
+        """
         return self.needed(days) if self.is_widened else days
 
     def affected(self, day: date) -> Days:
-        """The reading table's days that a change of the source's `read_by` day `day` makes stale."""
+        """Return the reader's days that a change of the source makes stale.
+
+        The change is of the source's `read_by` day `day`.
+        """
         if self.span is not None:
             return Days.of(Days.whole(self.span, day).start)
         if not self.is_widened:
@@ -123,7 +133,9 @@ class Read:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A declared table. Call it with one frame per read to run its transform: `departures(frame)`.
+    """A declared table, which runs its transform when it is called.
+
+    Call it with one frame per read: `departures(frame)`.
 
     Attributes:
         layer: bronze, silver, gold or serving: the folder that declares it.
@@ -173,20 +185,23 @@ class Table:
         return f"<Table {self.full_name}>"
 
     def days(self, *, before: int = 0, after: int = 0) -> Read:
-        """Declare that day D of the reader needs this table's days D - before .. D + after."""
+        """Declare that a day of the reader needs this table's days around it.
+
+        Day D of the reader needs the days D - before .. D + after.
+        """
         return Read(self, before, after)
 
     def week(self) -> Read:
-        """Declare that each day of the reader is a Monday and needs its whole week."""
+        """Declare that a reader's days are Mondays that need their whole weeks."""
         return Read(self, span="week")
 
     def month(self) -> Read:
-        """Declare that each day of the reader begins a month and needs all of it."""
+        """Declare that a reader's days begin months and need all of them."""
         return Read(self, span="month")
 
     @cached_property
     def span(self) -> Span | None:
-        """Name what a day of the table begins; None where it stands for itself."""
+        """The week or month that a day begins, None where it stands alone."""
         return next((read.span for read in self.reads if read.span), None)
 
     def days_of(self, day: date) -> Days:
@@ -213,7 +228,10 @@ class Table:
 
     @property
     def reads_by_own_day(self) -> bool:
-        """Whether readers select rows by the day that partitions the table (bronze: no, by the claimed event day)."""
+        """Tell whether readers select rows by the day that partitions the table.
+
+        Of bronze they do not: they select by the claimed event day.
+        """
         return self.read_by == self.day
 
     @property
@@ -235,12 +253,15 @@ class Table:
 
     @property
     def topics(self) -> list[TopicFeed]:
-        """Those of its feeds that are topics."""
+        """The topics among its feeds."""
         return [feed for feed in self.feeds if isinstance(feed, TopicFeed)]
 
     @property
     def partition_columns(self) -> list[str]:
-        """The Delta partition columns: the day, and for bronze also the event day that readers select by."""
+        """The Delta partition columns.
+
+        These are the day, and for bronze also the event day that readers select by.
+        """
         columns = [self.day, self.read_by]
         return list(dict.fromkeys(column for column in columns if column is not None))
 
@@ -258,7 +279,10 @@ class Table:
         return code_version(self.transform.__module__, _declares_table)
 
     def is_computed_by(self, version: str) -> bool:
-        """Tell whether a version is that of the code as it is now, also if an earlier release took it."""
+        """Tell whether a version is that of the code as it is now.
+
+        An earlier release may have taken it in another way.
+        """
         # Texts are read for a version only that the code as it is does not have.
         return version == self.code_version or version == text_version(self.transform.__module__, _declares_table)
 
@@ -287,7 +311,9 @@ def table(
     tags: Mapping[str, str] | None = None,
     layer: str | None = None,
 ) -> Callable[[Transform], Table]:
-    """Declare a table; see `Table` for the facts. The layer is the folder of the declaring file.
+    """Declare a table whose layer is the folder of the declaring file.
+
+    See `Table` for the facts.
 
     Raises:
         DeclarationError: the declaration contradicts itself; the message names the file and the remedy.
@@ -478,35 +504,46 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
 
 
 def _upserted_by_streams(declared: Table) -> list[Table]:
-    """The inputs that no stream can read, of a table that would run as a stream."""
+    """Return the inputs that no stream can read.
+
+    None where the table itself does not run as a stream.
+    """
     sources = [read.source for read in declared.reads] if is_followable(declared) else []
     upserted = [source for source in sources if isinstance(source, Table) and _hides_news(source)]
     return [source for source in upserted if stream_reads(source)]
 
 
 def _reached_over(declared: Table) -> list[Table]:
-    """The streamed inputs of which one group of an upserted table would have rows of several days.
+    """Return the streamed inputs of which a group would span several days.
 
-    A sealed day is dropped from what a stream reads, so that such a group would be computed from a part of its rows.
+    The group is one of an upserted table. A sealed day is dropped from what a stream reads, so that such a group would
+    be computed from a part of its rows.
     """
     widened = [read.source for read in stream_reads(declared) if read.is_widened and _hides_news(declared)]
     return [source for source in widened if isinstance(source, Table) and source.write.order]
 
 
 def _hides_news(table: Table) -> bool:
-    """Tell whether a stream that writes it changes rows that are there, which its readers do not see."""
+    """Tell whether a stream that writes the table changes rows in place.
+
+    Its readers do not see such changes.
+    """
     return table.write.streamable and not table.write.only_adds
 
 
 def is_followable(table: Table) -> bool:
-    """Whether a table can run as a stream: it has days, is not batch only, and a topic leads to it."""
+    """Tell whether a table can run as a stream.
+
+    It has days, is not batch only, and a topic leads to it.
+    """
     return table.day is not None and table.write.streamable and bool(stream_reads(table))
 
 
 def stream_reads(table: Table) -> list[Read]:
-    """The inputs that a stream of this table reads as streams; it reads the others as they are at each micro-batch.
+    """Return the inputs that a stream of this table reads as streams.
 
-    Only tables whose commits add rows can be read as streams: an upsert hides the new rows of its commit.
+    It reads the others as they are at each micro-batch. Only tables whose commits add rows can be read as streams,
+    because an upsert hides the new rows of its commit.
     """
     return [read for read in table.reads if isinstance(read.source, TopicFeed) or _is_readable_stream(read.source)]
 
@@ -524,7 +561,7 @@ OnBroken = Callable[[str, Exception], None]
 
 
 def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Table]:
-    """Import every module of the layer packages under `package` and return its tables, upstream first.
+    """Import the layer packages and return their tables, upstream first.
 
     Args:
         package: the layers lie in it.
@@ -559,7 +596,10 @@ def _or_broken(load: Callable[[str], ModuleType | None], name: str, on_broken: O
 
 
 def _import_tables(name: str) -> ModuleType:
-    """Import a file of tables; a fact that `@table` lacks or does not know is told like any other malformed one."""
+    """Import a file of tables.
+
+    A fact that `@table` lacks or does not know is told like any other malformed one.
+    """
     try:
         return importlib.import_module(name)
     except NameError as error:

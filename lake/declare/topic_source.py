@@ -1,4 +1,7 @@
-"""What streams read topics from: the landing folder, or a broker. Rows are the same either way."""
+"""Name what streams need of a source of topics.
+
+A source is the landing folder or a broker. Rows are the same either way.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _PLACE = re.compile(r"([A-Za-z0-9._-]{1,249}):([0-9]{1,9}):([0-9]{1,18})", re.AS
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a message lies."""
+    """The place of a message in a topic."""
 
     topic: str
     partition: int
@@ -94,11 +97,17 @@ class Received:
 
 
 class TopicSource(Protocol):
-    """Where streams read topics from: the landing folder, or a broker. Rows are the same either way."""
+    """A source that streams read topics from.
+
+    It is the landing folder or a broker. Rows are the same either way.
+    """
 
     @property
     def redelivers(self) -> bool:
-        """Whether it may give one offset twice to one checkpoint (a file delivered twice); a broker does not."""
+        """Tell whether one checkpoint may get an offset twice.
+
+        A file may be delivered twice. A broker gives an offset once.
+        """
 
     def read_topic(
         self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
@@ -118,13 +127,19 @@ class TopicSource(Protocol):
         """Say, by path, which folders of landing days cannot be looked into."""
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
-        """A mark for every delivery that a stream reads only once but which can change later; a broker has none."""
+        """Return a mark for every delivery that may still change.
+
+        A stream reads a delivery only once. A broker has none.
+        """
 
     def topic(self, feed: TopicFeed) -> str:
         """The name of a feed's topic."""
 
     def identity(self, feed: TopicFeed) -> str | None:
-        """What tells the topic from one that replaces it under the same name; None where nothing does."""
+        """Return what tells a topic from a later one of the same name.
+
+        None where nothing does.
+        """
 
     def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
         """Tell the first offset and the one behind the last, by partition.
@@ -148,16 +163,23 @@ class TopicSource(Protocol):
         """
 
     def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
-        """Fetch the message at one place, without Spark; None where there is none, or no such place."""
+        """Fetch the message at one place, without Spark.
+
+        None where there is none, or no such place.
+        """
 
     def passing(self, passed: Sequence[PassedMessage]) -> TopicSource:
         """Give the same source, whose streams begin behind these messages."""
 
     def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
-        """Read what lies in front of the messages that are passed over, and these, as a frame of `TOPIC_FRAME`.
+        """Read the passed-over messages and what lies in front of them.
 
-        These without their time, which Spark cannot hold. None where none is passed over.
+        The frame is one of `TOPIC_FRAME`; the passed messages are without their time, which Spark cannot hold. None
+        where no message is passed over.
         """
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
-        """Messages not read yet, given the source's part of Spark's progress report; None where it cannot say."""
+        """Return the number of messages not read yet, if it can be told.
+
+        `progress` is the source's part of Spark's progress report.
+        """

@@ -4,7 +4,7 @@ __all__ = ["counted", "plural"]
 
 
 def plural(what: str) -> str:
-    """Put the first word of a text into the plural: "day joined" becomes "days joined"."""
+    """Put the first word into the plural: "day joined", "days joined"."""
     noun, space, rest = what.partition(" ")
     return f"{noun}s{space}{rest}"
 

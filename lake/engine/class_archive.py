@@ -1,10 +1,10 @@
-"""Classes that the JVM finds ready, so that Spark starts in two thirds of the time.
+"""Keep Spark's classes ready for the JVM, so that Spark starts faster.
 
-A JVM reads, checks and links some 20,000 classes before the first row of a Delta table is written. Java can keep the
-result in an archive and map it into memory at every later start (application class-data sharing, JEP 350). Set-up
-makes one beside the Python environment by running what every table needs: files read, rows grouped and joined, Delta
-tables written and merged, streams with state. Without an archive, or with one that does not fit, Java loads the classes
-as ever; so its name says for which Java and which jars it is.
+It starts in two thirds of the time. A JVM reads, checks and links some 20,000 classes before the first row of a Delta
+table is written. Java can keep the result in an archive and map it into memory at every later start (application
+class-data sharing, JEP 350). Set-up makes one beside the Python environment by running what every table needs: files
+read, rows grouped and joined, Delta tables written and merged, streams with state. Without an archive, or with one that
+does not fit, Java loads the classes as ever; so its name says for which Java and which jars it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WITHIN_SECONDS = 300
 
 
 def _make(archive: Path) -> None:
-    """Make the archive; some Javas give none.
+    """Make the archive, if this Java can.
 
     A JVM writes the archive when it ends, so one is started for it alone. It appears in one step.
     """
@@ -51,7 +51,10 @@ def _make(archive: Path) -> None:
 
 
 def _run_and_dump(written: Path) -> None:
-    """Run in a JVM of its own what is to be archived, and wait until that JVM has ended."""
+    """Run in a JVM of its own what is to be archived.
+
+    Waits until that JVM has ended.
+    """
     dump = {"spark.driver.defaultJavaOptions": f"-XX:ArchiveClassesAtExit={written}"}
     spark = build_session(app_name="classes", jar_sets=(_JAR_SET,), extra_conf=dump)
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +107,10 @@ def _write_batch(folder: Path) -> Callable[[DataFrame, int], None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the archive, `python -m lake.engine.class_archive`; with a path, be the process that writes it."""
+    """Make the archive: `python -m lake.engine.class_archive`.
+
+    With a path as argument, be the process that writes it.
+    """
     if arguments:
         _run_and_dump(Path(arguments[0]))
         return 0

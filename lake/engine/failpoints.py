@@ -1,8 +1,8 @@
-"""Failpoints: named places in the write path at which a test kills the process, as a power cut would.
+"""Kill the process at a named place in the write path, as tests ask.
 
-`LAKEHOUSE_FAILPOINT=after_commit` kills at the first pass through that point; `after_commit@silver.orders` only where
-the table is that one; `after_commit@silver.orders:3` at the third such pass. Read once, at import; off, a failpoint
-costs one comparison.
+The process ends as in a power cut. `LAKEHOUSE_FAILPOINT=after_commit` kills at the first pass through that point;
+`after_commit@silver.orders` only where the table is that one; `after_commit@silver.orders:3` at the third such pass.
+Read once, at import; off, a failpoint costs one comparison.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Armed:
     lock: threading.Lock
 
     def is_met(self, name: str, table: str) -> bool:
-        """Count this pass; true at the one that kills."""
+        """Count this pass and tell whether it is the one that kills."""
         if name != self.name or self.table not in (None, table):
             return False
         with self.lock:

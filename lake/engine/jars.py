@@ -51,7 +51,7 @@ class Jar:
         return f"{self.group}:{self.artifact}:{self.version}"
 
     def path(self, repository: Path) -> Path:
-        """Where this jar lies in a Maven repository folder."""
+        """Return the place of this jar in a Maven repository folder."""
         folder = repository.joinpath(*self.group.split("."), self.artifact, self.version)
         return folder / f"{self.artifact}-{self.version}.jar"
 
@@ -115,7 +115,9 @@ def jars_of(set_name: str, *, lock: Path = LOCK) -> tuple[Jar, ...]:
 
 
 def jars(set_name: str, *, repository: Path | None = None, lock: Path = LOCK) -> list[Path]:
-    """Verified paths of a set of jars, ready for a classpath. Never touches the network.
+    """Return the verified paths of a set of jars, for a classpath.
+
+    Never touches the network.
 
     Args:
         set_name: "delta", "spark-kafka" or "kafka-broker".
@@ -137,10 +139,11 @@ def fetch(
     repository: Path | None = None,
     lock: Path = LOCK,
 ) -> list[Path]:
-    """Bring every jar of a set into the Maven cache and verify it. What is already there and sound stays untouched.
+    """Bring every jar of a set into the Maven cache and verify it.
 
-    A jar is downloaded aside, verified and then moved into place in one step, so a killed download leaves nothing
-    behind that looks like a jar, and two set-ups may run at once.
+    A jar that is already there and sound stays untouched. Any other is downloaded aside, verified and then moved into
+    place in one step, so a killed download leaves nothing behind that looks like a jar, and two set-ups may run at
+    once.
 
     Args:
         set_name: "delta", "spark-kafka" or "kafka-broker".
@@ -167,7 +170,7 @@ def fetch(
 
 
 def _flaw(jar: Jar, repository: Path) -> str | None:
-    """Why a jar has to be downloaded, or None where it is there and sound."""
+    """Return why a jar has to be downloaded, or None for a sound one."""
     try:
         jar.verify(jar.path(repository))
     except JarMissing:
@@ -208,7 +211,7 @@ def _short(problem: BaseException) -> str:
 
 
 def main(set_names: list[str]) -> int:
-    """Fetch the named sets; `python -m lake.engine.jars delta`."""
+    """Fetch the named sets: `python -m lake.engine.jars delta`."""
     try:
         for name in set_names:
             paths = fetch(name, lambda line: print(f"  fetching {line}\n", end="", flush=True))

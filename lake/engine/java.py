@@ -1,7 +1,7 @@
-"""Which Java runs Spark, and where to get one.
+"""Find the Java that runs Spark, or fetch one.
 
-Pip can install everything that this project needs except Java. `find_java` takes the first Java of this machine that
-is new enough: `JAVA_HOME`, the one on the `PATH`, one that `lakehouse setup` fetched before, then the usual folders.
+Pip can install everything that this project needs except Java. `find_java` takes the first Java of this machine that is
+new enough: `JAVA_HOME`, the one on the `PATH`, one that `lakehouse setup` fetched before, then the usual folders.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class Java:
 
     @property
     def release(self) -> int:
-        """The feature release: 17 of "17.0.15", 8 of "1.8.0_402", 0 where it cannot be told."""
+        """The feature release: 17 of "17.0.15", 8 of "1.8.0_402".
+
+        0 where it cannot be told.
+        """
         numbers = [int(number) for number in re.findall(r"\d+", self.version)] or [0]
         return numbers[1] if numbers[0] == 1 and len(numbers) > 1 else numbers[0]
 
@@ -69,7 +72,9 @@ class Java:
 
 
 def find_java() -> Java:
-    """The first Java of this machine that Spark accepts. Starts a JVM only where a folder does not tell its version.
+    """Return the first Java of this machine that Spark accepts.
+
+    Starts a JVM only where a folder does not tell its version.
 
     Raises:
         JavaMissing: there is no Java at all.
@@ -86,7 +91,9 @@ def find_java() -> Java:
 
 
 def fetch_java(progress: Callable[[str], object] = str) -> Java:
-    """Find a Java or else fetch one with cjdk into its cache, remembered beside this Python environment.
+    """Find a Java, or else fetch one with cjdk into its cache.
+
+    A fetched one is remembered beside this Python environment.
 
     Raises:
         JavaMissing: there is none and the network does not give one; names the command that installs it.
@@ -115,7 +122,7 @@ def _homes() -> Iterator[Path]:
 
 
 def _inspect(home: Path) -> Java | None:
-    """The Java in a folder, or None where there is none that can say its version."""
+    """Return the Java in a folder, if one there can say its version."""
     if not os.access(home / "bin" / "java", os.X_OK):
         return None
     try:
@@ -128,7 +135,10 @@ def _inspect(home: Path) -> Java | None:
 
 
 def _ask(program: Path) -> Java | None:
-    """Let a `java` program without a release file (a shim, a wrapper) say where its home is."""
+    """Ask a `java` program without a release file where its home is.
+
+    Such a program is a shim or a wrapper.
+    """
     command = [str(program), "-XshowSettings:properties", "-version"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stderr
@@ -166,7 +176,7 @@ def _split(pattern: str) -> tuple[Path, str]:
 
 
 def main() -> int:
-    """Find or fetch a Java and say which; `python -m lake.engine.java`."""
+    """Find or fetch a Java and say which: `python -m lake.engine.java`."""
     try:
         java = fetch_java(lambda line: print(f"  {line}", flush=True))
     except LakeError as problem:

@@ -1,4 +1,7 @@
-"""Ports on this machine's own address, the only one that anything here listens on."""
+"""Find ports on this machine's own address.
+
+Nothing here listens on any other.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ HOST = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on the port."""
+    """Tell whether nobody listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

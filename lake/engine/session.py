@@ -1,4 +1,4 @@
-"""The Spark session: one place for every setting, with the reason for each.
+"""Build the Spark session, with a reason for every setting.
 
 `build_session` gives a classic session with its own JVM (`master=`) or a Spark Connect session (`remote=`). The jars
 come verified from `lake.engine.jars`, so starting a session never touches the network.
@@ -88,7 +88,7 @@ def build_session(
     extra_conf: Mapping[str, str] = _NONE,
     jar_sets: Sequence[str] = ("delta",),
 ) -> SparkSession:
-    """Start a Spark session for Delta tables, or return the one that this process already has.
+    """Start a Spark session for Delta tables, or return this process's own.
 
     A process has one JVM: the settings that belong to the JVM (jars, memory, master) are those of the first call.
 
@@ -197,7 +197,10 @@ def _loopback_conf() -> Conf:
 
 
 def _local_files_conf() -> Conf:
-    """Set permissions of local files within the JVM: Hadoop starts a process, `chmod`, for each file that it makes."""
+    """Return settings that set permissions of local files within the JVM.
+
+    Hadoop would start a process, `chmod`, for each file that it makes.
+    """
     return {
         # Tables and landing folders are named by paths alone.
         "spark.hadoop.fs.defaultFS": "file:///",
@@ -210,7 +213,10 @@ def _local_files_conf() -> Conf:
 
 
 def _prepare_environment(java: Java, *, is_local: bool) -> None:
-    """Make PySpark start the Java and the Spark of this project, whatever else the machine has installed."""
+    """Make PySpark start the Java and the Spark of this project.
+
+    It matters where the machine has others installed.
+    """
     os.environ["JAVA_HOME"] = str(java.home)
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     if is_local:
@@ -218,6 +224,9 @@ def _prepare_environment(java: Java, *, is_local: bool) -> None:
 
 
 def _scratch() -> Path:
-    """A folder for what Spark insists on placing somewhere; nothing of value is ever in it."""
+    """Return a folder for what Spark insists on placing somewhere.
+
+    Nothing of value is ever in it.
+    """
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     return Path(tempfile.gettempdir()) / f"lakehouse-spark-{user}"

@@ -1,4 +1,7 @@
-"""Where the archive of classes lies that a JVM maps into memory; `lake.engine.class_archive` makes it."""
+"""Find the archive of classes that a JVM maps into memory.
+
+`lake.engine.class_archive` makes it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,19 @@ __all__ = ["archive_of", "sharing_flags"]
 
 
 def archive_of(java: Java, class_path: Sequence[Path]) -> Path:
-    """Where the archive for this Java and these jars, before Spark's own, is or would be."""
+    """Return the path of the archive for this Java and these jars.
+
+    The jars stand before Spark's own on the class path. The archive need not be there yet.
+    """
     facts = [java.version, str(java.home), pyspark.__file__, pyspark.__version__]
     facts += [f"{path} {path.stat().st_mtime_ns}" for path in class_path]
     return Path(sys.prefix) / f"spark-classes-{sha256('|'.join(facts).encode()).hexdigest()[:16]}.jsa"
 
 
 def sharing_flags(java: Java, class_path: Sequence[Path]) -> list[str]:
-    """What tells a JVM of this Java, with these jars, to use their archive; nothing where there is none."""
+    """Return the flags that make a JVM use the archive for its jars.
+
+    None where there is no such archive.
+    """
     archive = archive_of(java, class_path)
     return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive.is_file() else []

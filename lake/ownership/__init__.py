@@ -1,1 +1,1 @@
-"""Who owns a day, and what it was computed from."""
+"""Record who owns a day and what it was computed from."""

@@ -1,4 +1,6 @@
-"""The frontier: who owns a day. Streams own open days, batch owns sealed ones; nobody else ever writes.
+"""Decide whether streams or batch own a day: the frontier.
+
+Streams own open days, batch owns sealed ones; nobody else ever writes.
 
     open (streams write) -> sealed (batch owns, not yet recomputed) -> settled (recomputed from all that bronze holds)
 
@@ -88,23 +90,29 @@ class Frontier:
     generations: Mapping[str, int] = field(default_factory=dict)
 
     def first_open_day(self, table: Table) -> date | None:
-        """The first day of a table that streams own; None where batch owns every day."""
+        """Return the first day of a table that streams own.
+
+        None where batch owns every day.
+        """
         return self._first_day(table, self.first_open) if table.full_name in self.claimed else None
 
     def first_writable_day(self, table: Table) -> date:
-        """The first day that the table's stream may still write: days that are closing are over for it."""
+        """Return the first day that the table's stream may still write.
+
+        Days that are closing are over for the stream.
+        """
         after_closing = self.closing + timedelta(days=1) if self.closing else self.first_open
         return self._first_day(table, max(self.first_open, after_closing))
 
     def was_followed(self, table: Table) -> bool:
-        """Whether a stream has ever written the table."""
+        """Tell whether a stream has ever written the table."""
         return table.full_name in self.generations
 
     def first_early_day(self, table: Table) -> date | None:
-        """The first day of any table, followed or not, that depends on an open day; None where none does.
+        """Return the first day of any table that depends on an open day.
 
-        From there on its rows are early: a table that batch computes from open days is worth computing once they are
-        sealed.
+        The table need not be followed. None where no day depends on one. From there on its rows are early: a table that
+        batch computes from open days is worth computing once they are sealed.
         """
         days = [self.first_open_day(table)]
         for read in table.reads:
@@ -129,7 +137,11 @@ class Frontier:
             raise DayIsOpen(table.full_name, str(days), first, first - timedelta(days=1))
 
     def _first_day(self, table: Table, first_open: date) -> date:
-        """Day D of a table is over when all days of its inputs that D is computed from are: so follow the reads."""
+        """Return the first day of a table that is not over.
+
+        Day D of a table is over when all days of its inputs that D is computed from are over, so this follows the
+        reads.
+        """
         if table.write.keeps_everything:
             return self.stream_from
         days = [
@@ -154,7 +166,10 @@ class FrontierTable:
         self._location = store.log(f"{store.tables}/lake/frontier").location
 
     def state(self) -> Frontier | None:
-        """The frontier now; None where no stream was ever started. Needs no JVM."""
+        """Read the frontier as it is now, without a JVM.
+
+        None where no stream was ever started.
+        """
         return _READ.get(self.store.log(self._location), self._as_of)
 
     def _as_of(self, place: Place) -> Frontier | None:
@@ -163,7 +178,10 @@ class FrontierTable:
         return _from_row(rows[0]) if rows else None
 
     def change(self, step: Callable[[Frontier | None], Frontier], cause: str) -> Frontier:
-        """Compute the next state from the current one and commit it; nothing is committed where they are equal."""
+        """Compute the next state from the current one and commit it.
+
+        Nothing is committed where they are equal.
+        """
         with self.store.lock(self.name):
             before = self.state()
             after = step(before)
@@ -224,7 +242,9 @@ def event_progress(table: Table, store: DeltaStore, now: datetime) -> datetime |
 def sealable_before(
     tables: Sequence[Table], store: DeltaStore, *, now: datetime, at_end: Iterable[str] = ()
 ) -> date | None:
-    """The first day that may not be sealed yet: every earlier one is over in every feed, plus the feed's lateness.
+    """Return the first day that may not be sealed yet.
+
+    Every earlier day is over in every feed, the feed's lateness included.
 
     Args:
         tables: the followed tables; those that declare an event time speak for their feeds.
@@ -257,9 +277,9 @@ def _with_idleness(table: Table, newest: datetime | None, now: datetime, at_end:
 
 
 def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) -> Frontier | None:
-    """Seal every day before `before` in two durable steps, or finish a seal that was begun.
+    """Seal every day before `before`, or finish a seal that was begun.
 
-    Called by the process that runs the streams, while they run.
+    Sealing has two durable steps. It is called by the process that runs the streams, while they run.
 
     Args:
         frontier: the frontier's table.
@@ -289,7 +309,10 @@ def seal(frontier: FrontierTable, tables: Sequence[Table], before: date | None) 
 
 
 def seal_pending(frontier: FrontierTable) -> Frontier | None:
-    """Publish a seal whose first step is done. It need not wait right after a start, because no write is under way."""
+    """Publish a seal whose first step is done.
+
+    It need not wait right after a start, because no write is under way.
+    """
     state = frontier.state()
     if state is None or state.closing is None:
         return state

@@ -1,7 +1,8 @@
-"""The ledger: for every refresh one row per table and day, saying what the day was computed from and what came of it.
+"""Keep the ledger: for every refresh one row per table and day.
 
-It is a Delta table like the others (`lake/ledger`), written without a JVM. The newest row of a table and day counts:
-newest by `sequence`, which follows its log, because a clock may have been ahead when a row was written.
+The row says what the day was computed from and what came of it. The ledger is a Delta table like the others
+(`lake/ledger`), written without a JVM. The newest row of a table and day counts: newest by `sequence`, which follows
+its log, because a clock may have been ahead when a row was written.
 """
 
 from __future__ import annotations
@@ -88,11 +89,17 @@ class Entry:
     table_ids: Mapping[str, str] = field(default_factory=dict)
 
     def is_about(self, table: str, table_id: str | None) -> bool:
-        """Whether the table (`layer.name`) with this id is the one that it read or wrote, as far as it says."""
+        """Tell whether the entry read or wrote a table of this id.
+
+        The table is `layer.name`. An entry that names no id for it is about any.
+        """
         return self.table_ids.get(table, table_id) == table_id
 
     def version_read(self, table: str) -> int:
-        """The version of a table (`layer.name`) that it was computed from; -1 where that did not exist yet."""
+        """Return the version of a table that the day was computed from.
+
+        The table is `layer.name`; -1 where it did not exist yet.
+        """
         version = self.inputs.get(table)
         return -1 if version is None else int(version)
 
@@ -109,13 +116,13 @@ class Ledger:
         self._location = store.log(f"{store.tables}/lake/ledger").location
 
     def record(self, entries: Iterable[Entry]) -> None:
-        """Append entries; one commit."""
+        """Append entries in one commit."""
         rows = [_to_row(entry) for entry in entries]
         if rows:
             self.store.append_to_lake("ledger", lambda version: in_sequence(rows, version, SCHEMA))
 
     def rows(self, table: str | None = None) -> pa.Table:
-        """All rows, oldest first; of one table if named."""
+        """Return all rows, or those of one table, oldest first."""
         found = self.store.rows_in_lake("ledger")
         if found is None:
             return SCHEMA.empty_table()
@@ -123,9 +130,10 @@ class Ledger:
         return chosen.take(oldest_first(chosen))
 
     def forget(self, before: datetime) -> int:
-        """Remove entries that were recorded before a moment and that a newer one of their day has replaced.
+        """Remove old entries that a newer one of their day has replaced.
 
-        Returns how many. The caller holds the ledger's lock.
+        Old are those that were recorded before `before`. Returns how many were removed. The caller holds the ledger's
+        lock.
         """
         rows = self.rows()
         kept = pc.is_in(pa.array(range(rows.num_rows), pa.int64()), value_set=_newest_places(rows))
@@ -144,19 +152,26 @@ class Ledger:
         return [entry for entry in _entries(self.rows(table)) if entry.day in days]
 
     def latest_by_table(self) -> _Newest:
-        """The newest entry of each table and day, from one read; a process remembers it until the ledger is written.
+        """Return the newest entry of each table and day, from one read.
 
-        Of a table without a newer entry it is the same object as before.
+        A process remembers it until the ledger is written. Of a table without a newer entry it is the same object as
+        before.
         """
         return _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer) or {}
 
     def _newest(self) -> _Newest:
-        """Read the ledger; entries that come meanwhile are read again, and lost by nobody."""
+        """Read the ledger.
+
+        Entries that come meanwhile are read again by the next look, so that none is lost.
+        """
         rows = self.rows()
         return _by_table({}, rows.take(_newest_places(rows)))
 
     def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
-        """What was known with what later commits added; None where they did more, or did not number their rows."""
+        """Add the entries of later commits to those that are known.
+
+        None where the commits did more than add rows, or did not number their rows.
+        """
         log = self.store.log(self._location)
         paths = log.added_since(before, newest)
         if paths is None:
@@ -176,7 +191,10 @@ def _to_row(entry: Entry) -> dict[str, Any]:
 
 
 def _newest_places(rows: pa.Table) -> pa.Array:
-    """Of rows, oldest first, the places of the newest of each table and day, in order."""
+    """Return the places of the newest row of each table and day, in order.
+
+    The rows come oldest first.
+    """
     placed = pa.table({"table": rows["table"], "day": rows["day"], "place": pa.array(range(rows.num_rows), pa.int64())})
     return placed.group_by(["table", "day"]).aggregate([("place", "max")])["place_max"].combine_chunks().sort()
 
@@ -194,9 +212,9 @@ _FIELDS = tuple(one.name for one in fields(Entry))
 
 
 def _entries(rows: pa.Table) -> Iterator[Entry]:
-    """Read entries, column by column because a row at a time takes twice as long.
+    """Read entries column by column.
 
-    An older release wrote fewer columns, and a newer one may write more.
+    A row at a time takes twice as long. An older release wrote fewer columns, and a newer one may write more.
     """
     none, moments = pa.nulls(rows.num_rows), rows["recorded_at"].cast(pa.int64()).to_pylist()
     columns = {name: (rows[name] if name in rows.column_names else none).to_pylist() for name in _FIELDS}
@@ -207,6 +225,9 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
 
 
 def _read_once(texts: Iterable[str | None]) -> list[Mapping[str, Any]]:
-    """Read JSON objects; those of the same text are one, because many entries say the same."""
+    """Read JSON objects, each text once.
+
+    Equal texts give one object, because many entries say the same.
+    """
     read: dict[str | None, Mapping[str, Any]] = {}
     return [read[text] if text in read else read.setdefault(text, json.loads(text or "{}")) for text in texts]

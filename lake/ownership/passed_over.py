@@ -1,4 +1,7 @@
-"""Keep which messages were passed over, because Spark refuses to read them; a table of the lake, without a JVM."""
+"""Keep a record of the messages that were passed over.
+
+They were because Spark refuses to read them. The record is a table of the lake, written without a JVM.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class PassedOver:
         return sorted(map(_from_row, rows), key=lambda one: one.place)
 
     def add(self, place: Place, timestamp: int, key: str | None, value: str | None) -> None:
-        """Write down that a message is passed over, now and by this user; once."""
+        """Record, once, that a message is passed over now and by this user."""
         if any(one.place == place for one in self.all()):
             return
         message = {"timestamp": timestamp, "key": key, "value": value}

@@ -1,6 +1,7 @@
-"""Open days again that were sealed too far, because a clock was wrong or an older release believed one that was.
+"""Open days again that were sealed too far.
 
-Nothing else moves the frontier back. Streams then own these days once more, and replace them by what bronze holds.
+That happens because a clock was wrong or an older release believed one that was. Nothing else moves the frontier back.
+Streams then own these days once more, and replace them by what bronze holds.
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ __all__ = ["is_ahead", "reopen"]
 
 
 def is_ahead(frontier: Frontier, now: datetime) -> bool:
-    """Whether days are sealed, or left to batch, that have not come: no stream writes them."""
+    """Tell whether days are sealed, or left to batch, that have not come.
+
+    No stream writes such days.
+    """
     today = utc_day(now)
     return any(day > today for day in (frontier.first_open, frontier.closing, frontier.stream_from) if day)
 
 
 def reopen(frontier: FrontierTable, tables: Iterable[Table], day: date, now: datetime) -> Frontier | None:
-    """Let streams own every day from `day` on again; the next `follow` replaces these days by what bronze holds.
+    """Let streams own every day from `day` on again.
+
+    The next `follow` replaces these days by what bronze holds.
 
     Args:
         frontier: the frontier's table.
@@ -54,7 +60,10 @@ def reopen(frontier: FrontierTable, tables: Iterable[Table], day: date, now: dat
 
 
 def _reopened(state: Frontier, replaced: Iterable[str], day: date, now: datetime) -> Frontier:
-    """The frontier with fewer sealed days; a generation that has no checkpoint begins anew at the next start."""
+    """Return the frontier with fewer sealed days.
+
+    A generation that has no checkpoint begins anew at the next start.
+    """
     if state.first_open <= day and not is_ahead(state, now):
         return state
     is_unread = state.stream_from > utc_day(now)  # what came before that day was left to an archive

@@ -1,9 +1,10 @@
-"""The lease where several machines reach one lake: a row with owner, epoch and renewal, in a Delta table.
+"""Hold one lease where several machines reach one lake.
 
-A commit of Delta creates the file of its version, and fails where that is there; so of two drivers that take or renew
-at once one is refused. (On S3 that needs a store which can create a file only if it is absent; without it this is
-advisory.) The holder renews all the time. Whoever finds a renewal older than the limit takes over under the next epoch;
-the holder that had been asleep until then begins no further micro-batch, since it knows when it renewed last.
+It is a row with owner, epoch and renewal, in a Delta table. A commit of Delta creates the file of its version, and
+fails where that is there; so of two drivers that take or renew at once one is refused. (On S3 that needs a store which
+can create a file only if it is absent; without it this is advisory.) The holder renews all the time. Whoever finds a
+renewal older than the limit takes over under the next epoch; the holder that had been asleep until then begins no
+further micro-batch, since it knows when it renewed last.
 """
 
 from __future__ import annotations
@@ -86,7 +87,10 @@ class SharedLease:
             raise AlreadyFollowed("it took the lease at the same moment") from error
 
     def renew(self) -> None:
-        """Say that this driver is alive; where another one has taken over, remember that."""
+        """Say that this driver is alive.
+
+        Where another driver has taken over, remember that.
+        """
         self._tell(is_released=False)
 
     def release(self) -> None:
@@ -95,7 +99,9 @@ class SharedLease:
             self._tell(is_released=True)
 
     def check(self) -> None:
-        """Raise where this driver may not write any more: another has the lease, or could have it soon.
+        """Raise where this driver may not write any more.
+
+        Another driver has the lease, or could have it soon.
 
         Raises:
             LeaseLost: nothing was written.
@@ -122,7 +128,10 @@ class SharedLease:
         return self.store.log(f"{self.store.tables}/lake/lease").location
 
     def _commit(self, *, is_released: bool) -> None:
-        """Write the row over the version that was seen last; refused where another has written since."""
+        """Write the row over the version that was seen last.
+
+        The commit is refused where another driver has written since.
+        """
         row = {"owner": self.owner, "epoch": self.epoch, "renewed_at": self.now(), "is_released": is_released}
         began, rows = time.monotonic(), pa.Table.from_pylist([row], schema=_SCHEMA)
         if self._stored is None:
@@ -152,7 +161,9 @@ class SharedLease:
 
 @contextmanager
 def shared_lease(store: DeltaStore) -> Iterator[SharedLease | None]:
-    """Hold the lease of a lake on an object store, renewing it all the time; nothing for a lake on this machine.
+    """Hold the lease of a lake on an object store and keep renewing it.
+
+    Does nothing for a lake on this machine.
 
     Raises:
         AlreadyFollowed: a driver on another machine holds it.

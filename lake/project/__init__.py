@@ -1,1 +1,1 @@
-"""What a project decides: its settings, and the lake that they open."""
+"""Read the settings of a project and open its lake."""

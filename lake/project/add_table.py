@@ -1,4 +1,4 @@
-"""Add a table to a project: write its file and its test, to be filled in."""
+"""Write the file and the test of a new table, to be filled in."""
 
 from __future__ import annotations
 
@@ -45,12 +45,15 @@ class Input:
 
     @property
     def name(self) -> str:
-        """What a new table calls it: `layer.name`, or `feeds.name`."""
+        """The name that a new table uses: `layer.name` or `feeds.name`."""
         return self.source.full_name if isinstance(self.source, Table) else f"feeds.{self.source.name}"
 
 
 def inputs_of(package: str, tables: Mapping[str, Table]) -> dict[str, Input]:
-    """Find the tables and feeds of a project, those that no table reads yet too."""
+    """Find the tables and feeds of a project.
+
+    Feeds that no table reads yet are among them.
+    """
     found = [Input(table, table.transform.__module__) for table in tables.values()]
     feeds = importlib.import_module(f"{package}.feeds")
     for info in pkgutil.iter_modules(feeds.__path__, f"{feeds.__name__}."):

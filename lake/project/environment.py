@@ -1,4 +1,4 @@
-"""What a command works on: the settings, the tables and the store of this environment."""
+"""Open the settings, tables and store that a command works on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Environment:
     broken: Sequence[BrokenFile] = ()
 
     def choose(self, names: Sequence[str]) -> list[Table]:
-        """The tables that these names mean, upstream first: `layer.name`, a layer, or an unambiguous name; all if none.
+        """Return the tables that these names mean, upstream first.
+
+        A name is `layer.name`, a layer, or an unambiguous name of a table. No names mean all tables.
 
         Raises:
             UnknownTable: no table, or more than one, has the name.
@@ -90,7 +92,7 @@ class Environment:
         return Survey(list(self.tables.values()), self.store, self.settings.calendar())
 
     def unread(self) -> list[Unread]:
-        """What has landed and no table will read."""
+        """Find what has landed and no table will read."""
         by_day = [name for name, feed in self.feeds.items() if feed.pattern is None]
         others = {feed.table for feed in self.feeds.values() if isinstance(feed, DeltaFeed)}
         patterns = [feed.pattern for feed in self.feeds.values() if feed.pattern is not None]
@@ -110,7 +112,10 @@ class Environment:
             self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 
     def start_spark_beside(self) -> None:
-        """Start Spark in a thread, unless it runs. Who needs the session waits for it, or meets its error."""
+        """Start Spark in a thread, unless it runs.
+
+        Code that needs the session waits for it, or meets its error.
+        """
 
         def start() -> None:
             with suppress(Exception):
@@ -137,7 +142,10 @@ _left_out: list[BrokenFile] = []
 
 
 def take_left_out() -> list[BrokenFile]:
-    """What this process has left out since it was asked last; a command does the rest, and ends with 1."""
+    """Return the broken files left out since this was last called.
+
+    A command does the rest of its work, and then ends with 1.
+    """
     taken = _left_out.copy()
     _left_out.clear()
     return taken

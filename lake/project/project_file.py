@@ -1,4 +1,4 @@
-"""Read what a project says of itself: `[tool.lakehouse]` of its pyproject.toml, and the variables that override it.
+"""Read `[tool.lakehouse]` of pyproject.toml and its overriding variables.
 
     [tool.lakehouse]
     package = "lakehouse_assets"
@@ -57,7 +57,7 @@ class Given:
     table: str = ""
 
     def refuse(self, expected: str) -> BadSetting:
-        """Make the error that names the setting, where it stands, and what it should be."""
+        """Make the error that names a setting, its place and what it should be."""
         text = str(self.value)
         shown = f"({len(text)} characters, not shown: it may hold a key)" if self.name in _SECRET else text
         return BadSetting(self.name if self.table else variable(self.name), shown, expected, self.table)
@@ -112,7 +112,9 @@ def read_project(env: Mapping[str, str], known: Collection[str]) -> Project:
 
 
 def read_extras(env: Mapping[str, str], kind: str) -> tuple[Path, Mapping[str, str]]:
-    """Read the folder of the project and the functions that it adds, as `module:function` by name.
+    """Read the project's folder and the functions that it adds.
+
+    A function is `module:function`, by name.
 
     Raises:
         BadSetting: the file cannot be read, or says something else.
@@ -126,7 +128,10 @@ def read_extras(env: Mapping[str, str], kind: str) -> tuple[Path, Mapping[str, s
 
 
 def _find(env: Mapping[str, str]) -> tuple[Path, Mapping[str, Any] | None]:
-    """The folder of the project and what its file says; None where there is no project."""
+    """Find the folder of the project and what its file says.
+
+    The working directory and None where there is no project.
+    """
     here = Path.cwd()
     if named := env.get(variable("project")):
         root = here / Path(named).expanduser()

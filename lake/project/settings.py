@@ -1,4 +1,4 @@
-"""The settings of an environment: where everything lies, which days exist, what time it is.
+"""Hold the settings of an environment: places, calendar and clock.
 
 Each is written in the project's pyproject.toml (`lake.project.project_file`) or as a variable LAKEHOUSE_<NAME>. All but
 the first day of the calendar have a default, which suits a laptop. Nothing is read at import.
@@ -84,7 +84,10 @@ def _pairs(said: object) -> object:
 
 
 def _texts(said: object) -> object:
-    """A table of the file, or a JSON object: its values as text, booleans as Java writes them."""
+    """Read a table of the file, or a JSON object, as texts.
+
+    Booleans are written as Java writes them.
+    """
     try:
         found: Any = json.loads(said) if isinstance(said, str) else said
         return {str(key): str(v).lower() if isinstance(v, bool) else str(v) for key, v in found.items()}
@@ -112,7 +115,9 @@ Options = Annotated[Mapping[str, str], BeforeValidator(_texts)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Settings:
-    """One environment. The name of a setting is that of the field, where nothing else is said.
+    """The settings of one environment.
+
+    A setting is called as its field, where nothing else is said.
 
     Attributes:
         root: folder of the project.
@@ -185,7 +190,10 @@ class Settings:
 
     @property
     def locks(self) -> Path:
-        """Folder of the lock files of a lake on an object store; one in a folder keeps them itself."""
+        """Folder of the lock files of a lake on an object store.
+
+        A lake in a folder keeps them itself.
+        """
         return self.home / "locks"
 
     @property
@@ -199,7 +207,10 @@ class Settings:
         return self.home / "dagster"
 
     def now(self) -> datetime:
-        """The time that freshness is judged by: LAKEHOUSE_NOW, else the replay's where one ran, else the wall's."""
+        """Return the time that freshness is judged by.
+
+        It is LAKEHOUSE_NOW, else the replay's time where one ran, else the wall's.
+        """
         return self.fixed_now or self.replay_clock() or datetime.now(UTC)
 
     def replay_clock(self) -> datetime | None:
@@ -269,7 +280,7 @@ NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fie
 
 
 def _fields(project: Project) -> dict[str, Any]:
-    """What was given, by the fields of `Settings`."""
+    """Return the given settings by the fields of `Settings`."""
     given = project.given
     plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
     home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
@@ -290,7 +301,10 @@ def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:
 
 
 def _folder_or_url(given: Given, home: Path) -> str:
-    """A URL as it is; a folder as an absolute path, from the home where it is relative."""
+    """Return a URL as it is and a folder as an absolute path.
+
+    A relative folder starts at the home.
+    """
     if isinstance(given.value, str) and not is_local(given.value):
         return given.value.rstrip("/")
     return str(_folder(given, home))
@@ -324,6 +338,6 @@ def _refuse_reversed_calendar(settings: Settings) -> None:
 
 
 def _has_landed_after(landing: Path, day: date) -> bool:
-    """Whether a feed has a landing day after this one."""
+    """Tell whether a feed has a landing day after this one."""
     folders = landing.glob("[!._]*/landed_on=*")
     return any((landed := landing_day(folder.name)) is not None and landed > day for folder in folders)

@@ -22,7 +22,9 @@ _TO_FILL_IN = ".in"
 
 
 def start_project(folder: Path, *, with_sample: bool) -> list[Path]:
-    """Write a new project into an empty folder, which is made where it is missing.
+    """Write a new project into an empty folder.
+
+    The folder is made where it is missing.
 
     Args:
         folder: its last part is the name of the project.
@@ -67,7 +69,10 @@ def _templates() -> list[Path]:
 
 
 def _copy(template: Path, folder: Path, words: Mapping[str, str]) -> Path:
-    """Copy one template into the project; its name there, relative to the folder, is returned."""
+    """Copy one template into the project and return its path there.
+
+    The path is relative to the folder.
+    """
     (folder / template).parent.mkdir(parents=True, exist_ok=True)
     if template.suffix != _TO_FILL_IN:
         shutil.copy(TEMPLATES / template, folder / template)
