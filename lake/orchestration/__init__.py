@@ -1,1 +1,4 @@
-"""HOW tables become Dagster assets, checks, schedules and sensors; the only place that imports Dagster."""
+"""Turn tables into Dagster assets, checks, schedules and sensors.
+
+Nothing else imports Dagster.
+"""

@@ -1,7 +1,8 @@
-"""Table -> Dagster asset and checks: the only place where the two meet.
+"""Turn a table into a Dagster asset with checks.
 
-A run computes all its days of a table in one Spark job, and each day still gets its own verdict: rows and versions
-where it was written, "failed" where it broke a `fail` contract, so that a retry takes exactly the failed days.
+Nowhere else do the two meet. A run computes all its days of a table in one Spark job, and each day still gets its own
+verdict: rows and versions where it was written, "failed" where it broke a `fail` contract, so that a retry takes
+exactly the failed days.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
@@ -60,7 +61,10 @@ SHOWN_DAYS = 5
 
 
 def step_tags(step: Step, cause: str) -> dict[str, str]:
-    """The tags of a run that computes a step; whoever asked for it asks again where it fails."""
+    """Return the tags of a run that computes a step.
+
+    They switch off Dagster's retries: the caller asks again where the run fails.
+    """
     tags = {CAUSE: cause, "dagster/max_retries": "0"}
     if step.days is not None:
         tags |= range_tags(step.days)
@@ -80,7 +84,10 @@ def checks_step(table: Table) -> str:
 
 
 def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
-    """What the tables read from outside; shown in the graph, computed by nobody."""
+    """Return the feeds of the tables as assets of the graph.
+
+    They are shown, and computed by nobody.
+    """
     feeds = feeds_of(tables)
     return [
         dg.AssetSpec(
@@ -143,9 +150,10 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
 
 
 def _note_worker(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:
-    """Say in the run which process executes it: where all of Dagster is killed, nobody else knows that it is gone.
+    """Write into the run which process executes it.
 
-    A run that is started again has the tags of the one before it, so what they say may be the process of that one.
+    Where all of Dagster is killed, nobody else knows that the process is gone. A run that is started again has the tags
+    of the one before it, so what they say may be the process of that one.
     """
     tag = PID if PID in context.run.tags else WORKER
     if context.run.tags.get(tag) != this_process():
@@ -202,7 +210,10 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
 
 
 def _metadata_of_days(table: Table, receipt: Receipt, days: Days | None) -> Iterator[tuple[date, Mapping[str, Any]]]:
-    """The metadata of each day of a run; a week or month is told of once, on the first of its days that the run has."""
+    """Return the metadata of each day of a run.
+
+    A week or month is told of once, on the first of its days that the run has.
+    """
     told: set[date] = set()
     for day in days or ():
         own = table.days_of(day).start
@@ -214,7 +225,10 @@ def _metadata_of_days(table: Table, receipt: Receipt, days: Days | None) -> Iter
 
 
 def _report_good_days(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> None:
-    """Materialize the days that were written: the step fails after this, and a retry then takes only the others."""
+    """Materialize the days that were written.
+
+    The step fails after this, and a retry then takes only the other days.
+    """
     for day in receipt.counts:
         if day is not None and day not in receipt.failed_days:
             metadata = _day_metadata(receipt, day)
@@ -237,7 +251,7 @@ def _broken(receipt: Receipt) -> str:
 
 
 def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
-    """What Dagster is told: to try again later, or the message with the next step.
+    """Return what Dagster is told: to try again later, or the next step.
 
     A run of the command line does not wait for a retry; its exit code tells the caller to.
     """
@@ -248,7 +262,10 @@ def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
 
 
 def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
-    """The checks of a table, one step for all of them; each can be run by itself."""
+    """Build the checks of a table as one step.
+
+    Each can be run by itself.
+    """
     key = asset_key(table)
     specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in checks_of(table).items()]
 
@@ -274,7 +291,10 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
 
 
 def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
-    """A verdict as the outcome of a check: the first failing days, how many there are, and the next step."""
+    """Turn a verdict into the outcome of a check.
+
+    It names the first failing days, how many there are, and the next step.
+    """
     next_steps = [] if verdict.passed else [f"next: {next_step('.'.join(key.path), name, verdict)}"]
     return dg.AssetCheckResult(
         asset_key=key,
@@ -287,7 +307,10 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
 
 
 def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
-    """A verdict as an event, for what finds it outside of the step of the checks."""
+    """Turn a verdict into an event.
+
+    It is for code that reaches a verdict outside of the step of the checks.
+    """
     result = build_check_result(asset_key(table), name, verdict)
     return dg.AssetCheckEvaluation(
         asset_key=asset_key(table),

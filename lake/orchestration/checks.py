@@ -1,4 +1,4 @@
-"""What is checked of every table after it was refreshed, and whenever somebody asks; none of it starts Spark.
+"""Check every table after a refresh, or when asked, without Spark.
 
     key_unique  no key has two rows                    by scanning the rows
     contract    few rows broke the contract            by the ledger, reasons from the quarantine
@@ -106,7 +106,7 @@ def checks_of(table: Table) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one check found.
+    """The answer of one check.
 
     Attributes:
         summary: one sentence.
@@ -124,7 +124,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether no day fails."""
+        """Tell whether no day fails."""
         return not self.failing
 
 
@@ -140,7 +140,7 @@ def _command(table: str, check: str, days: Iterable[Day]) -> str:
 
 @dataclass
 class Inspection:
-    """One look at one table; the ledger is read once.
+    """One look at one table, which reads the ledger once.
 
     Attributes:
         days: the days that a run has just written; None where nobody says (or the table has no days).
@@ -173,7 +173,10 @@ class Inspection:
             return found
 
     def _unreadable(self, error: Exception) -> Verdict | None:
-        """The verdict where a log or a file cannot be read; None where each can."""
+        """Return the verdict where a log or a file cannot be read.
+
+        None where each can.
+        """
         if isinstance(error, LakeError):
             return Verdict(str(error), {None: error.message().what})
         failing: dict[Day, str] = {}
@@ -193,7 +196,10 @@ class Inspection:
         return Ledger(self.store).latest(self.table.full_name) if self.ledger is None else self.ledger
 
     def key_unique(self) -> Verdict:
-        """Count the keys themselves; file statistics would only repeat what the writer believed."""
+        """Count the keys themselves.
+
+        File statistics would only repeat what the writer believed.
+        """
         log = self.store.table_log(self.table)
         if log.version() is None:
             return Verdict("the table was never written")
@@ -205,7 +211,7 @@ class Inspection:
         return Verdict(f"{sum(repeated.values()):,} keys have more than one row", failing, facts=facts)
 
     def contract(self) -> Verdict:
-        """Days that were refused, or of which too large a share of rows was rejected."""
+        """Find days that were refused or lost too large a share of their rows."""
         refused: dict[Day, str] = {}
         errors: dict[Day, str] = {}
         warnings: dict[Day, str] = {}
@@ -231,9 +237,10 @@ class Inspection:
         return Verdict(f"{rejected:,} rows are in quarantine", failing, severity, facts)
 
     def row_count(self) -> Verdict:
-        """Conservation within each refresh, and against the rows of what was read, wherever the two can be compared.
+        """Check that each refresh lost no row and doubled none.
 
-        Of bronze, which keeps what it has, also that the files still say so; that is a warning.
+        The rows are compared too with those of what was read, wherever the two can be compared. Of bronze, which keeps
+        what it has, also that the files still say so; that is a warning.
         """
         lost = {day: found for day, entry in self.entries.items() if (found := _unaccounted(entry))}
         foreign = self._foreign
@@ -270,7 +277,10 @@ class Inspection:
         return "; ".join([*commands, *(how for how, _ in ways_to_mend(self._survey, self.table, foreign))])
 
     def _disagreeing(self) -> dict[Day, str]:
-        """The days of a bronze table for which what landed says something else than the row that is kept."""
+        """Find days of bronze whose landed rows differ from the kept ones.
+
+        Tables of other kinds have none.
+        """
         if not self.table.write.keeps_everything:
             return {}
         found = {day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing}
@@ -293,14 +303,17 @@ class Inspection:
 
     @property
     def _scanned(self) -> Mapping[Day, Entry]:
-        """The days whose rows are looked at: of a large table, those of the run."""
+        """The days whose rows are looked at: of a large table, the run's."""
         is_large = sum(entry.rows_in for entry in self.entries.values()) > SCAN_WHOLE_UP_TO_ROWS
         if self.days is None or not is_large:
             return self.entries
         return {day: entry for day, entry in self.entries.items() if day is None or day in self.days}
 
     def fresh(self) -> Verdict:
-        """Whether the newest due day is there, with all that the feeds were to deliver for it."""
+        """Check that the newest due day is there, and wholly delivered.
+
+        That is, with all that the feeds were to deliver for it.
+        """
         return judge_fresh(self.table, FreshnessJudge(self._survey, self.settings.now()))
 
     @cached_property
@@ -308,7 +321,10 @@ class Inspection:
         return Survey(list(with_upstream([self.table])), self.store, self.settings.calendar())
 
     def range_equals_day(self) -> Verdict:
-        """Compute one day of the range that this run has written by itself; it chooses tables and days."""
+        """Compute one day of the range that this run has written by itself.
+
+        The check chooses the tables and the day, and compares the rows with those of the range.
+        """
         entries = self.entries if self.run_id else {}
         found = compute_again(self.table, self.store, self.run_id, entries, self.settings.horizon())
         if found is None:
@@ -320,7 +336,7 @@ class Inspection:
         return Verdict(f"{found.differing:,} rows of a range differ from its day", {found.day: shown}, facts=facts)
 
     def streaming(self) -> Verdict:
-        """Whether the stream that owns its open days moves."""
+        """Check that the stream that owns the table's open days moves."""
         watch = StreamWatch(self.store, self.settings.home, from_files=self.settings.feed == "files")
         return judge_streaming(self.table, watch, self.settings)
 
@@ -336,7 +352,10 @@ def judge_fresh(table: Table, judge: FreshnessJudge) -> Verdict:
 
 
 def judge_streaming(table: Table, watch: StreamWatch, settings: Settings) -> Verdict:
-    """The verdict of the check `streaming`; without a stream that owns days of the table it passes."""
+    """Return the verdict of the check `streaming`.
+
+    Without a stream that owns days of the table it passes.
+    """
     first_open = watch.frontier.first_open_day(table) if watch.frontier else None
     if first_open is None:
         return Verdict("no stream owns a day of it")
@@ -353,7 +372,7 @@ def _by_day(item: tuple[Day, object]) -> str:
 
 
 def _unaccounted(entry: Entry) -> str | None:
-    """What is wrong with the counts of one refresh."""
+    """Return what is wrong with the counts of one refresh."""
     accounted = entry.rows_out + entry.rejected + entry.duplicates
     if entry.outcome == "failed" or entry.rows_in == accounted:
         return None
@@ -361,7 +380,10 @@ def _unaccounted(entry: Entry) -> str | None:
 
 
 def _repeated_keys(table: Table, log: Log, days: Days | None) -> dict[Day, int]:
-    """How many keys have more than one row, by (the newest) day of those rows."""
+    """Count the keys that have more than one row, by day.
+
+    The day is the newest of those rows.
+    """
     keys = ", ".join(f'"{column}"' for column in table.key)
     day = f'max("{table.day}")' if table.day else "CAST(NULL AS DATE)"
     within = f"WHERE \"{table.day}\" BETWEEN DATE '{days.start}' AND DATE '{days.last}'" if days and table.day else ""

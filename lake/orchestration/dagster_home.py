@@ -67,7 +67,9 @@ nux:
 
 
 def prepare_dagster_home(settings: Settings) -> Path:
-    """Write `dagster.yaml`, point DAGSTER_HOME of this process and its children to it, and return the folder.
+    """Write `dagster.yaml`, point DAGSTER_HOME to it and return the folder.
+
+    The variable is set for this process and its children.
 
     Raises:
         FolderNotWritable: the home folder of the environment cannot be written.
@@ -84,5 +86,5 @@ def prepare_dagster_home(settings: Settings) -> Path:
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Dagster's record of runs in this environment; a context manager."""
+    """Open Dagster's record of runs in this environment, as a context."""
     return dg.DagsterInstance.from_config(str(prepare_dagster_home(settings)))

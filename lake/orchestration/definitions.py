@@ -1,4 +1,7 @@
-"""What Dagster loads of a project: its tables as assets with checks, and the sensors and schedules that it chose."""
+"""Build what Dagster loads of a project.
+
+That is its tables as assets with checks, and the sensors and schedules that it chose.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ Schedules = Callable[[Settings, Sequence[Table]], Iterable[dg.ScheduleDefinition
 
 
 def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
-    """Build everything of the project that this process belongs to; name the tables that are left out.
+    """Build the definitions of the project that this process belongs to.
+
+    Tables that are left out are named in the log.
 
     Args:
         sensors: builds the sensors that the project runs, from its settings, its tables and its broken files.

@@ -44,11 +44,12 @@ Row = dict[str, Any]
 
 
 class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
-    """An event log that stores a batch of events in one transaction a database, and keeps its databases open.
+    """An event log that stores a batch of events in few transactions.
 
-    Dagster opens and closes a database for each question and each event. Closing the last connection writes everything
-    back and waits for the disk. So does every commit; here one that survives a killed process, if not a power cut, is
-    enough, since what a table holds is in its own log.
+    Each database that an event belongs to gets one, and databases stay open. Dagster opens and closes a database for
+    each question and each event. Closing the last connection writes everything back and waits for the disk. So does
+    every commit; here one that survives a killed process, if not a power cut, is enough, since what a table holds is in
+    its own log.
     """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -99,7 +100,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     @property
     def supports_partition_subset_in_asset_materialization_planned_events(self) -> bool:
-        """Dagster plans a range in one event, which costs it as much as the event of one day; here it becomes many."""
+        """Let Dagster plan a range in one event.
+
+        It costs Dagster as much as the event of one day. Here it becomes many.
+        """
         return True
 
     def store_event(self, event: EventLogEntry) -> None:
@@ -152,7 +156,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             self._store_asset_event(index, event, event_id)
 
     def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Plan a check once a run. A row for each of its days would stay "planned" for ever: the verdict has no day."""
+        """Plan a check once a run.
+
+        A row for each of its days would stay "planned" for ever, because the verdict has no day.
+        """
         planned = event.dagster_event and event.dagster_event.event_specific_data
         if event.dagster_event and isinstance(planned, AssetCheckEvaluationPlanned) and planned.partitions_subset:
             once = copy(planned, partitions_subset=None)
@@ -161,7 +168,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
 
 def _open_database(address: str) -> db.Engine:
-    """A database with one connection, which the storage's own lock keeps from being used twice at once."""
+    """Open a database with one connection.
+
+    The storage's own lock keeps it from being used twice at once.
+    """
     arguments = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = create_engine(address, poolclass=StaticPool, connect_args=arguments)
     db.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = NORMAL"))
@@ -174,7 +184,10 @@ def _changes(connection: Connection) -> int:
 
 
 def _insert(connection: Connection, rows: Sequence[Row]) -> Sequence[int]:
-    """Insert rows; returns their ids, which follow each other because nobody else can write in between."""
+    """Insert rows and return their ids.
+
+    The ids follow each other, because nobody else can write in between.
+    """
     if not rows:
         return []
     connection.execute(SqlEventLogStorageTable.insert(), rows)
@@ -191,7 +204,10 @@ def _asset_of(event: EventLogEntry) -> object:
 
 
 class BatchedSqliteStorage(DagsterSqliteStorage):
-    """Runs, events and schedules in SQLite under one folder, events batched; `storage: custom` in dagster.yaml."""
+    """Runs, events and schedules in SQLite under one folder, events batched.
+
+    Named by `storage: custom` in dagster.yaml.
+    """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)

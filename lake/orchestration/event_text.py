@@ -1,7 +1,8 @@
-"""The text in which Dagster stores events, written quickly where many events are alike.
+"""Write the text of events quickly where many events are alike.
 
-A range run has two events for each day of each table, which differ in the day, the time and a few numbers. To
-serialize one takes 0.3 ms; to fill those into the text of another takes a tenth of that.
+It is the text in which Dagster stores events. A range run has two events for each day of each table, which differ in
+the day, the time and a few numbers. To serialize one takes 0.3 ms; to fill those into the text of another takes a tenth
+of that.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _FIELDS: Mapping[type[MetadataValue[Any]], str] = {
 
 
 def texts_of(events: Sequence[EventLogEntry]) -> Iterator[str]:
-    """What `serialize_value` gives for each of these events."""
+    """Give the text of `serialize_value` for each of these events."""
     stencil: _Stencil | None = None
     for event in events:
         parts = _Parts.of(event)
@@ -44,7 +45,10 @@ def texts_of(events: Sequence[EventLogEntry]) -> Iterator[str]:
 
 
 def events_by_partition(event: EventLogEntry) -> list[EventLogEntry]:
-    """The events, one a partition, that say together what a plan for a range of partitions says; else the event."""
+    """Split the plan of a range into one event for each partition.
+
+    Any other event comes back as it is.
+    """
     said = event.dagster_event
     planned = said.event_specific_data if said is not None else None
     if said is None or not isinstance(planned, AssetMaterializationPlannedData) or planned.partitions_subset is None:
@@ -59,7 +63,9 @@ def events_by_partition(event: EventLogEntry) -> list[EventLogEntry]:
 
 @dataclass(frozen=True)
 class _Parts:
-    """An event taken apart: what may differ between events that are alike, and the rest.
+    """An event taken apart into values that may differ and a frame.
+
+    Events that are alike have equal frames.
 
     Attributes:
         frame: the event without the values, and the names and kinds of its metadata.
@@ -71,7 +77,10 @@ class _Parts:
 
     @classmethod
     def of(cls, event: EventLogEntry) -> Self | None:
-        """The parts of an event of one partition; None for all others."""
+        """Take apart an event of one partition.
+
+        None for all other events.
+        """
         said = event.dagster_event
         data = said.event_specific_data if said is not None else None
         if isinstance(data, StepMaterializationData):
@@ -91,7 +100,10 @@ class _Parts:
 
 
 def _with(event: EventLogEntry, names: Sequence[tuple[str, type[Any]]], values: Sequence[Any]) -> EventLogEntry:
-    """The event with other values; None for metadata leaves all metadata out."""
+    """Return the event with other values.
+
+    None for metadata leaves all metadata out.
+    """
     timestamp, partition, *rest = values
     said = event.dagster_event
     assert said is not None
@@ -121,7 +133,10 @@ class _Stencil:
 
     @classmethod
     def of(cls, parts: _Parts) -> Self | None:
-        """Serialize once, with marks for the values; None where a mark cannot be told from the text around it."""
+        """Serialize once, with marks in the places of the values.
+
+        None where a mark cannot be told from the text around it.
+        """
         event, names = parts.frame
         marks = tuple(_mark(type(value)) for value in parts.values)
         text = serialize_value(_with(event, names, marks))

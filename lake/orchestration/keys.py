@@ -1,4 +1,4 @@
-"""What tables, feeds and checks are called in Dagster."""
+"""Name tables, feeds and checks as Dagster does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["asset_key", "name_of"]
 
 
 def asset_key(source: Table | Feed) -> dg.AssetKey:
-    """`layer/name`; a feed lies in the layer `feeds`."""
+    """Return the key `layer/name`, where a feed lies in the layer `feeds`."""
     return dg.AssetKey([source.layer if isinstance(source, Table) else "feeds", source.name])
 
 

@@ -1,4 +1,7 @@
-"""Days as Dagster sees them: one daily calendar for all tables, and which days of an input a day needs."""
+"""Map days to Dagster: one daily calendar for all tables.
+
+It says too which days of an input a day needs.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ __all__ = ["build_partition_mapping", "build_partitions", "days_of_run", "range_
 
 
 def build_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """The calendar of the environment; one object, shared by all tables, so that they can run together.
+    """Build the calendar of the environment.
 
-    A calendar that grows every day holds the open day too: streams and early runs write it.
+    It is one object, shared by all tables, so that they can run together. A calendar that grows every day holds the
+    open day too: streams and early runs write it.
     """
     if settings.last_day is None:
         return dg.DailyPartitionsDefinition(start_date=_key(settings.first_day), end_offset=1)
@@ -32,7 +36,10 @@ def build_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
 
 
 def build_partition_mapping(table: Table, read: Read) -> dg.PartitionMapping | None:
-    """Which days of the input a day of the table needs; None where either has no days."""
+    """Map a day of the table to the input's days that it needs.
+
+    None where either has no days.
+    """
     if table.day is None or not isinstance(read.source, Table) or read.source.day is None:
         return None
     # The calendar's first and last day need days beyond it, which no feed has.
@@ -42,7 +49,10 @@ def build_partition_mapping(table: Table, read: Read) -> dg.PartitionMapping | N
 
 
 def days_of_run(tags: Mapping[str, str]) -> Days | None:
-    """The days that the tags of a run name; None for a run without days."""
+    """Return the days that the tags of a run name.
+
+    None for a run without days.
+    """
     one = tags.get("dagster/partition")
     first = tags.get("dagster/asset_partition_range_start", one)
     last = tags.get("dagster/asset_partition_range_end", one)

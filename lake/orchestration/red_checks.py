@@ -1,7 +1,8 @@
-"""Which checks found an error last, in one small file: asking Dagster's log for that takes more than a second.
+"""Keep which checks found an error last in one small file.
 
-Whoever evaluates a check notes its verdict here, whatever started the run. Of a check that the file does not name,
-because an older release evaluated it or the file was lost, the log is asked once.
+Asking Dagster's log for that takes more than a second. Whoever evaluates a check notes its verdict here, whatever
+started the run. Of a check that the file does not name, because an older release evaluated it or the file was lost, the
+log is asked once.
 """
 
 from __future__ import annotations

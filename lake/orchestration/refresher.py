@@ -1,4 +1,7 @@
-"""Run a plan through Dagster in this process: to date, or some days of some tables."""
+"""Run a plan through Dagster in this process.
+
+It brings tables up to date, or computes some days of some tables.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +45,10 @@ class NeverUpToDateError(LakeError):
 
 
 class Refresher:
-    """Runs steps in this process and has Dagster record them; one instance and one JVM for all of them.
+    """Runs steps in this process and has Dagster record them.
 
-    Both are there from the first step on, so that a call which finds nothing to do is quick. Leave it as a context.
+    One instance and one JVM serve all of them. Both are there from the first step on, so that a call which finds
+    nothing to do is quick. Leave it as a context.
     """
 
     def __init__(self, environment: Environment, on_result: Callable[[TableResult], None]) -> None:
@@ -61,7 +65,7 @@ class Refresher:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        """Where the runs are recorded."""
+        """Dagster's record of the runs."""
         return self._opened.enter_context(open_instance(self.environment.settings))
 
     @cached_property
@@ -73,7 +77,10 @@ class Refresher:
         return built
 
     def run(self, steps: Sequence[Step], not_computed: Collection[Table] = ()) -> list[TableResult]:
-        """Run these steps in order, without what reads a table that was not computed. The JVM starts meanwhile."""
+        """Run these steps in order, without what reads a failed table.
+
+        The tables that were not computed before count as failed. The JVM starts meanwhile.
+        """
         if not steps:
             return []
         self.environment.start_spark_beside()
@@ -112,9 +119,9 @@ class Refresher:
         return told
 
     def to_date(self, tables: Sequence[Table], *, changed_code: bool = False) -> list[TableResult]:
-        """Compute whatever is missing or stale, until nothing is; what reads a table that failed is left out.
+        """Compute whatever is missing or stale, until nothing is.
 
-        With `changed_code` also what an older code computed.
+        What reads a table that failed is left out. With `changed_code` what an older code computed is due too.
         """
         results: list[TableResult] = []
         broken: set[Table] = set()
@@ -132,9 +139,9 @@ class Refresher:
         raise AssertionError("unreachable")
 
     def standing(self, tables: Iterable[Table], results: Iterable[TableResult]) -> list[str]:
-        """Tell of checks that an earlier run left red, of tables that had nothing to compute now.
+        """Tell of checks that an earlier run left red.
 
-        What is wrong upstream of a table is wrong with it.
+        They are those of tables that had nothing to compute now. What is wrong upstream of a table is wrong with it.
         """
         computed, wanted = {result.table for result in results}, with_upstream(tables)
         others = (table for table in self.environment.tables.values() if table in wanted)
@@ -155,7 +162,10 @@ class Refresher:
         return {self.environment.tables[name] for name in broken}
 
     def _left_out(self, tables: Sequence[Table], broken: set[Table]) -> list[TableResult]:
-        """What no step was made for, since bronze could not say which of its days are due."""
+        """Tell of tables that no step was made for.
+
+        Bronze could not say which of their days are due.
+        """
         not_computed = broken.copy()
         told = []
         for table in self.environment.tables.values():
@@ -172,7 +182,10 @@ class Refresher:
 
 
 def _waves(needed: Mapping[Table, set[date | None]]) -> Iterator[list[Table]]:
-    """Tables in parts, upstream first: days of bronze, and of who refuses days, can fail and leave others whole."""
+    """Split tables into parts, upstream first.
+
+    Days of bronze, and of tables that refuse days, can fail and leave others whole.
+    """
     bronze = [table for table in needed if table.layer == "bronze"]
     yield bronze
     wave: list[Table] = []

@@ -50,7 +50,9 @@ class SparkResource(LazyPySparkResource):
 
 @dataclass(frozen=True)
 class LakehouseResource:
-    """The Delta tables of one environment: rows through Spark, logs and counts without a JVM.
+    """The Delta tables of one environment.
+
+    Rows come through Spark, logs and counts without a JVM.
 
     Attributes:
         settings: of the environment.
@@ -71,11 +73,16 @@ class LakehouseResource:
         return cls(settings, SparkResource(settings))
 
     def definition(self) -> dg.ResourceDefinition:
-        """This resource for Dagster, without configuration: no run may choose other tables or another storage."""
+        """Return this resource for Dagster, without configuration.
+
+        No run may choose other tables or another storage.
+        """
         return dg.ResourceDefinition(lambda _: self, config_schema={}, description=type(self).__doc__)
 
     def store(self, on_wait: Callable[[str], None] | None = None) -> DeltaStore:
-        """Open the store; its Spark session starts when rows are first read or written through Spark.
+        """Open the store, without a Spark session yet.
+
+        The session starts when rows are first read or written through Spark.
 
         Args:
             on_wait: told when a wait for another writer of a table begins; standard error if None.

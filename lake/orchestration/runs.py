@@ -1,7 +1,8 @@
-"""Refresh tables in this process and have Dagster record it, as if its own daemon had run them.
+"""Refresh tables in this process and have Dagster record it.
 
-Each step is one Dagster run of the implicit job that holds all assets, over a range of days: one JVM for all of them,
-checks included, and every day's verdict where the UI and the sensors look for it.
+The record is as if its own daemon had run them. Each step is one Dagster run of the implicit job that holds all assets,
+over a range of days: one JVM for all of them, checks included, and every day's verdict where the UI and the sensors
+look for it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ OnResult = Callable[["TableResult"], None]
 
 @dataclass(eq=False)
 class OutsideCalendar(BadDay):
-    """Days that no table has; nothing was run."""
+    """Days were asked for that no table has, and nothing was run."""
 
     def message(self) -> Message:
         remedy = "choose days within it, or change LAKEHOUSE_FIRST_DAY or LAKEHOUSE_LAST_DAY"
@@ -56,7 +57,10 @@ class OutsideCalendar(BadDay):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found: whether it passed, how bad a failure is (WARN, ERROR), and the first failing days."""
+    """The outcome of one check.
+
+    It says whether the check passed, how bad a failure is (WARN, ERROR), and the first failing days.
+    """
 
     name: str
     passed: bool
@@ -66,7 +70,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class TableResult:
-    """What became of one table in one step.
+    """The outcome of one table in one step.
 
     Attributes:
         table: `layer.name`.
@@ -102,7 +106,10 @@ class TableResult:
 
     @property
     def ok(self) -> bool:
-        """Whether all days were written; checks may still have something to say."""
+        """Tell whether all days were written.
+
+        Checks may still have something to say.
+        """
         return self.status == "done"
 
 
@@ -172,7 +179,10 @@ def record_refresh(
 
 
 def skipped_result(table: Table, broken: Collection[Table], days: Days | None, run_id: str = "") -> TableResult:
-    """What became of a table that was not computed because it reads some that were not."""
+    """Return the result of a table that was not computed.
+
+    It was not because it reads tables that were not.
+    """
     sources = [source.full_name for source in table.inputs if source in broken]
     reason = f"it reads {' and '.join(sources)}, which failed or was skipped" if sources else "its run ended before it"
     return TableResult(
@@ -208,7 +218,7 @@ def _tables_that_failed(
     keep: OnResult,
     cause: str,
 ) -> set[Table]:
-    """Run one step; returns the tables of it that were not written, or not wholly."""
+    """Run one step and return its tables that were not wholly written."""
     if not tables:
         return set()
     run_id = str(uuid.uuid4())
@@ -233,7 +243,7 @@ def _tables_that_failed(
 
 @contextmanager
 def _never_left_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Whatever happens, the run is not left as "started": it would look alive for ever."""
+    """End the run in any case, because "started" would look alive for ever."""
     try:
         yield
     except DagsterExecutionInterruptedError as error:
@@ -246,7 +256,7 @@ def _never_left_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None
 
 @dataclass
 class _Seen:
-    """What the events have said of one table so far."""
+    """The events of one table so far."""
 
     days: list[Mapping[str, Any]] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
@@ -254,7 +264,10 @@ class _Seen:
 
 
 class _Watch:
-    """Turns the events of one run into results, table by table, as they come in."""
+    """Turns the events of one run into results, table by table.
+
+    Results come as soon as their events do.
+    """
 
     def __init__(
         self, instance: dg.DagsterInstance, days: Days | None, run_id: str, tables: Sequence[Table], keep: OnResult
@@ -363,9 +376,10 @@ def _root_cause(error: SerializableErrorInfo | None) -> str:
 
 
 def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
-    """Close runs whose process is gone: they say "started", and would hold their slots and queued runs for ever.
+    """Close runs whose process is gone.
 
-    Dagster notices a killed worker, but not where what had started it was killed too.
+    They say "started", and would hold their slots and queued runs for ever. Dagster notices a killed worker, but not
+    where what had started it was killed too.
 
     Returns:
         The ids of the runs that were closed.
@@ -381,7 +395,10 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
-    """The process that executes a run, as far as it has said; one that is started again begins with the tags before."""
+    """Return the process that executes a run, as far as it has said.
+
+    A run that is started again begins with the tags of the one before, so these do not count.
+    """
     tag = run.tags.get(PID) or run.tags.get(WORKER)
     before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     return None if before is not None and tag in before.tags.values() else tag

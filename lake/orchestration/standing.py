@@ -1,4 +1,7 @@
-"""What an earlier run found and nobody has mended since: a check that looks at chosen days keeps it in sight."""
+"""Keep in sight what an earlier run found and nobody has mended.
+
+A check that looks at chosen days would lose sight of it otherwise.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ _RECENT = 20
 def still_differs(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, entries: Mapping[date | None, Entry]
 ) -> Verdict | None:
-    """The verdict of an earlier run about a day that nobody has computed again since; None where there is none.
+    """Return the verdict of an earlier run about a day not computed since.
+
+    None where there is none.
 
     Args:
         instance: where verdicts are recorded.
@@ -51,7 +56,10 @@ def still_differs(
 
 
 def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
-    """Return the checks whose verdict holds until the table is computed again, with their tables."""
+    """Return the checks that hold until their table is computed again.
+
+    They come with their tables.
+    """
     return {
         dg.AssetCheckKey(asset_key(table), name): table
         for table in tables
@@ -61,13 +69,19 @@ def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
 
 
 def standing_errors(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, str]:
-    """Return the checks whose newest verdict is an error, with what it says, whoever started the run."""
+    """Return the checks whose newest verdict is an error.
+
+    They come with what the verdict says, whoever started the run.
+    """
     found = ((record.key, record.evaluation) for record in _newest_verdicts(instance, checks))
     return {key: said.description or "" for key, said in found if said and _is_error(said)}
 
 
 def as_errors(found: Iterable[dg.AssetCheckResult | dg.AssetCheckEvaluation]) -> dict[str, str]:
-    """Say of each check, by `name_of`, what is wrong; empty where that is no error, or says when rows are late."""
+    """Map each check, by `name_of`, to what is wrong.
+
+    The text is empty where nothing is an error. Checks that say when rows are late are left out.
+    """
     return {
         name_of(said.asset_key, said.check_name): (said.description or "") if _is_error(said) else ""
         for said in found
@@ -82,7 +96,10 @@ def _is_error(said: dg.AssetCheckResult | dg.AssetCheckEvaluation) -> bool:
 def _newest_verdicts(
     instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]
 ) -> Iterator[AssetCheckExecutionRecord]:
-    """Return the newest verdict of each check; one that is only planned has none yet."""
+    """Return the newest verdict of each check.
+
+    A check that is only planned has none yet, so the one before it counts.
+    """
     storage, completed = instance.event_log_storage, COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
     for key, record in storage.get_latest_asset_check_execution_by_key(checks).items():
         if record.status in completed:
@@ -92,6 +109,6 @@ def _newest_verdicts(
 
 
 def first_and_last(description: str) -> str:
-    """What is wrong, and the next step."""
+    """Return what is wrong, and the next step."""
     lines = description.splitlines() or [""]
     return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

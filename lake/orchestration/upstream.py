@@ -1,6 +1,7 @@
-"""The rows of a table against those of what it reads, day by day; counted without Spark.
+"""Compare the rows of a table with those of its inputs, by day.
 
-A day is compared where its input is still as it was read; where it has changed since, the day is stale, not wrong.
+They are counted without Spark. A day is compared where its input is still as it was read; where it has changed since,
+the day is stale, not wrong.
 
     bronze                         rows read     = lines that landed
     an event or entity of bronze   rows read     = rows of bronze (at least so many, where a table adds some of its own)
@@ -29,7 +30,10 @@ Day = date | None
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a day should have by one of its inputs, and what it has: at least `least` and at most `most`."""
+    """The row count of a day's input beside that of the day.
+
+    The day has at least `least` and at most `most`.
+    """
 
     day: Day
     upstream: int
@@ -39,7 +43,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the two agree."""
+        """Tell whether the two agree."""
         return self.least <= self.upstream <= self.most
 
     def __str__(self) -> str:
@@ -74,9 +78,10 @@ class Upstream:
             yield from self._with_keys(read, source) if column == ROWS else self._with_sums(read, source, column)
 
     def _with_candidates(self, found: Sequence[Comparison]) -> Iterator[Comparison]:
-        """Of a table that drops or multiplies rows: of all that it has read, at least one has to give a candidate.
+        """Compare a table that drops or multiplies rows with its input.
 
-        Where it only drops rows, none of its days has more candidates than rows.
+        Of all that it has read, at least one row has to give a candidate. Where it only drops rows, none of its days
+        has more candidates than rows.
         """
         if self.table.rows == "some" and self.table.day:
             yield from (replace(one, most=max(one.most, one.upstream)) for one in found)
@@ -132,7 +137,10 @@ class Upstream:
             yield _equal(day, held, sums.get(day, 0), f"rows in {source.full_name} for {column}")
 
     def _by_day(self, table: Table, number: str, days: Sequence[date], rows: str) -> dict[Day, int]:
-        """A number for each of these days of this table, asked of the rows of one table."""
+        """Ask the rows of one table for a number for each of these days.
+
+        The days are those of this table.
+        """
         if not days:
             return {}
         day = f'"{self.table.day}"'
@@ -141,7 +149,10 @@ class Upstream:
         return {row["day"]: int(row["n"]) for row in found}
 
     def _unchanged(self, read: Read, source: Table) -> list[date]:
-        """The days that are as they were computed, and so are the days of the input that they were computed from."""
+        """Return the days that are as they were computed, inputs included.
+
+        Included are the days of the input that they were computed from.
+        """
         touched = self.store.table_log(source).newest_touch(str(source.day))
         return [
             day
@@ -159,7 +170,10 @@ class Upstream:
         return self._ids[table]
 
     def _has_read(self, source: Table, entry: Entry, version: int) -> bool:
-        """Whether an entry was computed from this version of a table, or from a later one of the same."""
+        """Tell whether an entry was computed from this version of a table.
+
+        A later version of the same table counts too.
+        """
         is_same = entry.is_about(source.full_name, self._id_of(source))
         return is_same and version <= entry.version_read(source.full_name)
 

@@ -1,8 +1,9 @@
-"""Dagster's web UI behind a check of who asks: Dagster itself does what any web page in a browser tells it to.
+"""Guard Dagster's web UI: check where a request comes from.
 
-A page of another site can send requests to 127.0.0.1, under that name or under its own (DNS rebinding). So a request
-must name a host that is ours, must come from a page of the UI or from no page at all, and may change something only in
-a form that a browser sends to another site after asking.
+Dagster itself does what any web page in a browser tells it to. A page of another site can send requests to 127.0.0.1,
+under that name or under its own (DNS rebinding). So a request must name a host that is ours, must come from a page of
+the UI or from no page at all, and may change something only in a form that a browser sends to another site after
+asking.
 
 `python -m lake.orchestration.web_ui` is `dagster-webserver`, and with `dev` it is `dagster dev`, with the same options.
 The latter leans on private parts of the pinned Dagster; tests ask the real server.
@@ -64,7 +65,7 @@ class OwnPagesOnly:
 
 
 def refusal(method: str | None, path: str, headers: Headers, hosts: Collection[str] = ()) -> str | None:
-    """Why a request is refused; None where it is not.
+    """Return why a request is refused, or None where it is not.
 
     Args:
         method: None for a websocket.
@@ -103,7 +104,7 @@ class _Webserver(DagsterWebserver[Any, Any]):
 
 
 def _start_guarded(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a service of `dagster dev`, and this module in place of its web server."""
+    """Start a service of `dagster dev`, its web server by this module."""
     return open_ipc_subprocess([_SELF if part == "dagster_webserver" else part for part in command], **options)
 
 

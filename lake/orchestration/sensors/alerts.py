@@ -1,14 +1,16 @@
-"""Tell people that a run failed, once, and once more when what it left undone was done.
+"""Tell people once that a run failed, and once when made good.
+
+It is made good when everything that it left undone was done.
 
 The sensor watches the runs that finish. A failed run opens an incident: the tables and days that it was to compute and
 did not. Days that are in an open incident already are not reported again, so retries that fail stay silent. An incident
 closes when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and
 runs that somebody stopped, open none.
 
-The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which
-some address still has to hear, and by address those that it was told of:
-{"after": 1234, "open": {"<run id>": {"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "told": {"1f0c...":
-["<run id>"]}}. After downtime the sensor goes on where it stopped; the first tick ever starts from now.
+The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which some
+address still has to hear, and by address those that it was told of: {"after": 1234, "open": {"<run id>":
+{"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "told": {"1f0c...": ["<run id>"]}}. After downtime the
+sensor goes on where it stopped; the first tick ever starts from now.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ Undone = dict[str, set[str]]
 
 @dataclass
 class _Incidents:
-    """What failed runs left undone, by run."""
+    """The work that failed runs left undone, by run."""
 
     after: int
     open: dict[str, Undone] = field(default_factory=dict)
@@ -71,7 +73,10 @@ class _Incidents:
             self.open[run.run_id] = planned
 
     def tell(self, instance: dg.DagsterInstance, notifier: Notifier, silent: set[str]) -> set[str]:
-        """Tell each address, but those silent just now, of the incidents that it does not know; returns the silent."""
+        """Tell each address of the incidents that it does not know.
+
+        Addresses that are silent just now are left out. Returns those that are silent afterwards.
+        """
         silent = notifier.tell(
             self.memory,
             self.open.keys(),
@@ -90,7 +95,10 @@ def _minus(undone: Undone, done: Undone) -> Undone:
 
 
 def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
-    """The sensor `failure_alerts`; it runs where LAKEHOUSE_ALERT_URLS is set."""
+    """Build the sensor `failure_alerts`.
+
+    It runs where LAKEHOUSE_ALERT_URLS is set.
+    """
     notifier = Notifier(settings.alert_urls)
 
     @dg.sensor(

@@ -37,7 +37,10 @@ WAITS_FOR = "lakehouse/waits_for"
 
 
 def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
-    """The schedule `daily`, half an hour after midnight UTC; off until somebody switches it on."""
+    """Build the schedule `daily`, half an hour after midnight UTC.
+
+    It is off until somebody switches it on.
+    """
     job = dg.define_asset_job("daily", selection=dg.AssetSelection.all(), description=__doc__)
 
     @dg.schedule(
@@ -64,7 +67,10 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
 
 
 def days_to_look_back(tables: Iterable[Table]) -> int:
-    """How many days before a landing day the oldest day lies that rows which landed on time can change."""
+    """Count the days back to the oldest that a landing day can change.
+
+    Only rows that landed on time count.
+    """
     behind: dict[Table, int] = {}
     for table in tables:  # upstream first
         sources = [(read.source, read.after) for read in table.reads if isinstance(read.source, Table)]

@@ -1,7 +1,8 @@
-"""Tell people that a check found an error, once, and once more when it finds none: the run itself was green.
+"""Tell people once that a check found an error, and once when mended.
 
-Looks at the newest verdict of each check in Dagster's event log, whoever started the run; a check that is only planned
-still has the verdict before. Warnings are for the UI. The checks `fresh` and `streaming` have sensors of their own.
+The run itself was green. Looks at the newest verdict of each check in Dagster's event log, whoever started the run; a
+check that is only planned still has the verdict before. Warnings are for the UI. The checks `fresh` and `streaming`
+have sensors of their own.
 
 The cursor holds by address the checks that it was told of: {"1f0c...": ["silver.orders contract"]}. After downtime the
 next tick finds whatever has changed since.
@@ -25,7 +26,10 @@ __all__ = ["build_failing_checks"]
 
 
 def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.SensorDefinition:
-    """The sensor `failing_checks`; it runs where LAKEHOUSE_ALERT_URLS is set."""
+    """Build the sensor `failing_checks`.
+
+    It runs where LAKEHOUSE_ALERT_URLS is set.
+    """
     notifier = Notifier(settings.alert_urls)
     watched = lasting_checks(tables)
 

@@ -1,4 +1,4 @@
-"""Tell people that a table is late, once, and once more when it is not.
+"""Tell people once that a table is late, and once that it is not.
 
 A table is late when the newest day that is due by now (its end plus `fresh_within`) was not computed, or not from all
 that the feeds were to deliver for it; computing an older day changes nothing about that. The verdict is that of the
@@ -30,7 +30,10 @@ __all__ = ["build_freshness_alerts"]
 def build_freshness_alerts(
     settings: Settings, tables: Iterable[Table], broken: Iterable[BrokenFile] = ()
 ) -> dg.SensorDefinition:
-    """The sensor `freshness_alerts`; it runs where LAKEHOUSE_ALERT_URLS is set. A table left out counts as late."""
+    """Build the sensor `freshness_alerts`.
+
+    It runs where LAKEHOUSE_ALERT_URLS is set. A table that was left out counts as late.
+    """
     notifier = Notifier(settings.alert_urls)
     watched = list(tables)
     left_out = {one.table: str(one) for one in broken}

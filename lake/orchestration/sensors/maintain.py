@@ -1,4 +1,4 @@
-"""Once a day: join small files, remove what no reader needs any more, keep logs short.
+"""Once a day, join small files, remove unneeded ones and keep logs short.
 
 It is one run of the job `maintain`, which does what `lakehouse maintain` does. Tables stay writable meanwhile: each
 step holds a table's lock for seconds.
@@ -20,7 +20,10 @@ CRON = "30 3 * * *"
 
 
 def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
-    """Build the schedule `maintain`, at half past three UTC; off until somebody switches it on."""
+    """Build the schedule `maintain`, at half past three UTC.
+
+    It is off until somebody switches it on.
+    """
 
     @dg.op(name="maintain_tables", description=__doc__)
     def maintain_lake(context: dg.OpExecutionContext, lakehouse: Lakehouse) -> None:

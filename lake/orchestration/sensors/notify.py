@@ -1,7 +1,8 @@
-"""Messages to people: each address is told once of what began and once of what ended, whatever the others answer.
+"""Tell each address once of what began and once of what ended.
 
-Every address has its own memory, kept in a sensor's cursor: of what it has been told that still holds. An address that
-does not answer is tried again with the next tick and then told how things stand; the others are not told again.
+One address does not depend on another's answer. Every address has its own memory, kept in a sensor's cursor: of what it
+has been told that still holds. An address that does not answer is tried again with the next tick and then told how
+things stand; the others are not told again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Spell = Callable[[AbstractSet[str]], Iterable[Message]]
 
 @dataclass
 class Memory:
-    """What each address has been told that still holds.
+    """The news that each address has been told and that still hold.
 
     Attributes:
         told: by address; a hash of its URL stands for it, because the UI shows cursors and a URL may hold a token.
@@ -46,7 +47,10 @@ class Memory:
 
     @classmethod
     def parse(cls, said: Any) -> Self:
-        """Read what `dump` gave; a list, of an older release, is what every address was told."""
+        """Read what `dump` gave.
+
+        A list, which an older release kept, is what every address was told.
+        """
         by_address = {_ALL: said} if isinstance(said, list) else said or {}
         return cls({address: set(names) for address, names in by_address.items()})
 
@@ -55,7 +59,7 @@ class Memory:
         return {address: sorted(names) for address, names in sorted(self.told.items())}
 
     def of(self, url: str) -> set[str]:
-        """What one address has been told; a new one nothing."""
+        """Return what one address has been told, for a new one nothing."""
         return self.told.setdefault(_key(url), set(self.told.get(_ALL, ())))
 
     def keep(self, urls: Iterable[str]) -> None:
@@ -113,7 +117,9 @@ def _send(url: str, message: Message) -> bool:
 
 
 def listed(lines: Mapping[str, str], became: str, over: str) -> tuple[Spell, Spell]:
-    """One message for all that began and one for all that ended, a line each.
+    """Spell one message for all that began and one for all that ended.
+
+    Each thing has a line.
 
     Args:
         lines: a line about each thing that holds; those that ended are named alone.

@@ -1,10 +1,12 @@
-"""Ask for a run of whatever batch owns and is missing or stale: newly sealed, late, or changed upstream.
+"""Ask for a run of every day that batch owns and is due.
+
+A day is due that is missing or stale: newly sealed, late, or changed upstream.
 
 The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
 tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
-any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A
-day that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that
-goes on down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
+any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A day
+that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that goes on
+down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
 
 A run that failed, or that somebody stopped, is asked for again after 1, 2, 4, ... minutes, from then on every hour, and
 at once where its cause has changed: what its days are computed from, not other days of the same tables. Asked twice for
@@ -62,7 +64,7 @@ _TAGGED_WITHIN = timedelta(minutes=10)
 
 
 def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
-    """The sensor `reconcile`; off until somebody switches it on."""
+    """Build the sensor `reconcile`, which is off until somebody switches it on."""
     job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
 
     @dg.sensor(
@@ -92,7 +94,10 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
 
 
 def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
-    """A cursor that is another one whenever a table, the ledger, the frontier or a `glance` at what landed is."""
+    """Return a cursor that changes whenever the lake does.
+
+    It stands for each table, the ledger, the frontier and a `glance` at what landed.
+    """
     before = _places(cursor)
     logs = {table.full_name: store.table_log(table) for table in tables}
     logs |= {name: store.log(f"{store.tables}/lake/{name.removeprefix('lake.')}") for name in _OWN_TABLES}
@@ -103,7 +108,10 @@ def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -
 
 
 def _place(log: Log, before: Place | None) -> Place | None:
-    """The newest place of a log; None where it cannot be read, which keeps no other table waiting."""
+    """Return the newest place of a log.
+
+    None where it cannot be read, so that no other table has to wait.
+    """
     try:
         return log.place(before)
     except LogDamaged:
@@ -122,7 +130,10 @@ def _digest(text: str) -> str:
 
 
 def _is_under_way(instance: dg.DagsterInstance) -> bool:
-    """Whether any run is; one whose process was killed says so for ever, and is closed."""
+    """Tell whether any run is under way.
+
+    A run whose process was killed says so for ever, and is closed.
+    """
     if not _under_way(instance):
         return False
     fail_runs_of_dead_processes(instance)
@@ -130,21 +141,30 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
 
 
 def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
-    """Runs of anybody that wait or run; of those only created, the sensor's own: Dagster will launch them."""
+    """Find the runs of anybody that wait or run.
+
+    Of runs that are only created, the sensor's own count, because Dagster will launch them.
+    """
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
     runs = [record.dagster_run for record in records if not _was_killed_at_once(record)]
     return [run for run in runs if run.job_name == "reconcile" or run.status != dg.DagsterRunStatus.NOT_STARTED]
 
 
 def _was_killed_at_once(record: dg.RunRecord) -> bool:
-    """Whether a run began a while ago and never said which process executes it, so that nobody can close it."""
+    """Tell whether a run was killed before it named its process.
+
+    It began a while ago and never said which process executes it, so nobody can close it.
+    """
     run, since = record.dagster_run, datetime.now(UTC) - record.update_timestamp.astimezone(UTC)
     is_past = abs(since) > _TAGGED_WITHIN  # or far ahead, by a clock that was wrong when it began
     return run.status == dg.DagsterRunStatus.STARTED and not {PID, WORKER} & run.tags.keys() and is_past
 
 
 def _first(steps: Sequence[Step]) -> Iterator[Step]:
-    """The steps that no earlier one changes the inputs of; the others are asked for when those are done."""
+    """Give the steps whose inputs no earlier step changes.
+
+    The others are asked for when those are done.
+    """
     asked: set[Table] = set()
     for step in steps:
         if not any(read.source in asked for table in step.tables for read in table.reads):
@@ -153,7 +173,10 @@ def _first(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.RunRequest | None:
-    """The run of a step; None while it pauses after one for this cause that did not end well, or a day of it rests."""
+    """Return the run of a step, unless it has to wait.
+
+    It waits for some time after a run for the same cause that did not end well, and while a day of it rests.
+    """
     if _rests(survey, step):
         return None
     evidence = _evidence(survey, step)
@@ -173,7 +196,10 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
 
 
 def _rests(survey: Survey, step: Step) -> bool:
-    """Whether a day that is stale was computed just now; not if that lies ahead, by a clock that was wrong then."""
+    """Tell whether a stale day of the step was computed just now.
+
+    One that was computed in the future does not count: the clock was wrong then.
+    """
     states = [survey.states[table.full_name] for table in step.tables]
     computed_at = [state.entries[day].recorded_at for state in states for day in _due(step, state.stale)]
     now = datetime.now(UTC)
@@ -181,13 +207,16 @@ def _rests(survey: Survey, step: Step) -> bool:
 
 
 def _due(step: Step, reasons: Mapping[Day, str]) -> list[Day]:
-    """Of the days of a table that have a reason, those that a step is for."""
+    """Return those days with a reason that a step is for."""
     wanted = None if step.days is None else set(step.days)
     return [day for day in reasons if day is None or wanted is None or day in wanted]
 
 
 def _evidence(survey: Survey, step: Step) -> str:
-    """Why this step is due: another hash once a run has changed the ledger, or once there is another reason."""
+    """Return a hash of why this step is due.
+
+    It is another one once a run has changed the ledger, or once there is another reason.
+    """
     facts: list[object] = [str(step.days)]
     for table in step.tables:
         state = survey.states[table.full_name]
@@ -199,9 +228,10 @@ def _evidence(survey: Survey, step: Step) -> str:
 
 
 def _computed(entry: Entry | None, reason: str) -> object:
-    """What is wrong with a day that was computed, and from what that was; nothing of one that was not, or failed.
+    """Return why a computed day is due, and what it was computed from.
 
-    A failed attempt leaves an entry too, with the versions of that moment: it is no news.
+    None for a day that was not computed, or failed. A failed attempt leaves an entry too, with the versions of that
+    moment: it is no news.
     """
     if entry is None or entry.outcome == "failed":
         return None

@@ -1,9 +1,10 @@
-"""Tell people that a stream does not move, once, and once more when it does; show it on the table's page.
+"""Tell people once that a stream does not move, and once that it does.
 
-Looks at the status file of each stream, the process that runs them, what waits in the landing folder, and the frontier;
-no Spark, and nothing where no stream ever ran. The verdict is that of the check `streaming` (`lake/stream/stalled.py`
-says when a stream is dead, silent, stuck, behind): where it changes, the sensor also records it, so that the UI shows
-the table as failing although no run looked at it. After a release no stream is stalled.
+The table's page shows it too. Looks at the status file of each stream, the process that runs them, what waits in the
+landing folder, and the frontier; no Spark, and nothing where no stream ever ran. The verdict is that of the check
+`streaming` (`lake/stream/stalled.py` says when a stream is dead, silent, stuck, behind): where it changes, the sensor
+also records it, so that the UI shows the table as failing although no run looked at it. After a release no stream is
+stalled.
 
 Each address is told by itself (`notify.py`), and the UI waits for none. After downtime the next tick finds whatever has
 changed since.
@@ -27,7 +28,10 @@ __all__ = ["build_stalled_streams"]
 
 
 def build_stalled_streams(settings: Settings, tables: Iterable[Table]) -> dg.SensorDefinition:
-    """The sensor `stalled_streams`; always on, since the UI shows what it finds. Messages need LAKEHOUSE_ALERT_URLS."""
+    """Build the sensor `stalled_streams`.
+
+    It is always on, since the UI shows what it finds. Messages need LAKEHOUSE_ALERT_URLS.
+    """
     notifier = Notifier(settings.alert_urls)
     watched = [table for table in tables if is_followable(table)]
 

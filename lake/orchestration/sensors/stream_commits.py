@@ -1,13 +1,15 @@
-"""Show every commit of a stream as a materialization of its table, one for each of its days.
+"""Show every commit of a stream as materializations of its table.
+
+There is one for each of its days.
 
 The sensor reads the logs of the tables that were ever followed; no Spark. A commit counts when its metadata say that a
 stream made it, so what is reported was committed: at least once, since the events come before the cursor, and never
 what is not there. Commits that change no row, compactions and batch runs, which report themselves, are passed over.
 
-The cursor holds, by table, the newest commit that was looked at and a hash of its file:
-{"silver.orders": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
-downtime it catches up. Where the log does not continue from there (the cursor or the table is new, the table was made
-anew, the log was cleaned), the newest state of each day is reported once instead, one table a tick.
+The cursor holds, by table, the newest commit that was looked at and a hash of its file: {"silver.orders": [41,
+"5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after downtime it catches up. Where the log does
+not continue from there (the cursor or the table is new, the table was made anew, the log was cleaned), the newest state
+of each day is reported once instead, one table a tick.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ LOOKS_BACK = 500
 
 
 def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
-    """The sensor `stream_commits`; always on, since it looks at nothing where no stream ever ran."""
+    """Build the sensor `stream_commits`.
+
+    It is always on, since it looks at nothing where no stream ever ran.
+    """
     watched = [table for table in tables if is_followable(table)]
 
     @dg.sensor(
@@ -78,7 +83,10 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
 
 
 def _parse(cursor: str | None) -> dict[str, Place]:
-    """The places in a cursor; none where it cannot be read, and then everything is compared."""
+    """Read the places in a cursor.
+
+    None are read from a damaged one, and then everything is compared.
+    """
     try:
         return {table: (int(place[0]), str(place[1])) for table, place in json.loads(cursor or "{}").items()}
     except (ValueError, TypeError, AttributeError, LookupError):
@@ -94,7 +102,10 @@ class _Reports:
     settings: Settings
 
     def after(self, place: Place | None) -> list[Commit] | None:
-        """The next commits after a place, oldest first; None where the log does not continue from it."""
+        """Return the next commits after a place, oldest first.
+
+        None where the log does not continue from it.
+        """
         if place is None or self.log.fingerprint(place[0]) != place[1]:
             return None
         found: list[Commit] = []
@@ -103,7 +114,11 @@ class _Reports:
         return found
 
     def of(self, commits: Sequence[Commit]) -> tuple[Place | None, list[dg.AssetMaterialization]]:
-        """The days that these commits changed, where a stream made them; and the new place."""
+        """Report the days that streams changed in these commits.
+
+        Returns:
+            The new place, and the events.
+        """
         events: list[dg.AssetMaterialization] = []
         for commit in filter(_is_streamed, commits):
             facts, rows = self._facts(commit), commit.rows_by_day(self._day)
@@ -112,9 +127,12 @@ class _Reports:
         return (self._place(commits[-1].version) if commits else None), events
 
     def compare(self, first_open: date | None) -> tuple[Place | None, list[dg.AssetMaterialization]]:
-        """The newest state of each day that a stream wrote last; and the new place.
+        """Report the newest state of each day that a stream wrote last.
 
         Where the commits of a day are gone or too many to read, it is a stream's if streams own the day.
+
+        Returns:
+            The new place, and the events.
         """
         newest = self.log.version()
         if newest is None:
@@ -142,7 +160,10 @@ class _Reports:
         return None if found is None else (version, found)
 
     def _newest_by_day(self, newest: int, held: set[date]) -> dict[date, Commit]:
-        """For each day the newest commit that changed it, as far back as the log and `LOOKS_BACK` reach."""
+        """Find the newest commit that changed each day.
+
+        Looks as far back as the log and `LOOKS_BACK` reach.
+        """
         found: dict[date, Commit] = {}
         for version in range(newest, max(newest - LOOKS_BACK, -1), -1):
             if held <= found.keys() or (commit := self.log.commit(version)) is None:
@@ -171,9 +192,10 @@ class _Reports:
         }
 
     def _lag_seconds(self, commit: Commit) -> float | None:
-        """From the newest event (bronze: message) that was read for a commit to the commit; None where nobody knows it.
+        """Return the seconds from the newest event read to its commit.
 
-        In a replay of the past a commit is no later than the replay's clock.
+        For bronze it is the newest message. None where nobody knows it. In a replay of the past a commit is no later
+        than the replay's clock.
         """
         newest = newest_event(self.table, commit)
         if newest is None:

@@ -1,4 +1,7 @@
-"""What sensors do with verdicts that they reach themselves: show where one changes in the UI, and tell people."""
+"""Show verdicts of sensors in the UI where they change, and tell people.
+
+Sensors reach these verdicts themselves.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,12 @@ def tell_verdicts(
     ended: str,
     beside: Mapping[str, str] | None = None,
 ) -> dg.SensorResult:
-    """Record and tell which tables a check began or ceased to fail for; the UI does not wait for any address.
+    """Record and tell which tables a check began or ceased to fail for.
 
-    The cursor holds the tables that fail, and by address those that it was told of:
-    {"failing": ["silver.orders"], "told": {"1f0c...": ["silver.orders"]}}.
+    The UI does not wait for any address.
+
+    The cursor holds the tables that fail, and by address those that it was told of: {"failing": ["silver.orders"],
+    "told": {"1f0c...": ["silver.orders"]}}.
 
     Args:
         context: of the tick.
@@ -56,7 +61,7 @@ def tell_verdicts(
 
 
 def undelivered(notifier: Notifier, silent: set[str]) -> str:
-    """What a tick says of addresses that did not take a message."""
+    """Say how many addresses did not take a message."""
     if not silent:
         return ""
     return f"; a message was not delivered to {len(silent)} of {len(notifier.urls)} addresses, next tick"
