@@ -29,6 +29,13 @@
     ├── LogDamaged              a file of a table's log cannot be read; other tables go on
     ├── TableLocked             another process writes this table (retryable)
     ├── WrittenMeanwhile        another writer was faster, and Delta refused this one (retryable)
+    ├── PublishError            a sink and what its destination holds
+    │   ├── UnknownSink         a name that no sink has
+    │   ├── DestinationDrift    the destination has other columns than the contract
+    │   ├── DestinationDiffers  the destination does not hold what was loaded; nothing was published
+    │   ├── DestinationInUse    somebody else writes the destination
+    │   ├── SecretMissing       the variable that a destination names is not set
+    │   └── ValueRefused        the destination cannot hold a value
     ├── StreamError             streams and the days that they own
     │   ├── DayIsOpen           batch was asked to write days that streams own
     │   ├── DayAhead            streams were to begin on a day that has not come
@@ -86,6 +93,9 @@ __all__ = [
     "DayAhead",
     "DayIsOpen",
     "DeclarationError",
+    "DestinationDiffers",
+    "DestinationDrift",
+    "DestinationInUse",
     "FeedNotByDay",
     "FilesGone",
     "FilesThere",
@@ -109,10 +119,12 @@ __all__ = [
     "NotAStream",
     "Offline",
     "OtherMessage",
+    "PublishError",
     "RowsLost",
     "RowsOutsideDays",
     "RowsWithoutDay",
     "SchemaDrift",
+    "SecretMissing",
     "SettingMissing",
     "SetupError",
     "StreamBroken",
@@ -124,7 +136,9 @@ __all__ = [
     "TopicShorter",
     "TopicUnreachable",
     "UnknownFeed",
+    "UnknownSink",
     "UnknownTable",
+    "ValueRefused",
     "WrittenMeanwhile",
 ]
 
@@ -823,6 +837,130 @@ class WrittenMeanwhile(LakeError):
             f"another writer committed to it in the meantime ({self.said}), so this one wrote nothing; no row is lost",
             "run the same command again; `lakehouse status` says whether streams own the days by now",
         )
+
+
+class PublishError(LakeError):
+    """A sink and what its destination holds."""
+
+
+@dataclass(eq=False)
+class UnknownSink(PublishError):
+    """No sink has this name.
+
+    Attributes:
+        name: what was asked for.
+        known: the names of all sinks.
+    """
+
+    name: str
+    known: Sequence[str]
+
+    def message(self) -> Message:
+        near = get_close_matches(self.name, self.known, n=EXAMPLES)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the sinks are: {', '.join(sorted(self.known))}"
+        if not self.known:
+            hint = "declare one in serving/<name>.py of the project (docs/serving.md)"
+        return Message(f"sink {_quoted(self.name)}", "no such sink", hint)
+
+
+@dataclass(eq=False)
+class DestinationDrift(PublishError):
+    """The destination has other columns than the contract, beyond nullable ones that it lacks.
+
+    Attributes:
+        sink: `serving.name`.
+        differences: what is other.
+    """
+
+    sink: str
+    differences: Sequence[str]
+
+    def message(self) -> Message:
+        return Message(
+            self.sink,
+            "the destination has other columns than the contract: " + "; ".join(self.differences),
+            f"lakehouse publish --anew {self.sink.rpartition('.')[2]} makes its table there anew and loads all of it; "
+            "what depends on the old one has to follow",
+        )
+
+
+@dataclass(eq=False)
+class DestinationDiffers(PublishError):
+    """The destination does not hold what was loaded, so nothing of it was published.
+
+    Attributes:
+        sink: `serving.name`.
+        days: what was loaded and what is there, by day.
+    """
+
+    sink: str
+    days: Mapping[Any, str]
+
+    def message(self) -> Message:
+        return Message(
+            f"{self.sink}, days {first_few(self.days)}",
+            "count or checksum of what the destination holds are not those of what was loaded; it was left as it was",
+            f"look for a trigger or a program that changes rows there, then lakehouse publish {self.sink}",
+        )
+
+
+@dataclass(eq=False)
+class DestinationInUse(PublishError):
+    """Somebody else writes the destination.
+
+    Attributes:
+        sink: `serving.name`.
+        destination: without a secret.
+        problem: what was seen.
+    """
+
+    retryable: ClassVar[bool] = True
+    sink: str
+    destination: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(f"{self.sink}, {self.destination}", self.problem, "let the other end, then publish again")
+
+
+@dataclass(eq=False)
+class SecretMissing(PublishError):
+    """The variable that a destination names is not set.
+
+    Attributes:
+        sink: `serving.name`.
+        variable: its name.
+    """
+
+    sink: str
+    variable: str
+
+    def message(self) -> Message:
+        return Message(
+            self.sink, f"the variable {self.variable} is not set", f"set {self.variable}, then publish again"
+        )
+
+
+@dataclass(eq=False)
+class ValueRefused(PublishError):
+    """The destination cannot hold a value; nothing was published.
+
+    Attributes:
+        sink: `serving.name`.
+        column: the column.
+        problem: what its values hold.
+        days: rows that hold it, by day.
+        remedy: what to do.
+    """
+
+    sink: str
+    column: str
+    problem: str
+    days: Mapping[Any, int]
+    remedy: str
+
+    def message(self) -> Message:
+        return Message(f"{self.sink}, column {self.column}, days {first_few(self.days)}", self.problem, self.remedy)
 
 
 class StreamError(LakeError):

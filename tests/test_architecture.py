@@ -41,10 +41,12 @@ PURE = {
     "lake.declare.claims",
     "lake.declare.contract",
     "lake.declare.delta_feed",
+    "lake.declare.destinations",
     "lake.declare.feed",
     "lake.declare.formats",
     "lake.declare.json_lines",
     "lake.declare.received",
+    "lake.declare.sink",
     "lake.declare.table",
 }
 """All that a table file may import besides table files of its own or an earlier layer, and the supplement's data."""
@@ -104,6 +106,7 @@ ROOMS = [
     {"write"},
     {"ownership"},
     {"batch", "stream"},
+    {"serve"},
     {"project"},
     {"orchestration"},
     {"commands"},

@@ -45,6 +45,7 @@ from lake.errors import (
     SettingMissing,
     SetupError,
     UnknownFeed,
+    UnknownSink,
     UnknownTable,
 )
 
@@ -121,6 +122,7 @@ def _stop(_signum: int, _frame: FrameType | None) -> None:
 
 _WRONG_ARGUMENTS = (
     *(BadDay, BadName, BadProjectName, BadSetting, FilesThere, FolderInUse, SettingMissing, UnknownFeed, UnknownTable),
+    UnknownSink,
 )
 
 
@@ -246,6 +248,30 @@ def refresh(
 
     codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
     raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen, changed_code=changed_code)])
+
+
+@commands.command()
+def publish(
+    sinks: Annotated[list[str] | None, typer.Argument(help="Sinks by name. All if none.")] = None,
+    days: DayRange = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Make the table at the destination anew and load all of it.")
+    ] = False,
+) -> None:
+    """Load sinks with what has changed since they were loaded; a second call finds nothing to do.
+
+    With --days: load these days in any case, and no others. Days that are not settled are left to later, unless a sink
+    asks for open days too.
+    """
+    chosen = parse_option("--days", days, Days.parse)
+    if chosen is not None and anew:
+        raise typer.BadParameter("--anew loads every day; leave one of the two out")
+
+    from lake.commands.publishing import publish_from_command_line
+    from lake.project.environment import open_environment
+
+    if not publish_from_command_line(out, err, open_environment(), sinks or [], chosen, anew=anew):
+        raise typer.Exit(FAILED)
 
 
 @commands.command()

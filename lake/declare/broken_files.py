@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 
+from lake.declare.sink import Sink, discover_sinks
 from lake.declare.table import Table, discover
 from lake.errors import DeclarationError
 
-__all__ = ["BrokenFile", "find_tables"]
+__all__ = ["BrokenFile", "find_sinks", "find_tables"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,13 @@ def find_tables(package: ModuleType) -> tuple[dict[str, Table], Sequence[BrokenF
     broken: list[BrokenFile] = []
     tables = discover(package, lambda module, error: broken.append(_locate(package, module, error)))
     return tables, sorted(broken, key=lambda one: not one.is_own)  # what is to be mended first
+
+
+def find_sinks(package: ModuleType) -> tuple[dict[str, Sink], Sequence[BrokenFile]]:
+    """Find the sinks of a package, and its files that cannot be imported."""
+    broken: list[BrokenFile] = []
+    sinks = discover_sinks(package, lambda module, error: broken.append(_locate(package, module, error)))
+    return sinks, broken
 
 
 def _locate(package: ModuleType, module: str, error: Exception) -> BrokenFile:

@@ -39,6 +39,7 @@ __all__ = [
     "ROWS",
     "Append",
     "InsertNew",
+    "OnBroken",
     "Policy",
     "Read",
     "Replace",
@@ -49,6 +50,7 @@ __all__ = [
     "Write",
     "discover",
     "is_followable",
+    "modules_of",
     "pascal_case",
     "stream_reads",
     "table",
@@ -571,14 +573,15 @@ def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str
         `layer.name` -> table; tables of equal rank in the order of layer and name.
     """
     found: dict[str, Table] = {}
-    for module in _table_modules(package, on_broken):
+    for module in modules_of(package, on_broken):
         tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
         found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
     return {declared.full_name: declared for declared in _upstream_first(found.values())}
 
 
-def _table_modules(package: ModuleType, on_broken: OnBroken | None) -> Iterator[ModuleType]:
-    for layer in LAYERS:
+def modules_of(package: ModuleType, on_broken: OnBroken | None, layers: Sequence[str] = LAYERS) -> Iterator[ModuleType]:
+    """Import the modules of some layers of a package; see `discover`."""
+    for layer in layers:
         home = _or_broken(_layer_package, f"{package.__name__}.{layer}", on_broken)
         for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}.") if home else ():
             if module := _or_broken(_import_tables, info.name, on_broken):
@@ -610,14 +613,15 @@ def _import_tables(name: str) -> ModuleType:
             frame.f_code.co_filename, f"line {line}: {error.name}: reads itself", INSTEAD_OF_YESTERDAY
         ) from error
     except TypeError as error:
-        called = re.match(r"(table|received)\(\) ", str(error))
+        called = re.match(r"(table|received|sink)\(\) ", str(error))
         if called is None:
             raise
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
         facts = inspect.signature(frame.f_globals.get(called[1], table)).parameters.values()
         required = ", ".join(fact.name for fact in facts if fact.default is fact.empty)
         optional = ", ".join(fact.name for fact in facts if fact.default is not fact.empty)
-        problem = f"line {line}: {str(error).replace(f'{called[1]}()', f'@{called[1]}')}"
+        at = "" if called[1] == "sink" else "@"
+        problem = f"line {line}: {str(error).replace(f'{called[1]}()', f'{at}{called[1]}')}"
         remedy = f"state {required}; and where needed {optional}"
         raise DeclarationError(frame.f_code.co_filename, problem, remedy) from error
 

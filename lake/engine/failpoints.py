@@ -29,8 +29,14 @@ FAILPOINTS = (
     "before_sealing",
     "after_sealing",
     "after_claim",
+    "before_load",
+    "after_load",
+    "before_swap",
+    "after_swap",
 )
-"""Every named point: around each table write, after a receipt, at the end of a micro-batch, around seals and claims."""
+"""Every named point: around each table write, after a receipt, at the end of a micro-batch, around seals and claims,
+and around what a sink loads and then shows to readers.
+"""
 
 _ARMED = re.compile(r"(?P<name>\w+)(?:@(?P<table>[\w.]+))?(?::(?P<passes>\d+))?", re.ASCII)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 
@@ -17,11 +17,13 @@ from lake.declare.days import Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.graph import feeds_of
+from lake.declare.sink import Sink
 from lake.declare.table import LAYERS, Table
-from lake.errors import UnknownFeed, UnknownTable
+from lake.errors import UnknownFeed, UnknownSink, UnknownTable
 from lake.ownership.ledger import Ledger
-from lake.project.opening import open_store, open_tables
+from lake.project.opening import open_sinks, open_store, open_tables
 from lake.project.settings import Settings
+from lake.serve.target import Place
 from lake.storage.unread import Unread, find_unread
 from lake.write.store import DeltaStore
 
@@ -30,12 +32,35 @@ __all__ = ["Environment", "open_environment", "take_left_out"]
 
 @dataclass(frozen=True)
 class Environment:
-    """Hold settings, tables (upstream first), store, and the broken table files."""
+    """Hold settings, tables (upstream first), store, the broken files, and sinks."""
 
     settings: Settings
     tables: Mapping[str, Table]
     store: DeltaStore
     broken: Sequence[BrokenFile] = ()
+    sinks: Mapping[str, Sink] = field(default_factory=dict)
+
+    def choose_sinks(self, names: Sequence[str]) -> list[Sink]:
+        """The sinks of these names, `serving.name` or `name`; all if none.
+
+        Raises:
+            UnknownSink: no sink has the name.
+            DeclarationError: the file of that sink is broken.
+        """
+        wanted = [name.strip().replace("/", ".").rpartition(".")[2] for name in names]
+        for broken in self.broken:
+            if broken.table.rpartition(".")[2] in wanted:
+                raise broken.error
+        known = {one.name: one for one in self.sinks.values()}
+        for name in wanted:
+            if name not in known:
+                raise UnknownSink(name, list(self.sinks))
+        return [one for one in known.values() if not names or one.name in wanted]
+
+    @property
+    def place(self) -> Place:
+        """Where the destinations of sinks lie."""
+        return Place(self.settings.home, lock_timeout_seconds=self.settings.lock_timeout_seconds)
 
     def choose(self, names: Sequence[str]) -> list[Table]:
         """Return the tables that these names mean, upstream first.
@@ -132,10 +157,12 @@ def open_environment(settings: Settings | None = None) -> Environment:
     """
     chosen = settings or Settings.from_env()
     tables, broken = open_tables(chosen)
+    sinks, others = open_sinks(chosen)
+    broken = [*broken, *(one for one in others if one.table not in {known.table for known in broken})]
     for one in broken:
         print(f"error: {one}", file=sys.stderr, flush=True)
     _left_out.extend(broken)
-    return Environment(chosen, tables, open_store(chosen), broken)
+    return Environment(chosen, tables, open_store(chosen), broken, sinks)
 
 
 _left_out: list[BrokenFile] = []

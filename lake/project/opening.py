@@ -5,21 +5,41 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from pyspark.sql import SparkSession
 
-from lake.declare.broken_files import BrokenFile, find_tables
+from lake.declare.broken_files import BrokenFile, find_sinks, find_tables
+from lake.declare.sink import Sink
 from lake.declare.table import Table
 from lake.engine.jars import fetch
 from lake.engine.session import build_session
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 
-__all__ = ["open_session", "open_store", "open_tables"]
+__all__ = ["open_session", "open_sinks", "open_store", "open_tables"]
 
 
 def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFile]]:
     """Import the project's tables, upstream first, and find its broken files.
+
+    Raises:
+        BadSetting: there is no package of this name.
+    """
+    return find_tables(_package(settings))
+
+
+def open_sinks(settings: Settings) -> tuple[dict[str, Sink], Sequence[BrokenFile]]:
+    """Import the project's sinks, and find its broken files.
+
+    Raises:
+        BadSetting: there is no package of this name.
+    """
+    return find_sinks(_package(settings))
+
+
+def _package(settings: Settings) -> ModuleType:
+    """Import the package of the project.
 
     The project's own folder comes first, because another distribution may bring a package of the same name.
 
@@ -29,13 +49,12 @@ def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFi
     if str(settings.root) not in sys.path:
         sys.path.insert(0, str(settings.root))
     try:
-        package = importlib.import_module(settings.package)
+        return importlib.import_module(settings.package)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{settings.package}.".startswith(f"{error.name}."):
             raise
         expected = f"a package that can be imported, as from {settings.root}"
         raise settings.refuse("package", settings.package, expected) from error
-    return find_tables(package)
 
 
 def open_session(settings: Settings) -> SparkSession:

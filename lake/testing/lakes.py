@@ -20,6 +20,7 @@ from lake.write.store import DeltaStore
 
 __all__ = [
     "INTERPRETED",
+    "Row",
     "interpreted",
     "job_ids_of",
     "jobs_of",

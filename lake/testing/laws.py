@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
@@ -27,8 +28,10 @@ from lake.commands.query import connect
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.landed import landing_day
+from lake.declare.sink import Sink
 from lake.declare.table import Table
-from lake.testing.lakes import interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
+from lake.serve.target import Place, open_target
+from lake.testing.lakes import Row, interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
 from lake.write.enforce import enforce
 from lake.write.store import DeltaStore
 
@@ -36,6 +39,7 @@ __all__ = [
     "LAWS",
     "ComputedTwice",
     "Law",
+    "a_sink_holds_its_table_at_the_versions_it_names",
     "compute_twice",
     "count",
     "days_add_up_to_the_total",
@@ -254,6 +258,39 @@ def _inputs(lakes: ComputedTwice, table: Table) -> list[DataFrame]:
         else store.landing.read(store.spark, read.source, lakes.days)
         for read in table.reads
     ]
+
+
+def a_sink_holds_its_table_at_the_versions_it_names(sink: Sink, store: DeltaStore, place: Place) -> None:
+    """Each day at the destination is that of the table, as of the version that the destination says.
+
+    And it holds no other day. Delta is read by DuckDB, which shares no code with what loads a sink.
+    """
+    target, table, expected = open_target(sink, place), sink.reads, list[Row]()
+    loads = target.loads()
+    with connect(store, ()) as sql:
+        for version in {load.version for load in loads.values()}:
+            days = [day for day, load in loads.items() if load.version == version]
+            rows = _as_of(sql, store, table, version)
+            expected += [row for row in rows if (row[table.day] if table.day else None) in days]
+
+    assert sorted(map(_spelled, target.rows().to_pylist())) == sorted(map(_spelled, expected))
+
+
+def _as_of(sql: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, version: int) -> list[Row]:
+    """Read a table as of a version in the columns of its contract; one that it did not have yet is null."""
+    location = store.table_log(table).location.replace("'", "''")
+    held = sql.execute(f"SELECT * FROM delta_scan('{location}', version := {version})").to_arrow_table()
+    schema = pa.schema([pa.field(one.name, one.type) for one in table.contract.arrow_schema])
+    columns = [held[one.name] if one.name in held.column_names else pa.nulls(held.num_rows, one.type) for one in schema]
+    rows: list[Row] = pa.table(
+        [column.cast(one.type) for column, one in zip(columns, schema, strict=True)], schema=schema
+    ).to_pylist()
+    return rows
+
+
+def _spelled(row: Row) -> str:
+    """Spell a row; DuckDB may store -0 as 0."""
+    return repr({name: value + 0.0 if isinstance(value, float) else value for name, value in row.items()})
 
 
 LAWS: Sequence[Law] = (

@@ -25,6 +25,9 @@ from lake.errors import (
     DayAhead,
     DayIsOpen,
     DeclarationError,
+    DestinationDiffers,
+    DestinationDrift,
+    DestinationInUse,
     FeedNotByDay,
     FilesGone,
     FilesThere,
@@ -50,6 +53,7 @@ from lake.errors import (
     RowsOutsideDays,
     RowsWithoutDay,
     SchemaDrift,
+    SecretMissing,
     SettingMissing,
     SetupError,
     StreamBroken,
@@ -59,7 +63,9 @@ from lake.errors import (
     TopicReplaced,
     TopicShorter,
     TopicUnreachable,
+    UnknownSink,
     UnknownTable,
+    ValueRefused,
     WrittenMeanwhile,
 )
 
@@ -92,6 +98,13 @@ EXAMPLES: list[LakeError] = [
     LogDamaged("/lake/tables/silver/departures", "00000000000000000007.json", "it holds no commit"),
     TableLocked("silver.departures", 61.4, "pid 4711"),
     WrittenMeanwhile("silver.departures", "DELTA_CONCURRENT_APPEND"),
+    UnknownSink("bord", ["serving.board"]),
+    UnknownSink("board", []),
+    DestinationDrift("serving.board", ["carrier is int, the contract says string"]),
+    DestinationDiffers("serving.board", {date(2013, 1, 1): "24 rows, 23 there"}),
+    DestinationInUse("serving.board", "/lake/warehouse.duckdb", "it has a write-ahead log"),
+    SecretMissing("serving.board", "WAREHOUSE_DSN"),
+    ValueRefused("serving.board", "name", "it holds NUL", {date(2013, 1, 1): 1}, "remove it in the transform"),
     DayIsOpen("silver.departures", "2013-01-02", date(2013, 1, 2), date(2013, 1, 1)),
     CannotPassOver("departures:0:4", "the topic holds no message at this place"),
     DayAhead(date(2023, 1, 6), date(2013, 1, 6)),
@@ -156,6 +169,7 @@ def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
         "WrittenMeanwhile",
         "Offline",
         "TopicUnreachable",
+        "DestinationInUse",
     }
 
 

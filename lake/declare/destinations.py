@@ -1,0 +1,119 @@
+"""Declare where a sink loads rows to. No declaration holds a secret: it names the variable that does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lake.declare.names import is_name
+
+__all__ = [
+    "ByDay",
+    "Destination",
+    "DuckDb",
+    "EachNewRow",
+    "How",
+    "ParquetFolders",
+    "Postgres",
+    "Whole",
+    "secret_problems",
+]
+
+Problem = tuple[str, str]
+"""What is wrong, and what to write instead."""
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class How:
+    """Name a way in which rows reach a destination."""
+
+
+@dataclass(frozen=True)
+class ByDay(How):
+    """Replace the days that have changed, and no other."""
+
+
+@dataclass(frozen=True)
+class Whole(How):
+    """Replace everything at once where any of it has changed, so that all rows are of one version."""
+
+
+@dataclass(frozen=True)
+class EachNewRow(How):
+    """Hand on each row once, in the order in which rows were added."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Name a place outside of the lake.
+
+    Attributes:
+        ways: how rows can reach a destination of this kind.
+    """
+
+    ways: ClassVar[tuple[type[How], ...]] = (ByDay, Whole)
+
+    def problems(self) -> Iterator[Problem]:
+        """Say what is wrong with the declaration."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class DuckDb(Destination):
+    """A DuckDB file, one table a sink. Readers never wait: the file is replaced whole.
+
+    Attributes:
+        file: where it lies; a relative path begins at the home of the lake.
+    """
+
+    file: str = "warehouse.duckdb"
+
+    def problems(self) -> Iterator[Problem]:
+        yield from _local_problems(self.file, "file")
+
+
+@dataclass(frozen=True)
+class ParquetFolders(Destination):
+    """Parquet files in folders by day, `<folder>/<sink>/<day column>=2024-01-31/data.parquet`, for any reader.
+
+    Attributes:
+        folder: where they lie; a relative path begins at the home of the lake.
+    """
+
+    folder: str = "exports"
+
+    def problems(self) -> Iterator[Problem]:
+        yield from _local_problems(self.folder, "folder")
+
+
+@dataclass(frozen=True)
+class Postgres(Destination):
+    """A table in Postgres, loaded by ADBC (extra `postgres`).
+
+    Attributes:
+        dsn_from: name of the environment variable that holds `postgresql://user:password@host/database`.
+        schema: schema of the table; it is made where it is missing.
+    """
+
+    dsn_from: str
+    schema: str = "public"
+
+    def problems(self) -> Iterator[Problem]:
+        yield from secret_problems("dsn_from", self.dsn_from)
+        if not is_name(self.schema):
+            yield f"has the schema {self.schema!r}", "use lower case letters, digits and underscores"
+
+
+def secret_problems(fact: str, variable: str) -> Iterator[Problem]:
+    """Refuse what is no name of a variable, without repeating it: it may be the secret itself."""
+    if not _VARIABLE.fullmatch(variable):
+        yield f"states in {fact} no name of an environment variable", f'name the variable: {fact}="WAREHOUSE_DSN"'
+
+
+def _local_problems(path: str, what: str) -> Iterator[Problem]:
+    if not path or "://" in path:
+        yield f"names the {what} {path!r}", "name a path of this machine"

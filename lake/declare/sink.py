@@ -1,0 +1,144 @@
+"""The declaration of a sink: which table is loaded, where to, and how.
+
+    hourly_board = sink(reads=hourly_performance, to=DuckDb("warehouse.duckdb"), how=ByDay())
+
+It lies in `serving/<name>.py` of the project, and is found like a table.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+
+from lake.declare.destinations import ByDay, Destination, How, Whole
+from lake.declare.names import is_name
+from lake.declare.table import OnBroken, Table, modules_of
+from lake.errors import DeclarationError
+
+__all__ = ["Sink", "discover_sinks", "sink"]
+
+_LAYER = "serving"
+
+
+@dataclass(frozen=True, eq=False)
+class Sink:
+    """A declared sink.
+
+    Attributes:
+        name: as its file; the table, folder or topic at the destination is called so too.
+        reads: the table that is loaded.
+        to: where to.
+        how: by day, whole, or each new row.
+        settled_only: whether days wait until batch has computed them from everything that landed. Else days that
+            streams own are loaded too, and are early.
+        description: the docstring of its file.
+        module: that declares it.
+    """
+
+    name: str
+    reads: Table
+    to: Destination
+    how: How
+    settled_only: bool = True
+    description: str = ""
+    module: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Sink {self.full_name}>"
+
+    @property
+    def full_name(self) -> str:
+        """`serving.name`."""
+        return f"{_LAYER}.{self.name}"
+
+    @property
+    def is_by_day(self) -> bool:
+        """Whether a change replaces its days alone."""
+        return isinstance(self.how, ByDay)
+
+
+def sink(
+    *,
+    reads: Table,
+    to: Destination,
+    how: How | None = None,
+    settled_only: bool = True,
+    name: str | None = None,
+) -> Sink:
+    """Declare a sink; see `Sink` for the facts.
+
+    Args:
+        reads: the table.
+        to: the destination.
+        how: by day by default; whole for a table without days.
+        settled_only: leave days alone that are early.
+        name: that of the file by default; a file of several sinks names each.
+
+    Raises:
+        DeclarationError: the declaration contradicts itself; the message names the file and the remedy.
+    """
+    caller = sys._getframe(1)
+    module = str(caller.f_globals.get("__name__", ""))
+    described = str(caller.f_globals.get("__doc__") or "").strip()
+    called = name or module.rpartition(".")[2]
+    for problem, remedy in _strange(reads, to):
+        raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)
+    chosen = how or (Whole() if reads.day is None else ByDay())
+    declared = Sink(called, reads, to, chosen, settled_only, described, module)
+    for problem, remedy in _problems(declared):
+        raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)
+    return declared
+
+
+Problem = tuple[str, str]
+
+
+def _strange(reads: object, to: object) -> Iterator[Problem]:
+    if not isinstance(reads, Table):
+        yield f"reads {reads!r}, which is no table", "import the table and name it"
+    if not isinstance(to, Destination):
+        yield f"is loaded to {to!r}, which is no destination", 'name one, as to=DuckDb("warehouse.duckdb")'
+
+
+def _problems(declared: Sink) -> Iterator[Problem]:
+    if not is_name(declared.name):
+        yield "is not the name of a sink", "use lower case letters, digits and underscores, at most 63 characters"
+    yield from declared.to.problems()
+    ways = declared.to.ways
+    if not isinstance(declared.how, ways):
+        known = ", ".join(f"{way.__name__}()" for way in ways)
+        yield f"is loaded how={declared.how!r}, which {type(declared.to).__name__} does not do", f"write one of {known}"
+    if declared.is_by_day and declared.reads.day is None:
+        yield f"is loaded by day, and {declared.reads.full_name} has no days", "write how=Whole()"
+
+
+def discover_sinks(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Sink]:
+    """Import every module of the package `serving` under `package` and return its sinks by `serving.name`.
+
+    Args:
+        package: of the project.
+        on_broken: told of each module that cannot be imported, or whose sink has the name of another sink or table,
+            and which is then left out; None: the first one raises.
+    """
+    found: dict[str, Sink] = {}
+    for module in modules_of(package, on_broken, layers=[_LAYER]):
+        things = vars(module).values()
+        tables = {thing.full_name for thing in things if isinstance(thing, Table)}
+        for one in _own(things, module):
+            if one.full_name in {*found, *tables}:
+                problem = f"{one.name}: another sink or table has this name"
+                error = DeclarationError(str(module.__file__), problem, 'name each: sink(name="...", ...)')
+                if on_broken is None:
+                    raise error
+                on_broken(module.__name__, error)
+            else:
+                found[one.full_name] = one
+    return dict(sorted(found.items()))
+
+
+def _own(things: Iterable[object], module: ModuleType) -> Iterator[Sink]:
+    """Find the sinks that a module declares, each once."""
+    sinks = dict.fromkeys(thing for thing in things if isinstance(thing, Sink))
+    return (one for one in sinks if one.module == module.__name__)

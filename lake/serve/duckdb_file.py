@@ -1,0 +1,238 @@
+"""Load tables of a DuckDB file, the warehouse that needs no server.
+
+DuckDB lets either one process write a file or many read it. So the file is never written where readers open it: a copy
+is changed beside it, checked, and takes its place in one step. Who has the old file open goes on with it, whole and as
+it was; who opens it next has the new one. The price is a copy of the file a publication.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from lake.declare.destinations import DuckDb
+from lake.declare.sink import Sink
+from lake.engine.failpoints import failpoint
+from lake.errors import DestinationDiffers, DestinationDrift, DestinationInUse
+from lake.serve.local_files import hold, swap
+from lake.serve.source import Day, Source
+from lake.serve.sums import Sum, quoted, sums_of
+from lake.serve.target import Load, Place, describe_differences, load_of
+
+__all__ = ["DuckDbTarget"]
+
+_LOADS = "lakehouse.loads"
+_MAKE_LOADS = f"""
+CREATE SCHEMA IF NOT EXISTS lakehouse;
+CREATE TABLE IF NOT EXISTS {_LOADS} (
+    sink VARCHAR NOT NULL, day DATE, table_id VARCHAR NOT NULL, version BIGINT NOT NULL, "commit" VARCHAR NOT NULL,
+    "rows" BIGINT NOT NULL, checksum VARCHAR NOT NULL, loaded_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+"""
+
+
+@dataclass(frozen=True)
+class DuckDbTarget:
+    """The table of one sink in a DuckDB file; see `lake.serve.target.Target`."""
+
+    sink: Sink
+    place: Place
+    anew: bool = False
+
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        assert isinstance(self.sink.to, DuckDb)
+        return self.place.home / self.sink.to.file
+
+    @property
+    def _table(self) -> str:
+        return quoted(self.sink.name)
+
+    def loads(self) -> Mapping[Day, Load]:
+        if self.anew:
+            return {}
+        with self._reading() as connection:
+            if connection is None or not _has(connection, "lakehouse", "loads"):
+                return {}
+            if not _has(connection, "main", self.sink.name):
+                return {}  # somebody has dropped it
+            names = 'day, table_id, version, "commit", "rows", checksum'
+            found = connection.execute(f"SELECT {names} FROM {_LOADS} WHERE sink = ?", [self.sink.name]).fetchall()
+            return {day: Load(*facts) for day, *facts in found}
+
+    def rows(self, days: Collection[Day] | None = None) -> pa.Table:
+        with self._reading() as connection:
+            assert connection is not None
+            return _read(connection, self.sink, days)
+
+    def replace(self, source: Source, days: Sequence[Day], *, whole: bool) -> Mapping[Day, Load]:
+        with hold(self.file, self.place):
+            self._refuse_written()
+            aside = self.file.with_name(f".{self.file.name}.new")
+            with swap(self.file, aside) as new:
+                if self.file.exists():
+                    shutil.copyfile(self.file, new)
+                with _open(new, read_only=False) as connection:
+                    loaded = self._load(connection, source, days, whole=whole)
+                    connection.execute("CHECKPOINT")
+                failpoint("after_load", self.sink.full_name)
+                with _open(new, read_only=True) as connection:  # as readers will find it
+                    self._refuse_other(connection, source, loaded)
+                failpoint("before_swap", self.sink.full_name)
+            failpoint("after_swap", self.sink.full_name)
+        return loaded
+
+    def _refuse_written(self) -> None:
+        """Refuse a file that somebody else writes: what he has not written into it yet would be lost."""
+        if self.file.with_name(f"{self.file.name}.wal").exists():
+            problem = "another program writes it: there is a file .wal beside it"
+            raise DestinationInUse(self.sink.full_name, str(self.file), problem)
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        if not self.file.exists():
+            yield None
+            return
+        with _open(self.file, read_only=True) as connection:
+            yield connection
+
+    def _load(
+        self, connection: duckdb.DuckDBPyConnection, source: Source, days: Sequence[Day], *, whole: bool
+    ) -> dict[Day, Load]:
+        connection.execute(_MAKE_LOADS)
+        if self.anew:
+            connection.execute(f"DROP TABLE IF EXISTS {self._table}")
+        self._make(connection, source)
+        # Nobody reads the copy, so that each statement may be a transaction by itself: within one, DuckDB refuses keys
+        # that it has removed.
+        chosen = None if whole or source.table.day is None else days
+        self._remove(connection, source, chosen)
+        loaded: dict[Day, Load] = {}
+        for batch, rows in source.batches(days):
+            connection.register("batch", rows)
+            connection.execute(f"INSERT INTO {self._table} BY NAME SELECT * FROM batch")
+            connection.unregister("batch")
+            sums = sums_of(rows, source.table)
+            loaded |= {day: load_of(source, *sums.get(day, Sum(0, 0))) for day in batch}
+            self.place.tell(f"{self.sink.full_name}: {len(loaded)} of {len(days)} days in the new file")
+        self._note(connection, loaded)
+        return loaded
+
+    def _make(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
+        """Make the table, or give it the nullable columns that it lacks; comments are those of the contract."""
+        contract = source.table.contract
+        kinds = dict(zip(source.schema.names, connection.from_arrow(source.schema.empty_table()).types, strict=True))
+        if not _has(connection, "main", self.sink.name):
+            columns = [f"{quoted(c.name)} {kinds[c.name]}{'' if c.nullable else ' NOT NULL'}" for c in contract.stored]
+            key = ", ".join(map(quoted, source.table.key))
+            connection.execute(f"CREATE TABLE {self._table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
+        stored = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {self._table})").fetchall())
+        for name in self._lacking(source, stored, {name: str(kind) for name, kind in kinds.items()}):
+            connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kinds[name]}")
+        what = source.table.description.partition("\n")[0]
+        connection.execute(f"COMMENT ON TABLE {self._table} IS {_literal(what)}")
+        for column in contract.stored:
+            place = f"{self._table}.{quoted(column.name)}"
+            connection.execute(f"COMMENT ON COLUMN {place} IS {_literal(column.description)}")
+
+    def _lacking(self, source: Source, stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+        """Find the columns to add.
+
+        Raises:
+            DestinationDrift: the columns differ otherwise.
+        """
+        nullable = {column.name for column in source.table.contract.stored if column.nullable}
+        if differences := find_differences(stored, wanted, nullable):
+            raise DestinationDrift(self.sink.full_name, differences)
+        return [name for name in wanted if name not in stored]
+
+    def _remove(self, connection: duckdb.DuckDBPyConnection, source: Source, days: Sequence[Day] | None) -> None:
+        """Remove the rows of some days (None: all), and what is said of them."""
+        if days is None:
+            connection.execute(f"DELETE FROM {self._table}")
+            connection.execute(f"DELETE FROM {_LOADS} WHERE sink = ?", [self.sink.name])
+            return
+        dates = [day for day in days if day]
+        connection.execute(
+            f"DELETE FROM {self._table} WHERE {quoted(str(source.table.day))} IN (FROM unnest(?))", [dates]
+        )
+        connection.execute(f"DELETE FROM {_LOADS} WHERE sink = ? AND day IN (FROM unnest(?))", [self.sink.name, dates])
+
+    def _refuse_other(self, connection: duckdb.DuckDBPyConnection, source: Source, loaded: Mapping[Day, Load]) -> None:
+        for batch in source.in_batches(list(loaded)):
+            found = sums_of(_read(connection, self.sink, batch), self.sink.reads)
+            expected = {day: Sum(loaded[day].rows, int(loaded[day].checksum)) for day in batch if loaded[day].rows}
+            if differing := describe_differences(expected, found):
+                raise DestinationDiffers(self.sink.full_name, differing)
+
+    def _note(self, connection: duckdb.DuckDBPyConnection, loaded: Mapping[Day, Load]) -> None:
+        notes = pa.Table.from_pylist(
+            [{"sink": self.sink.name, "day": day, **load.as_dict()} for day, load in loaded.items()],
+            schema=_NOTES,
+        )
+        connection.register("notes", notes)
+        connection.execute(f"INSERT INTO {_LOADS} BY NAME SELECT * FROM notes")
+        connection.unregister("notes")
+
+
+_NOTES = pa.schema(
+    [
+        ("sink", pa.string()),
+        ("day", pa.date32()),
+        ("table_id", pa.string()),
+        ("version", pa.int64()),
+        ("commit", pa.string()),
+        ("rows", pa.int64()),
+        ("checksum", pa.string()),
+    ]
+)
+
+
+def find_differences(stored: Mapping[str, str], wanted: Mapping[str, str], nullable: Collection[str]) -> list[str]:
+    """Say how columns differ beyond nullable ones that are lacking."""
+    other = [
+        f"{name} is {kind} there and {wanted[name]} in the contract"
+        for name, kind in stored.items()
+        if wanted.get(name, kind) != kind
+    ]
+    extra = [f"{name} is not in the contract" for name in stored if name not in wanted]
+    lacking = [f"{name} is missing and not nullable" for name in wanted if name not in stored and name not in nullable]
+    return [*other, *extra, *lacking]
+
+
+@contextmanager
+def _open(file: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(str(file), read_only=read_only)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _has(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    query = "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?"
+    return connection.execute(query, [schema, table]).fetchone() is not None
+
+
+def _read(connection: duckdb.DuckDBPyConnection, sink: Sink, days: Collection[Day] | None) -> pa.Table:
+    """Read rows of some days (None: all) in the columns of the contract."""
+    schema = sink.reads.contract.arrow_schema
+    names = ", ".join(map(quoted, schema.names))
+    query, values = f"SELECT {names} FROM {quoted(sink.name)}", list[list[date]]()
+    if days is not None and sink.reads.day is not None:
+        query += f" WHERE {quoted(sink.reads.day)} IN (FROM unnest(?))"
+        values = [[day for day in days if day]]
+    return connection.execute(query, values).to_arrow_table().cast(pa.schema([(f.name, f.type) for f in schema]))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,43 @@
+"""Replace files of this machine as a whole, so that a reader has the old one or the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lake.serve.target import Place
+from lake.storage.durable import flush_files, flush_folders
+from lake.storage.table_locks import TableLocks
+
+__all__ = ["hold", "swap"]
+
+
+@contextmanager
+def hold(path: Path, place: Place) -> Iterator[None]:
+    """Hold the lock of a file or folder, which lies beside it: processes of several lakes may load it.
+
+    Raises:
+        TableLocked: another process kept it for too long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TableLocks(path.parent / ".locks", place.lock_timeout_seconds, place.tell).hold(path.name):
+        yield
+
+
+@contextmanager
+def swap(file: Path, aside: Path) -> Iterator[Path]:
+    """Give a path to write to; what lies there at the end takes the place of `file`, and survives a power cut."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        aside.unlink()  # of a process that was killed
+    try:
+        yield aside
+        flush_files([aside])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(file)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+        raise
+    flush_folders([file.parent])

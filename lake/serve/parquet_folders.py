@@ -1,0 +1,150 @@
+"""Write Parquet files in folders by day, for readers that know nothing else.
+
+A day is one file. Its successor is written beside and takes its place in one step, so a reader that lists the folder
+sees each day once. What it was loaded from stands in the file's own footer. A day that has become empty keeps a file
+without rows, because a reader may have listed it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lake.declare.days import parse_day
+from lake.declare.destinations import ParquetFolders
+from lake.declare.sink import Sink
+from lake.engine.failpoints import failpoint
+from lake.errors import BadDay, DestinationDiffers, DestinationDrift
+from lake.serve.duckdb_file import find_differences
+from lake.serve.local_files import hold, swap
+from lake.serve.source import Day, Source
+from lake.serve.sums import Sum, sums_of
+from lake.serve.target import Load, Place, describe_differences, load_of
+
+__all__ = ["ParquetTarget"]
+
+_NOTE = b"lakehouse.load"
+_FILE = "data.parquet"
+
+
+@dataclass(frozen=True)
+class ParquetTarget:
+    """The folder of one sink; see `lake.serve.target.Target`."""
+
+    sink: Sink
+    place: Place
+    anew: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        assert isinstance(self.sink.to, ParquetFolders)
+        return self.place.home / self.sink.to.folder / self.sink.name
+
+    def _file(self, day: Day) -> Path:
+        return self.folder / _FILE if day is None else self.folder / f"{self.sink.reads.day}={day}" / _FILE
+
+    def loads(self) -> Mapping[Day, Load]:
+        """Say what the files say; one whose columns are not those of now is no load."""
+        if self.anew:
+            return {}
+        found: dict[Day, Load] = {}
+        for day, file in self._files().items():
+            schema = pq.read_schema(file)
+            note = json.loads((schema.metadata or {}).get(_NOTE, b"{}"))
+            if note and schema.remove_metadata().equals(self._schema(day)):
+                found |= {_day(text): Load(**load) for text, load in note.items()}
+        return found
+
+    def rows(self, days: Collection[Day] | None = None) -> pa.Table:
+        whole = self.sink.reads.contract.arrow_schema
+        schema = pa.schema([pa.field(one.name, one.type) for one in whole])
+        files = {day: file for day, file in self._files().items() if days is None or day is None or day in days}
+        return pa.concat_tables([schema.empty_table(), *(self._read(file, day, schema) for day, file in files.items())])
+
+    def replace(self, source: Source, days: Sequence[Day], *, whole: bool) -> Mapping[Day, Load]:
+        with hold(self.folder, self.place):
+            if self.anew and self.folder.exists():
+                shutil.rmtree(self.folder)
+            self._refuse_other_columns(whole=whole)
+            if whole:
+                return self._write(None, source, source.rows(days), days)
+            loaded: dict[Day, Load] = {}
+            for batch, rows in source.batches(days):
+                for day in batch:
+                    loaded |= self._write(day, source, rows.filter(_is_of(rows, source, day)), [day])
+                self.place.tell(f"{self.sink.full_name}: {len(loaded)} of {len(days)} days")
+            return loaded
+
+    def _write(self, day: Day, source: Source, rows: pa.Table, days: Sequence[Day]) -> dict[Day, Load]:
+        """Write one file, read it back, and let it take the place of the one before."""
+        sums = sums_of(rows, source.table)
+        loaded = {one: load_of(source, *sums.get(one, Sum(0, 0))) for one in days}
+        note = json.dumps({str(one or ""): load.as_dict() for one, load in loaded.items()})
+        schema = self._schema(day)
+        content = rows.select(schema.names).cast(schema).replace_schema_metadata({_NOTE: note})
+        with swap(self._file(day), self.folder / ".new") as new:
+            pq.write_table(content, new, compression="zstd")
+            failpoint("after_load", self.sink.full_name)
+            plain = pa.schema([pa.field(one.name, one.type) for one in source.schema])
+            if differing := describe_differences(sums, sums_of(self._read(new, day, plain), source.table)):
+                raise DestinationDiffers(self.sink.full_name, differing)
+            failpoint("before_swap", self.sink.full_name)
+        failpoint("after_swap", self.sink.full_name)
+        return loaded
+
+    def _schema(self, day: Day) -> pa.Schema:
+        """The columns of a file; that of the day is said by its folder."""
+        stored = self.sink.reads.contract.stored
+        schema = self.sink.reads.contract.arrow_schema
+        fields = [pa.field(c.name, schema.field(c.name).type, c.nullable) for c in stored]
+        return pa.schema([one for one in fields if day is None or one.name != self.sink.reads.day])
+
+    def _files(self) -> dict[Day, Path]:
+        """The file of each day; None for one that holds all."""
+        found: dict[Day, Path] = {None: self._file(None)} if self._file(None).exists() else {}
+        for file in sorted(self.folder.glob(f"{self.sink.reads.day}=*/{_FILE}")):
+            try:
+                found[parse_day(file.parent.name.partition("=")[2])] = file
+            except BadDay:
+                continue  # not ours
+        return found
+
+    def _read(self, file: Path, day: Day, schema: pa.Schema) -> pa.Table:
+        rows = pq.ParquetFile(file).read()
+        if day is not None:
+            rows = rows.append_column(str(self.sink.reads.day), pa.array([day] * rows.num_rows, pa.date32()))
+        columns = [
+            rows[one.name] if one.name in rows.column_names else pa.nulls(rows.num_rows, one.type) for one in schema
+        ]
+        return pa.table(columns, schema=schema)
+
+    def _refuse_other_columns(self, *, whole: bool) -> None:
+        """Refuse files that no reader could read together with those that are written now.
+
+        Raises:
+            DestinationDrift: columns, or the layout of the folder, are others.
+        """
+        nullable = {column.name for column in self.sink.reads.contract.stored if column.nullable}
+        for day, file in self._files().items():
+            if (day is None) != whole:
+                layout = "one file" if day is None else "a folder for each day"
+                raise DestinationDrift(self.sink.full_name, [f"{self.folder} holds {layout}"])
+            stored, wanted = ({f.name: str(f.type) for f in s} for s in (pq.read_schema(file), self._schema(day)))
+            if differences := find_differences(stored, wanted, nullable):
+                raise DestinationDrift(self.sink.full_name, [f"{file}: {one}" for one in differences])
+
+
+def _is_of(rows: pa.Table, source: Source, day: Day) -> pa.ChunkedArray:
+    return pc.equal(rows[source.table.day], pa.scalar(day, pa.date32()))
+
+
+def _day(text: str) -> Day:
+    return parse_day(text) if text else None

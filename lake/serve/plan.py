@@ -1,0 +1,96 @@
+"""Which days of a sink are due: those of which the table's log says more than the destination does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from lake.batch.survey import Survey
+from lake.declare.days import Days
+from lake.declare.sink import Sink
+from lake.serve.source import Day, Source, open_source
+from lake.serve.target import Load
+
+__all__ = ["Due", "find_due"]
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be loaded.
+
+    Attributes:
+        sink: for whom.
+        source: the table at its newest version; None where it was never written.
+        days: what is to be replaced, in order, with the reason.
+        loadable: all days that the sink may hold.
+    """
+
+    sink: Sink
+    source: Source | None = None
+    days: Mapping[Day, str] = field(default_factory=dict)
+    loadable: Collection[Day] = ()
+
+
+def find_due(sink: Sink, survey: Survey, loads: Mapping[Day, Load], asked: Days | None = None) -> Due:
+    """Compare what a destination holds with the log of its table.
+
+    Args:
+        sink: which.
+        survey: says which days are settled.
+        loads: what the destination says.
+        asked: days to load in any case, and no others; None for what is due.
+
+    Raises:
+        LogDamaged: nobody can say what is due.
+    """
+    table = sink.reads
+    settled = _settled(sink, survey)  # before the version is chosen, so that a day is no earlier than it says
+    source = open_source(survey.store, table)
+    if source is None:
+        return Due(sink)
+    touched = _touched(source)
+    known = {day for day in {*touched, *source.held, *loads} if settled is None or day in settled}
+    loadable = sorted((day for day in known if day in source.held or day in loads), key=_order)
+    reasons = {day: _reason(source, loads.get(day), touched.get(day)) for day in loadable}
+    due = {day: reason for day, reason in reasons.items() if reason}
+    if asked is not None:
+        due = {day: "asked for" for day in loadable if day is None or day in asked}
+    if due and not sink.is_by_day:
+        due = {day: due.get(day, "the whole is loaded") for day in loadable}
+    return Due(sink, source, due, loadable)
+
+
+def _touched(source: Source) -> Mapping[Any, int | None]:
+    """The newest version that changed each day."""
+    day = source.table.day
+    return {None: source.log.newest_change()} if day is None else source.log.newest_touch(day)
+
+
+def _order(day: Day) -> date:
+    return day or date.min
+
+
+def _settled(sink: Sink, survey: Survey) -> set[Day] | None:
+    """The days that may be loaded; None for any."""
+    state = survey.states[sink.reads.full_name]
+    if state.unreadable:
+        raise state.unreadable
+    if not sink.settled_only:
+        return None
+    due = {*state.missing, *state.stale}
+    return {day for day in state.entries if day not in due and not survey.is_early(sink.reads, day)}
+
+
+def _reason(source: Source, load: Load | None, touched: int | None) -> str:
+    """Say why a day is due; empty where it is not."""
+    if load is None:
+        return "never loaded"
+    if load.table_id != source.table_id:
+        return "the table was made anew"
+    if load.version > source.version or source.log.fingerprint(load.version) not in (None, load.commit):
+        return "the table's log is another one"
+    if touched is not None and touched > load.version:
+        return f"changed by version {touched}"
+    return ""

@@ -1,0 +1,71 @@
+"""Publish a sink: load what is due, and nothing else; a repeat finds nothing to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lake.batch.survey import Survey
+from lake.declare.days import Days
+from lake.declare.sink import Sink
+from lake.engine.failpoints import failpoint
+from lake.serve.plan import Due, find_due
+from lake.serve.source import Day
+from lake.serve.target import Load, Place, open_target
+
+__all__ = ["Published", "is_due", "publish"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publication did.
+
+    Attributes:
+        sink: which.
+        version: of the table that was read; None where it was never written.
+        days: what was loaded, in order.
+        reasons: why each day was.
+        seconds: how long it took.
+    """
+
+    sink: Sink
+    version: int | None
+    days: Mapping[Day, Load] = field(default_factory=dict)
+    reasons: Mapping[Day, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """How many rows were loaded."""
+        return sum(load.rows for load in self.days.values())
+
+
+def is_due(sink: Sink, survey: Survey, place: Place) -> Due:
+    """Look what is due; loads nothing."""
+    return find_due(sink, survey, open_target(sink, place).loads())
+
+
+def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, *, anew: bool = False) -> Published:
+    """Load what is due of a sink.
+
+    Args:
+        sink: which.
+        survey: of the lake that holds its table.
+        place: of its destination.
+        days: load these in any case, and no others; None for what is due.
+        anew: begin with an empty table at the destination.
+
+    Raises:
+        PublishError: the destination holds what it held before.
+        LogDamaged: the table cannot be read.
+    """
+    began = time.monotonic()
+    target = open_target(sink, place, anew=anew)
+    failpoint("before_load", sink.full_name)
+    due = find_due(sink, survey, target.loads(), days)
+    version = due.source.version if due.source else None
+    if due.source is None or not due.days:
+        return Published(sink, version, seconds=time.monotonic() - began)
+    loaded = target.replace(due.source, list(due.days), whole=not sink.is_by_day)
+    return Published(sink, version, loaded, due.days, time.monotonic() - began)

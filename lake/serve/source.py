@@ -1,0 +1,107 @@
+"""The table of a sink, as of one version: what is loaded. Needs no JVM."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from lake.declare.table import Table
+from lake.storage.log import Log
+from lake.write.store import DeltaStore
+
+__all__ = ["Day", "Source", "open_source"]
+
+Day = date | None
+ROWS_AT_ONCE = 1_000_000
+"""Days are read together up to so many rows."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table at a version.
+
+    Attributes:
+        table: which.
+        log: of it.
+        version: which rows.
+        commit: hash of that version's commit file; another one where the log is not the one that was read.
+        table_id: the id of the table; another one where it was made anew.
+    """
+
+    table: Table
+    log: Log
+    version: int
+    commit: str
+    table_id: str
+
+    @cached_property
+    def stored(self) -> DeltaTable:
+        """Its files."""
+        return DeltaTable(self.log.location, version=self.version, storage_options=dict(self.log.options))
+
+    @cached_property
+    def held(self) -> Mapping[Day, int]:
+        """The days that hold files, with their rows; None stands for all rows of a table without days."""
+        files = pa.table(self.stored.get_add_actions(flatten=True))
+        counts = files["num_records"].to_pylist()
+        column = f"partition.{self.table.day}"
+        days: list[Day] = files[column].to_pylist() if column in files.column_names else [None] * len(counts)
+        found: dict[Day, int] = {}
+        for day, count in zip(days, counts, strict=True):
+            found[day] = found.get(day, 0) + (count or 0)
+        return found
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, as the contract says them."""
+        schema = self.table.contract.arrow_schema
+        return pa.schema([pa.field(one.name, one.type, one.nullable) for one in schema])
+
+    def rows(self, days: Collection[Day]) -> pa.Table:
+        """Read the rows of some days, in the columns of the contract.
+
+        A nullable column that the stored table does not have yet is null.
+        """
+        dates = pa.array([day for day in days if day is not None], pa.date32())
+        chosen = pc.field(self.table.day).isin(dates) if self.table.day else None
+        if not any(day in self.held for day in days):
+            return self.schema.empty_table()
+        read = self.stored.to_pyarrow_table(filters=chosen)
+        columns = [
+            read[one.name].cast(one.type) if one.name in read.column_names else pa.nulls(read.num_rows, one.type)
+            for one in self.schema
+        ]
+        return pa.table(columns, schema=self.schema)
+
+    def in_batches(self, days: Sequence[Day]) -> Iterator[Sequence[Day]]:
+        """Split days into as many at once as fit well into memory."""
+        batch: list[Day] = []
+        size = 0
+        for day in days:
+            if batch and size + self.held.get(day, 0) > ROWS_AT_ONCE:
+                yield batch
+                batch, size = [], 0
+            batch.append(day)
+            size += self.held.get(day, 0)
+        if batch:
+            yield batch
+
+    def batches(self, days: Sequence[Day]) -> Iterator[tuple[Sequence[Day], pa.Table]]:
+        """Read some days, as many at once as fit well into memory."""
+        return ((batch, self.rows(batch)) for batch in self.in_batches(days))
+
+
+def open_source(store: DeltaStore, table: Table, version: int | None = None) -> Source | None:
+    """Open a table at a version, or the newest; None where it was never written."""
+    log = store.table_log(table)
+    newest = log.version()
+    if newest is None:
+        return None
+    chosen = newest if version is None else version
+    return Source(table, log, chosen, log.fingerprint(chosen) or "", log.table_id() or "")

@@ -1,0 +1,121 @@
+"""What a destination does: say what it holds of a sink, and replace days of it so that no reader sees half of one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from lake.declare.destinations import Destination, DuckDb, ParquetFolders
+from lake.declare.sink import Sink
+from lake.errors import SecretMissing
+from lake.serve.source import Day, Source
+
+__all__ = ["TARGETS", "Load", "Place", "Target", "describe_differences", "load_of", "open_target"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a destination says that it holds of one day.
+
+    It is stored with the rows and in the same transaction, so that it says the truth of a destination that was lost or
+    restored.
+
+    Attributes:
+        table_id: of the table that was read.
+        version: of that table.
+        commit: hash of that version's commit file.
+        rows: how many.
+        checksum: of them, as `lake.serve.sums` computes it.
+    """
+
+    table_id: str
+    version: int
+    commit: str
+    rows: int
+    checksum: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give its values by name."""
+        return asdict(self)
+
+
+def load_of(source: Source, rows: int, checksum: int) -> Load:
+    """Say what was loaded of a day."""
+    return Load(source.table_id, source.version, source.commit, rows, str(checksum))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where destinations lie, and who is told of them.
+
+    Attributes:
+        home: relative paths begin here.
+        secrets: value by name of a variable.
+        lock_timeout_seconds: how long to wait for another process that loads the same destination.
+        tell: told of each step, for people.
+    """
+
+    home: Path
+    secrets: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    lock_timeout_seconds: float = 1800.0
+    tell: Callable[[str], None] = lambda _: None
+
+    def secret(self, sink: Sink, variable: str) -> str:
+        """Look up a secret.
+
+        Raises:
+            SecretMissing: it is not set.
+        """
+        if not (value := self.secrets.get(variable)):
+            raise SecretMissing(sink.full_name, variable)
+        return value
+
+
+class Target(Protocol):
+    """What one destination holds of one sink.
+
+    One that is opened `anew` says that it holds nothing, and first removes what it holds when days are replaced.
+    """
+
+    def loads(self) -> Mapping[Day, Load]:
+        """Say what it holds of each day; nothing where it was never loaded, or is lost."""
+
+    def replace(self, source: Source, days: Sequence[Day], *, whole: bool) -> Mapping[Day, Load]:
+        """Replace some days by the rows of a source, all of it or nothing; `whole`: and remove every other day.
+
+        Raises:
+            DestinationDiffers: it does not hold what was loaded.
+            DestinationDrift: it has other columns than the contract.
+        """
+
+    def rows(self, days: Collection[Day] | None = None) -> pa.Table:
+        """Read what it holds of some days, or of all, in the columns of the contract."""
+
+
+TARGETS: dict[type[Destination], str] = {
+    DuckDb: "lake.serve.duckdb_file:DuckDbTarget",
+    ParquetFolders: "lake.serve.parquet_folders:ParquetTarget",
+}
+"""Module and class by kind of destination: imported when it is used, because each needs packages of its own."""
+
+
+def open_target(sink: Sink, place: Place, *, anew: bool = False) -> Target:
+    """Open what the destination of a sink holds of it, or begin it anew."""
+    module, _, name = TARGETS[type(sink.to)].partition(":")
+    target: Target = getattr(importlib.import_module(module), name)(sink, place, anew)
+    return target
+
+
+def describe_differences(expected: Mapping[Day, object], found: Mapping[Day, object]) -> dict[Day, str]:
+    """Say of which days two ends do not say the same."""
+    return {
+        day: f"{expected.get(day, 'no rows')} loaded, {found.get(day, 'no rows')} there"
+        for day in sorted({*expected, *found}, key=str)
+        if expected.get(day) != found.get(day)
+    }
