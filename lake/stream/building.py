@@ -59,7 +59,7 @@ class Builder:
 
     @property
     def store(self) -> DeltaStore:
-        """Where the tables are."""
+        """The store of the tables."""
         return self.frontier.store
 
     def build(self, plan: StreamPlan, checkpoints: Checkpoints, state: Frontier) -> StreamQuery:
@@ -137,7 +137,10 @@ class Builder:
         return rows.withWatermark(source.event_time, f"{int(source.lateness.total_seconds())} seconds")
 
     def create_tables(self) -> None:
-        """Create the tables and their inputs, because a query needs inputs with the columns of their contracts."""
+        """Create the tables and their inputs.
+
+        A query needs inputs with the columns of their contracts.
+        """
         inputs = [source for table in self.tables for source in table.inputs]
         for table in {*self.tables, *inputs}:
             if self.store.version(table) is not None and not self.store.lacks_columns(table):
@@ -149,5 +152,8 @@ class Builder:
 
 
 def _events(table: Table, inputs: StreamInputs) -> InputEvents | None:
-    """What tells how new the events behind a table's rows are, where the rows do not."""
+    """Return the teller of how new the events behind a table's rows are.
+
+    None where the rows say so themselves, or the table has no inputs.
+    """
     return InputEvents(inputs) if inputs.inputs and table.event_time is None else None

@@ -1,4 +1,7 @@
-"""Drive the streaming queries of one process: start them, watch them, seal days that are over."""
+"""Drive the streaming queries of one process.
+
+Start them, watch them, and seal days that are over.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ def _print(message: str) -> None:
 
 @dataclass(frozen=True)
 class Followed:
-    """What a call of `follow` did.
+    """The outcome of a call of `follow`.
 
     Attributes:
         counts: rows by table; rows in = rows out + rejected + duplicates.
@@ -101,22 +104,25 @@ class Driver:
 
     @property
     def store(self) -> DeltaStore:
-        """Where the tables are."""
+        """The store of the tables."""
         return self.frontier.store
 
     @property
     def watch(self) -> Watch:
-        """What looks after sources and tables."""
+        """The watch over sources and tables."""
         return Watch(self.tables, self.source, self.topics, self.checkpoints)
 
     @cached_property
     def reports(self) -> Reports:
-        """What the queries report."""
+        """The reports of the queries."""
         return Reports(self.store, self.home / "streams", self.now, self.on_receipt)
 
     @cached_property
     def builder(self) -> Builder:
-        """What builds the queries; made when all is known that they take."""
+        """The builder of the queries.
+
+        It is made once all is known that it takes.
+        """
         return Builder(
             self.frontier,
             self.tables,
@@ -135,7 +141,7 @@ class Driver:
 
     @property
     def topics(self) -> TopicGuard:
-        """What looks after the topics."""
+        """The guard of the topics."""
         return TopicGuard(self.tables, self.source, self.store, self.checkpoints.root, self.newest)
 
     @contextmanager
@@ -146,7 +152,10 @@ class Driver:
         passing: Collection[Place],
         since: date | None,
     ) -> Iterator[None]:
-        """Claim, and build the queries; whatever happens, end them all after their running micro-batches."""
+        """Claim days and build the queries, and end them all afterwards.
+
+        Whatever happens, they end after their running micro-batches.
+        """
         before = seal_pending(self.frontier)
         plans = [plan_stream(table, self.store.spark) for table in self.tables]
         checkpoints = self.checkpoints
@@ -182,7 +191,10 @@ class Driver:
             self._stop()
 
     def _write_passed(self, state: Frontier) -> None:
-        """Write what new generations leave out, because a message that is passed over lies behind it."""
+        """Write what new generations leave out.
+
+        They begin behind the messages that are passed over.
+        """
         for stream in self.streams:
             table = stream.plan.table
             first_day = state.first_writable_day(table)
@@ -191,9 +203,10 @@ class Driver:
                     stream.writer(table(rows), BEFORE_FIRST)
 
     def drain(self, *, until_idle: bool) -> None:
-        """Read what there is, upstream first; until idle: again as long as more has landed meanwhile.
+        """Read what there is, upstream first.
 
-        A topic that never falls silent has no end, so who goes on to run does not look for one.
+        Until idle: again as long as more has landed meanwhile. A topic that never falls silent has no end, so a process
+        that goes on to run does not look for one.
         """
         by_level = list(levels(self.streams))
         while not self.asked_to_stop.is_set():
@@ -235,7 +248,10 @@ class Driver:
         return Followed(self.reports.counts, state, unread)
 
     def _goes_on(self, stream: StreamQuery) -> bool:
-        """Have a failed query go on without files that cannot be read. False where that changes nothing."""
+        """Have a failed query go on without files that cannot be read.
+
+        False where that changes nothing.
+        """
         if self.stopping.is_set():
             return False
         self.watch.note_delivered()  # first: what is mended from here on has changed
@@ -273,9 +289,10 @@ class Driver:
             stream.start(drain=False)
 
     def _seal(self, ends: Collection[str]) -> None:
-        """Seal what is over; where a table is locked, a later call goes on.
+        """Seal what is over.
 
-        Nothing is sealed while a claimed table is not followed: its feed cannot say how far it is.
+        Where a table is locked, a later call goes on. Nothing is sealed while a claimed table is not followed: its feed
+        cannot say how far it is.
 
         Args:
             ends: the feeds that were read to their ends, and whose silence therefore says something.

@@ -60,7 +60,9 @@ def follow(
     tell: Callable[[str], None] = _print,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
-    """Run these tables as streams, together with every table that they read as a stream, and seal days that are over.
+    """Run these tables as streams and seal days that are over.
+
+    Every table that they read as a stream runs too.
 
     Args:
         tables: what to follow.
@@ -108,7 +110,9 @@ def follow(
 
 
 def release(frontier: FrontierTable) -> Frontier | None:
-    """Hand every day back to batch. The next `follow` claims what is open then, and begins anew.
+    """Hand every day back to batch.
+
+    The next `follow` claims what is open then, and begins anew.
 
     Raises:
         AlreadyFollowed: a process runs the streams.
@@ -122,7 +126,10 @@ def release(frontier: FrontierTable) -> Frontier | None:
 
 @contextmanager
 def _own_files(home: Path) -> Iterator[None]:
-    """A full disk is told alike whether a query or this process (marks, claims, status) finds no room."""
+    """Tell of a full disk alike, whichever process finds no room.
+
+    It may be a query, or this process with its marks, claims and statuses.
+    """
     try:
         yield
     except OSError as error:

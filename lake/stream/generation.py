@@ -53,7 +53,9 @@ DELIVERED = "delivered.json"
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """How a table runs as a stream; follows from its declaration alone.
+    """The way in which a table runs as a stream.
+
+    It follows from the table's declaration alone.
 
     Attributes:
         table: the table.
@@ -69,7 +71,7 @@ class StreamPlan:
 
 
 def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
-    """Analyze the transform on empty frames; runs no job.
+    """Analyze the transform on empty frames, without running a job.
 
     Raises:
         DeclarationError: the transform lets rows of one day see those of others.
@@ -91,7 +93,10 @@ def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
 
 
 def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:
-    """The identity of one step of a micro-batch: two writes under one identity, and the second is silently skipped."""
+    """Return the transaction id of one step of a micro-batch.
+
+    Every step needs its own, because of two writes under one id the second is silently skipped.
+    """
     return Txn(f"follow/{table.full_name}/{step}/{generation}", batch_id)
 
 
@@ -107,11 +112,11 @@ class Checkpoints:
     root: Path
 
     def folder(self, plan: StreamPlan, generation: int) -> Path:
-        """Where the checkpoint of one generation lies."""
+        """Return the checkpoint folder of one generation."""
         return self.root / plan.table.layer / plan.table.name / f"g{generation}-{plan.fingerprint}"
 
     def is_lost(self, plan: StreamPlan, generation: int, store: DeltaStore) -> bool:
-        """Whether a generation that was begun has no checkpoint to go on from."""
+        """Tell whether a begun generation has no checkpoint to go on from."""
         folder = self.folder(plan, generation)
         if not (folder / _MARKER).is_file():
             return True
@@ -127,7 +132,11 @@ class Checkpoints:
         )
 
     def note_delivered(self, table: Table, marks: Mapping[str, str]) -> bool:
-        """Remember what a bronze table's stream has been given; true if some of it has changed since it was read."""
+        """Remember what a bronze table's stream has been given.
+
+        Returns:
+            True if some of it has changed since it was read.
+        """
         file = self.root / table.layer / table.name / DELIVERED
         seen: dict[str, str] = json.loads(file.read_text()) if file.is_file() else {}
         if any(name in marks and not is_same_mark(mark, marks[name]) for name, mark in seen.items()):
@@ -181,7 +190,7 @@ def begin_generations(
     source: TopicSource | None = None,
     now: datetime,
 ) -> Frontier:
-    """Claim the open days of these tables, and begin a new generation where one is due.
+    """Claim the open days of these tables and begin due generations.
 
     Args:
         frontier: the frontier's table.
@@ -284,6 +293,9 @@ def _due(
 
 
 def _follows_replaced(table: Table, due: Mapping[str, bool]) -> bool:
-    """Whether an input's first micro-batch will replace its days; bronze only ever adds."""
+    """Tell whether an input's first micro-batch will replace its days.
+
+    Bronze only ever adds.
+    """
     sources = [read.source for read in stream_reads(table)]
     return any(due.get(s.full_name) for s in sources if isinstance(s, Table) and not _is_bronze(s))

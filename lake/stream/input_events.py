@@ -1,8 +1,9 @@
-"""How new is what a micro-batch has read? Said by its checkpoint and by the commits of its inputs. Needs no JVM.
+"""Tell how new the events are that a micro-batch has read.
 
-A row that groups or joins events does not say when the newest of them happened. Spark knows only when the micro-batch
-is over, which is after its commit. But before it begins, Spark writes down up to which version of each input it reads,
-and the commits of an input say what events they brought.
+Its checkpoint and the commits of its inputs say so, without a JVM. A row that groups or joins events does not say when
+the newest of them happened. Spark knows only when the micro-batch is over, which is after its commit. But before it
+begins, Spark writes down up to which version of each input it reads, and the commits of an input say what events they
+brought.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ _MOST_COMMITS = 20
 
 
 def newest_event(table: Table, commit: Commit) -> datetime | None:
-    """The newest event, of bronze the newest message, that was read for a commit; None where nobody says it.
+    """Return the newest event that was read for a commit.
 
-    The commit's files say it of tables that declare an event time, its metadata of those that group or join events.
+    For bronze it is the newest message. None where nobody says it. The commit's files say it of tables that declare an
+    event time, its metadata of those that group or join events.
     """
     return commit.newest(table.event_time or "timestamp") or commit.moment(NEWEST_EVENT)
 
@@ -38,7 +40,10 @@ class InputEvents:
     inputs: StreamInputs
 
     def newest(self, batch_id: int) -> datetime | None:
-        """The newest event that was read for a micro-batch; where it read nothing new, for the one before."""
+        """Return the newest event that was read for a micro-batch.
+
+        Where it read nothing new, the newest for the one before.
+        """
         ends, starts = self._ends(batch_id), self._ends(batch_id - 1)
         found = [event for name, end in ends.items() for event in self._events(name, starts.get(name, -1), end)]
         return max(found, default=None)
@@ -54,6 +59,9 @@ class InputEvents:
                 yield event
 
     def _ends(self, batch_id: int) -> dict[str, int]:
-        """The newest version that was read of each input, by its id, when a micro-batch had been."""
+        """Return the newest version read of each input, after a micro-batch.
+
+        By the id of the input.
+        """
         ends = self.inputs.read_up_to(batch_id)
         return {name: end for name, end in ends.items() if name in self.inputs.by_id}

@@ -1,7 +1,7 @@
-"""Kafka as a source of topics: what a stream reads from a broker is what it would read from the topic's archive.
+"""Read topics from Kafka as a stream reads them from their archive.
 
-One set of settings is rendered for both clients that need them: Spark's (Java) and librdkafka's (Python). SASL_SSL with
-PLAIN is the shape that the Kafka endpoint of Azure Event Hubs and most hosted clusters ask for.
+The rows are the same. One set of settings is rendered for both clients that need them: Spark's (Java) and librdkafka's
+(Python). SASL_SSL with PLAIN is the shape that the Kafka endpoint of Azure Event Hubs and most hosted clusters ask for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WITH_HEADERS = {"includeHeaders": "true"}
 
 @dataclass(frozen=True)
 class KafkaCluster:
-    """How to reach a cluster.
+    """The address and login of a cluster.
 
     Attributes:
         bootstrap_servers: `host:port`, or several with commas.
@@ -74,7 +74,7 @@ class KafkaCluster:
 
 
 def plain_login(**options: str) -> str:
-    """The JAAS line of a PLAIN login; values may hold anything."""
+    """Return the JAAS line of a PLAIN login, whose values may hold anything."""
     quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in options.values())
     pairs = " ".join(f'{name}="{value}"' for name, value in zip(options, quoted, strict=True))
     return f"org.apache.kafka.common.security.plain.PlainLoginModule required {pairs};"
@@ -104,7 +104,7 @@ class KafkaSource:
     def read_topic(
         self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
     ) -> DataFrame:
-        """Every message from the first one on that the broker received on `first_day` or later.
+        """Read every message that the broker received on `first_day` or later.
 
         All that there is comes at once, but for messages of a transaction that is still open, and those behind them in
         the partition; messages of an aborted one never come. Where messages are gone that were not read yet, the query
@@ -117,7 +117,10 @@ class KafkaSource:
         return _as_topic_frame(reader.options(**self._beginning(feed, first_day)).load())
 
     def _beginning(self, feed: TopicFeed, first_day: date) -> dict[str, str]:
-        """Where Spark begins: at the first message of a day, or behind the last one that is passed over."""
+        """Return the options that say where Spark begins.
+
+        It begins at the first message of a day, or behind the last one that is passed over.
+        """
         passed = self._passed(feed)
         if not passed:
             # A partition without such a message is read from its end on: what it gets from now on is later.
@@ -141,7 +144,10 @@ class KafkaSource:
         return replace(self, passed=tuple(passed))
 
     def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
-        """What a stream that begins behind the messages passed over leaves out, and these; None without any."""
+        """Read what a stream behind the passed-over messages leaves out.
+
+        The messages themselves are among it. None where none is passed over.
+        """
         messages = [one for one in self.passed if one.place.topic == self.topic(feed)]
         if not messages:
             return None
@@ -180,7 +186,7 @@ class KafkaSource:
         return {}
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
-        """Nothing: messages never change."""
+        """Return no marks, because messages never change."""
         del feed
         return {}
 
@@ -294,7 +300,10 @@ def _header(header: Column) -> Column:
 
 
 def _as_row(message: PassedMessage) -> tuple[Any, ...]:
-    """A message that was passed over in the columns of a topic's frame, without a time; landed when it was passed."""
+    """Return a passed-over message in the columns of a topic's frame.
+
+    It has no time, and landed when it was passed.
+    """
     place = (message.place.topic, message.place.partition, message.place.offset)
     return (message.key, message.value, *place, None, None, None, utc_day(message.passed_at))
 

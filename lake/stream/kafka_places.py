@@ -1,6 +1,7 @@
-"""Ask a cluster for single places of a topic, by librdkafka: where a stream begins, and one message.
+"""Ask a cluster for single places of a topic, by librdkafka.
 
-Only where a message is passed over: Spark finds the beginning by itself, and refuses to read such a message.
+The places are where a stream begins, and that of one message. It is needed only where a message is passed over, because
+Spark finds the beginning by itself, and refuses to read such a message.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _END = -1
 
 
 def first_offsets_at(conf: Mapping[str, str], topic: str, moment: datetime, patience: float) -> dict[int, int]:
-    """Find the offset of each partition's first message of a moment or later; -1 where there is none.
+    """Find the offset of each partition's first message from a moment on.
+
+    -1 where there is none.
 
     Raises:
         TopicUnreachable: the cluster does not answer.
@@ -39,7 +42,7 @@ def first_offsets_at(conf: Mapping[str, str], topic: str, moment: datetime, pati
 
 
 def fetch(conf: Mapping[str, str], topic: str, partition: int, offset: int, patience: float) -> Unread | None:
-    """Read the message at one place; None where there is none.
+    """Read the message at one place, if there is one.
 
     Raises:
         TopicUnreachable: the cluster does not answer.
@@ -66,7 +69,10 @@ def fetch(conf: Mapping[str, str], topic: str, partition: int, offset: int, pati
 
 @contextmanager
 def _client(conf: Mapping[str, str], topic: str) -> Iterator[Consumer]:
-    """A client that joins no group and commits nothing; the group's name is one that it has to be given."""
+    """Open a client that joins no group and commits nothing.
+
+    The group's name is one that it has to be given.
+    """
     from confluent_kafka import Consumer, KafkaException
 
     own = {"group.id": "lakehouse", "enable.auto.commit": False, "enable.partition.eof": True, "log_level": 0}

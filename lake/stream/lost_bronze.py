@@ -1,7 +1,7 @@
-"""Refuse to follow bronze that is gone together with what it came from. Needs no JVM.
+"""Refuse to follow bronze that is gone together with its source.
 
 A bronze table that was removed begins anew from its topic, and its readers replace their open days by what they find in
-it. Where the topic has gone as well, that would be nothing.
+it. Where the topic has gone as well, that would be nothing. Needs no JVM.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def refuse_lost_bronze(
 
 
 def read_from(folder: Path, topic: str, store: DeltaStore, table: Table) -> Offsets:
-    """Tell where a bronze table that was removed or made anew has to be read from again.
+    """Return the offsets from which a lost bronze table is read again.
 
-    By partition; empty where it is still the one that streams have written, or nobody knows.
+    It was removed or made anew. By partition; empty where it is still the one that streams have written, or nobody
+    knows.
 
     Args:
         folder: holds the checkpoints of its generations.
@@ -69,7 +70,10 @@ def read_from(folder: Path, topic: str, store: DeltaStore, table: Table) -> Offs
 
 
 def _is_anew(folder: Path, store: DeltaStore, table: Table) -> bool:
-    """Ask whether a table is another one than streams have written, or, where none has, holds no row."""
+    """Tell whether a table is another one than streams have written.
+
+    Where none has, whether it holds no row.
+    """
     log = store.table_log(table)
     made = {found[0] for checkpoint in folder.glob("g*") if (found := noted_table(checkpoint)) is not None}
     return log.table_id() not in made if made else not log.has_rows()
@@ -77,7 +81,7 @@ def _is_anew(folder: Path, store: DeltaStore, table: Table) -> bool:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is known of a bronze table besides what it holds."""
+    """The records of a bronze table outside of the table itself."""
 
     table: Table
     feed: TopicFeed
@@ -89,7 +93,10 @@ class _Seen:
         return _is_anew(self.folder, self.store, self.table)
 
     def refuse_without(self, source: TopicSource) -> None:
-        """Raise where files are gone that it was read from, or there is nothing to read it from."""
+        """Raise where what a bronze table was read from is gone.
+
+        Files are gone that it was read from, or there is nothing to read it from.
+        """
         is_archive = not source.bounds(self.feed)
         gone = sorted({*self._delivered, *self._booked} - source.delivered(self.feed).keys()) if is_archive else []
         rows = self._rows if gone or source.first_day(self.feed) is None else 0
@@ -116,6 +123,6 @@ class _Seen:
 
     @property
     def _rows(self) -> int:
-        """How many rows it held, as far as anybody has written down."""
+        """The number of rows that it held, as far as anybody wrote down."""
         streamed = (one.counts.rows_out for one in micro_batches(self.store) if one.table == self.table.full_name)
         return sum(streamed) + sum(entry.rows_out for entry in self._entries.values())

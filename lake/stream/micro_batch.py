@@ -1,4 +1,4 @@
-"""What a stream does with one micro-batch: drop days that are not its own -> enforce -> write -> receipt.
+"""Write one micro-batch: own days -> enforce -> write -> receipt.
 
 The same enforce -> write path as batch. All of it happens under the table's lock, and the frontier is read under it
 too: whoever takes the lock once after publishing `closing` knows that no micro-batch is left that has not seen it.
@@ -50,7 +50,7 @@ BEFORE_FIRST = -1
 
 
 def by_wall_clock() -> Horizon:
-    """Where nobody says what time it is."""
+    """Return the horizon of this moment, where no other clock is given."""
     return Horizon(datetime.now(UTC))
 
 
@@ -59,12 +59,15 @@ def always() -> None:
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the process was asked to end
-    """The process is ending: a micro-batch that had not begun to write does not begin."""
+    """The process is ending.
+
+    A micro-batch that had not begun to write does not begin.
+    """
 
 
 @dataclass
 class MicroBatchWriter:
-    """Writes the micro-batches of one query; what foreachBatch calls.
+    """Writes the micro-batches of one query, as foreachBatch asks.
 
     Attributes:
         plan: of the table.
@@ -136,9 +139,10 @@ class MicroBatchWriter:
             raise
 
     def _flush_plan(self, batch_id: int) -> None:
-        """Force to the disk which rows are this micro-batch, because a power cut must not leave its commit alone.
+        """Force to the disk which rows are this micro-batch.
 
-        Planned anew under the same number, with rows that came meanwhile, it would count as written.
+        A power cut must not leave its commit alone: planned anew under the same number, with rows that came meanwhile,
+        it would count as written.
         """
         if self.checkpoint is not None:
             planned = (self.checkpoint / "metadata", self.checkpoint / "offsets" / str(batch_id))
@@ -147,7 +151,10 @@ class MicroBatchWriter:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Hold the guard; who stops the query holds it too, and waits for this thread, so do not wait for it then."""
+        """Take the lock that stopping the query also takes.
+
+        Give up once stopping has begun, because it waits for this thread.
+        """
         while not self.guard.acquire(timeout=_GUARD_POLL_SECONDS):
             if self.stopping.is_set():
                 raise Stopped
@@ -168,9 +175,10 @@ class MicroBatchWriter:
         return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
 
     def _partitions(self, rows: DataFrame) -> int:
-        """How many tasks write, where Spark does: a shuffle does not pay for the few rows of a stream that keeps up.
+        """Return how many tasks write, where Spark does.
 
-        What a query keeps in its state lies in partitions of its own, which a single task would have to go through.
+        A shuffle does not pay for the few rows of a stream that keeps up. What a query keeps in its state lies in
+        partitions of its own, which a single task would have to go through.
         """
         if self._was_small and not self.plan.is_stateful:
             return 1
@@ -196,7 +204,10 @@ class MicroBatchWriter:
         return writer_of(self.table)(self.table, self.store, self.redelivers, self._txn, self._metadata)
 
     def _write_rows(self, batch: Batch) -> Counts:
-        """Write and count, in one job where the micro-batch is small; by Spark, rejected rows cost another."""
+        """Write and count, in one job where the micro-batch is small.
+
+        By Spark, rejected rows cost another job.
+        """
         own_days, mode = self._mode.own(batch), self._mode
         is_written = self.store.is_committed(self.store.path(self.table), self._txn("write", batch.number))
         if not is_written and (here := self._collect(own_days, batch)) is not None:
@@ -217,7 +228,10 @@ class MicroBatchWriter:
 
     @contextmanager
     def _computed_once(self, enforced: Enforced) -> Iterator[Enforced]:
-        """The same rows; where a query keeps state, each computation goes through it."""
+        """Hand out rows that are not computed twice where a query keeps state.
+
+        Each computation would go through its state.
+        """
         if not self.plan.is_stateful:
             yield enforced
             return
@@ -228,7 +242,10 @@ class MicroBatchWriter:
             kept.flagged.unpersist()
 
     def _collect(self, own_days: DataFrame, batch: Batch) -> Collected | None:
-        """The rows of a small micro-batch with their verdicts; None where Spark shall write it."""
+        """Return the rows of a small micro-batch with their verdicts.
+
+        None where Spark shall write it.
+        """
         self.was_large = False
         if not self._mode.takes_few(batch) or self._fails or not self._was_small:
             return None
@@ -239,7 +256,10 @@ class MicroBatchWriter:
         return found
 
     def _compact(self, batch_id: int, state: Frontier) -> None:
-        """Join small files of the open days between two micro-batches: nobody else may write them."""
+        """Join small files of the open days between two micro-batches.
+
+        Nobody else may write these days.
+        """
         if self.compact_every and batch_id and batch_id % self.compact_every == 0:
             self.store.compact(self.table, Days(state.first_writable_day(self.table), LAST_DAY))
 
@@ -272,7 +292,9 @@ class MicroBatchWriter:
             store.append(self.table, none, txn, self._metadata(batch_id))
 
     def _refuse_missing(self, enforced: Enforced, counts: Counts, batch: Batch) -> None:
-        """Of a step that was done before: raise where rows of it are missing, else a restart would hide that.
+        """Raise where rows are missing of a step that was done before.
+
+        A restart would hide the loss otherwise.
 
         Raises:
             RowsLost: the table does not hold every accepted row's key.
@@ -283,7 +305,10 @@ class MicroBatchWriter:
             raise RowsLost(self.table.full_name, str(counts), "the same", counts.rows_out - missing)
 
     def _committed(self, batch_id: int) -> Commit | None:
-        """What a micro-batch that is repeated had committed, because only its commits know which rows were new then."""
+        """Return what a repeated micro-batch had committed before.
+
+        Only its commits know which rows were new then.
+        """
         log, found = self.store.table_log(self.table), None
         newest = log.version()
         for version in range(-1 if newest is None else newest, -1, -1):
@@ -304,7 +329,7 @@ class MicroBatchWriter:
 
 
 def _newest_lists(checkpoint: Path) -> Iterator[Path]:
-    """Where each file source of a query noted which files it has read last."""
+    """Find each file source's newest note of the files that it has read."""
     for folder in (checkpoint / "sources").glob("*"):
         lists = [file for file in folder.iterdir() if not file.name.startswith(".")]
         if lists:

@@ -113,7 +113,10 @@ class ModeWriter(ABC):
         """File the rejected rows of a micro-batch, once."""
 
     def inserted(self, counts: Counts, commit: Commit | None) -> Counts:
-        """Count a row whose key the table held already as a duplicate too. Where rows are replaced, none is."""
+        """Count a row whose key the table held already as a duplicate too.
+
+        Where rows are replaced, none is.
+        """
         if not self.table.write.only_adds:
             return counts
         rows = commit.rows if commit else 0
@@ -142,7 +145,9 @@ class ModeWriter(ABC):
                 store.append_quarantine(table, rows.rejected(), txn)
 
     def _refuse_loss(self, handed: int, commit: Commit | None) -> None:
-        """Raise where a commit holds other rows than were handed to it, because the micro-batch is not over then.
+        """Raise where a commit holds other rows than were handed to it.
+
+        The micro-batch is not over then.
 
         Raises:
             RowsLost: a commit that only adds or replaces has other rows. An upsert says nothing of what it found there.
@@ -282,7 +287,10 @@ class _AppendWriter(ModeWriter):
         return Days.ranges(day for day in days if day is not None) or [Days(LAST_DAY, LAST_DAY)]
 
     def _append_new(self, accepted: DataFrame, batch: Batch) -> Commit:
-        """Append what batch cannot have loaded. The rest is counted on the way, and inserted where there is any."""
+        """Append what batch cannot have loaded, and insert the rest.
+
+        The rest is counted on the way, and inserted where there is any.
+        """
         is_archived, seen = F.col(str(self.table.day)) < F.lit(batch.first_day), Observation()
         counted = (F.count_if(is_archived).alias("archived"), F.count_if(~is_archived).alias("new"))
         commit = self._append(accepted.observe(seen, *counted).where(~is_archived), batch)
@@ -290,13 +298,15 @@ class _AppendWriter(ModeWriter):
         return commit.joined(self._insert_archived(accepted, batch)) if seen.get["archived"] else commit
 
     def _insert_archived(self, accepted: DataFrame, batch: Batch) -> Commit:
-        """Insert messages of landing days that batch owns, as the second step of an append."""
+        """Insert messages of batch's landing days, the second step of an append."""
         archived = accepted.where(F.col(str(self.table.day)) < F.lit(batch.first_day))
         self._refuse_other_messages(archived)
         return self._insert_new(archived, self._landing_days(archived, batch), batch, "archived")
 
     def _refuse_other_messages(self, accepted: DataFrame) -> None:
-        """Raise where bronze holds another message under the offset of one: inserted by its key, it would be lost.
+        """Raise where bronze holds another message under the same offset.
+
+        Inserted by its key, the new message would be lost.
 
         Raises:
             OtherMessage: nothing was written.

@@ -1,8 +1,9 @@
-"""Pass over a message that Spark refuses to read, so that its feed goes on; an operator asks for it by its place.
+"""Pass over a message that Spark refuses to read.
 
-Spark's Kafka source fails at a timestamp that microseconds of 64 bits cannot hold, whatever columns are read: producers
-that send nanoseconds stop a feed for good. A stream cannot leave an offset out, so the bronze table begins a new
-generation behind it. What lies in front of it, and the message itself without its time, is written before that.
+So its feed goes on; an operator asks for it by the message's place. Spark's Kafka source fails at a timestamp that
+microseconds of 64 bits cannot hold, whatever columns are read: producers that send nanoseconds stop a feed for good. A
+stream cannot leave an offset out, so the bronze table begins a new generation behind it. What lies in front of it, and
+the message itself without its time, is written before that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ LAST_READABLE = (2**63 - 1) // 1000
 
 
 def pass_over(places: Iterable[Place], tables: Sequence[Table], source: TopicSource, store: DeltaStore) -> list[str]:
-    """Write down that these messages are passed over; returns the bronze tables that have to begin anew.
+    """Record that these messages are passed over.
+
+    Returns:
+        The bronze tables that have to begin anew.
 
     Raises:
         CannotPassOver: no table reads the topic, it has no such message, or Spark can read it.

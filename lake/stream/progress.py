@@ -1,8 +1,8 @@
-"""What streams leave behind besides rows: a receipt per micro-batch, and one small status file per query.
+"""Keep receipts of micro-batches and a status file for each query.
 
 The receipts are a Delta table, `lake/micro_batches`. Each is a line in a file first, and some at a time are committed;
-a crash between the two, or in a micro-batch, leaves one twice, and the first counts. The status file says how the
-query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
+a crash between the two, or in a micro-batch, leaves one twice, and the first counts. The status file says how the query
+is doing now, to `lakehouse status` and the sensors. Needs no JVM.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ class MicroBatch:
     recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def is_of(self, commit: Commit) -> bool:
-        """Whether this micro-batch made a commit; one without news makes none, and the newest may be anybody's."""
+        """Tell whether this micro-batch made a commit.
+
+        One without news makes none, and the newest commit may be anybody's.
+        """
         said = commit.metadata
         return (said.get("generation"), said.get("batch")) == (self.generation, self.batch_id)
 
@@ -99,14 +102,17 @@ class Receipts:
         self._lock = threading.Lock()
 
     def add(self, receipt: MicroBatch) -> None:
-        """Keep a receipt; it survives this process, and a power cut, from here on."""
+        """Keep a receipt.
+
+        From here on it survives this process, and a power cut.
+        """
         row = {**asdict(receipt), **asdict(receipt.counts), "recorded_at": receipt.recorded_at.isoformat()}
         del row["counts"]
         with self._lock:
             append_line(self._waiting, json.dumps(row))
 
     def commit(self) -> None:
-        """Move the receipts that wait into the table; one commit."""
+        """Move the receipts that wait into the table, in one commit."""
         with self._lock:
             lines = self._waiting.read_text(errors="replace").splitlines() if self._waiting.is_file() else []
             rows = [row for line in lines if (row := _whole(line)) is not None]
@@ -116,7 +122,10 @@ class Receipts:
 
 
 def _whole(line: str) -> dict[str, Any] | None:
-    """A line as a row; None where the process was killed, or the disk full, in the middle of it."""
+    """Return a line as a row, or None for a broken one.
+
+    The process was killed, or the disk full, in the middle of such a line.
+    """
     try:
         row: dict[str, Any] = json.loads(line)
         return {**row, "recorded_at": datetime.fromisoformat(row["recorded_at"])}
@@ -125,7 +134,10 @@ def _whole(line: str) -> dict[str, Any] | None:
 
 
 def micro_batches(store: DeltaStore) -> list[MicroBatch]:
-    """The first receipt of every micro-batch, oldest first: a repeat after a crash finds what the first had written."""
+    """Return the first receipt of every micro-batch, oldest first.
+
+    A repeat after a crash finds what the first had written.
+    """
     found = store.rows_in_lake(_NAME)
     if found is None:
         return []
@@ -144,7 +156,7 @@ def _from_row(row: Mapping[str, Any]) -> MicroBatch:
 
 @dataclass
 class StreamStatus:
-    """How one query is doing.
+    """The state and the counts of one query.
 
     Attributes:
         table: `layer.name`.
@@ -230,7 +242,10 @@ def write_status(folder: Path, status: StreamStatus) -> None:
 
 
 def read_statuses(folder: Path) -> dict[str, StreamStatus]:
-    """The status of every query that ever ran, by `layer.name`; files that cannot be read are passed over."""
+    """Read the status of every query that ever ran, by `layer.name`.
+
+    Files that cannot be read are passed over.
+    """
     found: dict[str, StreamStatus] = {}
     for path in sorted(folder.glob("[!.]*.json")):
         try:

@@ -53,7 +53,10 @@ class StreamQuery:
         return self.plan.table.full_name
 
     def start(self, *, drain: bool) -> None:
-        """Start the query; `drain`: it ends when it has read what there is."""
+        """Start the query.
+
+        With `drain` it ends when it has read what there is.
+        """
         writer = self.rows.writeStream.queryName(self.name).outputMode(self.plan.output_mode)
         writer = writer.option("checkpointLocation", str(self.checkpoint)).foreachBatch(self.writer)
         self.status.state = "running"
@@ -71,7 +74,10 @@ class StreamQuery:
             raise self.broken(error) from error
 
     def broken(self, error: BaseException) -> LakeError:
-        """Return the error to show: one of ours as it was raised in the micro-batch, else what Spark says."""
+        """Return the error to show.
+
+        One of ours comes as it was raised in the micro-batch, any other as Spark says it.
+        """
         cause = self.writer.failure or error
         self.status.state, self.status.last_error = "failed", first_lines(cause)
         if isinstance(cause, LakeError):

@@ -61,7 +61,10 @@ class Reports:
             self.on_receipt(receipt)
 
     def note_progress(self, streams: Iterable[StreamQuery], source: TopicSource) -> None:
-        """Write every status: a stream that waits for its turn, or has no news, is alive."""
+        """Write every status.
+
+        A stream that waits for its turn, or has no news, is alive.
+        """
         for stream in streams:
             query = stream.query
             progress = query.lastProgress if query is not None else None
@@ -80,12 +83,18 @@ class Reports:
                 stream.status.lag_messages = source.lag(read.source, part)
 
     def _note_newest(self, status: StreamStatus, newest: datetime | None) -> None:
-        """How old its newest event was when it was written: by its commit, or of what it groups by Spark's account."""
+        """Note how old the newest event was when it was written.
+
+        Its commit says so, or of what it groups Spark's account.
+        """
         if newest is not None:
             status.newest_event_at = newest.isoformat()
             status.lag_seconds = round((self.now() - newest).total_seconds(), 1)
 
     def write(self, stream: StreamQuery) -> None:
-        """Write the status of a stream, under a lock because queries report from their own threads."""
+        """Write the status of a stream, under a lock.
+
+        Queries report from their own threads.
+        """
         with self._statuses:
             write_status(self.folder, stream.status)

@@ -1,4 +1,6 @@
-"""Is a stream stalled? Judged by what it says of itself, by what waits for it, and by the clock. Needs no JVM.
+"""Judge whether a stream is stalled.
+
+It is judged by what it says of itself, by what waits for it, and by the clock. Needs no JVM.
 
     failed   it ended with an error
     dead     its process has gone without ending it, or no process ever ran it
@@ -42,7 +44,7 @@ Kind = Literal["failed", "dead", "silent", "stuck", "behind", "stopped"]
 
 @dataclass(frozen=True)
 class Stall:
-    """Why a stream does not move."""
+    """The reason why a stream does not move."""
 
     kind: Kind
     what: str
@@ -53,7 +55,7 @@ class Stall:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of one stream.
+    """The facts about one stream by which it is judged.
 
     Attributes:
         status: what it said last; None where it never ran.
@@ -69,7 +71,7 @@ class Evidence:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process that wrote the status is there."""
+        """Tell whether the process that wrote the status is there."""
         return (
             self.status is not None
             and self.driver is not None
@@ -81,7 +83,7 @@ class Evidence:
 def judge_stream(
     table: Table, frontier: Frontier | None, found: Evidence, *, now: datetime, clock: datetime
 ) -> Stall | None:
-    """Why the stream of a table is stalled; None where it is not.
+    """Return why the stream of a table is stalled, None where it is not.
 
     Args:
         table: the table.
@@ -104,7 +106,7 @@ def judge_stream(
 
 @dataclass
 class StreamWatch:
-    """One look at all streams; each log, folder and file is read once.
+    """One look at all streams, which reads each log, folder and file once.
 
     Attributes:
         store: where the tables are, and the record of the process that runs streams.
@@ -119,12 +121,12 @@ class StreamWatch:
 
     @cached_property
     def frontier(self) -> Frontier | None:
-        """Who owns a day; None where no stream was ever started."""
+        """The frontier, None where no stream was ever started."""
         return FrontierTable(self.store).state()
 
     @cached_property
     def statuses(self) -> dict[str, StreamStatus]:
-        """What each stream said last, by `layer.name`."""
+        """The newest status of each stream, by `layer.name`."""
         return read_statuses(self.home / "streams")
 
     @cached_property
@@ -133,21 +135,24 @@ class StreamWatch:
         return read_driver(self.store.locks)
 
     def judge(self, table: Table, *, now: datetime, clock: datetime) -> Stall | None:
-        """Why the stream of a table is stalled; arguments as for `judge_stream`."""
+        """Return why the stream of a table is stalled.
+
+        Arguments as for `judge_stream`.
+        """
         return judge_stream(table, self.frontier, self.evidence(table), now=now, clock=clock)
 
     def evidence(self, table: Table) -> Evidence:
-        """What is known of the stream of a table."""
+        """Gather the facts about the stream of a table."""
         landed = [self._waiting_since(bronze, feed) for bronze, feed in topics_of(table)]
         oldest = min((at for at in landed if at is not None), default=None)
         return Evidence(self.statuses.get(table.full_name), self.driver, oldest, knows_waiting=self.from_files)
 
     def _waiting_since(self, bronze: Table, feed: TopicFeed) -> datetime | None:
-        """When the oldest file landed that the stream of a bronze table cannot have read; None where none did.
+        """Return when the oldest unread file of a bronze table landed.
 
-        Its newest commit says how far it was, or what it said last: a file that is delivered twice is read and gives no
-        commit. Files of landing days before `stream_from` are left to batch. One that changed after it was read waits
-        too: a stream reads a file once, and the next `follow` reads it again.
+        None where there is none. Its newest commit says how far the stream was, or what it said last: a file that is
+        delivered twice is read and gives no commit. Files of landing days before `stream_from` are left to batch. One
+        that changed after it was read waits too: a stream reads a file once, and the next `follow` reads it again.
         """
         if self.frontier is None or not self.from_files:
             return None
@@ -157,7 +162,10 @@ class StreamWatch:
         return self._waiting[feed.name]
 
     def count_waiting(self, table: Table) -> int | None:
-        """Messages that a table which reads topics has not read; None where nobody can say without asking a broker."""
+        """Count the messages that a table of topics has not read.
+
+        None where nobody can say without asking a broker.
+        """
         feeds = table.topics
         if self.frontier is None or not self.from_files or not feeds:
             return None
@@ -183,12 +191,18 @@ def _newest_commit(table: Table, store: DeltaStore) -> datetime | None:
 
 
 def _is_restarted(found: Evidence) -> bool:
-    """Whether a newer process runs the streams, so that the status is the last one's."""
+    """Tell whether a newer process runs the streams.
+
+    The status is then one of the process before it.
+    """
     return found.driver is not None and found.driver.is_alive and not found.is_alive
 
 
 def _never_ran(found: Evidence, now: datetime) -> Stall | None:
-    """Of a stream about which the process that runs the streams, if any, has said nothing yet."""
+    """Judge a stream of which its process has said nothing yet.
+
+    There may be no process that runs the streams.
+    """
     driver = found.driver
     if driver is None or not driver.is_alive:
         return Stall("dead", "streams own its days, and no process runs it")
@@ -209,7 +223,10 @@ def _stopped(table: Table, status: StreamStatus, found: Evidence, now: datetime)
 
 
 def _running(table: Table, status: StreamStatus, found: Evidence, now: datetime, clock: datetime) -> Iterator[Stall]:
-    """What is wrong with a stream that says it is running, the worst first."""
+    """Find what is wrong with a running stream, the worst first.
+
+    It is one that says it is running.
+    """
     quiet = _since(status.seen_at, now) or timedelta(0)
     if quiet > REPORTS_WITHIN and not found.is_alive:
         yield Stall("dead", f"its process {status.pid} has gone without ending it")
@@ -237,13 +254,19 @@ def _behind(table: Table, status: StreamStatus, found: Evidence, clock: datetime
 
 
 def _is_idle(table: Table, status: StreamStatus, found: Evidence) -> bool:
-    """Whether its topics may be silent and, as far as anybody can say, are read to their end."""
+    """Tell whether its topics may be silent and are read to their end.
+
+    As far as anybody can say.
+    """
     declared = all(feed.idle_after is not None for _, feed in topics_of(table))
     return declared and not status.lag_messages and found.waiting_since is None
 
 
 def _since(text: str | None, now: datetime) -> timedelta | None:
-    """How long ago a status says something was; None where it does not say, or nonsense."""
+    """Return how long ago a status says something was.
+
+    None where it does not say, or says nonsense.
+    """
     at = parse_moment(text)
     return None if at is None else now - at
 

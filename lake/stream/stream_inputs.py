@@ -1,8 +1,9 @@
-"""Inputs that a stream cannot go on reading, because they were made anew or restored to an earlier version.
+"""Find inputs that a stream cannot go on reading.
 
-A stream reads what an input's commits add. A table that was made anew has other commits under the same numbers. RESTORE
-adds files again whose rows were read before, and takes others away without a word. In both cases the stream has to
-begin anew: its first micro-batch reads the open days as they are, and replaces its own. Needs no JVM.
+They were made anew or restored to an earlier version. A stream reads what an input's commits add. A table that was made
+anew has other commits under the same numbers. RESTORE adds files again whose rows were read before, and takes others
+away without a word. In both cases the stream has to begin anew: its first micro-batch reads the open days as they are,
+and replaces its own. Needs no JVM.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class StreamInputs:
         return cls(table.full_name, [(source, store.table_log(source)) for source in sources], checkpoint)
 
     def why_anew(self) -> str | None:
-        """Say why the query cannot go on from its checkpoint; None where it can."""
+        """Return why the query cannot go on from its checkpoint, if so."""
         read = self.read_up_to(self._newest_finished())
         if read.keys() - self.by_id.keys():
             other = next(source.full_name for source, log in self.inputs if log.table_id() not in read)
@@ -59,7 +60,9 @@ class StreamInputs:
         return None
 
     def refuse_restored(self, batch_id: int) -> None:
-        """Raise where a micro-batch reads over a RESTORE; the first one reads no commits but a whole version.
+        """Raise where a micro-batch reads over a RESTORE.
+
+        The first one reads no commits but a whole version.
 
         Raises:
             InputRestored: it does.
@@ -77,19 +80,25 @@ class StreamInputs:
         return {name: (table, log) for table, log in self.inputs if (name := log.table_id()) is not None}
 
     def _newest_finished(self) -> int:
-        """The newest micro-batch that ended; the first where none has, because it reads the same version again."""
+        """Return the newest micro-batch that ended.
+
+        The first where none has, because it reads the same version again.
+        """
         ended = (int(file.name) for file in self.checkpoint.glob("commits/*") if file.name.isdigit())
         return max(ended, default=0)
 
     def read_up_to(self, batch_id: int) -> dict[str, int]:
-        """Return the newest version that was read of each input, by its id, when a micro-batch had been."""
+        """Return the newest version read of each input, after a micro-batch.
+
+        By the id of the input.
+        """
         return versions_read(self.checkpoint / "offsets" / str(batch_id))
 
 
 def find_other_inputs(
     plans: Iterable[StreamPlan], state: Frontier | None, checkpoints: Checkpoints, store: DeltaStore
 ) -> dict[str, str]:
-    """Find the tables whose streams have to begin anew because of an input, with the reason."""
+    """Find the tables that an input forces to begin anew, with the reason."""
     generations = state.generations if state is not None else {}
     found: dict[str, str] = {}
     for plan in plans:

@@ -1,4 +1,6 @@
-"""Topics: whether a stream still reads the topic that it read so far, and whether that still holds what was not read.
+"""Guard topics: is it still the one that a stream read so far?
+
+And does it still hold what was not read?
 
 A message is its topic, partition and offset. A topic that was removed and made anew counts from zero again, one whose
 broker came back from a backup goes on from an earlier offset, and retention may remove what no stream has read; Kafka's
@@ -52,10 +54,13 @@ class TopicGuard:
     newest: dict[str, dict[int, Received]] = field(default_factory=dict)
 
     def admit(self, accept_loss: Collection[str]) -> list[str]:
-        """Check every topic before streams start; returns the bronze tables whose topic has another name than before.
+        """Check every topic before streams start.
 
         Args:
             accept_loss: bronze tables (`layer.name`) that go on although messages are gone for good.
+
+        Returns:
+            The bronze tables whose topic has another name than before.
 
         Raises:
             TopicMissing: there is no such topic.

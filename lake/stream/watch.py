@@ -76,7 +76,10 @@ class Watch:
         return True
 
     def refuse_restored(self, streams: Sequence[StreamQuery]) -> None:
-        """Raise where the table of a stream that may have no news was restored, and say so in its status."""
+        """Raise where the table of a quiet stream was restored.
+
+        A stream that has no news would not notice. Its status says so too.
+        """
         for stream in streams:
             try:
                 self.see_own(stream)
@@ -85,7 +88,10 @@ class Watch:
                 raise
 
     def see_own(self, stream: StreamQuery) -> None:
-        """Look at the table of a stream, and note how far it has grown, because an older copy may take its place."""
+        """Look at the table of a stream and note how far it has grown.
+
+        An older copy may take its place later.
+        """
         own = stream.writer.own
         if own is not None:
             own.refuse_changed()

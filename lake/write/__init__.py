@@ -1,1 +1,1 @@
-"""How rows reach a table: verdicts on rows, and one step that writes them."""
+"""Write rows into tables: verdicts on rows, and one step that commits."""

@@ -1,7 +1,8 @@
-"""The checksum file of a version: an optional part of Delta's protocol that says how many files a table has.
+"""Write the checksum file of a version.
 
-Spark writes one with each commit, delta-rs writes none, and from a version without one Spark runs jobs to find out what
-it would have said. So whoever commits through delta-rs to a table that Spark reads often writes it afterwards.
+It is an optional part of Delta's protocol that says how many files a table has. Spark writes one with each commit,
+delta-rs writes none, and from a version without one Spark runs jobs to find out what it would have said. So whoever
+commits through delta-rs to a table that Spark reads often writes it afterwards.
 
 Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md#version-checksum-file
 """
@@ -26,7 +27,9 @@ _MOST_COUNTED_ON = 100
 
 
 def write_checksum(log: Log, version: int) -> None:
-    """Write the checksum file of a version that delta-rs committed, counting on from the newest before that has one.
+    """Write the checksum file of a version that delta-rs committed.
+
+    It counts on from the newest version before that has one.
 
     Args:
         log: of the table; nobody else may commit to it meanwhile.

@@ -1,4 +1,6 @@
-"""Commit to a Delta table. No other module adds files to one or removes them.
+"""Commit to a Delta table.
+
+No other module adds files to one or removes them.
 
 Spark, or this process, first writes the rows as files that nobody reads yet. What they hold is known before they are
 committed, so a row of another day, or a null where the contract has none, is refused while nothing is visible.
@@ -90,7 +92,7 @@ class Committer:
     day: str | None
 
     def replace(self, rows: DataFrame | pa.Table, days: Sequence[Days] | None, note: Note) -> Commit:
-        """Replace the rows of some days (None: all) by others, as a whole or not at all.
+        """Replace the rows of some days (None: all), wholly or not at all.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
@@ -108,9 +110,9 @@ class Committer:
             return change.commit([staged], [], self._days(staged))
 
     def merge(self, rows: DataFrame | pa.Table, key: Sequence[str], note: Note) -> Commit:
-        """Add rows, and remove those that the table holds under their keys. Errors as `replace`.
+        """Add rows, and remove those that the table holds under their keys.
 
-        Only files that hold one of the keys are written anew.
+        Only files that hold one of the keys are written anew. Errors as `replace`.
 
         Args:
             rows: one a key.
@@ -141,7 +143,7 @@ class Committer:
         return rows.select(self.schema.names).cast(self.schema)
 
     def _days(self, staged: Staged) -> list[Days] | None:
-        """The days of some files; None for a table without days."""
+        """Return the days of some files, None for a table without days."""
         return None if self.day is None else Days.ranges(day for day in staged.rows_by_day(self.day) if day is not None)
 
     def _read(self, path: str, partition: Mapping[str, str | None]) -> pa.Table:
@@ -291,7 +293,10 @@ class _Change:
 
 
 def _without(rows: pa.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows that have none of the keys. Only keys are joined, because Arrow joins no lists."""
+    """Return the rows that have none of the keys.
+
+    Only keys are joined, because Arrow joins no lists.
+    """
     placed = rows.select(key).append_column(_PLACE, pa.array(range(rows.num_rows)))
     return rows.take(placed.join(keys, keys=list(key), join_type="left anti")[_PLACE])
 

@@ -1,6 +1,7 @@
-"""Write the rows of one commit as Parquet files into a table's folder. No reader sees them before they are committed.
+"""Write the rows of one commit as Parquet files into a table's folder.
 
-What the files hold is known from their footers: rows, days, nulls, and the bounds that readers skip files by.
+No reader sees them before they are committed. What the files hold is known from their footers: rows, days, nulls, and
+the bounds that readers skip files by.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class DataFile:
     statistics: str
 
     def day(self, column: str) -> date | None:
-        """Return the day whose rows it holds; None for rows without one."""
+        """Return the day whose rows it holds, None for rows without one."""
         value = self.partition[column]
         return None if value is None else date.fromisoformat(value)
 
@@ -143,7 +144,10 @@ def _removed_on_failure(files: FileSystem) -> Iterator[Staged]:
 
 
 def _moved(staged: Sequence[DataFile], files: FileSystem) -> list[DataFile]:
-    """Move files out of the folder of their commit, because readers expect them in that of their day."""
+    """Move files out of the folder of their commit.
+
+    Readers expect them in the folder of their day.
+    """
     moved = [replace(file, path=file.path.partition("/")[2]) for file in staged]
     for folder in {str(PurePosixPath(file.path).parent) for file in moved} - {"."}:
         files.create_dir(folder, recursive=True)

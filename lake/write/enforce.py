@@ -1,9 +1,9 @@
-"""Enforce a table's contract and key on candidate rows, in the one pass that also writes them.
+"""Enforce a table's contract and key, in the pass that writes the rows.
 
-Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row):
-rows in = rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job.
-Duplicates that say something else than the row which is kept are counted where the dropped rows are looked at.
-Batch and stream both go through here; a micro-batch is an ordinary frame.
+Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row): rows in
+= rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job. Duplicates
+that say something else than the row which is kept are counted where the dropped rows are looked at. Batch and stream
+both go through here; a micro-batch is an ordinary frame.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ NO_DAY = "a row has no day and no _event_date under which it could be filed:"
 
 @dataclass(frozen=True)
 class Counts:
-    """What happened to candidate rows: rows_in = rows_out + rejected + duplicates.
+    """The counts of candidate rows by their fate.
+
+    rows_in = rows_out + rejected + duplicates.
 
     Attributes:
         disagreeing: how many of the duplicates differ from the first row of their key; counted by day, in batch, and no
@@ -111,7 +113,7 @@ class Dropped:
 
     @property
     def disagreeing(self) -> int:
-        """How many of the duplicates differ from the row that is kept."""
+        """The number of duplicates that differ from the row that is kept."""
         return int(self.rows.filter(pc.field(DISAGREES)).num_rows)
 
     def counts(self, written: Mapping[date | None, int]) -> dict[date | None, Counts]:
@@ -128,7 +130,7 @@ class Dropped:
         }
 
     def rules(self) -> dict[str, int]:
-        """How many rejected rows broke each rule, most first."""
+        """Count the rejected rows that broke each rule, most first."""
         broken = Counter(pc.list_flatten(self.rejected.column("rules")).to_pylist())
         return dict(sorted(broken.items(), key=lambda item: (-item[1], item[0])))
 
@@ -138,7 +140,7 @@ NOTHING_DROPPED = Dropped(to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES,
 
 @dataclass(frozen=True)
 class Enforced:
-    """Candidate rows, each flagged with its verdict; nothing has run yet.
+    """Candidate rows flagged with their verdicts, before anything has run.
 
     Attributes:
         table: whose contract and key.
@@ -187,7 +189,10 @@ class Enforced:
         return [self._filing_day(), rules, raw, F.to_json(row, {"ignoreNullFields": "false"})]
 
     def dropped(self) -> Dropped:
-        """Collect the rows that are not accepted, in a Spark job of its own; for a number that fits in memory."""
+        """Collect the rows that are not accepted, in a Spark job of its own.
+
+        For a number of rows that fits in memory.
+        """
         valid = F.col(IS_VALID)
         rejected = {field.name: F.when(~valid, column) for field, column in zip(QUARANTINE, self._shown(), strict=True)}
         shown = rejected | {"day": self._filing_day(), DISAGREES: F.col(DISAGREES)}
@@ -201,7 +206,10 @@ class Enforced:
         return Counts(rows_in, rows_in - rejected - duplicates, rejected, duplicates)
 
     def counts_by_day(self) -> dict[date | None, Counts]:
-        """Counts by day, from a Spark job of their own; needed only where rows were dropped."""
+        """Count by day, in a Spark job of its own.
+
+        Needed only where rows were dropped.
+        """
         day = self._filing_day() if self.table.day else F.lit(None).cast("date")
         grouped = (
             self._compared()
@@ -216,15 +224,19 @@ class Enforced:
         return {row["day"]: _counts(*row[1:]) for row in grouped.collect()}
 
     def rules(self) -> dict[str, int]:
-        """How many rejected rows broke each rule, most first; a Spark job of its own."""
+        """Count the rejected rows that broke each rule, most first.
+
+        It takes a Spark job of its own.
+        """
         rules = self.rejected().select(F.explode("rules").alias("rule")).groupBy("rule").count()
         return {row["rule"]: row["count"] for row in rules.orderBy(F.desc("count"), "rule").collect()}
 
     def _compared(self) -> DataFrame:
-        """The candidate rows with `DISAGREES`; one more column of the window that finds their places.
+        """Return the candidate rows with `DISAGREES`.
 
-        A table without days keeps the newest line, so that older ones differ as a matter of course. There a duplicate
-        disagrees where it landed on the same day as the row that is kept.
+        It is one more column of the window that finds their places. A table without days keeps the newest line, so that
+        older ones differ as a matter of course. There a duplicate disagrees where it landed on the same day as the row
+        that is kept.
         """
         says = F.struct(*(self.table.contract.comparable(name).alias(name) for name in _said(self.table)))
         differs = self._is_duplicate() & ~says.eqNullSafe(self._kept(says))
@@ -287,7 +299,10 @@ class Collected:
         return _counts(rows, broken, rows - broken - self.accepted.num_rows)
 
     def rejected(self) -> DataFrame:
-        """The rows that break the contract, in the columns of `QUARANTINE`; computes no other row again."""
+        """Return the rows that break the contract, as `QUARANTINE` has them.
+
+        Computes no other row again.
+        """
         broken = self.frame.sparkSession.createDataFrame(self._broken, self.frame.schema)
         return Enforced(self.table, broken, Observation(), self.edge).rejected()
 
@@ -305,7 +320,10 @@ def _has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
 
 
 def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
-    """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
+    """Return the first row of each day and key, as `_order` says.
+
+    It is what the window of `Enforcer` does in Spark.
+    """
     by = day_and_key(table)
     if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
         return rows
@@ -319,7 +337,10 @@ def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
 def enforce(
     table: Table, rows: DataFrame, days: Days | None, *, partitions: int, horizon: Horizon | None = None
 ) -> Enforced:
-    """Flag each candidate row; arguments and errors as for a call of `Enforcer`, which keeps what it builds."""
+    """Flag each candidate row.
+
+    Arguments and errors as for a call of `Enforcer`, which keeps what it builds.
+    """
     return Enforcer(table)(rows, days, partitions=partitions, horizon=horizon)
 
 
@@ -339,7 +360,7 @@ class Enforcer:
     def __call__(
         self, rows: DataFrame, days: Days | None, *, partitions: int, horizon: Horizon | None = None
     ) -> Enforced:
-        """Flag each candidate row; lazy.
+        """Flag each candidate row, lazily.
 
         Args:
             rows: what the transform gave: the contract's columns, and lineage columns (`_...`). One without a day
@@ -415,14 +436,18 @@ class Enforcer:
 
 
 def day_and_key(table: Table) -> list[str]:
-    """What no two rows of a table share, the day first: rows that are in its order need no sorting to be written."""
+    """Return what no two rows of a table share, the day first.
+
+    Rows in its order need no sorting to be written.
+    """
     return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
 
 
 def _order(table: Table) -> list[tuple[str, bool]]:
-    """Return by what the rows of a key are ordered, each column with whether its greatest value comes first.
+    """Return the columns by which the rows of a key are ordered.
 
-    All columns that the declaration does not name follow, because the order of the input must never matter.
+    Each comes with whether its greatest value is first. All columns that the declaration does not name follow, because
+    the order of the input must never matter.
     """
     stated = table.write.order
     first = {name.removeprefix("-"): name.startswith("-") for name in stated}

@@ -1,6 +1,7 @@
-"""The keys that a table holds on its open days, in this process: what a small micro-batch adds is looked up here.
+"""Keep the keys of a table's open days in this process.
 
-Read from the table's files, each once: what is here is what the newest version of the table holds, whoever wrote it.
+What a small micro-batch adds is looked up here. They are read from the table's files, each once: what is here is what
+the newest version of the table holds, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class HeldKeys:
     _days: dict[date, _Day] = field(default_factory=dict)
 
     def new_among(self, rows: pa.Table, log: Log, days: Sequence[Days]) -> pa.Table | None:
-        """The rows whose key the table does not hold yet; None where it holds too many keys to keep them here.
+        """Return the rows whose key the table does not hold yet.
+
+        None where it holds too many keys to keep them here.
 
         Args:
             rows: in the contract's stored columns, all of these days.
@@ -60,7 +63,10 @@ class HeldKeys:
         return rows.filter(pa.array(self._is_new(rows), pa.bool_()))
 
     def _read(self, log: Log, day: date, files: Collection[str]) -> None:
-        """Read the files of a day that were added; the whole day where one was removed, with its keys or not."""
+        """Read the files of a day that were added.
+
+        Where one was removed, with its keys or not, the whole day is read.
+        """
         known = self._days.get(day, _Day())
         if known.files - set(files):
             known = _Day()
@@ -81,7 +87,10 @@ class HeldKeys:
         return [name for name in self.table.key if name != self.table.day]
 
     def _keys(self, rows: pa.Table) -> list[str]:
-        """The key of each row as one text; each part has its length before it, so that no two keys give the same."""
+        """Return the key of each row as one text.
+
+        Each part has its length before it, so that no two keys give the same.
+        """
         schema = self.table.contract.arrow_schema
         parts = [rows.column(name).cast(schema.field(name).type).cast(pa.string()) for name in self._names]
         lengths = [pc.binary_length(part).cast(pa.string()) for part in parts]

@@ -19,7 +19,9 @@ class OwnRows(StorePlaces):
     """Read and write the tables of the lake itself, `lake/<name>`."""
 
     def rows_in_lake(self, name: str) -> pa.Table | None:
-        """Read a table of the lake itself (`lake/<name>`) without a JVM; None where nothing was ever written.
+        """Read a table of the lake itself (`lake/<name>`), without a JVM.
+
+        None where nothing was ever written.
 
         Raises:
             LogDamaged: a file of its log cannot be read.
@@ -28,9 +30,10 @@ class OwnRows(StorePlaces):
         return None if stored is None else stored.to_pyarrow_table()
 
     def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
-        """Append rows to a table of the lake itself (`lake/<name>`), without a JVM, under its lock.
+        """Append rows to a table of the lake itself, under its lock.
 
-        Nullable columns that a release adds are added to a table that an older one wrote.
+        It is `lake/<name>`, and needs no JVM. Nullable columns that a release adds are added to a table that an older
+        one wrote.
 
         Args:
             name: which table.
@@ -49,7 +52,10 @@ class OwnRows(StorePlaces):
             )
 
     def replace_in_lake(self, name: str, rows: pa.Table) -> None:
-        """Replace the rows of a table of the lake itself; the caller holds its lock."""
+        """Replace the rows of a table of the lake itself.
+
+        The caller holds its lock.
+        """
         location = f"{self.tables}/lake/{name}"
         with self.flushed(location):
             write_deltalake(

@@ -1,7 +1,8 @@
-"""Rejected messages that a broker gives once more: a generation of bronze reads its topic again from the beginning.
+"""Find rejected messages that a broker gives once more.
 
-A file's line may have no offset, so that a generation which reads files replaces the quarantine of their days. A broker
-no longer has every message, so that only those which it gave again are taken out of the quarantine.
+It does when a generation of bronze reads its topic again from the beginning. A file's line may have no offset, so that
+a generation which reads files replaces the quarantine of their days. A broker no longer has every message, so that only
+those which it gave again are taken out of the quarantine.
 """
 
 from __future__ import annotations

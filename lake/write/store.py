@@ -58,9 +58,10 @@ class DeltaStore(StoreReads, OwnRows):
         txn: Txn | None = None,
         since: int | None = None,
     ) -> Commit:
-        """Replace exactly these days (None: the whole table) by `rows`; all of it or nothing.
+        """Replace exactly these days by `rows`, wholly or not at all.
 
-        With `since`, the version at which the caller asked who owns the days: nobody may have written them after it.
+        Without days (None) the whole table. With `since`, the version at which the caller asked who owns the days:
+        nobody may have written them after it.
 
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
@@ -81,7 +82,9 @@ class DeltaStore(StoreReads, OwnRows):
         txn: Txn | None,
         metadata: Mapping[str, Any],
     ) -> Commit:
-        """Add the rows whose key the table does not hold; what it holds stays.
+        """Add the rows whose key the table does not hold.
+
+        What it holds stays.
 
         Args:
             table: where to.
@@ -95,15 +98,24 @@ class DeltaStore(StoreReads, OwnRows):
         return target.add(self._missing(table, rows, days), Note(metadata, txn, before))
 
     def upsert(self, table: Table, rows: DataFrame | pa.Table, txn: Txn | None, metadata: Mapping[str, Any]) -> Commit:
-        """Add the rows whose key the table does not hold and replace the others; at most one row per key."""
+        """Add rows with new keys and replace the others.
+
+        `rows` holds at most one row per key.
+        """
         return self._of_table(table).merge(rows, day_and_key(table), Note(metadata, txn))
 
     def count_missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> int:
-        """How many of these rows, all of these days, have a key that the table does not hold; a job of its own."""
+        """Count the rows whose key the table does not hold.
+
+        All rows are of these days. It takes a job of its own.
+        """
         return self._missing(table, rows, days).count()
 
     def count_differing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> dict[date, int]:
-        """How many of these rows, all of these days, differ from the row that the table holds of their key; by day."""
+        """Count the rows that differ from the table's row of their key, by day.
+
+        All rows are of these days.
+        """
         assert table.day is not None
         key = day_and_key(table)
         others = [name for name in table.contract.stored_names if name not in key]
@@ -114,12 +126,18 @@ class DeltaStore(StoreReads, OwnRows):
         return {row[0]: row[1] for row in differing.groupBy(table.day).count().collect()}
 
     def _missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> DataFrame:
-        """Those of these rows, all of these days, whose key the table does not hold."""
+        """Return the rows whose key the table does not hold.
+
+        All rows are of these days.
+        """
         held = self._held_keys(table, days)
         return rows if held is None else rows.join(held, on=held.columns, how="left_anti")
 
     def _held_keys(self, table: Table, days: Sequence[Days]) -> DataFrame | None:
-        """Day and key of the rows that a table holds of these days, read from its files; None where it has no file."""
+        """Read day and key of the rows that a table holds of these days.
+
+        They are read from its files; None where it has no file of them.
+        """
         assert table.day is not None
         held = self.table_log(table).files_by_day(table.day, days).values()
         files = [name for names in held for name in names]
@@ -140,7 +158,10 @@ class DeltaStore(StoreReads, OwnRows):
         return self._of_quarantine(table).replace(rejects, days, Note({}, txn))
 
     def store_quarantine(self, table: Table, rejects: pa.Table, days: Sequence[Days] | None) -> None:
-        """Replace these days of the quarantine by rows that are already here; needs no JVM."""
+        """Replace these days of the quarantine by rows of this process.
+
+        Needs no JVM.
+        """
         if rejects.num_rows or _holds_any(self.log(self.quarantine_path(table)), "day" if table.day else None, days):
             self._of_quarantine(table).replace(rejects, days, Note({}))
 
@@ -171,9 +192,10 @@ class DeltaStore(StoreReads, OwnRows):
         raise SchemaDrift(table.full_name, expected, found)
 
     def grow(self, table: Table) -> None:
-        """Add the nullable columns that `lacks_columns` speaks of; changes no row.
+        """Add the nullable columns that `lacks_columns` speaks of.
 
-        Before a query reads the table, because Spark refuses a micro-batch with other columns than it began with.
+        Changes no row. It happens before a query reads the table, because Spark refuses a micro-batch with other
+        columns than it began with.
         """
         path = self.path(table)
         log = self.log(path)
@@ -184,7 +206,9 @@ class DeltaStore(StoreReads, OwnRows):
         write_checksum(log, log.version() or 0)
 
     def _of_table(self, table: Table) -> Committer:
-        """Prepare commits to the table, which is made or given new columns where that is needed.
+        """Prepare commits to the table.
+
+        The table is made or given new columns where that is needed.
 
         Raises:
             SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
@@ -196,12 +220,15 @@ class DeltaStore(StoreReads, OwnRows):
         return Committer(table.full_name, path, self.log(path), table.contract.arrow_schema, columns, table.day)
 
     def is_committed(self, path: str, txn: Txn) -> bool:
-        """Whether this step, or the same step of a later micro-batch, was committed; needs no JVM."""
+        """Tell whether this step was committed, without a JVM.
+
+        The same step of a later micro-batch counts too.
+        """
         newest = self.log(path).newest_txn(txn.app_id)
         return newest is not None and newest >= txn.version
 
     def compact(self, table: Table, days: Days) -> None:
-        """Join the small files of these days; changes no row.
+        """Join the small files of these days, without changing a row.
 
         By Spark: delta-rs does not notice that another writer joins the same files meanwhile, and would double rows.
         """
@@ -231,13 +258,16 @@ def _quoted_path(path: str) -> str:
 
 
 def day_predicate(column: str, days: Sequence[Days]) -> str:
-    """SQL text for some ranges of days. `column` comes from a contract, the dates are dates: nothing to escape."""
+    """Return a SQL condition for some ranges of days.
+
+    `column` comes from a contract and the dates are dates, so there is nothing to escape.
+    """
     ranges = [f"({column} >= DATE'{part.start}' AND {column} < DATE'{part.end}')" for part in days]
     return " OR ".join(ranges)
 
 
 def _holds_any(log: Log, day: str | None, days: Sequence[Days] | None) -> bool:
-    """Whether a table holds a file of these days (None: any file)."""
+    """Tell whether a table holds a file of these days (None: any file)."""
     if day is None or days is None:
         return log.has_rows()
     held = log.days(day)

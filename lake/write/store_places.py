@@ -64,7 +64,10 @@ class StorePlaces:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other machines may write these tables, whom no lock of this one reaches."""
+        """Tell whether other machines may write these tables.
+
+        No lock of this one reaches them.
+        """
         return not is_local(self.tables)
 
     def path(self, table: Table) -> str:
@@ -76,7 +79,7 @@ class StorePlaces:
         return f"{self.tables}/quarantine/{table.path}"
 
     def log(self, path: str) -> Log:
-        """The log at a path; needs no JVM."""
+        """Return the log at a path, without a JVM."""
         location = path.replace("s3a://", "s3://", 1) if path.startswith("s3a://") else path
         return Log(location, tuple(sorted(self.storage_options.items())))
 
@@ -85,7 +88,10 @@ class StorePlaces:
         return self.log(self.path(table))
 
     def version(self, table: Table) -> int | None:
-        """The newest version of the table; None where it was never written. Needs no JVM."""
+        """Return the newest version of the table, without a JVM.
+
+        None where it was never written.
+        """
         return self.table_log(table).version()
 
     def lock(self, name: str) -> AbstractContextManager[None]:
@@ -100,7 +106,10 @@ class StorePlaces:
 
     @contextmanager
     def flushed(self, path: str) -> Iterator[None]:
-        """Force to the disk what is committed to a table meanwhile, because a receipt or a checkpoint may follow."""
+        """Force to the disk what is committed to a table meanwhile.
+
+        A receipt or a checkpoint may follow, which must not outlive it.
+        """
         log = self.log(path)
         before = log.version()
         yield

@@ -24,7 +24,9 @@ class StoreReads(StorePlaces):
     """Reads the tables under one root."""
 
     def read(self, table: Table, days: Days | None = None, *, version: int | None = None) -> DataFrame:
-        """The table's rows, in the contract's columns; lazy. A table never written reads as empty.
+        """Read the table's rows lazily, in the contract's columns.
+
+        A table that was never written reads as empty.
 
         Args:
             table: what to read.
@@ -41,10 +43,11 @@ class StoreReads(StorePlaces):
         return _in_contract_columns(rows, table)
 
     def read_stream(self, table: Table, first_day: date) -> DataFrame:
-        """The table's rows as a stream: all that it holds at once, then what is added; in the contract's columns.
+        """Read the table's rows as a stream, in the contract's columns.
 
-        Commits that change or remove rows are passed over: a day that batch rewrote reaches readers through batch. So
-        is what lies before `first_day`, as a literal that prunes files: batch filling an empty day is a pure add.
+        It gives all that the table holds at once, then what is added. Commits that change or remove rows are passed
+        over: a day that batch rewrote reaches readers through batch. So is what lies before `first_day`, as a literal
+        that prunes files: batch filling an empty day is a pure add.
         """
         reader = self.spark.readStream.format("delta").option("skipChangeCommits", "true")
         # Read file by file, a table's counts would go down before they went up, and late rows would be lost.
@@ -54,14 +57,17 @@ class StoreReads(StorePlaces):
         return _in_contract_columns(rows, table)
 
     def read_current(self, table: Table, first_day: date | None = None) -> DataFrame:
-        """The table's rows for the static side of a stream: each micro-batch sees the newest version. It must exist."""
+        """Read the table's rows for the static side of a stream.
+
+        Each micro-batch sees the newest version. The table must exist.
+        """
         rows = self.spark.read.format("delta").load(self.path(table))
         if first_day is not None and table.read_by is not None:
             rows = rows.where(F.col(table.read_by) >= F.lit(first_day))
         return _in_contract_columns(rows, table)
 
     def read_quarantine(self, table: Table, days: Days | None = None) -> DataFrame:
-        """The table's rejected rows: day, rules, raw, row; lazy."""
+        """Read the table's rejected rows lazily: day, rules, raw, row."""
         path = self.quarantine_path(table)
         if self.log(path).version() is None:
             return self._no_rows(QUARANTINE)
@@ -69,13 +75,19 @@ class StoreReads(StorePlaces):
         return rows if days is None else rows.where(day_within("day", days))
 
     def _no_rows(self, schema: T.StructType) -> DataFrame:
-        """An empty frame; `createDataFrame` would start a Python worker for it."""
+        """Return an empty frame.
+
+        `createDataFrame` would start a Python worker for it.
+        """
         columns = (F.lit(None).cast(field.dataType).alias(field.name) for field in schema.fields)
         return self.spark.range(0).select(*columns)
 
 
 def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
-    """The contract's columns in order; nullable ones that the stored table does not have yet are null."""
+    """Return the contract's columns in order.
+
+    Nullable ones that the stored table does not have yet are null.
+    """
     stored = set(rows.columns)
     return rows.select(
         *(F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name) for c in table.contract.stored)
