@@ -30,7 +30,7 @@ def archive_of(java: Java, class_path: Sequence[Path]) -> Path:
 def sharing_flags(java: Java, class_path: Sequence[Path]) -> list[str]:
     """Return the flags that make a JVM use the archive for its jars.
 
-    None where there is no such archive.
+    No flags where there is no such archive.
     """
     archive = archive_of(java, class_path)
     return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive.is_file() else []

@@ -1,1 +1,1 @@
-"""Where things lie: logs, landing folders, locks and own tables. Needs no JVM."""
+"""Keep logs, landing folders, locks and own tables, without a JVM."""

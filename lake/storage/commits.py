@@ -1,7 +1,8 @@
-"""The table log, read without a JVM: which days did versions a..b of a table touch?
+"""Read commits of a table's log, without a JVM.
 
-Delta writes one JSON file a commit. Its `add` and `remove` actions carry the partition values (the days) and, in their
-statistics, the number of rows; OPTIMIZE marks its actions `dataChange: false`, VACUUM adds none.
+They say which days the versions a..b of a table touched. Delta writes one JSON file a commit. Its `add` and `remove`
+actions carry the partition values (the days) and, in their statistics, the number of rows; OPTIMIZE marks its actions
+`dataChange: false`, VACUUM adds none.
 """
 
 from __future__ import annotations
@@ -55,11 +56,17 @@ class Commit:
         return datetime.fromtimestamp(self.timestamp_ms / 1000, UTC)
 
     def newest(self, column: str) -> datetime | None:
-        """The newest value of a TIMESTAMP column that it added, to the millisecond; None where statistics lack it."""
+        """Return the newest value of a TIMESTAMP column that it added.
+
+        To the millisecond; None where statistics lack it.
+        """
         return parse_moment(self.maxima.get(column))
 
     def moment(self, name: str) -> datetime | None:
-        """A point in time that the writer left in the metadata, UTC; None where it left none."""
+        """Return a point in time that the writer left in the metadata.
+
+        UTC; None where it left none.
+        """
         return parse_moment(self.metadata.get(name))
 
     def days(self, column: str) -> set[date]:
@@ -95,7 +102,10 @@ class Commit:
 
 
 def read_days(texts: Iterable[str | None]) -> set[date]:
-    """Read the days of partitions; rows without a day lie in a partition that is none."""
+    """Read the days of partitions.
+
+    Rows without a day lie in a partition that is none.
+    """
     found: set[date] = set()
     for text in filter(None, texts):
         try:

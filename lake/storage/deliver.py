@@ -1,7 +1,8 @@
-"""Put files where a feed expects them, each whole; nobody should have to write that himself.
+"""Put files where a feed expects them, each whole.
 
-A file is copied under a hidden name first, which no table reads, and forced to the disk; then it gets its own name. A
-day of which nothing has landed yet appears with all its files in one step. Needs no JVM.
+Nobody should have to write that himself. A file is copied under a hidden name first, which no table reads, and forced
+to the disk; then it gets its own name. A day of which nothing has landed yet appears with all its files in one step.
+Needs no JVM.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = ["Delivered", "deliver"]
 
 @dataclass(frozen=True)
 class Delivered:
-    """What was put into the folder of a landing day.
+    """The files that were put into the folder of a landing day.
 
     Attributes:
         folder: of the day.
@@ -88,7 +89,7 @@ def _misplaced(feed: Feed, hour: int | None) -> str:
 
 
 def _problem(file: Path, files: Sequence[Path], landed: Path) -> str | None:
-    """Say why a file cannot land; None where it can, or did before."""
+    """Return why a file cannot land, None where it can, or did before."""
     if not file.is_file():
         return "is a folder" if file.is_dir() else "there is no such file"
     if not os.access(file, os.R_OK):
@@ -106,7 +107,10 @@ def _problem(file: Path, files: Sequence[Path], landed: Path) -> str | None:
 
 @contextmanager
 def _copied(feed: Path, files: Sequence[Path]) -> Iterator[Path]:
-    """Copy files into a hidden folder beside the days, for as long as the block lasts."""
+    """Copy files into a hidden folder beside the days.
+
+    The folder is there for as long as the block lasts.
+    """
     feed.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".landing-", dir=feed, ignore_cleanup_errors=True) as aside:
         for file in files:
@@ -117,7 +121,10 @@ def _copied(feed: Path, files: Sequence[Path]) -> Iterator[Path]:
 
 
 def _show(aside: Path, folder: Path, names: Sequence[str]) -> None:
-    """Give copied files their place: at once where the day has no folder yet, else one after the other."""
+    """Give copied files their place.
+
+    All at once where the day has no folder yet, else one after the other.
+    """
     try:
         aside.rename(folder)
     except OSError:  # the day has a folder with files

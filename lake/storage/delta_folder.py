@@ -1,4 +1,7 @@
-"""Find the days of a Delta table that another team writes, and whether one was changed, from its log. Needs no JVM."""
+"""Find the days of another team's Delta table and their changes.
+
+Its log tells, without a JVM.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ _NAME = "delta"
 
 @dataclass(frozen=True)
 class _Version(LandedFile):
-    """What a table holds of one day; `modified_ns` is the newest version that changed it.
+    """The rows of one day in a table, as a landed file.
+
+    `modified_ns` is the newest version that changed the day.
 
     Attributes:
         read: the newest version, which is read.
@@ -33,7 +38,10 @@ class _Version(LandedFile):
         return self.table_id
 
     def mark(self, before: Mark | None = None) -> Mark:
-        """Keep the version that is read: the log tells whether a later one changed the day."""
+        """Return a mark with the version that is read.
+
+        The log tells whether a later one changed the day.
+        """
         del before
         return [self.size, self.read, self.table_id]
 

@@ -25,7 +25,9 @@ _AT_ONCE = 8
 
 
 def write_whole(file: Path, content: str | bytes, *, flush: bool = True) -> None:
-    """Write a file in one step, because a reader must see the old content or the new one.
+    """Write a file in one step.
+
+    A reader must see the old content or the new one.
 
     Args:
         file: its folder is created.

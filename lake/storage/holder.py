@@ -1,7 +1,8 @@
-"""Who holds a lock, and what a holder that was killed may still write.
+"""Record who holds a lock.
 
-A file lock is free as soon as its process has ended. Its JVM lives a moment longer and may commit in that moment. So a
-holder records itself and its JVMs beside the lock. Whoever takes the lock and finds such a record waits for those JVMs.
+A holder that was killed may still write. A file lock is free as soon as its process has ended. Its JVM lives a moment
+longer and may commit in that moment. So a holder records itself and its JVMs beside the lock. Whoever takes the lock
+and finds such a record waits for those JVMs.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _SESSIONS: list[object] = []
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, or held it when it was killed.
+    """The process that holds a lock, or held it when it was killed.
 
     Attributes:
         pid: its process.
@@ -55,12 +56,15 @@ class Holder:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is still there."""
+        """Tell whether the process is still there."""
         return find_process(self.pid, self.started) is not None
 
 
 def find_process(pid: int, started: float) -> psutil.Process | None:
-    """Find the process that began then under this number; None where it has ended."""
+    """Find the process that began then under this number.
+
+    None where it has ended.
+    """
     try:
         process = psutil.Process(pid)
         is_same = abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -97,7 +101,10 @@ def hold(record: Path, lock: Path, *, stays_if_interrupted: bool = False) -> Ite
 
 
 def note_session(session: object) -> None:
-    """Add the JVM of a session to the records of this process. Call it before the session writes anything."""
+    """Add the JVM of a session to the records of this process.
+
+    Call it before the session writes anything.
+    """
     if _SESSIONS and _SESSIONS[0] is session:
         return
     with _GUARD:
@@ -117,7 +124,10 @@ def _running_jvms() -> list[dict[str, float]]:
 
 
 def read_holder(record: Path) -> Holder | None:
-    """Read who holds a lock; None where nobody does, or the record cannot be read."""
+    """Read who holds a lock.
+
+    None where nobody does, or the record cannot be read.
+    """
     try:
         found = json.loads(record.read_text())
         jvms = tuple((int(one["pid"]), float(one["started"])) for one in found.get("jvms", ()))
@@ -127,7 +137,9 @@ def read_holder(record: Path) -> Holder | None:
 
 
 def await_jvms(record: Path, lock: Path, seconds: float, on_wait: Callable[[int], None] = lambda _: None) -> int | None:
-    """Wait for the JVMs of a holder that was killed; the caller has the lock.
+    """Wait for the JVMs of a holder that was killed.
+
+    The caller has the lock.
 
     Args:
         record: of the lock.
@@ -148,7 +160,10 @@ def await_jvms(record: Path, lock: Path, seconds: float, on_wait: Callable[[int]
 
 
 def _left_behind(record: Path, lock: Path) -> list[int]:
-    """The JVMs on record that are still there. This process knows its own, and a copy of a lake has no others."""
+    """Return the JVMs on record that are still there.
+
+    This process knows its own, and a copy of a lake has no others.
+    """
     holder = read_holder(record)
     if holder is None or holder.pid == os.getpid() or holder.lock not in (None, lock.stat().st_ino):
         return []

@@ -1,4 +1,4 @@
-"""The files of a landing day: what was read of them, and what has become of those since.
+"""Mark the files of a landing day and tell how they changed.
 
 The ledger keeps a mark for each file: its size, its time and a hash of its content. A file is still the same where its
 content is: that is looked at only where the size is equal and the time is another one, as in a copy of a whole lake.
@@ -33,11 +33,14 @@ class LandedFile:
 
     @classmethod
     def of(cls, path: Path, stat: os.stat_result) -> LandedFile:
-        """A file by what was said of it; its content stays unread."""
+        """Describe a file by its stat, without reading it."""
         return cls(path, stat.st_size, stat.st_mtime_ns)
 
     def digest(self) -> str:
-        """A hash of the content, which a process reads once; empty where it cannot be read."""
+        """Return a hash of the content, or "" where it cannot be read.
+
+        A process reads the content once.
+        """
         known = _DIGESTS.get(self.path)
         if known is None or known[:2] != (self.size, self.modified_ns):
             try:
@@ -49,13 +52,19 @@ class LandedFile:
         return known[2]
 
     def mark(self, before: Mark | None = None) -> Mark:
-        """What the ledger keeps of it; the hash of an earlier mark serves where size and time are its own."""
+        """Return what the ledger keeps of it.
+
+        The hash of an earlier mark serves where size and time are its own.
+        """
         if before is not None and before[2] and tuple(before[:2]) == (self.size, self.modified_ns):
             return before
         return [self.size, self.modified_ns, self.digest()]
 
     def has(self, mark: Mark) -> bool:
-        """Whether its content is that of a mark; what cannot be read is not."""
+        """Tell whether its content is that of a mark.
+
+        What cannot be read is not.
+        """
         size, modified_ns, digest = mark
         if self.size != size or self.modified_ns == modified_ns:
             return bool(self.size == size)
@@ -64,11 +73,11 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Changes:
-    """What has become of the files of a landing day since it was read; names, in order.
+    """The changes to the files of a landing day since it was read.
 
     Attributes:
-        gone: were read and are not there any more.
-        other: have come since, or hold something else now.
+        gone: names of files that were read and are not there any more, in order.
+        other: names of files that have come since, or hold something else now, in order.
     """
 
     gone: tuple[str, ...] = ()
@@ -108,13 +117,16 @@ def changed_in_place(recorded: Iterable[object]) -> list[str]:
 
 
 def hash_of(files: Mapping[str, LandedFile]) -> str | None:
-    """One hash of the names, sizes and times of some files; None of none."""
+    """Return one hash of the names, sizes and times of files, if any."""
     facts = "\n".join(f"{name} {file.size} {file.modified_ns}" for name, file in files.items())
     return hashlib.sha256(facts.encode()).hexdigest()[:16] if files else None
 
 
 def is_same_mark(before: str, now: str) -> bool:
-    """Whether two marks in one line speak of the same content; an older release wrote size and time alone."""
+    """Tell whether two marks in one line speak of the same content.
+
+    An older release wrote size and time alone.
+    """
     if before.endswith(" ") and not now.endswith(" "):  # it could not be read, and now it can
         return False
     old, new = before.split(), now.split()

@@ -1,4 +1,7 @@
-"""The landing folder: what arrived, by feed and landing day. `lake.declare.landed` says which files are read."""
+"""Find in the landing folder what arrived, by feed and landing day.
+
+`lake.declare.landed` says which files are read.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,9 @@ _MOST_COUNTED_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Landing:
-    """The landing folder: what arrived, by feed and landing day. Needs no JVM except to read rows.
+    """The landing folder, by feed and landing day.
 
-    It is also a `TopicSource`: the topics' archives.
+    It needs no JVM except to read rows. It is also a `TopicSource`: the topics' archives.
     """
 
     root: Path
@@ -65,7 +68,9 @@ class Landing:
         return {str(folder): problem for folder in folders if (problem := _damage(folder))}
 
     def delivered(self, feed: TopicFeed) -> Mapping[str, str]:
-        """Size, time and a hash of the content of each file of the topic, by its path under the feed's folder.
+        """Return a mark of each file of the topic, by its path.
+
+        The mark is size, time and a hash of the content, the path that under the feed's folder.
 
         Raises:
             LandingDamaged: one is a link that leads out of the landing folder.
@@ -127,9 +132,9 @@ class Landing:
         return None
 
     def waiting_since(self, feed: Feed, first_day: date, after: datetime | None) -> datetime | None:
-        """When the first file that holds anything landed after a moment (None: ever); None where none did.
+        """Return when the first file with content landed after a moment.
 
-        None too where nobody may look.
+        Without a moment (None), ever. None where no file did, and where nobody may look.
 
         Args:
             feed: whose files.
@@ -141,7 +146,10 @@ class Landing:
         return None
 
     def count_waiting(self, feed: Feed, first_day: date, after: datetime | None) -> int | None:
-        """How many rows the files hold that `waiting_since` speaks of; None where they are many or cannot be read."""
+        """Count the rows in the files that `waiting_since` speaks of.
+
+        None where they are many or cannot be read.
+        """
         try:
             files = [file for _, file in self._landed_after(feed, first_day, after)]
             if sum(file.size for file in files) > _MOST_COUNTED_BYTES:
@@ -186,7 +194,10 @@ class Landing:
         return f"{self.root / feed.name}/landed_on=YYYY-MM-DD/"
 
     def days(self, feed: Feed) -> list[date]:
-        """The landing days that hold at least one file, in order; folders that are no day are passed over."""
+        """Return the landing days that hold at least one file, in order.
+
+        Folders that are no day are passed over.
+        """
         return sorted(self.landed(feed, is_whole=True))
 
     def files(self, feed: Feed, day: date) -> Mapping[str, LandedFile]:
@@ -221,14 +232,20 @@ class Landing:
         return feed_folder(self.root / feed.name) if feed.pattern is None else drop_folder(self.root, feed.pattern)
 
     def glance(self, feed: Feed) -> tuple[object, ...]:
-        """Something that is equal as long as no folder or file that `landed` looks at came, went or changed."""
+        """Return a cheap fingerprint of the folders and files of a feed.
+
+        It is equal as long as none that `landed` looks at came, went or changed.
+        """
         try:
             return self._seen(feed).look().glance()
         except FolderNotReadable as error:
             return (str(error),)
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
-        """A hash of the names, sizes and times of the day's files; None where nothing has landed."""
+        """Return a hash of the names, sizes and times of the day's files.
+
+        None where nothing has landed.
+        """
         return hash_of(self.files(feed, day))
 
     def count_rows(self, feed: Feed, day: date) -> int:
@@ -238,7 +255,10 @@ class Landing:
         return sum(feed.count_rows(path) for path in self._files(feed, [day])[day])
 
     def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
-        """The rows that landed on these days; an empty frame of the same columns where nothing did."""
+        """Read the rows that landed on these days.
+
+        An empty frame of the same columns where nothing did.
+        """
         if isinstance(feed, DeltaFeed):
             version = DeltaFolder(feed, self.root).look().version
             return (
@@ -248,11 +268,17 @@ class Landing:
         return feed.read(spark, paths) if paths else _none(spark, feed)
 
     def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
-        """Why files of these days cannot be read, by day and path; reads each to its end."""
+        """Return why files of these days cannot be read, by day and path.
+
+        Reads each to its end.
+        """
         return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else _damage(path))
 
     def find_leading_out(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
-        """The files of these days that are refused because they lie elsewhere, by day and path; opens none."""
+        """Return the files of these days that lie elsewhere, by day and path.
+
+        They are refused; none is opened.
+        """
         return self._problems(feed, days, lambda path: LEADS_OUT if leads_out(self.root, path) else None)
 
     def _problems(

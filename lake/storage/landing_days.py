@@ -1,4 +1,6 @@
-"""Remember what this process has seen in the folder of a feed, so that a look costs what has changed.
+"""Remember what this process has seen in the folder of a feed.
+
+So a look costs what has changed.
 
     landing/<feed>/landed_on=YYYY-MM-DD/<file>
 
@@ -36,7 +38,7 @@ _Mark = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class DayFolder:
-    """What the folder of a landing day holds.
+    """The content of the folder of a landing day.
 
     Attributes:
         files: those that are read, by name, in order.
@@ -48,7 +50,9 @@ class DayFolder:
 
 
 def read_day(folder: Path) -> DayFolder:
-    """Look into the folder of a landing day; it need not be there.
+    """Look into the folder of a landing day.
+
+    It need not be there.
 
     Raises:
         FolderNotReadable: nobody may look at the folder of the feed.
@@ -74,7 +78,7 @@ def read_day(folder: Path) -> DayFolder:
 
 
 def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
-    """Size and times of a file; of the link where it leads nowhere."""
+    """Return size and times of a file, of the link where it leads nowhere."""
     try:
         return entry.stat()
     except FileNotFoundError:
@@ -138,11 +142,17 @@ class FeedFolder:
 
     @property
     def days(self) -> list[date]:
-        """The days that have a folder, in order, whether or not it holds a file."""
+        """The days that have a folder, in order.
+
+        The folder need not hold a file.
+        """
         return self._days
 
     def glance(self) -> tuple[int, int]:
-        """Return something that is equal as long as no folder or file that was looked at came, went or changed."""
+        """Return a cheap fingerprint of the folders and files looked at.
+
+        It is equal as long as none came, went or changed.
+        """
         with self._lock:
             for day in self._unhashed:
                 before, self._hashes[day] = self._hashes.get(day, 0), _hash(day, self._seen[day].content.files)

@@ -65,7 +65,7 @@ def lease(locks: Path) -> Iterator[None]:
 
 
 def is_followed(locks: Path) -> bool:
-    """Whether some process holds the lease now."""
+    """Tell whether some process holds the lease now."""
     try:
         with own_lock_files(locks), FileLock(locks / _LOCK).acquire(timeout=0):
             return False
@@ -76,7 +76,10 @@ def is_followed(locks: Path) -> bool:
 
 
 def read_driver(locks: Path) -> Driver | None:
-    """Who runs the streams, without asking for the lease; None where the last one ended in order, or none ever ran."""
+    """Return who runs the streams, without asking for the lease.
+
+    None where the last one ended in order, or none ever ran.
+    """
     found = read_holder(locks / _DRIVER)
     try:
         since = datetime.fromtimestamp((locks / _DRIVER).stat().st_mtime, UTC)

@@ -1,4 +1,7 @@
-"""Where a table lies: a folder of this machine, or the URL of an object store."""
+"""Tell where a table lies.
+
+It lies in a folder of this machine, or under the URL of an object store.
+"""
 
 __all__ = ["is_local"]
 

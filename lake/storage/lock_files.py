@@ -1,4 +1,7 @@
-"""Turn a lock file that may not be used into a message with a remedy."""
+"""Turn a lock file that may not be used into a message.
+
+The message names the remedy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table log, read without a JVM: which days did versions a..b of a table touch?
+"""Read which days the versions of a table touched, without a JVM.
 
 Delta writes one JSON file a commit. Its `add` and `remove` actions carry the partition values (the days) and, in their
 statistics, the number of rows; OPTIMIZE marks its actions `dataChange: false`, VACUUM adds none.
@@ -20,7 +20,9 @@ __all__ = ["Log", "Place", "Remembered"]
 
 @dataclass(frozen=True)
 class _Touches:
-    """Which version changed each day, by the commits that this process has read.
+    """The version that changed each day, by the commits read so far.
+
+    This process has read them.
 
     Attributes:
         version: the newest.
@@ -45,12 +47,16 @@ _TXNS: dict[tuple[str, str], tuple[Place, int | None]] = {}
 
 @dataclass(frozen=True)
 class Log(LogContents):
-    """The log of one table: which versions touched which days, and which steps of streams it holds."""
+    """The log of one table.
+
+    It says which versions touched which days, and which steps of streams it holds.
+    """
 
     def newest_txn(self, app_id: str) -> int | None:
-        """The newest step that was committed under this identity; None where none was, as far back as the log reaches.
+        """Return the newest step that was committed under an identity.
 
-        It reaches back further than the longest outage, or else its readers are lost anyway.
+        None where none was, as far back as the log reaches. It reaches back further than the longest outage, or else
+        its readers are lost anyway.
         """
         known = _TXNS.get((self.location, app_id))
         place = self.place(known[0] if known else PLACES.get(self.location))
@@ -76,9 +82,9 @@ class Log(LogContents):
         return None
 
     def newest_touch(self, column: str) -> Mapping[date, int]:
-        """For each day, the newest version that changed its rows, as far back as the log reaches.
+        """Return the newest version that changed each day's rows.
 
-        The same object as long as that is the same.
+        As far back as the log reaches. The same object as long as that is the same.
 
         `lake.storage.touches` tells of commits that were removed. Without it each day that holds rows gets the newest
         version that was removed, because it cannot have changed later. A process reads each commit once: it remembers
@@ -134,7 +140,10 @@ class Log(LogContents):
         return _Touches(first, "", touched, foreign, None)
 
     def written_touches(self) -> Touches | None:
-        """What was written down before commits were removed; None where that is of another table, or torn."""
+        """Return what was written down before commits were removed.
+
+        None where that is of another table, or torn.
+        """
         found = self._written()
         newest = self.version() if found else None
         if found is None or newest is None or found.version > newest or found.table_id != self.table_id():
@@ -159,7 +168,10 @@ class Log(LogContents):
         self.write_file(TOUCHES_FILE, written.to_json())
 
     def newest_change(self) -> int | None:
-        """The newest version that changed any row; None where there is none, or no table."""
+        """Return the newest version that changed any row.
+
+        None where there is none, or no table.
+        """
         last, written = self.version(), self.written_touches()
         for number in range(-1 if last is None else last, -1, -1):
             if written is not None and number == written.version:

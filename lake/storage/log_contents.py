@@ -1,4 +1,7 @@
-"""Read from the log which files, days and rows the newest version of a table holds."""
+"""Read from the log what the newest version of a table holds.
+
+That is its files, days and rows.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class LogContents(LogVersions):
         return 0 if table is None else int(table.count())
 
     def has_rows(self) -> bool:
-        """Whether the newest version holds any file."""
+        """Tell whether the newest version holds any file."""
         table = self.open()
         return table is not None and bool(table.file_uris())
 
@@ -56,7 +59,9 @@ class LogContents(LogVersions):
     def files_by_day(
         self, column: str, days: Iterable[Days], opened: DeltaTable | None = None
     ) -> dict[date, dict[str, int]]:
-        """The files of these days that the newest version holds, relative to the table, and their rows.
+        """Return the files of these days in the newest version, with their rows.
+
+        The paths are relative to the table.
 
         Args:
             column: the day.
@@ -70,7 +75,10 @@ class LogContents(LogVersions):
         return found
 
     def partitions(self, column: str) -> list[tuple[date | None, ...]]:
-        """List the partition of each file that the newest version holds, its value of `column` first."""
+        """List the partition of each file of the newest version.
+
+        The value of `column` comes first.
+        """
         files, first = self._actions(column), f"partition.{column}"
         if files is None:
             return []
@@ -78,7 +86,10 @@ class LogContents(LogVersions):
         return [tuple(row.values()) for row in files.select([first, *others]).to_pylist()]
 
     def gone_files(self, column: str | None) -> dict[date | None, list[str]]:
-        """The files that the newest version names and nobody finds, by day; None where they have none."""
+        """Return the files that the newest version names and nobody finds.
+
+        By day; None where they have none.
+        """
         table, found = self.open(), dict[date | None, list[str]]()
         days = {path: day for path, day, _ in self._files(column, table)} if column else {}
         for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
@@ -86,12 +97,19 @@ class LogContents(LogVersions):
         return found
 
     def forget_gone_files(self) -> bool:
-        """Commit that files which are gone are no longer part of the table; returns whether any were."""
+        """Remove files that are gone from the table, in a commit.
+
+        Returns:
+            Whether any were.
+        """
         table = self.open()
         return table is not None and bool(table.repair()["files_removed"])
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        """Ask SQL of the rows that the newest version holds, there called `stored`; none where there is no table."""
+        """Ask SQL of the rows of the newest version, called `stored`.
+
+        No rows where there is no table.
+        """
         table = self.open()
         if table is None:
             return []

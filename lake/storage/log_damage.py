@@ -1,4 +1,7 @@
-"""Which file of a table's log cannot be read: looked for only once the log could not be opened."""
+"""Find the file of a table's log that cannot be read.
+
+It is looked for only once the log could not be opened.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ def read_actions(location: str, name: str, content: bytes) -> list[dict[str, Any
 
 
 def find_damage(location: str, options: Mapping[str, str]) -> LogDamaged | None:
-    """The newest file of a log that cannot be read; None where each can."""
+    """Return the newest file of a log that cannot be read, if any."""
     files = PyFileSystem(DeltaStorageHandler(location, dict(options) or None))
     return next(_damages(location, files), None)
 

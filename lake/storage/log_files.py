@@ -41,7 +41,7 @@ class LogFiles:
 
     @property
     def is_local(self) -> bool:
-        """Whether the table lies in a folder of this machine."""
+        """Tell whether the table lies in a folder of this machine."""
         return is_local(self.location)
 
     @property
@@ -56,7 +56,7 @@ class LogFiles:
         return DeltaStorageHandler(self.location, dict(self.options) or None)
 
     def read_file(self, name: str) -> bytes | None:
-        """A file of the log; None where there is none.
+        """Return the content of a file of the log, if it is there.
 
         A sensor reads a few of each table every few seconds: in a local folder, without a storage layer between.
         """
@@ -68,7 +68,10 @@ class LogFiles:
             return None
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Write a file beside the commits; in a local folder it survives a power cut."""
+        """Write a file beside the commits.
+
+        In a local folder it survives a power cut.
+        """
         if self.is_local:
             write_whole(Path(self.location, "_delta_log", name), content)
             return
@@ -90,7 +93,10 @@ class LogFiles:
         return True
 
     def _mark(self, name: str) -> Mark | None:
-        """Return what is another one where a file of a local log is; None where there is none."""
+        """Return a mark that changes whenever a file of a local log does.
+
+        None where there is no file.
+        """
         try:
             stat = Path(self.location, "_delta_log", name).stat()
         except FileNotFoundError:
@@ -104,9 +110,10 @@ class LogFiles:
         return content
 
     def fingerprint(self, version: int) -> str | None:
-        """A hash of one commit's file: another one where the table was made anew; None where there is no file.
+        """Return a hash of one commit's file, if there is one.
 
-        In a local folder a process reads the file again only where it is another one.
+        It changes where the table was made anew. In a local folder a process reads the file again only where it is
+        another one.
         """
         if not self.is_local:
             return self._hash(version)
@@ -118,7 +125,10 @@ class LogFiles:
         return None if content is None else hashlib.sha256(content).hexdigest()[:16]
 
     def commit(self, version: int) -> Commit | None:
-        """One commit; None where its file does not exist (not yet, or cleaned up)."""
+        """Return one commit.
+
+        None where its file does not exist (not yet, or cleaned up).
+        """
         actions = self.actions(version)
         return None if actions is None else parse_commit(version, actions)
 
@@ -166,7 +176,10 @@ class LogFiles:
 
 @lru_cache(maxsize=4096)
 def _hash_once(log: LogFiles, version: int, _mark: Mark) -> str | None:
-    """Hash a commit's file; its mark is another one where the file is."""
+    """Hash a commit's file.
+
+    Its mark changes whenever the file does, so that the hash is kept for as long as that is the same.
+    """
     return log._hash(version)
 
 

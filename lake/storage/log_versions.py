@@ -1,4 +1,4 @@
-"""Read which version of a table is newest, what the table is called and which columns it has.
+"""Read the newest version, the name and the columns of a table.
 
 A process remembers what it has read as of a place in the log, and looks at a few files to see whether that still holds.
 """
@@ -35,7 +35,10 @@ _NEWEST: dict[str, tuple[Place, DeltaTable]] = {}
 
 
 class Remembered(Generic[T]):
-    """What this process has read of some logs, each as of a place; read again where the log has moved on."""
+    """The values that this process has read of logs, each as of a place.
+
+    A value is read again where the log has moved on.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Place, T]] = {}
@@ -72,7 +75,7 @@ class Remembered(Generic[T]):
 
 @dataclass
 class _Description:
-    """What a table is, until a commit writes its metadata.
+    """The id and columns of a table, until a commit writes its metadata.
 
     Attributes:
         table_id: what it was named when it was made.
@@ -91,7 +94,7 @@ class LogVersions(LogFiles):
     """The log of one table, and its newest version."""
 
     def version(self) -> int | None:
-        """The newest version; None where there is no table.
+        """Return the newest version, None where there is no table.
 
         From where this process has seen the log last, it looks at two files instead of opening it all.
         """
@@ -101,7 +104,10 @@ class LogVersions(LogFiles):
         return None if place is None else place[0]
 
     def _written_place(self) -> Place | None:
-        """Return the place at which touches were written down; it may be one of a table that was there before."""
+        """Return the place at which touches were written down.
+
+        It may be one of a table that was there before.
+        """
         written = self._written()
         return None if written is None else (written.version, written.commit)
 
@@ -112,7 +118,9 @@ class LogVersions(LogFiles):
         return None if mark is None else _read_written(self, mark)
 
     def place(self, before: Place | None) -> Place | None:
-        """The newest version and the hash of its commit file; None where there is no table.
+        """Return the newest version and the hash of its commit file.
+
+        None where there is no table.
 
         Args:
             before: what this returned before, if known: from there it takes a look at a few files, and otherwise the
@@ -163,9 +171,9 @@ class LogVersions(LogFiles):
         return None if table is None else table.version()
 
     def opened(self) -> DeltaTable | None:
-        """The table's newest version, for who holds its lock; None where there is no table.
+        """Return the table's newest version to the holder of its lock.
 
-        A process opens it once and then reads what is new.
+        None where there is no table. A process opens it once and then reads what is new.
         """
         known = _OPENED.get(self.location)
         table: DeltaTable | None
@@ -186,15 +194,16 @@ class LogVersions(LogFiles):
         return table
 
     def table_id(self) -> str | None:
-        """What the table was named when it was made, as its readers note it; None where there is no table.
+        """Return the id that the table got when it was made.
 
-        Where touches were written down lately, a new process need not open the table to know.
+        Its readers note it. None where there is no table. Where touches were written down lately, a new process need
+        not open the table to know.
         """
         described = self._described()
         return None if described is None else described.table_id
 
     def schema(self) -> pa.Schema:
-        """The columns of the newest version; the table must exist."""
+        """Return the columns of the newest version of a table that exists."""
         described = self._described()
         if described is None:
             raise TableNotFoundError(self.location)
@@ -203,7 +212,10 @@ class LogVersions(LogFiles):
         return described.columns
 
     def _described(self) -> _Description | None:
-        """The table's id and columns. A process reads them again where a commit wrote them, or it was made anew."""
+        """Return the table's id and columns.
+
+        A process reads them again where a commit wrote them, or the table was made anew.
+        """
 
         def read(_: Place) -> _Description:
             table = self.require()
@@ -214,7 +226,10 @@ class LogVersions(LogFiles):
         return _DESCRIBED.get(self, read, self._if_described, start)
 
     def _if_described(self, known: _Description, before: int, newest: int) -> _Description | None:
-        """Keep what is known of the table, unless a later commit wrote its metadata, or there are many."""
+        """Return what is known of the table while it still holds.
+
+        It does not where a later commit wrote the metadata, or there are many.
+        """
         contents = (self._content(version) for version in range(before + 1, newest + 1))
         is_same = newest - before <= FEW and all(content and b'"metaData"' not in content for content in contents)
         return known if is_same else None

@@ -1,4 +1,7 @@
-"""What Spark wrote down before a micro-batch: how far it reads its inputs. Needs no JVM."""
+"""Read what Spark wrote down before a micro-batch.
+
+It says how far Spark reads its inputs. Needs no JVM.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ __all__ = ["said_in", "versions_read"]
 
 
 def said_in(offsets: Path) -> list[Any]:
-    """Read the JSON objects in a file of offsets; none where it cannot be read."""
+    """Read the JSON objects in a file of offsets.
+
+    There are none where it cannot be read.
+    """
     try:
         return [json.loads(line) for line in offsets.read_text().splitlines() if line.startswith("{")]
     except (OSError, ValueError):
@@ -18,9 +24,10 @@ def said_in(offsets: Path) -> list[Any]:
 
 
 def versions_read(offsets: Path) -> dict[str, int]:
-    """Return up to which version a micro-batch read each Delta table, by the table's id, from a file of offsets.
+    """Return the version up to which a micro-batch read each Delta table.
 
-    The file is Spark's, the lines in it are Delta's. One that cannot be read says nothing.
+    By the table's id, from a file of offsets. The file is Spark's, the lines in it are Delta's. One that cannot be read
+    says nothing.
     """
     try:
         found = said_in(offsets)

@@ -1,8 +1,9 @@
-"""Keep the format of the lake's own tables (`lake/...`), so that an older release refuses what it cannot read.
+"""Keep the format of the lake's own tables (`lake/...`).
 
-It stands in the description of each table, "format 1"; a table without one is of format 1. A release that changes what
-a column means raises `FORMAT`, reads the formats before it too, and writes the new one into a table before it writes
-rows of it. A column that is only added changes no format, because older releases pass over it.
+So an older release refuses what it cannot read. The format stands in the description of each table, "format 1"; a table
+without one is of format 1. A release that changes what a column means raises `FORMAT`, reads the formats before it too,
+and writes the new one into a table before it writes rows of it. A column that is only added changes no format, because
+older releases pass over it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Notice that the table which a stream writes was restored or made anew while it runs. Needs no JVM.
+"""Notice that a stream's own table was restored or made anew.
 
-RESTORE takes rows away that the stream has written and its checkpoint counts as read, so nobody would write them again
-before the next start.
+It looks while the stream runs, without a JVM. RESTORE takes rows away that the stream has written and its checkpoint
+counts as read, so nobody would write them again before the next start.
 """
 
 from __future__ import annotations

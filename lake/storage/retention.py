@@ -1,4 +1,7 @@
-"""How long what a table no longer needs is kept, and the table properties that say so to every engine."""
+"""Decide how long a table keeps what it no longer needs.
+
+Table properties say so to every engine.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ RECENT = timedelta(days=2)
 
 
 def kept_for(table: Table | None) -> timedelta:
-    """Return how far back versions of a table, and of its quarantine, can be read.
+    """Return how far back versions of a table and its quarantine are kept.
 
-    None: one of the lake's own tables.
+    So far they can be read. Without a table (None), those of one of the lake's own tables.
     """
     return HISTORY if table is not None and not is_followable(table) else RECENT
 

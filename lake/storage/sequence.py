@@ -1,4 +1,7 @@
-"""The order of rows in tables of the lake itself: by the commit that wrote them, because a clock may be put right."""
+"""Order the rows in tables of the lake itself.
+
+They are ordered by the commit that wrote them, because a clock may be put right.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,18 @@ __all__ = ["in_sequence", "oldest_first"]
 
 
 def in_sequence(rows: Sequence[Mapping[str, Any]], version: int, schema: pa.Schema) -> pa.Table:
-    """Number the rows of one commit; its version orders them among those of others, also after files were joined."""
+    """Number the rows of one commit by its version.
+
+    The version orders them among rows of other commits, also after files were joined.
+    """
     return pa.Table.from_pylist([{**row, "sequence": version} for row in rows], schema=schema)
 
 
 def oldest_first(rows: pa.Table) -> pa.Array:
-    """Find the places of rows in their order; within a commit they stay as they were written.
+    """Find the places of rows in their order.
 
-    Those of an older release come first, for which there is only the clock.
+    Within a commit they stay as they were written. Those of an older release come first, for which there is only the
+    clock.
     """
     known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
     clock = pc.if_else(pc.is_null(known), rows["recorded_at"], None)

@@ -67,7 +67,10 @@ class TableLocks:
             raise TableLocked(name, self.timeout_seconds, _name(record)) from error
 
     def _await_jvms(self, name: str, record: Path, file: Path) -> None:
-        """Wait for what a killed writer left behind, because it may commit until it ends."""
+        """Wait for the JVM that a killed writer left behind.
+
+        It may commit until it ends.
+        """
 
         def tell(pid: int) -> None:
             self.on_wait(f"{name}: waiting for JVM {pid} of a writer that was killed (Ctrl-C stops waiting)")

@@ -1,7 +1,8 @@
-"""Which version changed each day of a table last, written down beside its log before commits are removed from it.
+"""Keep which version changed each day of a table last.
 
-The file is a copy of what the commits say up to a version. Without it a removed commit would leave each of its days
-stale, because nobody could say when that changed. It also spares a new process to read the commits before it.
+It is written down beside the log before commits are removed from it. The file is a copy of what the commits say up to a
+version. Without it a removed commit would leave each of its days stale, because nobody could say when that changed. It
+also spares a new process to read the commits before it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ForeignFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Touches:
-    """What the commits of a table say up to a version.
+    """The facts from a table's commits up to a version.
 
     Attributes:
         table_id: the table's id: a table made anew has another.
@@ -59,7 +60,10 @@ class Touches:
 
     @classmethod
     def from_json(cls, content: bytes | None) -> Touches | None:
-        """Read a file's content; None where there is none, or it is torn: it only repeats what the log says."""
+        """Read a file's content.
+
+        None where there is none, or it is torn: it only repeats what the log says.
+        """
         try:
             said: dict[str, Any] = json.loads(content or b"")
             days = {

@@ -1,4 +1,7 @@
-"""Find what has landed and no table will read; `lake.declare.landed` says what is read. Needs no JVM."""
+"""Find what has landed and no table will read, without a JVM.
+
+`lake.declare.landed` says what is read.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class Unread:
 
 
 def describe_unread(found: Sequence[Unread]) -> list[str]:
-    """One line that counts what is not read and names the first; none where all is read."""
+    """Return a line that counts what is not read and names the first.
+
+    No line where all is read.
+    """
     if not found:
         return []
     files, rest = sum(unread.files for unread in found), len(found) - SHOWN
@@ -50,7 +56,9 @@ def describe_unread(found: Sequence[Unread]) -> list[str]:
 def find_unread(
     root: Path, feeds: Collection[str], calendar: Days, patterns: Sequence[DropPattern] = ()
 ) -> Iterator[Unread]:
-    """What lies in the landing folder and no table will read; hidden names are no deliveries and passed over.
+    """Find what lies in the landing folder and no table will read.
+
+    Hidden names are no deliveries and passed over.
 
     Args:
         root: the landing folder.
@@ -132,7 +140,10 @@ def _in_day(day: Path, root: Path) -> Iterator[Unread]:
 
 
 def _all_of(path: Path, root: Path, reason: str) -> Iterator[Unread]:
-    """What is not read, with its files; nothing for a folder that holds none."""
+    """Give what is not read, with the number of its files.
+
+    Nothing for a folder that holds none.
+    """
     files = _count_files(path) if path.is_dir() else 1
     if files:
         yield Unread(str(path.relative_to(root)), reason, files)
