@@ -1,1 +1,4 @@
-"""HOW a table is read, checked, written and followed. PySpark and Delta; never imports Dagster."""
+"""Read, check, write and follow tables with PySpark and Delta.
+
+Of its rooms only `lake.orchestration` imports Dagster.
+"""

@@ -155,7 +155,10 @@ class Message(NamedTuple):
 
 
 class LakeError(Exception):
-    """Base of every error that a user, an operator or the author of a table can cause and repair."""
+    """Base of every error that a person can cause and repair.
+
+    The person is a user, an operator or the author of a table.
+    """
 
     retryable: ClassVar[bool] = False
 
@@ -211,7 +214,9 @@ class ContractError(LakeError):
 
 @dataclass(eq=False)
 class CannotCompile(ContractError):
-    """A check of a contract has no equivalent in one Spark pass, so it would be silently skipped.
+    """A check of a contract has no equivalent in one Spark pass.
+
+    It would be silently skipped.
 
     Attributes:
         contract: name of the contract class.
@@ -240,7 +245,9 @@ class CannotCompile(ContractError):
 
 @dataclass(eq=False)
 class ContractBroken(ContractError):
-    """Rows of a table whose policy is "fail" broke its contract. The days named here were not written.
+    """Rows of a table whose policy is "fail" broke its contract.
+
+    The days named here were not written.
 
     Attributes:
         table: name of the table, "silver.departures".
@@ -284,7 +291,9 @@ class BadDay(LakeError):
 
 @dataclass(eq=False)
 class BadName(LakeError):
-    """Text that cannot be the name of a table, column or feed. It has not reached any path or SQL.
+    """Text that cannot be the name of a table, column or feed.
+
+    It has not reached any path or SQL.
 
     Attributes:
         text: what was given.
@@ -306,7 +315,7 @@ class BadName(LakeError):
 
 
 def _quoted(text: str, limit: int = 60) -> str:
-    """Untrusted text on one line and of bounded length, so that it can stand in a log."""
+    """Return untrusted text on one line and of bounded length, for a log."""
     return ascii(text if len(text) <= limit else text[:limit] + "...")
 
 
@@ -502,7 +511,9 @@ class FeedNotByDay(LakeError):
 
 @dataclass(eq=False)
 class LandingGone(LakeError):
-    """Days of a bronze table have rows whose files are gone, so a refresh would empty them. Nothing was written.
+    """Days of a bronze table have rows whose files are gone.
+
+    A refresh would empty them. Nothing was written.
 
     Attributes:
         table: `layer.name`.
@@ -537,7 +548,9 @@ class LandingGone(LakeError):
 
 @dataclass(eq=False)
 class InputLost(LakeError):
-    """An input of a table holds fewer rows than it had when it was written. Nothing was computed.
+    """An input of a table holds fewer rows than it had when written.
+
+    Nothing was computed.
 
     Attributes:
         table: `layer.name`, what was asked for.
@@ -600,7 +613,9 @@ def _days(days: Iterable[date | None]) -> str:
 
 @dataclass(eq=False)
 class RowsOutsideDays(LakeError):
-    """A transform gave rows of days that this refresh does not replace. Nothing was written.
+    """A transform gave rows of days that this refresh does not replace.
+
+    Nothing was written.
 
     Attributes:
         table: name of the table.
@@ -624,9 +639,10 @@ class RowsOutsideDays(LakeError):
 
 @dataclass(eq=False)
 class RowsWithoutDay(LakeError):
-    """A transform gave rows whose day is null, and nothing else says under which day to file them.
+    """A transform gave rows that belong to no day.
 
-    They could not go into quarantine: a later refresh of their day would not find and replace them there.
+    Their day is null, and nothing else says under which day to file them. They could not go into quarantine: a later
+    refresh of their day would not find and replace them there.
 
     Attributes:
         table: name of the table.
@@ -647,7 +663,9 @@ class RowsWithoutDay(LakeError):
 
 @dataclass(eq=False)
 class RowsLost(LakeError):
-    """Independent counts of a refresh or micro-batch disagree: rows in are not rows out + rejected + duplicates.
+    """Independent counts of a refresh or micro-batch disagree.
+
+    Rows in are not rows out + rejected + duplicates.
 
     Attributes:
         table: name of the table.
@@ -673,7 +691,9 @@ class RowsLost(LakeError):
 
 @dataclass(eq=False)
 class SchemaDrift(LakeError):
-    """The columns of a frame or of a stored table are not those of the contract.
+    """The columns of a frame or table are not those of the contract.
+
+    The table is a stored one.
 
     Attributes:
         table: name of the table.
@@ -704,7 +724,9 @@ class SchemaDrift(LakeError):
 
 @dataclass(eq=False)
 class LandingDamaged(LakeError):
-    """Files that landed cannot be read. Their days were not written; the others that were asked for were.
+    """Files that landed cannot be read.
+
+    Their days were not written, but the others that were asked for were.
 
     Attributes:
         table: `layer.name`.
@@ -774,7 +796,9 @@ class LakeTooNew(LakeError):
 
 @dataclass(eq=False)
 class LogDamaged(LakeError):
-    """A file of a table's log cannot be read, so nobody can say what the table holds. Nothing was written.
+    """A file of a table's log cannot be read.
+
+    So nobody can say what the table holds. Nothing was written.
 
     Attributes:
         location: folder or URL of the table.
@@ -797,7 +821,9 @@ class LogDamaged(LakeError):
 
 @dataclass(eq=False)
 class TableLocked(LakeError):
-    """Another process held the table's write lock for the whole time that this one was willing to wait.
+    """Another process held the table's write lock for too long.
+
+    This process waited for as long as it was willing to.
 
     Attributes:
         table: name of the table.
@@ -820,7 +846,9 @@ class TableLocked(LakeError):
 
 @dataclass(eq=False)
 class WrittenMeanwhile(LakeError):
-    """Another writer committed to the same rows of a table meanwhile. Nothing was written by this one.
+    """Another writer committed to the same rows of a table meanwhile.
+
+    Nothing was written by this one.
 
     Attributes:
         table: name of the table.
@@ -1034,7 +1062,9 @@ class AlreadyFollowed(StreamError):
 
 @dataclass(eq=False)
 class LeaseLost(StreamError):
-    """This driver did not renew the lease of its lake in time, or another has taken over. Nothing was written.
+    """This driver may no longer have the lease of its lake.
+
+    It did not renew the lease in time, or another driver has taken over. Nothing was written.
 
     Attributes:
         owner: this driver.
@@ -1155,7 +1185,9 @@ class TableRestored(StreamError):
 
 @dataclass(eq=False)
 class StreamBroken(StreamError):
-    """A query stopped with an error. Every micro-batch that it had committed stays; all other queries were stopped.
+    """A query stopped with an error.
+
+    Every micro-batch that it had committed stays. All other queries were stopped.
 
     Attributes:
         table: `layer.name`.
@@ -1277,7 +1309,9 @@ class TopicMissing(StreamError):
 
 @dataclass(eq=False)
 class TopicReplaced(StreamError):
-    """A topic was removed and made anew: its offsets begin again and mean other messages. No stream was started.
+    """A topic was removed and made anew.
+
+    Its offsets begin again and mean other messages. No stream was started.
 
     Attributes:
         table: the bronze table that reads it.
@@ -1357,7 +1391,9 @@ class MessagesGone(StreamError):
 
 @dataclass(eq=False)
 class CannotPassOver(StreamError):
-    """A message was to be passed over, and cannot or need not be. Nothing was changed.
+    """A message cannot be passed over, or need not be.
+
+    Nothing was changed.
 
     Attributes:
         place: where it lies, as it was named.
@@ -1378,7 +1414,9 @@ class CannotPassOver(StreamError):
 
 @dataclass(eq=False)
 class OtherMessage(StreamError):
-    """A topic gave another message than the one that bronze holds under its partition and offset. It was not written.
+    """A topic gave another message than bronze holds at its offset.
+
+    The offset is one of a partition. The message was not written.
 
     Attributes:
         table: the bronze table.
@@ -1456,7 +1494,7 @@ class JavaWrong(SetupError):
 
 @dataclass(eq=False)
 class JarMissing(SetupError):
-    """A jar of jars.lock is not on this machine, or jars.lock does not know it.
+    """A jar is not on this machine, or not in jars.lock.
 
     Attributes:
         jar: its coordinate, "io.delta:delta-storage:4.4.0", or the name of a jar set.

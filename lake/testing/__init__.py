@@ -1,1 +1,4 @@
-"""What the tests of a project use: frames of literals, whole lakes, and the laws that every table obeys."""
+"""Give a project's tests frames of literals, whole lakes and laws.
+
+Every table obeys the laws.
+"""

@@ -1,7 +1,7 @@
-"""Make frames of literals, and literals of frames: what the tests of transforms are written with.
+"""Make frames of literals, and literals of frames.
 
-Times and dates are ISO text on both sides ("2024-03-01T10:15:00Z", "2024-03-01"), so that an expected row reads like
-the row it came from and no host time zone gets in between.
+Tests of transforms are written with them. Times and dates are ISO text on both sides ("2024-03-01T10:15:00Z",
+"2024-03-01"), so that an expected row reads like the row it came from and no host time zone gets in between.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def frame(spark: SparkSession, shape: Shape, rows: Iterable[Row] = ()) -> DataFr
 
 
 def rows_of(rows: DataFrame, *columns: str) -> list[dict[str, Any]]:
-    """Give the rows as dictionaries in a stable order, of these columns or of all but lineage (`_...`)."""
+    """Give the rows as dictionaries in a stable order.
+
+    Of these columns, or of all but lineage (`_...`).
+    """
     names = list(columns) or [name for name in rows.columns if not name.startswith("_")]
     found = rows.select(*(_as_text(rows, name) for name in names)).collect()
     return sorted((row.asDict(recursive=True) for row in found), key=_in_order)
@@ -63,7 +66,10 @@ def verdicts(table: Table, rows: DataFrame, *, by: str) -> dict[Any, list[str]]:
 
 
 def stored(table: Table, rows: DataFrame) -> DataFrame:
-    """Give the rows that the table would store: those that satisfy the contract, the first of each key."""
+    """Give the rows that the table would store.
+
+    They are those that satisfy the contract, the first of each key.
+    """
     return enforce(table, rows, None, partitions=1).accepted()
 
 

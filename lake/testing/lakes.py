@@ -1,4 +1,7 @@
-"""Make whole lakes for tests: a store on the shared session, and its rows read without Spark."""
+"""Make whole lakes for tests.
+
+A lake is a store on the shared session, and its rows are read without Spark.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ Row = dict[str, Any]
 
 
 def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -> DeltaStore:
-    """Open a store under `root`, without tables; its feeds land there too unless another folder is given."""
+    """Open a store under `root`, without tables.
+
+    Its feeds land there too unless another folder is given.
+    """
     return DeltaStore(
         tables=str(root / "tables"),
         landing=Landing(landing or root / "landing"),
@@ -52,7 +58,10 @@ def open_lake(root: Path, spark: SparkSession, *, landing: Path | None = None) -
 
 @contextmanager
 def interpreted(spark: SparkSession) -> Iterator[None]:
-    """Let Spark interpret expressions, because compiling them is half the time of a tiny job."""
+    """Let Spark interpret expressions.
+
+    To compile them is half the time of a tiny job.
+    """
     for name, value in INTERPRETED.items():
         spark.conf.set(name, value)
     try:
@@ -63,7 +72,10 @@ def interpreted(spark: SparkSession) -> Iterator[None]:
 
 
 def refresh_all(store: DeltaStore, ranges: Iterable[Days], tables: Iterable[Table]) -> dict[str, list[Receipt]]:
-    """Refresh tables one after the other, each in these ranges; those without days once, whole."""
+    """Refresh tables one after the other, each in these ranges.
+
+    Those without days are refreshed once, whole.
+    """
     wanted = list(ranges)
     return {
         table.full_name: [refresh(table, store, days) for days in (wanted if table.day else [None])] for table in tables
@@ -88,12 +100,18 @@ def job_ids_of(spark: SparkSession, action: Callable[[], object]) -> list[int]:
 
 
 def stored_rows(store: DeltaStore, table: Table, *, version: int | None = None) -> list[Row]:
-    """Read a table's rows with delta-rs, in an order that depends on nothing but the rows."""
+    """Read a table's rows with delta-rs, in a stable order.
+
+    The order depends on nothing but the rows.
+    """
     return _rows(store.path(table), version)
 
 
 def quarantined(store: DeltaStore, table: Table) -> list[Row]:
-    """Read the rows in a table's quarantine, each with `row` parsed; none where there is no quarantine."""
+    """Read the rows in a table's quarantine, each with `row` parsed.
+
+    There are none where there is no quarantine.
+    """
     path = store.quarantine_path(table)
     if store.log(path).version() is None:
         return []

@@ -94,7 +94,10 @@ Law = Callable[[ComputedTwice, Table], None]
 
 
 def days_landed(landing: Path) -> Days | None:
-    """Tell the days from the first to the last landing day of any feed; None where nothing has landed."""
+    """Return the days from the first to the last landing day of any feed.
+
+    None where nothing has landed.
+    """
     days = [day for folder in landing.glob("[!._]*/landed_on=*") if (day := landing_day(folder.name))]
     return Days.between(min(days), max(days)) if days else None
 
@@ -130,7 +133,10 @@ def compute_twice(
 
 
 def _deliver_again(tables: Mapping[str, Table], landed: Path, again: Path) -> None:
-    """Copy landing files: topics with their lines in reverse; and every file a second time under another name."""
+    """Copy landing files, and each a second time under another name.
+
+    The lines of topics are in reverse order in both.
+    """
     shutil.copytree(landed, again)
     topics = [topic.name for one in tables.values() for topic in one.topics]
     for file in [path for path in again.glob("*/landed_on=*/*") if path.is_file()]:
@@ -140,14 +146,17 @@ def _deliver_again(tables: Mapping[str, Table], landed: Path, again: Path) -> No
 
 
 def other_ranges_and_another_order_give_the_same_rows(lakes: ComputedTwice, table: Table) -> None:
-    """Neither the ranges of days, nor the order of messages, nor a second delivery changes a row."""
+    """Assert that ranges, order and second deliveries change no row.
+
+    The ranges are those of days, the order and the deliveries those of messages.
+    """
     rows = stored_rows(lakes.other, table, version=lakes.first[table.full_name])
 
     assert [row for row in rows if not _is_again(row.get("file"))] == stored_rows(lakes.store, table)
 
 
 def _is_again(file: object) -> bool:
-    """Tell whether bronze has a row from a file that was delivered a second time."""
+    """Tell whether bronze has a row from a file of the second delivery."""
     return str(file).startswith(AGAIN)
 
 
@@ -169,12 +178,18 @@ def the_same_rows_are_rejected_for_the_same_reasons(lakes: ComputedTwice, table:
 
 
 def _file_of(rejected: Mapping[str, object]) -> object:
-    """Name the file of a row that bronze or a table after it has rejected."""
+    """Name the file of a row that was rejected.
+
+    Bronze, or a table after it, has rejected the row.
+    """
     return rejected.get("file") or rejected.get("_file")
 
 
 def every_row_is_accounted_for(lakes: ComputedTwice, table: Table) -> None:
-    """Rows in are rows out, rejected and duplicates; the receipt agrees with the files, bronze with what landed."""
+    """Assert that rows in are rows out, rejected and duplicates.
+
+    The receipt agrees with the files, and bronze with what landed.
+    """
     total = lakes.receipts[table.full_name].total
     with lakes.sql() as sql:
         held = count(sql, table.full_name)
@@ -230,7 +245,7 @@ def the_stored_schema_is_the_contract(lakes: ComputedTwice, table: Table) -> Non
 
 
 def empty_in_gives_empty_out_with_the_exact_schema(lakes: ComputedTwice, table: Table) -> None:
-    """Nothing comes of nothing, with the columns of the contract."""
+    """Assert that empty inputs give no row, in the contract's columns."""
     rows = table(*(_empty(lakes.spark, read.source) for read in table.reads))
     enforced = enforce(table, rows, lakes.days if table.day else None, partitions=1)
 
@@ -246,7 +261,10 @@ def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
 
 
 def the_transform_only_describes(lakes: ComputedTwice, table: Table) -> None:
-    """A transform starts no Spark job, because it would run for every range, stream and test."""
+    """Assert that a transform starts no Spark job.
+
+    It would run for every range, stream and test.
+    """
     assert jobs_of(lakes.spark, lambda: table(*_inputs(lakes, table))) == 0
 
 

@@ -1,4 +1,7 @@
-"""Give the tests of a project one Spark session: `pytest_plugins = ["lake.testing.plugin"]` in its conftest.py."""
+"""Give the tests of a project one Spark session.
+
+Write `pytest_plugins = ["lake.testing.plugin"]` in its conftest.py.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whatever asks for the Spark session, so that tests without it can be chosen."""
+    """Mark whatever asks for the Spark session.
+
+    So tests without it can be chosen.
+    """
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
@@ -32,7 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def utc_process() -> Iterator[None]:
-    """Set the zone of the process to UTC, because PySpark reads naive datetimes in it."""
+    """Set the zone of the process to UTC.
+
+    PySpark reads naive datetimes in the zone of the process.
+    """
     before = os.environ.get("TZ")
     os.environ["TZ"] = "UTC"
     time.tzset()
@@ -52,7 +61,10 @@ def jar_sets() -> Sequence[str]:
 
 @pytest.fixture(scope="session")
 def spark(utc_process: None, jar_sets: Sequence[str]) -> Iterator[SparkSession]:
-    """Start the one Spark session of the whole test run: two cores, quick to start."""
+    """Start the one Spark session of the whole test run.
+
+    It has two cores and is quick to start.
+    """
     del utc_process
     from lake.engine.session import build_session
 
@@ -68,7 +80,10 @@ def spark(utc_process: None, jar_sets: Sequence[str]) -> Iterator[SparkSession]:
 
 @pytest.fixture(autouse=True)
 def no_stream_survives(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Stop every stream that a test leaves running, so that it cannot write into the next one's tables."""
+    """Stop every stream that a test leaves running.
+
+    It could write into the tables of the next test.
+    """
     yield
     if "spark" in request.fixturenames:
         for query in request.getfixturevalue("spark").streams.active:

@@ -1,4 +1,7 @@
-"""Compute a lake as streams, to compare it with one that batch has computed from the same landing files."""
+"""Compute a lake as streams, to compare it with one from batch.
+
+Both are computed from the same landing files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ __all__ = ["compute_as_streams", "streams_give_the_rows_of_batch"]
 
 
 def compute_as_streams(lakes: ComputedTwice, root: Path) -> DeltaStore:
-    """Follow every table that can be, from the landing files of a lake, until nothing is left to read.
+    """Follow every table that can be, until nothing is left to read.
+
+    It reads the landing files of a lake.
 
     Args:
         lakes: from whose landing files.
@@ -47,9 +52,10 @@ def compute_as_streams(lakes: ComputedTwice, root: Path) -> DeltaStore:
 
 
 def streams_give_the_rows_of_batch(lakes: ComputedTwice, streamed: DeltaStore, table: Table) -> None:
-    """The rows of the days that streams own, while they are open, are those that batch computes.
+    """Assert that streams and batch give equal rows for open days.
 
-    A join of several streams is left out: it gives a row once both are behind the watermark.
+    Open are the days that streams own. A join of several streams is left out: it gives a row once both are behind the
+    watermark.
     """
     if len(stream_reads(table)) > 1:
         pytest.skip("a join of streams gives its rows later")

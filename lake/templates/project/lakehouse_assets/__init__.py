@@ -1,1 +1,1 @@
-"""WHAT: the tables of this lakehouse, one file each, in the folder of its layer."""
+"""The tables of this lakehouse, one file each, in the folder of its layer."""

@@ -1,4 +1,7 @@
-"""What Dagster loads: the tables, with the sensors and schedules that are chosen in `sensors`."""
+"""Give Dagster the tables, with their sensors and schedules.
+
+`sensors` chooses these.
+"""
 
 import dagster as dg
 

@@ -1,1 +1,4 @@
-"""WITH WHAT: what an environment needs beside its settings in pyproject.toml; nothing so far."""
+"""The needs of an environment beside its settings in pyproject.toml.
+
+There are none so far.
+"""

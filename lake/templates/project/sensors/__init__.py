@@ -1,1 +1,1 @@
-"""WHEN: which schedules and sensors run."""
+"""Choose which schedules and sensors run."""

@@ -1,4 +1,7 @@
-"""The schedules and sensors that this project runs; their builders are the framework's."""
+"""Choose the schedules and sensors that this project runs.
+
+Their builders are the framework's.
+"""
 
 from __future__ import annotations
 

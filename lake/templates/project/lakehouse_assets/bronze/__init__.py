@@ -1,1 +1,1 @@
-"""What arrived, as it arrived."""
+"""Tables of what arrived, as it arrived."""

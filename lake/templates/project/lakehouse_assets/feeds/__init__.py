@@ -1,1 +1,1 @@
-"""Where bronze reads from: topics and files."""
+"""The topics and files that bronze reads."""

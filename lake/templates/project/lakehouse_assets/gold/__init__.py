@@ -1,1 +1,1 @@
-"""What people ask for."""
+"""Tables that answer the questions of people."""

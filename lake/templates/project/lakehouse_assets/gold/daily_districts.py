@@ -15,7 +15,7 @@ from lakehouse_assets.silver.stations import stations
 
 
 class DailyDistricts(Contract):
-    """A district on a day on which a ride ended there, or a bicycle was repaired."""
+    """A district on a day with an ended ride or a repair."""
 
     day: T.DateType = Field(description="UTC day")
     district: T.StringType = Field(description="the district; 'unknown' for stations that are not listed")

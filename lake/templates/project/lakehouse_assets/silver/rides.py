@@ -1,4 +1,4 @@
-"""Rides, one row each: from the moment a bicycle was unlocked until it was locked again."""
+"""Rides, one row each, from unlocking a bicycle to locking it."""
 
 from datetime import timedelta
 
