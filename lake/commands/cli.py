@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.table import Table as Grid
@@ -27,6 +27,7 @@ from lake.commands.options import (
     STOPPED,
     TRY_AGAIN,
     WRONG_ARGUMENTS,
+    AsJson,
     DayRange,
     TableNames,
     err,
@@ -71,6 +72,8 @@ def main() -> None:
         app()
     except SystemExit as end:
         code = end.code
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_DFL)  # what was to be said is said
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -96,11 +99,21 @@ def app() -> None:
         # Typer makes an exit with this code of an interrupt, and says nothing.
         if isinstance(end, SystemExit) and end.code != STOPPED:
             raise
-        err.print("stopped; nothing half-written was left behind")
-        sys.exit(STOPPED)
+        _say_stopped()
     except LakeError as error:
         err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(_exit_code(error))
+    except BrokenPipeError:
+        sys.exit(FAILED)  # who read has gone, as `head` does
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):  # as DuckDB tells it
+            raise
+        _say_stopped()
+
+
+def _say_stopped() -> NoReturn:
+    err.print("stopped; nothing half-written was left behind")
+    sys.exit(STOPPED)
 
 
 def add_extras() -> None:
@@ -294,7 +307,7 @@ def status(
 @commands.command()
 def describe(
     name: Annotated[str, typer.Argument(help="A table, as layer.name, or a feed.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for other programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a table or feed is: declaration, lineage, columns, days, an example row."""
     from lake.commands import describing
@@ -318,14 +331,32 @@ def quarantine(
 
 @commands.command()
 def sql(
-    query: Annotated[str, typer.Argument(help='For example: "select * from gold.daily_sales limit 5"')],
+    query: Annotated[
+        str | None, typer.Argument(help='"select * from gold.daily_sales limit 5"; standard input if none, or -.')
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the query from a file.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for other programs.")] = False,
+    as_json: AsJson = False,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to a Parquet file instead of printing them.")
+    ] = None,
 ) -> None:
-    """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger)."""
-    from lake.commands.query import print_query
+    """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger).
+
+    One query, which only reads; all columns are shown. Names, rows and types for programs: docs/read-the-tables.md.
+    """
+    if csv + as_json + (parquet is not None) > 1:
+        raise typer.BadParameter("choose one of --csv, --json and --parquet")
+    from lake.commands.query import print_query, read_query
+    from lake.commands.query_output import show_csv, show_json, show_table, write_parquet
     from lake.project.environment import open_environment
 
-    if not print_query(out, err, open_environment(), query, as_csv=csv):
+    try:
+        text = read_query(query, file)
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    show = show_csv(out) if csv else show_json(out) if as_json else show_table(out)
+    if not print_query(err, open_environment(), text, show if parquet is None else write_parquet(out, parquet)):
         raise typer.Exit(WRONG_ARGUMENTS)
 
 

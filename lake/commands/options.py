@@ -17,6 +17,7 @@ __all__ = [
     "STOPPED",
     "TRY_AGAIN",
     "WRONG_ARGUMENTS",
+    "AsJson",
     "DayRange",
     "TableNames",
     "err",
@@ -28,15 +29,18 @@ T = TypeVar("T")
 
 FAILED, WRONG_ARGUMENTS, NOT_SET_UP, TRY_AGAIN, STOPPED = 1, 2, 3, 75, 130
 
-_WIDTH = None if sys.stdout.isatty() else 140
-out = Terminal(highlight=False, width=_WIDTH)
-err = Terminal(stderr=True, highlight=False)
+_WHOLE = 10_000
+"""So wide that no line is wrapped and no cell cut, for files and other programs."""
+
+out = Terminal(highlight=False, width=None if sys.stdout.isatty() else _WHOLE)
+err = Terminal(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WHOLE)
 
 TableNames = Annotated[
     list[str] | None,
     typer.Argument(help="Tables as layer.name, a layer, or a name that only one table has. All if none."),
 ]
 DayRange = Annotated[str | None, typer.Option("--days", help="A day 2024-01-31, or a range 2024-01-01..2024-01-31.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for other programs: docs/json-output.md.")]
 
 
 def parse_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:

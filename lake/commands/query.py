@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -12,17 +10,38 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from rich.console import Console
 
-from lake.commands.terminal import plain
+from lake.commands.query_output import Show
 from lake.declare.table import LAYERS, Table
 from lake.errors import LogDamaged
 from lake.project.environment import Environment
 from lake.write.store import DeltaStore
 
-__all__ = ["confine", "connect", "only_reads", "print_query", "run_query"]
+__all__ = ["confine", "connect", "find_query", "print_query", "read_query", "run_query"]
 
 _EXPLAIN = re.compile(r"^\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""DuckDB reads up to the first NUL; bytes of an argument that are not UTF-8 come as lone surrogates."""
+
+
+def read_query(query: str | None, file: Path | None) -> str:
+    """Take the query from the argument, a file, or else from standard input (also where either is `-`).
+
+    Raises:
+        ValueError: there is none, there are two, or it is no text.
+        OSError: the file cannot be read.
+    """
+    if query is not None and file is not None:
+        raise ValueError("there are two queries, one in the file; leave one out")
+    if query not in (None, "-"):
+        return str(query)
+    if file is not None and str(file) != "-":
+        return file.read_text(encoding="utf-8-sig")
+    if query is None and file is None and sys.stdin.isatty():
+        raise ValueError('there is no query; lakehouse sql "show all tables" lists what can be queried')
+    return sys.stdin.buffer.read().decode("utf-8-sig")
 
 
 def connect(
@@ -64,14 +83,20 @@ def confine(connection: duckdb.DuckDBPyConnection, store: DeltaStore) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def only_reads(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
-    """Return whether a text holds nothing but queries, because COPY and ATTACH could write beside the tables.
+def find_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement | str:
+    """Return the one query that a text holds, or why it is not run: COPY and ATTACH could write beside the tables.
 
     Raises:
         duckdb.Error: it is not SQL.
     """
-    asked = connection.extract_statements(_EXPLAIN.sub("", query))
-    return all(statement.type == duckdb.StatementType.SELECT for statement in asked)
+    if _NO_TEXT.search(text):
+        return "the query is no text: it holds a NUL, or bytes that are not UTF-8"
+    statements, asked = (connection.extract_statements(said) for said in (text, _EXPLAIN.sub("", text)))
+    if not all(statement.type == duckdb.StatementType.SELECT for statement in asked):
+        return "only queries are run here: SELECT, FROM, SHOW, DESCRIBE, EXPLAIN"
+    if len(statements) != 1 or len(asked) != 1:
+        return f"one query is run at a time, and here are {len(statements)}"
+    return statements[0]
 
 
 def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: str, path: str) -> None:
@@ -89,8 +114,8 @@ def _delta_extension() -> Path:
     return next(Path(spec.origin).parent.glob(f"extensions/v{duckdb.__version__}/delta.duckdb_extension"))
 
 
-def print_query(console: Console, errors: Console, environment: Environment, query: str, *, as_csv: bool) -> bool:
-    """Run one query and print its rows; returns whether it ran. A wrong query is explained on `errors`.
+def print_query(errors: Console, environment: Environment, query: str, show: Show) -> bool:
+    """Run one query and show its rows; returns whether it ran. A wrong query is explained on `errors`.
 
     Raises:
         LogDamaged: a table cannot be read; what the query asked of the others was printed.
@@ -98,39 +123,31 @@ def print_query(console: Console, errors: Console, environment: Environment, que
     damages: list[LogDamaged] = []
     connection = connect(environment.store, environment.tables.values(), damages.append)
     confine(connection, environment.store)
-    ran = run_query(connection, console, errors, query, as_csv=as_csv)
+    ran = run_query(connection, errors, query, show)
     _tell(errors, damages)
     return ran
 
 
-def run_query(
-    connection: duckdb.DuckDBPyConnection, console: Console, errors: Console, query: str, *, as_csv: bool
-) -> bool:
+def run_query(connection: duckdb.DuckDBPyConnection, errors: Console, query: str, show: Show) -> bool:
     """As `print_query`, on an open connection."""
     try:
-        if not only_reads(connection, query):
-            errors.print("only queries are run here: SELECT, FROM, SHOW, DESCRIBE, EXPLAIN", markup=False)
+        found = find_query(connection, query)
+        if isinstance(found, str):
+            errors.print(found, markup=False, soft_wrap=True)
             return False
-        relation: duckdb.DuckDBPyRelation | None = connection.sql(query)  # None for a statement without rows
-        if relation is not None and as_csv:
-            text = _as_csv(relation)
-            sys.stdout.write(plain(text) if sys.stdout.isatty() else text)
-        elif relation is not None:
-            console.print(str(relation).rstrip(), soft_wrap=True, markup=False)
+        relation: duckdb.DuckDBPyRelation | None = connection.sql(found)  # None for a statement without rows
+        if relation is not None:
+            show(relation)
     except duckdb.Error as error:
-        errors.print(f'{error}\n  next: lakehouse sql "show all tables" lists what can be queried', markup=False)
+        hint = '\n  next: lakehouse sql "show all tables" lists what can be queried'
+        errors.print(f"{error}{hint}", markup=False, soft_wrap=True)
+        return False
+    except BrokenPipeError:  # who read the rows has gone: no file is meant
+        raise
+    except (pa.ArrowException, OSError) as error:
+        errors.print(f"not written: {error}", markup=False, soft_wrap=True)
         return False
     return True
-
-
-def _as_csv(relation: duckdb.DuckDBPyRelation) -> str:
-    """Write rows as DuckDB gives them.
-
-    Not by a data frame, which makes doubles of decimals, and of whole numbers with nulls.
-    """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([relation.columns, *relation.fetchall()])
-    return text.getvalue()
 
 
 def _tell(errors: Console, damages: Sequence[LogDamaged]) -> None:

@@ -22,6 +22,8 @@ from lake.batch.plan import steps_to_date
 from lake.batch.refresh import Receipt, refresh
 from lake.batch.survey import Survey
 from lake.commands.query import connect, run_query
+from lake.commands.query_output import show_csv
+from lake.commands.terminal import Terminal
 from lake.declare.contract import Contract, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Read, Table, Upsert, is_followable
@@ -237,7 +239,7 @@ def test_duckdb_reads_nested_values_and_sums_decimals_to_the_cent(
     assert sql.execute(inside).fetchall() == [("Ann", "ink", Decimal("0.50"))]
     assert sql.execute("SELECT sum(total) FROM silver.orders").fetchall() == [(total,)]
     large = "SELECT sum(total) + 90000000000000000000.01 AS total FROM silver.orders"
-    assert run_query(sql, Console(), Console(), large, as_csv=True)
+    assert run_query(sql, Console(), large, show_csv(Terminal()))
     assert capsys.readouterr().out == f"total\n{total + Decimal('90000000000000000000.01')}\n"
 
 

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
@@ -291,6 +293,38 @@ def test_ctrl_c_ends_a_refresh_that_waits_for_its_table_with_130(tmp_path: Path,
     assert "stopped; nothing half-written was left behind" in said
     assert "Traceback" not in said
     assert store.version(departure_events) is None
+
+
+def test_a_query_that_takes_for_ever_is_stopped_with_one_line(tmp_path: Path) -> None:
+    for_ever = "select count(*) from range(1000000000000) a, range(1000) b where a.range % 7 = b.range"
+    command = [sys.executable, "-c", HEARS_CTRL_C, "sql", "-f", str(tmp_path / "query.sql")]
+    os.mkfifo(tmp_path / "query.sql")  # who writes into it waits until it is read
+    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            (tmp_path / "query.sql").write_text(for_ever)
+            while psutil.Process(process.pid).cpu_times().user < 3:  # it has begun to count
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.2)
+            process.send_signal(signal.SIGTERM)
+            shown, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+
+    assert (process.returncode, shown, said) == (130, "", "stopped; nothing half-written was left behind\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_to_tell(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HEARS_CTRL_C, "sql", "--csv", "from range(1000000)"]
+    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (first, said) == ("range\n", "")
 
 
 # A damaged log

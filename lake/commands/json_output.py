@@ -1,0 +1,31 @@
+"""What commands print as JSON, for other programs: one object a command, whose schema `docs/json-output.md` holds.
+
+Each report is a dataclass: its schema is derived from the same fields that are printed, so that neither can be without
+the other. A field is added under the same `version`; where one goes, or means something else, the version grows.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from lake.commands.terminal import plain
+
+__all__ = ["VERSION", "print_json", "schema_of"]
+
+VERSION = 1
+"""Of all reports together."""
+
+
+def print_json(out: Console, report: Any) -> None:
+    """Print a report as one JSON object, whole: no line of it is wrapped."""
+    text = TypeAdapter(type(report)).dump_json(report, indent=2).decode() + "\n"
+    out.file.write(plain(text) if out.is_terminal else text)
+
+
+def schema_of(report: type[Any]) -> str:
+    """Spell the JSON schema of a report."""
+    return json.dumps(TypeAdapter(report).json_schema(mode="serialization"), indent=2)
