@@ -97,7 +97,8 @@ def show_csv(out: Console) -> Show:
     """
 
     def show(relation: duckdb.DuckDBPyRelation) -> None:
-        for rows in chain([[relation.columns]], _chunks(relation)):
+        names: list[tuple[Any, ...]] = [tuple(relation.columns)]
+        for rows in chain([names], _chunks(relation)):
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(rows)
             out.file.write(plain(text.getvalue()) if out.is_terminal else text.getvalue())
