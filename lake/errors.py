@@ -33,6 +33,8 @@
     │   ├── UnknownSink         a name that no sink has
     │   ├── DestinationDrift    the destination has other columns than the contract
     │   ├── DestinationDiffers  the destination does not hold what was loaded; nothing was published
+    │   ├── DestinationUnreachable  the destination does not answer (retryable)
+    │   ├── ExtraMissing        a package that the destination needs is not installed
     │   ├── DestinationInUse    somebody else writes the destination
     │   ├── SecretMissing       the variable that a destination names is not set
     │   └── ValueRefused        the destination cannot hold a value
@@ -96,6 +98,8 @@ __all__ = [
     "DestinationDiffers",
     "DestinationDrift",
     "DestinationInUse",
+    "DestinationUnreachable",
+    "ExtraMissing",
     "FeedNotByDay",
     "FilesGone",
     "FilesThere",
@@ -949,6 +953,46 @@ class DestinationInUse(PublishError):
 
     def message(self) -> Message:
         return Message(f"{self.sink}, {self.destination}", self.problem, "let the other end, then publish again")
+
+
+@dataclass(eq=False)
+class DestinationUnreachable(PublishError):
+    """The destination does not answer.
+
+    Attributes:
+        sink: `serving.name`.
+        variable: that holds its address.
+        problem: what was seen, without a secret.
+    """
+
+    retryable: ClassVar[bool] = True
+    sink: str
+    variable: str
+    problem: str
+
+    def message(self) -> Message:
+        where = f"{self.sink}, the destination that {self.variable} names"
+        return Message(where, self.problem, f"start it, or change {self.variable}; then publish again")
+
+
+@dataclass(eq=False)
+class ExtraMissing(PublishError):
+    """A package that the destination needs is not installed.
+
+    Attributes:
+        sink: `serving.name`.
+        destination: kind of the destination.
+        package: what is missing.
+    """
+
+    sink: str
+    destination: str
+    package: str
+
+    def message(self) -> Message:
+        extra = self.destination.lower()
+        what = f"the package {self.package} is not installed, which {self.destination} needs"
+        return Message(self.sink, what, f"pip install 'lakehouse[{extra}]'")
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ from lake.declare.destinations import DuckDb
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationInUse
+from lake.serve.columns import find_differences, literal, notes_of
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Day, Source
 from lake.serve.sums import Sum, quoted, sums_of
@@ -138,10 +139,10 @@ class DuckDbTarget:
         for name in self._lacking(source, stored, {name: str(kind) for name, kind in kinds.items()}):
             connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kinds[name]}")
         what = source.table.description.partition("\n")[0]
-        connection.execute(f"COMMENT ON TABLE {self._table} IS {_literal(what)}")
+        connection.execute(f"COMMENT ON TABLE {self._table} IS {literal(what)}")
         for column in contract.stored:
             place = f"{self._table}.{quoted(column.name)}"
-            connection.execute(f"COMMENT ON COLUMN {place} IS {_literal(column.description)}")
+            connection.execute(f"COMMENT ON COLUMN {place} IS {literal(column.description)}")
 
     def _lacking(self, source: Source, stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
         """Find the columns to add.
@@ -174,38 +175,9 @@ class DuckDbTarget:
                 raise DestinationDiffers(self.sink.full_name, differing)
 
     def _note(self, connection: duckdb.DuckDBPyConnection, loaded: Mapping[Day, Load]) -> None:
-        notes = pa.Table.from_pylist(
-            [{"sink": self.sink.name, "day": day, **load.as_dict()} for day, load in loaded.items()],
-            schema=_NOTES,
-        )
-        connection.register("notes", notes)
+        connection.register("notes", notes_of(self.sink.name, loaded))
         connection.execute(f"INSERT INTO {_LOADS} BY NAME SELECT * FROM notes")
         connection.unregister("notes")
-
-
-_NOTES = pa.schema(
-    [
-        ("sink", pa.string()),
-        ("day", pa.date32()),
-        ("table_id", pa.string()),
-        ("version", pa.int64()),
-        ("commit", pa.string()),
-        ("rows", pa.int64()),
-        ("checksum", pa.string()),
-    ]
-)
-
-
-def find_differences(stored: Mapping[str, str], wanted: Mapping[str, str], nullable: Collection[str]) -> list[str]:
-    """Say how columns differ beyond nullable ones that are lacking."""
-    other = [
-        f"{name} is {kind} there and {wanted[name]} in the contract"
-        for name, kind in stored.items()
-        if wanted.get(name, kind) != kind
-    ]
-    extra = [f"{name} is not in the contract" for name in stored if name not in wanted]
-    lacking = [f"{name} is missing and not nullable" for name in wanted if name not in stored and name not in nullable]
-    return [*other, *extra, *lacking]
 
 
 @contextmanager
@@ -232,7 +204,3 @@ def _read(connection: duckdb.DuckDBPyConnection, sink: Sink, days: Collection[Da
         query += f" WHERE {quoted(sink.reads.day)} IN (FROM unnest(?))"
         values = [[day for day in days if day]]
     return connection.execute(query, values).to_arrow_table().cast(pa.schema([(f.name, f.type) for f in schema]))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

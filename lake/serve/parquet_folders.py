@@ -22,7 +22,7 @@ from lake.declare.destinations import ParquetFolders
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
-from lake.serve.duckdb_file import find_differences
+from lake.serve.columns import find_differences
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Day, Source
 from lake.serve.sums import Sum, sums_of

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from lake.declare.destinations import Destination, DuckDb, ParquetFolders
+from lake.declare.destinations import Destination, DuckDb, ParquetFolders, Postgres
 from lake.declare.sink import Sink
-from lake.errors import SecretMissing
+from lake.errors import ExtraMissing, SecretMissing
 from lake.serve.source import Day, Source
 
 __all__ = ["TARGETS", "Load", "Place", "Target", "describe_differences", "load_of", "open_target"]
@@ -101,14 +101,23 @@ class Target(Protocol):
 TARGETS: dict[type[Destination], str] = {
     DuckDb: "lake.serve.duckdb_file:DuckDbTarget",
     ParquetFolders: "lake.serve.parquet_folders:ParquetTarget",
+    Postgres: "lake.serve.postgres:PostgresTarget",
 }
 """Module and class by kind of destination: imported when it is used, because each needs packages of its own."""
 
 
 def open_target(sink: Sink, place: Place, *, anew: bool = False) -> Target:
-    """Open what the destination of a sink holds of it, or begin it anew."""
+    """Open what the destination of a sink holds of it, or begin it anew.
+
+    Raises:
+        ExtraMissing: a package is not installed that this kind of destination needs.
+    """
     module, _, name = TARGETS[type(sink.to)].partition(":")
-    target: Target = getattr(importlib.import_module(module), name)(sink, place, anew)
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(sink.full_name, type(sink.to).__name__, str(error.name)) from error
+    target: Target = kind(sink, place, anew)
     return target
 
 

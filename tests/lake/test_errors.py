@@ -28,6 +28,8 @@ from lake.errors import (
     DestinationDiffers,
     DestinationDrift,
     DestinationInUse,
+    DestinationUnreachable,
+    ExtraMissing,
     FeedNotByDay,
     FilesGone,
     FilesThere,
@@ -103,6 +105,8 @@ EXAMPLES: list[LakeError] = [
     DestinationDrift("serving.board", ["carrier is int, the contract says string"]),
     DestinationDiffers("serving.board", {date(2013, 1, 1): "24 rows, 23 there"}),
     DestinationInUse("serving.board", "/lake/warehouse.duckdb", "it has a write-ahead log"),
+    DestinationUnreachable("serving.board", "WAREHOUSE_DSN", "connection refused"),
+    ExtraMissing("serving.board", "Postgres", "adbc_driver_postgresql"),
     SecretMissing("serving.board", "WAREHOUSE_DSN"),
     ValueRefused("serving.board", "name", "it holds NUL", {date(2013, 1, 1): 1}, "remove it in the transform"),
     DayIsOpen("silver.departures", "2013-01-02", date(2013, 1, 2), date(2013, 1, 1)),
@@ -170,6 +174,7 @@ def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
         "Offline",
         "TopicUnreachable",
         "DestinationInUse",
+        "DestinationUnreachable",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -58,6 +59,27 @@ def place(tmp_path: Path) -> Place:
 
 def load(store: DeltaStore, place: Place, sink: Sink, *, anew: bool = False) -> Published:
     return publish(sink, survey_of(store, sink.reads), place, anew=anew)
+
+
+class Killed(BaseException):
+    """As kill -9 would end a process: what it does at its end is undone below."""
+
+
+def load_and_die(random: Random, store: DeltaStore, place: Place, sink: Sink) -> None:
+    """Publish until some step, and leave behind what a killed process would."""
+    passes = iter(range(random.randrange(8), -1, -1))
+
+    def die(*_: str) -> None:
+        if next(passes) == 0:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Killed):
+        for module in (duckdb_file, parquet_folders):
+            patch.setattr(module, "failpoint", die)
+        load(store, place, sink)
+    for aside in (place.home / ".warehouse.duckdb.new", place.home / "exports" / "board" / ".new"):
+        if aside.parent.exists():
+            aside.write_bytes(b"half of a file")
 
 
 def in_duckdb(place: Place, read: Table) -> list[Row]:
@@ -328,7 +350,7 @@ def test_after_any_series_of_changes_the_destination_equals_the_table(
     days = [date(2024, 2, 25) + timedelta(days=number) for number in range(6)]
     read = facts
     for _ in range(random.randrange(4, 9)):
-        step = random.choice(["backfill", "repair", "stream", "empty", "grow", "publish", "lose", "anew"])
+        step = random.choice(["backfill", "repair", "stream", "empty", "grow", "publish", "kill", "lose", "anew"])
         first, last = sorted(random.choices(range(6), k=2))
         chosen = days[first : last + 1]
         if step == "grow":
@@ -343,6 +365,8 @@ def test_after_any_series_of_changes_the_destination_equals_the_table(
             add(store, read, some_rows(random, chosen[0], 3, with_note=read is grown))
         elif step == "empty":
             refill(store, read, chosen, [])
+        elif step == "kill":
+            load_and_die(random, store, place, sink_of(read, to, how))
         elif step == "lose":
             shutil.rmtree(place.home, ignore_errors=True)
         else:
