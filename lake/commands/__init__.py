@@ -1,1 +1,4 @@
-"""The command line `lakehouse`; a project adds commands by entry points."""
+"""Run the command line `lakehouse`.
+
+A project adds commands by entry points.
+"""

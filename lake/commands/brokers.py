@@ -1,4 +1,4 @@
-"""Which Kafka this environment speaks to, if any."""
+"""Find the Kafka that this environment speaks to, if any."""
 
 from __future__ import annotations
 
@@ -123,7 +123,9 @@ def local_broker(settings: Settings | None = None) -> LocalBroker:
 
 
 def topic_source(settings: Settings) -> TopicSource:
-    """Where this environment's streams read topics from: the landing folder, its cluster, or its local broker.
+    """Return the source from which this environment's streams read topics.
+
+    It is the landing folder, its cluster, or its local broker.
 
     Raises:
         KafkaClientMissingError: the environment was made without it.

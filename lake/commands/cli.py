@@ -87,7 +87,10 @@ def main() -> None:
 
 
 def app() -> None:
-    """Run a command; print an error that a user can cause as a message, never as a traceback."""
+    """Run a command and print errors that a user can cause as messages.
+
+    They are never tracebacks.
+    """
     signal.signal(signal.SIGTERM, _stop)
     _left_out_tables()  # of a command before this one in the same process
     try:
@@ -195,7 +198,10 @@ def setup() -> None:
 
 @commands.command()
 def doctor() -> None:
-    """Check Python, Java, memory, jars, packages, folders, ports and what has landed; each failure with its remedy."""
+    """Check this machine and what has landed, with a remedy for each failure.
+
+    Looks at Python, Java, memory, jars, packages, folders, ports and the lake.
+    """
     from lake.commands.doctor import run_checks
     from lake.commands.lake_doctor import check_lake
     from lake.project.settings import Settings
@@ -220,7 +226,10 @@ def land(
         int | None, typer.Option(min=0, max=23, help="The hour, where the feed's files lie by the hour.")
     ] = None,
 ) -> None:
-    """Put files where a feed expects them, each whole; the same call again passes over what has landed."""
+    """Put files where a feed expects them, each whole.
+
+    The same call again passes over what has landed.
+    """
     chosen = parse_option("--day", day, parse_day)
 
     from lake.commands.landing import land_from_command_line
@@ -322,7 +331,10 @@ def quarantine(
     days: DayRange = None,
     limit: Annotated[int, typer.Option(help="How many rows to print.")] = 20,
 ) -> None:
-    """Show the rows of a table that broke its contract: counts by rule, then examples."""
+    """Show the rows of a table that broke its contract.
+
+    First counts by rule, then examples.
+    """
     from lake.commands.status import print_quarantine
     from lake.project.environment import open_environment
 
@@ -362,10 +374,11 @@ def sql(
 
 @commands.command()
 def maintain() -> None:
-    """Join small files, remove files and commits that no reader needs any more; safe beside streams and refreshes.
+    """Join small files, and remove files and commits that no reader needs.
 
-    Versions can be read back for 30 days, those of tables that stream for 2 days, and whatever a stream has not read
-    yet is kept. The schedule `maintain` in the UI does the same every night, once it is switched on.
+    Safe beside streams and refreshes. Versions can be read back for 30 days, those of tables that stream for 2 days,
+    and whatever a stream has not read yet is kept. The schedule `maintain` in the UI does the same every night, once it
+    is switched on.
     """
     from lake.commands.maintaining import maintain_from_command_line
     from lake.project.environment import open_environment
@@ -407,7 +420,10 @@ def follow(
     ] = None,
     feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
 ) -> None:
-    """Run tables as streams, from the same declarations as batch; SIGTERM or Ctrl-C ends after the micro-batch."""
+    """Run tables as streams, from the same declarations as batch.
+
+    SIGTERM or Ctrl-C ends after the micro-batch.
+    """
     first, opened = parse_option("--since", since, parse_day), parse_option("--reopen", reopen, parse_day)
 
     from lake.commands.following import (
@@ -441,7 +457,7 @@ commands.add_typer(kafka, name="kafka")
 
 @kafka.command("up")
 def kafka_up() -> None:
-    """Start the broker and print its address; does nothing where it runs."""
+    """Start the broker, unless it runs, and print its address."""
     from lake.commands.brokers import local_broker
 
     out.print(local_broker().up().address)
@@ -449,7 +465,7 @@ def kafka_up() -> None:
 
 @kafka.command("down")
 def kafka_down() -> None:
-    """Stop the broker; its messages stay."""
+    """Stop the broker and keep its messages."""
     from lake.commands.brokers import local_broker
 
     out.print("stopped" if local_broker().down() else "it was not running")
@@ -457,7 +473,7 @@ def kafka_down() -> None:
 
 @kafka.command("status")
 def kafka_status() -> None:
-    """Print the broker's address; exit code 1 where it does not run."""
+    """Print the broker's address, or exit with 1 where it does not run."""
     from lake.commands.brokers import local_broker
 
     running = local_broker().status()
@@ -481,10 +497,10 @@ def up(
         str | None, typer.Option(help="When streams start for the first time: the first landing day to follow.")
     ] = None,
 ) -> None:
-    """Start the Dagster UI and its daemon on 127.0.0.1; on request Kafka and the streams, too.
+    """Start the Dagster UI and its daemon on 127.0.0.1.
 
-    One view shows all logs. Ctrl-C or SIGTERM stops all in order: the streams after their running micro-batch, the UI
-    with its daemon, then Kafka if it was started here.
+    On request Kafka and the streams run, too. One view shows all logs. Ctrl-C or SIGTERM stops all in order: the
+    streams after their running micro-batch, the UI with its daemon, then Kafka if it was started here.
 
     Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
     everything, with exit code 1.

@@ -1,6 +1,7 @@
-"""Is this machine ready? Every check says what it found and, where that is not good, the remedy.
+"""Check whether this machine is ready.
 
-No check starts a JVM or touches the network; all of them together take about half a second.
+Every check says what it found and, where that is not good, the remedy. No check starts a JVM or touches the network;
+all of them together take about half a second.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """What one check saw.
+    """The finding of one check.
 
     Attributes:
         name: what was looked at, "Java".
@@ -82,7 +83,7 @@ def run_checks(settings: Settings) -> list[Check]:
 
 
 def guarded(name: str, check: Callable[[], Check]) -> Check:
-    """What a check finds; that it is broken, where it is."""
+    """Return what a check finds, or that the check itself is broken."""
     try:
         found = check()
         return replace(found, remedy="") if found.ok else found
@@ -135,7 +136,10 @@ def check_java() -> Check:
 
 
 def check_jars(repository: Path | None = None, lock: Path = LOCK) -> Check:
-    """The Delta jars are there, byte for byte as pinned, and the pinned ones are those of the installed packages."""
+    """Check that the Delta jars are there as pinned.
+
+    They must be so byte for byte, and the pinned ones must be those of the installed packages.
+    """
     if wrong := list(_unlike_their_packages(lock)):
         remedy = "make setup; if it does not help, write the package's version into lake/engine/jars.lock, then again"
         return Check("jars", ok=False, found="; ".join(wrong), remedy=remedy)
@@ -190,7 +194,10 @@ def _origin(module: str) -> Path:
 
 
 def check_writable(name: str, folder: Path) -> Check:
-    """Files can be made in a folder, or in the nearest existing folder above it."""
+    """Check that files can be made in a folder.
+
+    Where the folder does not exist, in the nearest existing one above it.
+    """
     folder = folder.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:

@@ -1,4 +1,4 @@
-"""Commands and checks that a project or another distribution adds."""
+"""Load commands and checks that a project or a distribution adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ __all__ = ["extras"]
 
 
 def extras(kind: str) -> Iterator[tuple[str, Any]]:
-    """Load what is added, by name. What cannot be loaded is named on standard error and left out.
+    """Load what is added, by name.
+
+    What cannot be loaded is named on standard error and left out.
 
     Args:
         kind: "commands" (functions as Typer takes them) or "checks" (functions that return a `Check` of the doctor).

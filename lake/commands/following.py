@@ -1,4 +1,7 @@
-"""What `lakehouse follow` does: run tables as streams until they are idle or somebody stops them."""
+"""Run `lakehouse follow`.
+
+It runs tables as streams until they are idle or somebody stops them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A real Kafka of one node on this machine, from pinned jars, in its own folder; for tests, demos and laptops."""
+"""Run a real Kafka of one node on this machine.
+
+It comes from pinned jars and has its own folder, and is for tests, demos and laptops.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,10 @@ class Listener:
 
 @dataclass(frozen=True)
 class RunningBroker:
-    """A broker that was started: its process, when that began, its ports, and the id of its cluster."""
+    """A broker that was started: its process, ports and cluster.
+
+    `started` is when the process began, because ids of processes are used again.
+    """
 
     pid: int
     started: float
@@ -88,12 +94,15 @@ class RunningBroker:
 
 @dataclass(frozen=True)
 class LocalBroker:
-    """The broker of one folder; it keeps messages for ever, since a replay's are years old."""
+    """The broker of one folder.
+
+    It keeps messages for ever, since a replay's are years old.
+    """
 
     folder: Path
 
     def status(self) -> RunningBroker | None:
-        """The broker if it runs; None otherwise."""
+        """Return the broker if it runs."""
         try:
             found = RunningBroker(**json.loads((self.folder / "broker.json").read_text()))
         except (OSError, ValueError, TypeError):
@@ -101,7 +110,9 @@ class LocalBroker:
         return found if found.process is not None else None
 
     def up(self, secure: Listener | None = None) -> RunningBroker:
-        """Start the broker and wait until it answers as itself; does nothing where it runs.
+        """Start the broker, unless it runs, and wait until it answers.
+
+        It has to answer as itself.
 
         Raises:
             BrokerNotReadyError: it ended, or does not answer; its log says why.
@@ -126,7 +137,10 @@ class LocalBroker:
         return broker
 
     def down(self) -> bool:
-        """Stop the broker; false where none ran. Its messages stay."""
+        """Stop the broker and tell whether one ran.
+
+        Its messages stay.
+        """
         running = self.status()
         process = running.process if running else None
         if process is not None:
@@ -146,7 +160,10 @@ class LocalBroker:
         return self.folder / "server.properties"
 
     def _ports(self) -> list[int]:
-        """The ports of the last time, so that clients find it again; others where somebody has taken one."""
+        """Return the ports of the last time, so that clients find it again.
+
+        Others where somebody has taken one.
+        """
         with suppress(OSError):
             lines = self._properties.read_text().splitlines()
             before = [int(line.rpartition("=")[2]) for line in lines if line.startswith("# port=")]
@@ -192,7 +209,10 @@ class LocalBroker:
             file.writelines(f"{key}={_escaped(value)}\n" for key, value in lines.items())
 
     def _format(self, classpath: str) -> None:
-        """Prepare the data folder once; the cluster's id is made then."""
+        """Prepare the data folder, once.
+
+        The id of the cluster is made then.
+        """
         if (self.folder / "data" / "meta.properties").exists():
             return
         tool = [_java(), "-Xmx256m", "-cp", classpath, "kafka.tools.StorageTool"]
@@ -220,7 +240,10 @@ class LocalBroker:
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def _await_ready(self, process: subprocess.Popen[bytes], broker: RunningBroker) -> None:
-        """Ready is: our child lives, and what answers on the port says that it is our cluster."""
+        """Wait until the broker is ready.
+
+        Then our child lives, and what answers on the port says that it is our cluster.
+        """
         from confluent_kafka import KafkaException
         from confluent_kafka.admin import AdminClient
 

@@ -1,4 +1,7 @@
-"""Is this lake in order? What `lakehouse doctor` looks at beside the machine; starts no JVM."""
+"""Check whether this lake is in order, without a JVM.
+
+`lakehouse doctor` looks at it beside the machine.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ __all__ = ["check_lake"]
 
 
 def check_lake() -> list[Check]:
-    """Look at what has landed and at the tables' logs. A check that itself breaks counts as failed."""
+    """Look at what has landed and at the tables' logs.
+
+    A check that itself breaks counts as failed.
+    """
     return [
         guarded("landing", lambda: check_landing(open_environment())),
         guarded("logs", lambda: check_logs(open_environment())),
@@ -18,7 +24,7 @@ def check_lake() -> list[Check]:
 
 
 def check_landing(environment: Environment) -> Check:
-    """Whatever has landed is read by some table."""
+    """Check that whatever has landed is read by some table."""
     found = "; ".join(describe_unread(environment.unread()))
     remedy = "move it to landing/FEED/landed_on=YYYY-MM-DD/, or away"
     return Check("landing", not found, found or f"all of {environment.store.landing.root} is read", remedy)

@@ -25,7 +25,9 @@ def land_from_command_line(
     day: date | None,
     hour: int | None = None,
 ) -> None:
-    """Put files into the landing folder of a feed, and print what landed and the next command.
+    """Put files into the landing folder of a feed.
+
+    Prints what landed and the next command.
 
     Raises:
         UnknownFeed: no table reads a feed of this name.

@@ -1,4 +1,7 @@
-"""One view of several logs: each line as it is written, with the name of the service that wrote it."""
+"""Show several logs in one view.
+
+Each line stands as it is written, with the name of the service that wrote it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ BLOCK_BYTES = 65_536
 
 @dataclass
 class _Tail:
-    """What a log file has got since it was last read."""
+    """The lines that a log file has got since it was last read."""
 
     name: str
     path: Path
@@ -35,9 +38,9 @@ class _Tail:
     rest: bytes = b""
 
     def lines(self) -> list[str]:
-        """Some of the next complete lines that are shown; none at the file's end.
+        """Return some of the next complete lines that are shown.
 
-        A file that has become shorter is read from its start.
+        There are none at the file's end. A file that has become shorter is read from its start.
         """
         with suppress(OSError), self.path.open("rb") as file:
             if self.path.stat().st_size < self.position:
@@ -53,9 +56,10 @@ class _Tail:
 
 
 class LogView:
-    """Prints the lines of several log files, and what their supervisor says, with a name and a colour for each.
+    """Prints the lines of several log files and of their supervisor.
 
-    It never waits for whoever reads it: what cannot be printed now stays in the files until it can.
+    Each has a name and a colour. The view never waits for whoever reads it: what cannot be printed now stays in the
+    files until it can.
     """
 
     def __init__(self, console: Console, names: Sequence[str]) -> None:
@@ -66,7 +70,7 @@ class LogView:
         self._pending: deque[tuple[str, str]] = deque()
 
     def follow(self, name: str, path: Path, position: int = 0, shown: str = "") -> None:
-        """Show what this file holds from a position on, and what is written to it.
+        """Show what this file holds from a position on, and all that comes.
 
         Args:
             name: of the service that writes it.
@@ -91,12 +95,12 @@ class LogView:
             pass
 
     def _read(self) -> bool:
-        """Take the next lines of every log; false where there are none."""
+        """Take the next lines of every log and tell whether there are any."""
         self._pending.extend((tail.name, line) for tail in self._tails for line in tail.lines())
         return bool(self._pending)
 
     def _print_pending(self) -> bool:
-        """Print what was taken; false where not all of it could be printed."""
+        """Print what was taken and tell whether all of it could be printed."""
         while self._pending and self._can_print():
             self._print(*self._pending.popleft())
         return not self._pending

@@ -1,4 +1,7 @@
-"""What all commands share, those of a project too: consoles, exit codes, arguments and how a day is read."""
+"""Share consoles, exit codes and arguments among all commands.
+
+Those of a project use them too, and read days in the same way.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for
 
 
 def parse_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
-    """Parse what an option says; None where it was not given.
+    """Parse the text of an option, if it was given.
 
     An empty text, as of a variable that is not set, is no day.
     """

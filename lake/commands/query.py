@@ -1,4 +1,4 @@
-"""SQL over the tables with DuckDB: no JVM, nothing to start."""
+"""Run SQL over the tables with DuckDB, without a JVM."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_query(query: str | None, file: Path | None) -> str:
 def connect(
     store: DeltaStore, tables: Iterable[Table], on_damage: Callable[[LogDamaged], None] | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB in which every table that was ever written is a view.
+    """Open an in-memory DuckDB in which every written table is a view.
 
     `bronze.x`, `silver.x` and `gold.x` are the tables, `quarantine.silver_x` the rows that broke a contract, and
     `lake.ledger` the receipts, `lake.passed_over` and `lake.accepted_losses` what people let go. The session's time
@@ -76,7 +76,10 @@ def connect(
 
 
 def confine(connection: duckdb.DuckDBPyConnection, store: DeltaStore) -> None:
-    """Let a connection read files of the lake only; no query can change that."""
+    """Let a connection read files of the lake only.
+
+    No query can change that.
+    """
     lake = store.log(store.tables).location.replace("'", "''")
     connection.execute(f"SET allowed_directories = ['{lake}']")
     connection.execute("SET enable_external_access = false")
@@ -84,7 +87,9 @@ def confine(connection: duckdb.DuckDBPyConnection, store: DeltaStore) -> None:
 
 
 def find_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.Statement | str:
-    """Return the one query that a text holds, or why it is not run: COPY and ATTACH could write beside the tables.
+    """Return the one query that a text holds, or why it is not run.
+
+    COPY and ATTACH could write beside the tables.
 
     Raises:
         duckdb.Error: it is not SQL.
@@ -115,7 +120,9 @@ def _delta_extension() -> Path:
 
 
 def print_query(errors: Console, environment: Environment, query: str, show: Show) -> bool:
-    """Run one query and show its rows; returns whether it ran. A wrong query is explained on `errors`.
+    """Run one query, show its rows and tell whether it ran.
+
+    A wrong query is explained on `errors`.
 
     Raises:
         LogDamaged: a table cannot be read; what the query asked of the others was printed.

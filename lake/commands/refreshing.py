@@ -1,4 +1,7 @@
-"""What `lakehouse refresh` does: plan, run through Dagster, report a line per table."""
+"""Run `lakehouse refresh`.
+
+It plans, runs through Dagster and reports a line per table.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ __all__ = ["Ended", "accept_loss_from_command_line", "refresh_from_command_line"
 
 
 class Ended(Enum):
-    """How a refresh ended: all days written and no check found an error; not so; or only a lock was in the way."""
+    """The end of a refresh.
+
+    All days were written and no check found an error, or not so, or only a lock was in the way.
+    """
 
     DONE = auto()
     FAILED = auto()
@@ -84,9 +90,10 @@ def accept_loss_from_command_line(out: Console, names: Sequence[str], days: Days
 
 
 def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:
-    """The state at the end: of the verdicts of one check only the last counts.
+    """Return the state at the end.
 
-    Who names days asks for them; that the table is late is shown and does not count.
+    Of the verdicts of one check only the last counts. Who names days asks for them; that the table is late is shown and
+    does not count.
     """
     beside = LATE if days_named else frozenset[str]()
     failed = [result for result in results if result.status == "failed"]
@@ -103,7 +110,10 @@ def _is_error(check: CheckResult) -> bool:
 
 
 def print_result(out: Console, result: TableResult) -> None:
-    """One line: table, days, rows, rejects, duplicates, seconds; then the checks that did not pass."""
+    """Print a line with days, rows and seconds, then the checks that failed.
+
+    The line has the table, days, rows, rejects, duplicates and seconds.
+    """
     done = "[bold red]REJECTED[/]" if result.rejected and not result.rows_out else "[green]ok[/]"
     mark = {"done": done, "failed": "[bold red]FAILED[/]", "skipped": "[yellow]skipped[/]"}[result.status]
     parts = [f"{result.rows_out:>9,} rows", f"{result.rejected:>5,} rejected", f"{result.duplicates:>6,} duplicates"]

@@ -1,4 +1,4 @@
-"""What `lakehouse status` and `lakehouse quarantine` print."""
+"""Print what `lakehouse status` and `lakehouse quarantine` show."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ Reason = TypeVar("Reason")
 
 
 class Health(NamedTuple):
-    """Whether every table is fresh, with no day missing or stale; and whether every log can be read."""
+    """The health of a lake.
+
+    Every table is fresh, with no day missing or stale; every log can be read.
+    """
 
     is_healthy: bool
     is_readable: bool
@@ -97,7 +100,11 @@ def print_status(console: Console, environment: Environment, names: Sequence[str
 
 
 def _print_short_calendar(console: Console, environment: Environment) -> bool:
-    """Say where the calendar is shorter than the lake; returns whether it is not."""
+    """Say where the calendar is shorter than the lake.
+
+    Returns:
+        Whether it is not.
+    """
     try:
         environment.refuse_short_calendar()
     except BadSetting as error:
@@ -108,7 +115,9 @@ def _print_short_calendar(console: Console, environment: Environment) -> bool:
 
 @dataclass(frozen=True)
 class Ownership:
-    """The days of one table by who owns them, as far as anything is known of them.
+    """The days of one table by their owner.
+
+    As far as anything is known of them.
 
     Attributes:
         settled: batch has computed them from all that their inputs hold.
@@ -134,7 +143,10 @@ def read_ownership(state: TableState, frontier: Frontier | None) -> Ownership:
 
 
 def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, verbose: bool) -> None:
-    """Which days of each table are settled, sealed and open; nothing where no stream ever ran."""
+    """Print which days of each table are settled, sealed and open.
+
+    Nothing where no stream ever ran.
+    """
     if survey.view.frontier is None:
         return
     grid = Grid("table", "settled", "sealed, not settled", "open", box=None, pad_edge=False)
@@ -204,7 +216,13 @@ def _passed_over(environment: Environment) -> Iterator[str]:
 
 
 def _print_ahead(console: Console, environment: Environment, frontier: Frontier | None) -> bool:
-    """Say where days are sealed that have not come, which no stream writes; returns whether none are."""
+    """Say where days are sealed that have not come.
+
+    No stream writes them.
+
+    Returns:
+        Whether there are none.
+    """
     now = environment.settings.now()
     if frontier is None or not is_ahead(frontier, now):
         return True
@@ -228,7 +246,10 @@ def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | 
 
 
 def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
-    """How far each table that speaks for a topic has come: a day ends when all have passed it by their lateness."""
+    """Say how far each table that speaks for a topic has come.
+
+    A day ends when all have passed it by their lateness.
+    """
     for table in environment.tables.values():
         if table.full_name in frontier.claimed and table.event_time and table.lateness is not None:
             newest = event_progress(table, environment.store, environment.settings.now())
@@ -260,7 +281,10 @@ def _warn(count: int) -> str:
 
 
 def _print_reasons(console: Console, state: TableState, *, is_followed: bool) -> None:
-    """Why days are due; where streams run, that is said of sealed days below."""
+    """Print why days are due.
+
+    Where streams run, that is said of sealed days below.
+    """
     says_due = not (is_followed and state.table.day)
     for kind, reasons in (("missing", state.missing), ("stale", state.stale)) if says_due else ():
         for reason, days in _by_reason(reasons).items():
@@ -276,7 +300,10 @@ def describe_older_code(survey: Survey, tables: Iterable[Table]) -> Iterator[str
 
 
 def _print_disagreeing(console: Console, state: TableState) -> None:
-    """Duplicates that say something else than the row that is kept: a source that contradicts itself."""
+    """Print duplicates that differ from the row that is kept.
+
+    They tell of a source that contradicts itself.
+    """
     found = state.totals.disagreeing
     if found:
         total, days = sum(found.values()), _spell(sorted(found, key=str))

@@ -1,6 +1,7 @@
-"""Run services as one group: started in order, watched, and stopped in the reverse order, with nothing left behind.
+"""Run services as one group, with nothing left behind.
 
-A service that ends by itself is started again if it says so, after a pause that grows; otherwise it ends the group.
+They are started in order, watched, and stopped in the reverse order. A service that ends by itself is started again if
+it says so, after a pause that grows; otherwise it ends the group.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ class Service(Protocol):
     restart_after: Sequence[float]
 
     def start(self) -> int:
-        """Start it; returns where in its log the lines of this start begin."""
+        """Start it and return where in its log the lines of this start begin."""
 
     def announcement(self) -> str | None:
-        """What to say once it does what it is for; None before."""
+        """Return what to say once it does its work, None before."""
 
     def ended(self) -> str | None:
-        """How it has ended; None while it runs."""
+        """Return how it has ended, None while it runs."""
 
     def stop(self) -> None:
         """Stop it and whatever it started, and wait until nothing of it is left."""
@@ -59,7 +60,9 @@ class Service(Protocol):
 
 @dataclass
 class Child:
-    """A service that is a command of its own session, so that Ctrl-C reaches the supervisor alone.
+    """A service that is a command of its own session.
+
+    So Ctrl-C reaches the supervisor alone.
 
     Attributes:
         name: in the log view.
@@ -107,7 +110,10 @@ class Child:
         return None if code is None else f"exit code {code}"
 
     def stop(self) -> None:
-        """Ask its first process to end, and wait for its whole family; end by force what is left then."""
+        """Ask its first process to end, and wait for its whole family.
+
+        Whatever is left then is ended by force.
+        """
         if self.process is None:
             return
         family = self._family()
@@ -144,7 +150,10 @@ def _await_end(processes: Iterable[psutil.Process], seconds: float) -> None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Whether it still runs; one that has ended and that its parent has not asked about does not."""
+    """Tell whether a process still runs.
+
+    One that has ended and that its parent has not asked about does not.
+    """
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -159,7 +168,9 @@ def _session(pid: int) -> int | None:
 
 
 def supervise(services: Sequence[Service], view: LogView) -> int:
-    """Run these services until somebody stops them (Ctrl-C, SIGTERM, a closed terminal) or one ends the group.
+    """Run these services until somebody stops them or one ends the group.
+
+    Ctrl-C, SIGTERM and a closed terminal stop them.
 
     Args:
         services: in the order in which they start.
@@ -190,7 +201,10 @@ def _start_and_watch(runs: Sequence[_Run], view: LogView, signals: _Signals) -> 
 
 
 def _stop_all(runs: Sequence[_Run], view: LogView) -> None:
-    """One after the other, the last started first; their last lines are still shown. One that fails stops no other."""
+    """Stop one after the other, the last started first.
+
+    Their last lines are still shown. One that fails stops no other.
+    """
     view.say("stopping")
     with ThreadPoolExecutor(1) as stopping:
         for run in reversed(runs):
@@ -204,7 +218,10 @@ def _stop_all(runs: Sequence[_Run], view: LogView) -> None:
 
 
 class _Signals:
-    """Notes that somebody wants an end, and lets nothing be interrupted: stopping in order takes more than one step."""
+    """Notes that somebody wants an end, without an interruption.
+
+    Stopping in order takes more than one step.
+    """
 
     def __init__(self) -> None:
         self.arrived = False
@@ -248,7 +265,10 @@ class _Run:
             self.is_shown = True
 
     def check(self) -> bool:
-        """Look after it; false where its end ends the group."""
+        """Look after it and tell whether the group goes on.
+
+        It does not where the end of this service ends the group.
+        """
         if self.is_given_up:
             return True
         if self.starts_again_at is not None:
@@ -263,7 +283,13 @@ class _Run:
         return True
 
     def _goes_on_after(self, how: str) -> bool:
-        """Say that it has ended, and start it again later if it has attempts left; false where it never had any."""
+        """Say that it has ended and start it again later, if it may.
+
+        It may while it has attempts left.
+
+        Returns:
+            False where it never had any.
+        """
         pauses = self.service.restart_after
         if time.monotonic() - self.started_at > STABLE_AFTER_SECONDS:
             self.attempts = 0

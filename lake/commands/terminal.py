@@ -21,12 +21,18 @@ _SHOWN = _PICTURES | dict.fromkeys([*range(0x80, 0xA0), *_REORDERING], _UNPRINTA
 
 
 def plain(text: str) -> str:
-    """Return a text in which each control character but tab and line end is replaced by its picture."""
+    """Return a text with pictures in place of control characters.
+
+    Tab and line end stay as they are.
+    """
     return text.translate(_SHOWN)
 
 
 class Terminal(Console):
-    """A console whose only control sequences are its own: colours, and the movements of a progress bar."""
+    """A console whose only control sequences are its own.
+
+    These are colours, and the movements of a progress bar.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as ever, with every text made plain."""

@@ -1,4 +1,7 @@
-"""Which services `lakehouse up` runs, on this machine only: web UI and daemon; on request Kafka and the streams."""
+"""Run the services of `lakehouse up`, on this machine only.
+
+They are the web UI and the daemon, and on request Kafka and the streams.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def serve(
     streams: bool = False,
     since: date | None = None,
 ) -> int:
-    """Serve until Ctrl-C or SIGTERM; says what is ready, shows all logs, and leaves no process behind.
+    """Serve until Ctrl-C or SIGTERM.
+
+    Says what is ready, shows all logs, and leaves no process behind.
 
     Args:
         console: where the log view goes.
@@ -147,7 +152,10 @@ def _streams(settings: Settings, logs: Path, feed: str, since: date | None) -> C
 
 @dataclass
 class _Kafka:
-    """The local broker as a service; started by somebody else, it is watched and left alone."""
+    """The local broker as a service.
+
+    Started by somebody else, it is watched and left alone.
+    """
 
     broker: LocalBroker
     topics: Sequence[str]
@@ -158,7 +166,10 @@ class _Kafka:
     is_ours: bool = field(default=False, init=False)
 
     def start(self) -> int:
-        """Start it where it does not run, and wait until it answers; the topics of the feeds are made."""
+        """Start it where it does not run, and wait until it answers.
+
+        The topics of the feeds are made.
+        """
         self.is_ours = self.broker.status() is None
         position = 0 if self.is_ours or not self.log.is_file() else self.log.stat().st_size
         create_topics(KafkaCluster(self.broker.up().address), self.topics)
@@ -179,7 +190,10 @@ class _Kafka:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The project's own packages come first, whatever else is installed; what is printed is in the log at once."""
+    """Return the environment of a service.
+
+    The project's own packages come first, whatever else is installed; what is printed is in the log at once.
+    """
     paths = [str(settings.root), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
@@ -193,6 +207,9 @@ def _ready_at(url: str) -> str | None:
 
 
 def _following(tables: set[str], statuses: Path, feed: str, pid: int) -> str | None:
-    """What to say when this process has caught up with what there was, and follows every table."""
+    """Return what to say once this process follows every table.
+
+    It has then caught up with what there was. None before.
+    """
     running = {name for name, status in read_statuses(statuses).items() if status.pid == pid}
     return f"streams follow {len(tables)} tables from {feed}" if running >= tables else None
