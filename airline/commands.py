@@ -19,7 +19,10 @@ def demo(
         bool, typer.Option("--keep", help="Keep what an earlier demo left, instead of starting over.")
     ] = False,
 ) -> None:
-    """Replay January 2013, fill all tables, deliver messages late, repair just those days, and show the results."""
+    """Replay January 2013, fill all tables, repair late days, and show the results.
+
+    Messages are delivered late, and just their days are repaired.
+    """
     from airline.demo import run_demo
 
     sys.exit(run_demo(out, keep=keep))
@@ -42,7 +45,10 @@ def replay(
         float | None, typer.Option(help="With --to-kafka: times as fast as they were sent; as fast as can be if none.")
     ] = None,
 ) -> None:
-    """Turn flight records into the landing files that an airline would have received on these landing days."""
+    """Turn flight records into the landing files that an airline would get.
+
+    They are those of these landing days.
+    """
     chosen = parse_option("--days", days, Days.parse)
     if to_kafka is not None:
         from lake.commands.brokers import require_client

@@ -1,4 +1,7 @@
-"""The demonstration behind `make demo`: a month of real flights, a mishap, the repair, and the results."""
+"""Run the demonstration behind `make demo`.
+
+It shows a month of real flights, a mishap, the repair, and the results.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class NoDemoMadeThisError(LakeError):
 
 
 def run_demo(console: Console, *, keep: bool) -> int:
-    """Run the demonstration in this environment; returns the exit code of the command."""
+    """Run the demonstration here and return the exit code of the command."""
     environment = open_environment()
     if not keep:
         _start_over(environment.settings.home)
@@ -97,7 +100,9 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
 
 
 def _start_over(home: Path) -> None:
-    """Empty what a demo made. Only folders that this project writes are removed, never the home folder itself.
+    """Remove what a demo made.
+
+    Only folders that this project writes are removed, never the home folder itself.
 
     Raises:
         NoDemoMadeThisError: the folder holds a lake that no demo began with; nothing was removed.
@@ -118,7 +123,10 @@ def _scene(console: Console, title: str) -> Iterator[None]:
 
 
 def _warm_up(environment: Environment) -> None:
-    """Start Spark and let it load what the first table would wait for, while messages land."""
+    """Start Spark while messages land.
+
+    It loads what the first table would wait for.
+    """
     with tempfile.TemporaryDirectory() as folder:
         environment.store.spark.range(1).write.format("delta").save(folder)
 

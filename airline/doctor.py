@@ -1,4 +1,4 @@
-"""What `lakehouse doctor` looks at for the example: the records that a replay reads."""
+"""Check the records that a replay reads, for `lakehouse doctor`."""
 
 from __future__ import annotations
 

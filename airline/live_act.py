@@ -1,7 +1,8 @@
-"""The live act of the demonstration: two more days come as a stream, with late, double and broken messages.
+"""Run the live act of the demonstration: two more days as a stream.
 
-While the days are open, streams fill them; once they are sealed and released, batch recomputes them. Then the proof:
-each followed table equals, as a multiset of rows, what a second lake computes in batch from the same landing files.
+They come with late, double and broken messages. While the days are open, streams fill them; once they are sealed and
+released, batch recomputes them. Then the proof: each followed table equals, as a multiset of rows, what a second lake
+computes in batch from the same landing files.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ Tables = Mapping[str, Rows]
 
 @dataclass(eq=False)
 class StreamDiffersError(LakeError):
-    """A followed table is not what batch computes from the same files, though its days are settled.
+    """A followed table is not what batch computes from the same files.
+
+    Its days are settled.
 
     Attributes:
         table: `layer.name`.
@@ -79,7 +82,9 @@ class StreamDiffersError(LakeError):
 def run_live_act(
     console: Console, environment: Environment, refresher: Refresher, source: Path | None = None
 ) -> list[TableResult]:
-    """Follow two more days, seal and repair them, and prove that the result equals batch; batch owns every day after.
+    """Follow two more days, seal and repair them, and compare with batch.
+
+    The result must equal what batch computes. Batch owns every day afterwards.
 
     Args:
         console: where it tells what happens.
@@ -121,7 +126,10 @@ def run_live_act(
 
 
 def _send(console: Console, sent: Path, source: Path | None) -> Path:
-    """Write the messages of the two days and of the next to a folder from which they can land."""
+    """Write messages to a folder from which they can land.
+
+    They are those of the two days and of the next.
+    """
     days = Days.between(LIVE_DAYS.start, NEXT_DAY)
     report = replay(sent, days, source, LATE, DUPLICATES, MALFORMED, SEED, every="hour", hold_back=_is_before)
     injected = ", ".join(f"{count} {kind}" for kind, count in sorted(report.injected.items()))
@@ -131,7 +139,10 @@ def _send(console: Console, sent: Path, source: Path | None) -> Path:
 
 
 def _at_first_rows(table: str, then: Callable[[], None]) -> Callable[[MicroBatch], None]:
-    """Calls `then` once, when this table has written rows; its receipts come one after the other."""
+    """Return a function that calls `then` when a table first has rows.
+
+    It calls it once. The receipts of the table come one after the other.
+    """
     calls = iter([then])
 
     def note(receipt: MicroBatch) -> None:
@@ -159,12 +170,18 @@ def _follow(environment: Environment, followed: Sequence[Table], on_receipt: Cal
 
 
 def _is_before(flight: FlightKey) -> bool:
-    """Whether a flight is of the days that were replayed before: what is late of it is not sent once more."""
+    """Tell whether a flight is of the days that were replayed before.
+
+    What is late of it is not sent once more.
+    """
     return flight.flight_date < LIVE_DAYS.start - timedelta(days=1)
 
 
 def _land(sent: Path, landing: Path, portion: Portion) -> int:
-    """Move what was sent in these hours to the landing folder; timetable and weather come with a day's last hour."""
+    """Move what was sent in these hours to the landing folder.
+
+    Timetable and weather come with a day's last hour.
+    """
     lines = 0
     for day, hours in portion.items():
         LandingFolder(landing).advance_clock(
@@ -205,7 +222,10 @@ def _dashboard(environment: Environment) -> str:
 
 @dataclass
 class _Beside(DeltaStore):
-    """A second lake: its own copies of some tables; every other table is read where it is."""
+    """A second lake with copies of some tables.
+
+    Every other table is read where it is.
+    """
 
     own: frozenset[str] = frozenset()
     others: DeltaStore | None = None
@@ -217,7 +237,10 @@ class _Beside(DeltaStore):
 
 
 def _computed_in_batch(store: DeltaStore, followed: Sequence[Table], scratch: Path) -> DeltaStore:
-    """The followed tables in a lake of their own, computed in batch from the landing files of this one."""
+    """Compute the followed tables in batch, in a lake of their own.
+
+    It reads the landing files of this one.
+    """
     own = frozenset(table.full_name for table in followed)
     lake = _Beside(str(scratch / "tables"), store.landing, scratch / "locks", store.session, own=own, others=store)
     for table in followed:

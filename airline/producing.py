@@ -1,4 +1,4 @@
-"""Send the messages of a replay to Kafka, at the pace of the world or faster."""
+"""Send the messages of a replay to Kafka, in real time or faster."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ _CLOCK_TICKS = timedelta(minutes=1)
 
 
 def produce(sent: Iterable[Message], cluster: KafkaCluster) -> Iterator[Message]:
-    """Send messages in their order, each once, to the partition and with the timestamp that it says; yields each.
+    """Send messages in their order, each once, and yield each.
 
-    Its offset is the broker's. When the iterator is exhausted the broker has taken everything.
+    A message goes to the partition and with the timestamp that it says. Its offset is the broker's. When the iterator
+    is exhausted the broker has taken everything.
 
     Raises:
         NotDeliveredError: the broker did not take a message.
@@ -76,7 +77,10 @@ def _send(producer: Producer, message: Message, on_delivery: OnDelivery) -> None
 
 
 def paced(sent: Iterable[Message], speed: float | None) -> Iterator[Message]:
-    """The same messages, each when its time has come: `speed` times as fast as they were sent; None does not wait."""
+    """Give each message when its time has come.
+
+    `speed` times as fast as they were sent; None does not wait.
+    """
     started, first = time.monotonic(), None
     for message in sent:
         first = first or message.timestamp
@@ -87,7 +91,10 @@ def paced(sent: Iterable[Message], speed: float | None) -> Iterator[Message]:
 
 
 def clocked(sent: Iterable[Message], landing: LandingFolder) -> Iterator[Message]:
-    """The same messages; the clock of a landing folder shows the time of each, to the minute, before it is sent."""
+    """Set the clock of a landing folder before each message is sent.
+
+    It shows the time of the message, to the minute.
+    """
     shown: datetime | None = None
     for message in sent:
         if shown is None or message.timestamp - shown >= _CLOCK_TICKS:
@@ -107,10 +114,10 @@ def produce_with_progress(
     seed: int,
     speed: float | None,
 ) -> int:
-    """Send the messages that `replay` would land on these days; returns how many.
+    """Send the messages that `replay` would land, and return how many.
 
-    The clock of the landing folder goes with them, as in a replay to files: the lake's time is theirs.
-    Login and certificate are those of LAKEHOUSE_KAFKA_USERNAME, _PASSWORD and _CA_FILE.
+    The clock of the landing folder goes with them, as in a replay to files: the lake's time is theirs. Login and
+    certificate are those of LAKEHOUSE_KAFKA_USERNAME, _PASSWORD and _CA_FILE.
 
     Raises:
         NotDeliveredError: the broker did not take a message.
@@ -136,7 +143,10 @@ def produce_with_progress(
 
 
 def _days_since(days: Days | None, message: Message) -> float | None:
-    """How far a message is into the days asked for, as days and parts of days."""
+    """Return how far a message is into the days asked for.
+
+    In days and parts of days.
+    """
     if days is None:
         return None
     return (message.timestamp - datetime.combine(days.start, datetime.min.time(), UTC)) / timedelta(days=1)

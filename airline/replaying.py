@@ -31,7 +31,10 @@ def replay_with_progress(
     seed: int = 0,
     hold_back: Callable[[FlightKey], bool] = _nobody,
 ) -> ReplayReport:
-    """See `airline.replay.replay`; writes to the landing folder of this environment."""
+    """Replay to the landing folder of this environment, with a bar.
+
+    Arguments as for `airline.replay.replay`.
+    """
     settings = Settings.from_env()
     settings.make_folders()
     columns = (TextColumn("replay {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

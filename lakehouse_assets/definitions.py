@@ -1,4 +1,4 @@
-"""What Dagster loads: the airline's tables, with the sensors and schedules that it runs."""
+"""Give Dagster the airline's tables, sensors and schedules."""
 
 import dagster as dg
 

@@ -1,1 +1,4 @@
-"""WITH WHAT: what an environment of the airline needs beside its settings in pyproject.toml; today nothing."""
+"""The needs of an environment of the airline beside its settings.
+
+The settings stand in pyproject.toml. Today there is nothing else.
+"""

@@ -1,4 +1,7 @@
-"""The schedules and sensors that the airline runs; their builders are the framework's."""
+"""Choose the schedules and sensors that the airline runs.
+
+Their builders are the framework's.
+"""
 
 from __future__ import annotations
 

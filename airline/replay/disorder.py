@@ -1,4 +1,4 @@
-"""What goes wrong on the way: messages that come late, twice, or broken.
+"""Make messages come late, twice, or broken.
 
 Every decision is drawn from a hash of seed, topic, flight and kind of disorder. So it does not depend on which days are
 replayed, a larger share disturbs the same messages and more, and one kind does not change what another does.
@@ -56,7 +56,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Disorder:
-    """How much goes wrong. All shares are shares of the messages of each topic; the default is: nothing.
+    """The shares of messages that are late, double or broken.
+
+    They are shares of the messages of each topic, by default none.
 
     Attributes:
         late: are sent 1 hour to 10 days later.
@@ -77,11 +79,17 @@ class Disorder:
 
     @property
     def longest_days(self) -> int:
-        """How many days after the last undisturbed landing day something may still land."""
+        """The number of days by which disorder delays a message at most.
+
+        So long after the last undisturbed landing day something may still land.
+        """
         return LONGEST_DISORDER.days if self.late or self.duplicates else 0
 
     def posts(self, report: Report) -> Iterator[Post]:
-        """Everything that is sent for one report: the message, and what disorder adds to it."""
+        """Give everything that is sent for one report.
+
+        That is the message, and what disorder adds to it.
+        """
         sent_at, undisturbed = report.sent_at, report.sent_at.date()
         injected = None
         if draw := self._draw("late", self.late, report):
@@ -124,7 +132,7 @@ def _missing_key_field(report: Report, draw: Draw) -> str:
 
 
 def _future_timestamp(report: Report, draw: Draw) -> str:
-    """The event lies 1 hour to 3 days after the message that tells of it."""
+    """Put the event 1 hour to 3 days after its message."""
     return as_json({**report.value, report.event: as_utc(report.sent_at + draw.span(HOUR, LONGEST_FUTURE))})
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a replay: its source, or what was asked of it.
+"""Everything that can be wrong with a replay: its source or its arguments.
 
     LakeError
     └── ReplayError
@@ -177,7 +177,9 @@ class SourceEmpty(ReplayError):
 
 @dataclass(eq=False)
 class UnknownAirport(ReplayError):
-    """Flights leave or reach airports whose time zone is not known, so nobody can say when.
+    """Flights leave or reach airports whose time zone is not known.
+
+    So nobody can say when.
 
     Attributes:
         source: the folder or package.
@@ -220,7 +222,9 @@ class NothingLands(ReplayError):
 
 @dataclass(eq=False)
 class UnknownFlight(ReplayError):
-    """Flights to deliver late that the source does not have, or that never sent a message (cancelled).
+    """Flights to deliver late that the source does not have.
+
+    Or they never sent a message (cancelled).
 
     Attributes:
         source: the folder or package.
@@ -260,7 +264,9 @@ class LandsBeforeItHappens(ReplayError):
 
 @dataclass(eq=False)
 class TooManyMessages(ReplayError):
-    """A landing day has more messages in one partition than its block of offsets holds.
+    """A landing day has too many messages in one partition.
+
+    They are more than its block of offsets holds.
 
     Attributes:
         topic: the topic.

@@ -1,4 +1,7 @@
-"""The file formats of a source, as one SQL expression that scans the file; nothing is read whole into memory."""
+"""Scan the file formats of a source by one SQL expression each.
+
+Nothing is read whole into memory.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ UNREADABLE = (duckdb.Error, OSError, EOFError, UnicodeError, csv.Error, zlib.err
 
 
 def scan(database: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[str], scratch: Path) -> str:
-    """SQL that scans a .csv, .csv.gz, .csv.zip or .parquet file; CSV values are text, Parquet values have their types.
+    """Return SQL that scans a .csv, .csv.gz, .csv.zip or .parquet file.
+
+    CSV values are text, Parquet values have their types.
 
     Args:
         database: looks at Parquet files.

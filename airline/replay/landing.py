@@ -1,7 +1,7 @@
-"""The landing folder: where the outside world puts files, one folder per feed and UTC day.
+"""Write the landing folder as the outside world does.
 
-Every file appears whole or not at all: it is written under a name that begins with a dot and then renamed. Writing a
-day again replaces its files, and removes those that the day no longer has.
+It has one folder per feed and UTC day. Every file appears whole or not at all: it is written under a name that begins
+with a dot and then renamed. Writing a day again replaces its files, and removes those that the day no longer has.
 """
 
 from __future__ import annotations
@@ -44,11 +44,14 @@ class LandingFolder:
         self.bytes = 0
 
     def folder(self, feed: str, day: date) -> Path:
-        """Where files of a feed land on a day."""
+        """Return the folder in which files of a feed land on a day."""
         return self.root / feed / f"landed_on={day}"
 
     def write_topic(self, topic: Topic, day: date, messages: Sequence[Message], every: Every) -> None:
-        """The archive of a topic: one file of the day, empty if nothing was received, or one per hour with messages."""
+        """Write the archive of a topic for a day.
+
+        One file of the day, empty if nothing was received, or one per hour with messages.
+        """
         files: defaultdict[str, list[str]] = defaultdict(list)
         if every == "day":
             files[f"{topic}.jsonl"] = [message.line for message in messages]
@@ -58,7 +61,10 @@ class LandingFolder:
         self._write_day(topic, day, files, f"{topic}.jsonl", f"{topic}-[0-9][0-9].jsonl")
 
     def write_timetable(self, day: date, timetable: Sequence[Flight]) -> None:
-        """The timetable of the next local day; no file on a day after which nothing is scheduled."""
+        """Write the timetable of the next local day.
+
+        No file on a day after which nothing is scheduled.
+        """
         lines = [as_json(_timetable_line(flight)) for flight in timetable]
         name = f"timetable-{day + timedelta(days=1)}.jsonl"
         self._write_day("schedules", day, {name: lines} if lines else {}, "timetable-*.jsonl")
@@ -76,7 +82,10 @@ class LandingFolder:
         self._write(self.folder(feed, day) / f"{feed}.jsonl", [as_json(row) for row in rows])
 
     def holds_reference_before(self, day: date, reference: Mapping[str, Iterable[dict[str, Any]]]) -> bool:
-        """True if the newest file of every reference feed that landed before this day has these rows."""
+        """Tell whether the newest reference files before a day have these rows.
+
+        Of every reference feed, it is the newest file that landed before this day.
+        """
         return all(self._newest_reference(feed, day) == _content(rows) for feed, rows in reference.items())
 
     def _newest_reference(self, feed: str, before: date) -> bytes | None:
@@ -85,7 +94,10 @@ class LandingFolder:
         return file.read_bytes() if file and file.is_file() else None
 
     def write_manifest(self, day: date, injected: Sequence[Injected]) -> None:
-        """What disorder did to the messages that landed on a day; no file if it did nothing."""
+        """Write what disorder did to the messages that landed on a day.
+
+        No file if it did nothing.
+        """
         self._write_or_remove(self.manifest(day), [as_json(_manifest_line(entry)) for entry in injected])
 
     def manifest(self, day: date) -> Path:
@@ -93,13 +105,19 @@ class LandingFolder:
         return self.root / "_manifest" / f"landed_on={day}.jsonl"
 
     def late_flights(self, day: date) -> list[FlightKey]:
-        """The flights that were delivered late on a day, in the order of their delivery."""
+        """Return the flights that were delivered late on a day.
+
+        In the order of their delivery.
+        """
         file = self.late_deliveries("departures", day)
         lines = file.read_bytes().splitlines() if file.exists() else []
         return [FlightKey.parse(json.loads(line)["key"]) for line in lines]
 
     def write_late_deliveries(self, day: date, topic: Topic, messages: Sequence[Message]) -> None:
-        """Messages that were delivered after the day was replayed; a replay of the day leaves their file alone."""
+        """Write messages that were delivered after the day was replayed.
+
+        A replay of the day leaves their file alone.
+        """
         self._write_or_remove(self.late_deliveries(topic, day), [message.line for message in messages])
 
     def late_deliveries(self, topic: Topic, day: date) -> Path:
@@ -112,9 +130,10 @@ class LandingFolder:
         self._write_or_remove(file, [as_json(_manifest_line(entry)) for entry in injected])
 
     def advance_clock(self, to: date | datetime) -> datetime:
-        """Set the clock of the landing folder to a moment, or to the end of a day, unless it is later; give its time.
+        """Set the clock of the landing folder and return its time.
 
-        Before anything lands that was sent until then: what is sent later than the clock of a lake is rejected there.
+        It is set to a moment, or to the end of a day, unless it is later, and before anything lands that was sent until
+        then: what is sent later than the clock of a lake is rejected there.
         """
         file = self.root / "_clock.json"
         now = to if isinstance(to, datetime) else datetime.combine(to + timedelta(days=1), datetime.min.time(), UTC)
@@ -131,7 +150,10 @@ class LandingFolder:
         return sorted(parse_day(folder.name.removeprefix("landed_on=")) for folder in found)
 
     def _write_day(self, feed: str, day: date, files: Mapping[str, Sequence[str]], *own: str) -> None:
-        """Write a day's files and remove the others whose names match `own`; strange files stay."""
+        """Write a day's files and remove the others whose names match `own`.
+
+        Strange files stay.
+        """
         folder = self.folder(feed, day)
         for name, lines in files.items():
             self._write(folder / name, lines)

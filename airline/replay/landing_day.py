@@ -1,4 +1,4 @@
-"""Which messages land on which day."""
+"""Decide which messages land on which day."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def nothing(_: FlightKey) -> bool:
 
 
 class Injected(NamedTuple):
-    """One thing that disorder did to one message; a line of the manifest.
+    """A line of the manifest: what disorder did to one message.
 
     `original_landed_on` is the day on which the undisturbed message lands.
     """
@@ -57,7 +57,9 @@ class Injected(NamedTuple):
 
 @dataclass(frozen=True)
 class LandingDay:
-    """What lands on one day, apart from weather and reference files.
+    """The messages and timetable that land on one day.
+
+    Weather and reference files are not among them.
 
     Attributes:
         day: the UTC day.
@@ -93,7 +95,9 @@ def landing_days(source: Source, disorder: Disorder) -> Days:
 
 
 def choose_days(source: Source, disorder: Disorder, days: Days | None) -> Days:
-    """The days asked for that are landing days of the source; all of them when none were named.
+    """Return the days asked for that are landing days of the source.
+
+    All of them when none were named.
 
     Raises:
         NothingLands: none of them is.
@@ -127,7 +131,10 @@ def land(source: Source, days: Days, disorder: Disorder, hold_back: HoldBack = n
 def _landing_day(
     day: date, timetable: list[Flight], posts: list[Post], held_back: Mapping[str, FlightKey]
 ) -> LandingDay:
-    """Order, number and, last, withhold: so the offset of a message does not depend on which others are withheld."""
+    """Order and number the messages of a day, and only then withhold some.
+
+    So the offset of a message does not depend on which others are withheld.
+    """
     messages: dict[Topic, list[Message]] = {}
     injected: list[Injected] = []
     for topic in TOPICS:

@@ -1,4 +1,7 @@
-"""Messages that were held back and come days later, where and when one wants them: for demonstrations and tests."""
+"""Deliver messages that were held back, on a day of choice.
+
+It is for demonstrations and tests.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,12 @@ LAST_SECOND = time(23, 59, 59, tzinfo=UTC)
 def deliver_late(
     landing: Path, flights: Sequence[FlightKey], landed_on: date, source: Path | None = None
 ) -> list[Message]:
-    """Let the departure and arrival messages of some flights land on a day that was replayed before.
+    """Let the messages of some flights land on a day that was replayed before.
 
-    They land in files of their own (`departures-delivered-late.jsonl`), which no replay touches, at the last second of
-    the day and with offsets beyond those of the day's other messages. Delivering a flight again on the same day changes
-    nothing; more flights come after those that are there. Flights that were not held back arrive a second time.
+    They are their departure and arrival messages. They land in files of their own (`departures-delivered-late.jsonl`),
+    which no replay touches, at the last second of the day and with offsets beyond those of the day's other messages.
+    Delivering a flight again on the same day changes nothing; more flights come after those that are there. Flights
+    that were not held back arrive a second time.
 
     Args:
         landing: the landing folder.
@@ -80,7 +84,10 @@ def _refuse_the_future(reports: Iterable[Report], landed_on: date) -> None:
 
 
 def _posts(reports: Sequence[Report], landed_on: date) -> list[Post]:
-    """The reports, one a millisecond: after every message of a replay, since those are sent at full seconds."""
+    """Return the reports as posts, one a millisecond.
+
+    So they come after every message of a replay, since those are sent at full seconds.
+    """
     end = datetime.combine(landed_on, LAST_SECOND)
     return [
         Post(

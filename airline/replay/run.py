@@ -1,4 +1,4 @@
-"""Replaying days, as files or as messages."""
+"""Replay days, as files or as messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ReplayReport", "messages", "replay"]
 
 @dataclass(frozen=True)
 class ReplayReport:
-    """What a replay wrote.
+    """The report of what a replay wrote.
 
     Attributes:
         days: the landing days that were written.
@@ -57,11 +57,12 @@ def replay(
     every: Every = "day",
     hold_back: HoldBack = nothing,
 ) -> ReplayReport:
-    """Write what an airline received on `days` to the landing folder, in files that are the same whatever the range.
+    """Write what an airline received on `days` to the landing folder.
 
-    A file that is there is replaced by the same bytes. Days next to each other must be replayed with the same disorder:
-    a message that is late on one day is found on a later one. Reference files land on the first landing day of the
-    source, on the first of each month, and on the first day replayed if none with the same rows landed last before it.
+    The files are the same whatever the range. A file that is there is replaced by the same bytes. Days next to each
+    other must be replayed with the same disorder: a message that is late on one day is found on a later one. Reference
+    files land on the first landing day of the source, on the first of each month, and on the first day replayed if none
+    with the same rows landed last before it.
 
     Args:
         landing: the landing folder; it is created.
@@ -140,7 +141,9 @@ def messages(
     seed: int = 0,
     hold_back: HoldBack = nothing,
 ) -> Iterator[Message]:
-    """The messages of `replay` as they would have been received: in the order of their timestamps.
+    """Give the messages of `replay` as they would have been received.
+
+    In the order of their timestamps.
 
     Args:
         feed: `departures` or `arrivals`; None for both in one sequence.

@@ -1,4 +1,4 @@
-"""From local times of day and delays to moments in UTC."""
+"""Turn local times of day and delays into moments in UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["Flight", "FlightKey", "time_flights"]
 
 
 class FlightKey(NamedTuple):
-    """What identifies a flight: its local date, carrier, number and origin. As text: `2013-01-01|UA|1545|EWR`."""
+    """The identity of a flight: local date, carrier, number and origin.
+
+    As text: `2013-01-01|UA|1545|EWR`.
+    """
 
     flight_date: date
     carrier: str
@@ -26,15 +29,16 @@ class FlightKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> FlightKey:
-        """Read the text form; ValueError if it is none."""
+        """Read the text form, or raise ValueError if it is none."""
         flight_date, carrier, flight, origin = text.split("|")
         return cls(date.fromisoformat(flight_date), carrier, int(flight), origin)
 
 
 class Flight(NamedTuple):
-    """One scheduled flight and what became of it; every moment is an aware UTC timestamp.
+    """One scheduled flight and what became of it.
 
-    `departed_at` is None for a cancelled flight, `arrived_at` for a cancelled or diverted one.
+    Every moment is an aware UTC timestamp. `departed_at` is None for a cancelled flight, `arrived_at` for a cancelled
+    or diverted one.
     """
 
     key: FlightKey
@@ -49,7 +53,10 @@ class Flight(NamedTuple):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What every message and timetable says first: which flight, where to, with which aircraft."""
+        """The first fields of every message and timetable.
+
+        They say which flight it is, where to, and with which aircraft.
+        """
         return {
             "flight_date": self.key.flight_date.isoformat(),
             "carrier": self.key.carrier,
@@ -61,7 +68,10 @@ class Flight(NamedTuple):
 
 
 def time_flights(records: Iterable[FlightRecord], zones: Mapping[str, ZoneInfo]) -> Iterator[Flight]:
-    """Give each record its moments in UTC; `zones` has the time zone of every destination."""
+    """Give each record its moments in UTC.
+
+    `zones` has the time zone of every destination.
+    """
     for record in records:
         minutes = timedelta(minutes=record.scheduled_departure_clock % 60)
         scheduled_departure = record.scheduled_hour_at.replace(tzinfo=UTC) + minutes
@@ -87,10 +97,11 @@ def _later(at: datetime, minutes: int | None) -> datetime | None:
 def _scheduled_arrival(
     record: FlightRecord, scheduled_departure: datetime, departed: datetime | None, zone: ZoneInfo
 ) -> datetime:
-    """The first moment after the scheduled departure at which clocks at the destination show the scheduled arrival.
+    """Return the moment at which a flight is scheduled to arrive.
 
-    Where clocks show it twice in one night, it is the earlier moment unless the flight would then have been shorter
-    than the time that it spent in the air.
+    It is the first after the scheduled departure at which clocks at the destination show the scheduled arrival. Where
+    clocks show it twice in one night, it is the earlier moment unless the flight would then have been shorter than the
+    time that it spent in the air.
     """
 
     def is_too_early(scheduled: datetime) -> bool:

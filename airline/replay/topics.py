@@ -1,4 +1,7 @@
-"""The two topics: what a departure and an arrival message say, when they are sent, and which offset they get."""
+"""Make the messages of the two topics, departures and arrivals.
+
+The module decides what a message says, when it is sent, and which offset it gets.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def as_utc(at: datetime, precision: Literal["seconds", "milliseconds"] = "second
 
 
 class Message(NamedTuple):
-    """A message as a consumer of Kafka gets it. `value` is JSON text, unless it was broken on purpose."""
+    """A message as a consumer of Kafka gets it.
+
+    `value` is JSON text, unless it was broken on purpose.
+    """
 
     key: str
     value: str
@@ -56,7 +62,7 @@ class Message(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What an airline sends when a flight leaves or reaches its gate, and when it sends it.
+    """The report of an airline when a flight leaves or reaches its gate.
 
     `key` is the text of the flight's key, `event` names the field of `value` that holds the moment itself, `sent_at` is
     in UTC.
@@ -70,9 +76,10 @@ class Report(NamedTuple):
 
 
 def report(flight: Flight) -> Iterator[Report]:
-    """The reports of a flight: none if it was cancelled, no arrival if it was diverted.
+    """Give the reports of a flight.
 
-    A report holds only what is known when it is sent: the departure says nothing of the arrival.
+    There are none if it was cancelled, and no arrival if it was diverted. A report holds only what is known when it is
+    sent: the departure says nothing of the arrival.
     """
     key = str(flight.key)
     if departed_at := flight.departed_at:
@@ -94,9 +101,10 @@ def _sent_at(topic: Topic, key: str, event_at: datetime) -> datetime:
 
 
 class Post(NamedTuple):
-    """A message on its way: everything but partition and offset. Posts sort by the order in which they are received.
+    """A message on its way, without partition and offset.
 
-    `copy` orders messages of one flight at one moment; `injected` is the kind and detail of what was done to it.
+    Posts sort by the order in which they are received. `copy` orders messages of one flight at one moment; `injected`
+    is the kind and detail of what was done to it.
     """
 
     sent_at: datetime
@@ -109,7 +117,9 @@ class Post(NamedTuple):
 
 
 def number(posts: Iterable[Post], day: date, first: int = 0) -> list[Message]:
-    """Give the posts that land on one day in one topic their partitions and offsets; the order is kept.
+    """Give the posts of one day and topic their partitions and offsets.
+
+    The order is kept.
 
     Args:
         posts: sorted by `sent_at`.

@@ -8,4 +8,7 @@ from lakehouse_assets.feeds.airports import airports
 
 @received(airports, fresh_within=timedelta(days=32), owner="team:reference-data")
 def reference_airports() -> None:
-    """One row per line of a `airports` file, of which the full list lands about once a month."""
+    """One row per line of a `airports` file.
+
+    The full list lands about once a month.
+    """

@@ -8,4 +8,7 @@ from lakehouse_assets.feeds.planes import planes
 
 @received(planes, fresh_within=timedelta(days=32), owner="team:reference-data")
 def reference_planes() -> None:
-    """One row per line of a `planes` file, of which the full list lands about once a month."""
+    """One row per line of a `planes` file.
+
+    The full list lands about once a month.
+    """

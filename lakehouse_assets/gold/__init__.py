@@ -1,1 +1,1 @@
-"""Gold: what dashboards and models read; names start with the grain."""
+"""Tables that dashboards and models read, named by their grain."""

@@ -15,7 +15,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def merge_events(moments: DataFrame, *events: DataFrame, reach: timedelta) -> DataFrame:
-    """Bring moments and events of airports into one frame, on which `total_within` and `latest` look back.
+    """Bring moments and events of airports into one frame.
+
+    `total_within` and `latest` look back on it.
 
     Args:
         moments: `airport`, `at`, and any other columns; these come back as the struct `moment`.
@@ -33,9 +35,10 @@ def merge_events(moments: DataFrame, *events: DataFrame, reach: timedelta) -> Da
 
 
 def total_within(total: Column, reach: timedelta) -> Column:
-    """A count or a sum of integers over the airport's rows from `reach` before a row to its own time, both included.
+    """Return a count or a sum over an airport's rows of the last `reach`.
 
-    The difference of two running totals: linear, where Spark would add up a sliding frame anew for each row.
+    It is one of integers, from `reach` before a row to the row's own time, both included. The difference of two running
+    totals: linear, where Spark would add up a sliding frame anew for each row.
     """
     until_now = total.over(_history())
     until_reach = total.over(_history(until=reach + _MICROSECOND))
@@ -43,7 +46,10 @@ def total_within(total: Column, reach: timedelta) -> Column:
 
 
 def latest(value: Column) -> Column:
-    """The value of the airport's last row up to a row's own time that has one; may be older than `reach`."""
+    """Return the value of the airport's last row that has one.
+
+    Up to a row's own time; the value may be older than `reach`.
+    """
     return F.last(value, ignorenulls=True).over(_history())
 
 

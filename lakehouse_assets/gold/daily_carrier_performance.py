@@ -1,4 +1,7 @@
-"""How punctual and reliable each carrier was, day by day and airport by airport."""
+"""Measure how punctual and reliable each carrier was.
+
+Day by day and airport by airport.
+"""
 
 from datetime import timedelta
 
@@ -44,7 +47,9 @@ class DailyCarrierPerformance(Contract):
     counts={"scheduled": schedules, "flown": flights},
 )
 def daily_carrier_performance(schedules: DataFrame, flights: DataFrame) -> DataFrame:
-    """One row per flight date, carrier and origin with a scheduled or flown flight. Batch only.
+    """One row per flight date, carrier and origin. Batch only.
+
+    A row needs a scheduled or flown flight.
 
     Grain: flight date, carrier, origin. Day: `flight_date`, a local date.
 

@@ -1,4 +1,7 @@
-"""Airports where many flights left late within one hour: what an operations desk wants to be told."""
+"""Find airports where many flights left late within one hour.
+
+An operations desk wants to be told of them.
+"""
 
 from datetime import timedelta
 
@@ -40,7 +43,9 @@ class DelayAlerts(Contract):
     owner="team:operations",
 )
 def delay_alerts(departures: DataFrame) -> DataFrame:
-    """One row per airport and UTC hour in which at least five flights left 30 minutes late or more.
+    """One row per airport and UTC hour with many late departures.
+
+    At least five flights left in it 30 minutes late or more.
 
     Grain: rule, airport, hour. Day: `hour_on`, the UTC day of the hour.
 

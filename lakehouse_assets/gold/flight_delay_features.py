@@ -1,4 +1,7 @@
-"""What was known about each flight two hours before its scheduled departure: input for models that predict delays."""
+"""Collect what was known about a flight two hours before departure.
+
+It is input for models that predict delays; departure is the scheduled one.
+"""
 
 from datetime import timedelta
 
@@ -97,7 +100,9 @@ class FlightDelayFeatures(FlightKey):
 def flight_delay_features(
     schedules: DataFrame, flights: DataFrame, departures: DataFrame, weather: DataFrame, airports: DataFrame
 ) -> DataFrame:
-    """One row per scheduled flight, with only what had happened two hours before its scheduled departure. Batch only.
+    """One row per scheduled flight, as known two hours before. Batch only.
+
+    It holds only what had happened two hours before the scheduled departure.
 
     Grain: flight date, carrier, flight, origin. Day: `flight_date`, a local date.
 
@@ -141,7 +146,10 @@ def _with_time_zone(asked: DataFrame, airports: DataFrame) -> DataFrame:
 
 
 def _with_previous_leg(asked: DataFrame, flights: DataFrame) -> DataFrame:
-    """Add `leg`: key and scheduled departure of the tail's previous leg, and what became of it, known or not yet."""
+    """Add `leg`: key and scheduled departure of the tail's previous leg.
+
+    With it comes what became of that leg, known or not yet.
+    """
     timetable = Window.partitionBy("tail_number").orderBy("flight_date", "scheduled_departure_at", *FLIGHT_KEY[1:])
     before = F.lag(F.struct(*FLIGHT_KEY, "scheduled_departure_at")).over(timetable)
     scheduled_at = F.col("scheduled_departure_at")
@@ -158,7 +166,10 @@ def _with_previous_leg(asked: DataFrame, flights: DataFrame) -> DataFrame:
 
 
 def _previous_leg_columns() -> list[Column]:
-    """What was known at the cutoff about `leg`; null where there is none."""
+    """Return what was known at the cutoff about `leg`.
+
+    Null where there is none.
+    """
     has_leg = F.col("leg").isNotNull()
     has_departed = F.coalesce(F.col("outcome.departed_at") <= F.col("cutoff_at"), F.lit(False))
     has_arrived = F.coalesce(F.col("outcome.arrived_at") <= F.col("cutoff_at"), F.lit(False))
@@ -176,7 +187,10 @@ def _previous_leg_columns() -> list[Column]:
 
 
 def _with_recent_past(asked: DataFrame, departures: DataFrame, weather: DataFrame) -> DataFrame:
-    """Add the origin's departures and newest weather (`observation`) of the three hours up to the cutoff."""
+    """Add the origin's departures and newest weather before the cutoff.
+
+    They are those of the three hours up to it; the weather is `observation`.
+    """
     left = departures.select(F.col("origin").alias("airport"), F.col("departed_at").alias("at"), "delay_minutes")
     observation = F.struct("observed_at", *MEASURED)
     observed = weather.select("airport", F.col("observed_at").alias("at"), observation.alias("observation"))

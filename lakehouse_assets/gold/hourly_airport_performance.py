@@ -1,4 +1,4 @@
-"""How punctual each airport was, hour by hour."""
+"""Measure how punctual each airport was, hour by hour."""
 
 from datetime import timedelta
 
@@ -44,7 +44,7 @@ class HourlyAirportPerformance(Contract):
     counts={"departures": departures, "arrivals": arrivals},
 )
 def hourly_airport_performance(departures: DataFrame, arrivals: DataFrame) -> DataFrame:
-    """One row per airport and UTC hour in which something left or reached the gate.
+    """One row per airport and UTC hour with a departure or arrival.
 
     Grain: airport, hour. Day: `hour_on`, the UTC day of the hour. A departure counts at its origin in the hour in which
     it left, an arrival at its destination in the hour in which it arrived; hours without either have no row.

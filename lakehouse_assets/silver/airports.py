@@ -90,7 +90,10 @@ def airports(reference_airports: DataFrame) -> DataFrame:
 
 
 def _supplement(landings: DataFrame) -> DataFrame:
-    """The supplied airports once per landing day: a frame without rows gives none, and no session is needed."""
+    """Return the supplied airports once per landing day.
+
+    A frame without rows gives none, and no session is needed.
+    """
     lines = F.array(*(F.lit(json.dumps(airport._asdict())) for airport in AIRPORTS_SUPPLEMENT))
     supplied = landings.select(
         F.explode(lines).alias("line"),
@@ -103,12 +106,18 @@ def _supplement(landings: DataFrame) -> DataFrame:
 
 
 def _unknown_time_zones(zone: Column) -> Column:
-    """1 where a zone is named and Spark does not know it: using it would fail the query."""
+    """Return 1 where a zone is named and Spark does not know it.
+
+    Using it would fail the query.
+    """
     # try_make_timestamp is no help: without code generation it fails on an unknown zone (Spark 4.2.0).
     new_year = F.try_to_timestamp(F.concat(F.lit("2000-01-01 00:00:00 "), zone))
     return F.when(zone.isNotNull() & new_year.isNull(), 1).otherwise(0)
 
 
 def _whole_feet(altitude: Column) -> Column:
-    """Round to INT; what no INT can hold becomes a height that the contract rejects, because a cast would fail."""
+    """Round to INT.
+
+    What no INT can hold becomes a height that the contract rejects, because a cast would fail.
+    """
     return F.when(F.abs(altitude) > 999_999, 999_999).otherwise(F.round(altitude)).cast("int")

@@ -72,7 +72,9 @@ class Arrivals(FlightKey, ReadableJson):
     owner="team:operations",
 )
 def arrivals(arrival_events: DataFrame) -> DataFrame:
-    """One row per arrival: a flight that reached the gate of its destination, typed, valid, once.
+    """One row per arrival, typed, valid, once.
+
+    An arrival is a flight that reached the gate of its destination.
 
     Grain: flight date, carrier, flight, origin, and the UTC day of arrival. (Only messages that contradict each other
     across a UTC midnight give a flight two rows; the day in the key makes that the same for any range of days.)

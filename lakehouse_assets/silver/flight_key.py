@@ -1,4 +1,7 @@
-"""What names a flight, and the codes of airports, carriers and aircraft: shared by every contract about flights."""
+"""Name a flight and the codes of airports, carriers and aircraft.
+
+Every contract about flights shares them.
+"""
 
 import pyspark.sql.types as T
 from pandera.pyspark import Field

@@ -1,4 +1,7 @@
-"""Flights, one row per departure, with its arrival, the weather, the aircraft and the destination."""
+"""Flights, one row per departure.
+
+Each comes with its arrival, the weather, the aircraft and the destination.
+"""
 
 from datetime import timedelta
 
@@ -67,7 +70,7 @@ class Flights(FlightKey):
 def flights(
     departures: DataFrame, arrivals: DataFrame, weather: DataFrame, aircraft: DataFrame, airports: DataFrame
 ) -> DataFrame:
-    """One row per flight that left the gate, with its arrival if there was one.
+    """One row per flight that left the gate, with its arrival, if any.
 
     Grain: flight date, carrier, flight, origin. Day: `flight_date`, a local date at the origin; its departures lie on
     that UTC day or the next, its arrivals up to one UTC day later still.

@@ -21,7 +21,10 @@ LINE = """
 
 
 class Weather(ReadableJson):
-    """An hourly observation. The ranges are about those of the world's records, so what lies outside is a defect."""
+    """An hourly observation.
+
+    The ranges are about those of the world's records, so what lies outside is a defect.
+    """
 
     airport: T.StringType = Field(description="IATA code of the airport it was observed at", str_matches=AIRPORT)
     observed_at: T.TimestampType = Field(description="hour of the observation, UTC")
@@ -77,7 +80,7 @@ class Weather(ReadableJson):
     owner="team:operations",
 )
 def weather(weather_files: DataFrame) -> DataFrame:
-    """One row per airport and UTC hour in which the weather was observed. Batch only.
+    """One row per airport and UTC hour with an observation. Batch only.
 
     Grain: airport, hour. Day: `observed_on`, UTC.
 
