@@ -1015,7 +1015,9 @@ class SecretMissing(PublishError):
 
 @dataclass(eq=False)
 class ValueRefused(PublishError):
-    """The destination cannot hold a value; nothing was published.
+    """The destination cannot hold a value.
+
+    Nothing was published.
 
     Attributes:
         sink: `serving.name`.

@@ -280,10 +280,9 @@ def publish(
         bool, typer.Option("--anew", help="Make the table at the destination anew and load all of it.")
     ] = False,
 ) -> None:
-    """Load sinks with what has changed since they were loaded; a second call finds nothing to do.
+    """Load sinks with what has changed since they were loaded.
 
-    With --days: load these days in any case, and no others. Days that are not settled are left to later, unless a sink
-    asks for open days too.
+    A second call finds nothing to do.
     """
     chosen = parse_option("--days", days, Days.parse)
     if chosen is not None and anew:

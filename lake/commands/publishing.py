@@ -1,4 +1,7 @@
-"""What `lakehouse publish` does: load each sink, report a line for each."""
+"""Run `lakehouse publish`.
+
+It loads each sink and reports a line for each.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ __all__ = ["print_published", "publish_from_command_line"]
 def publish_from_command_line(
     out: Console, err: Console, environment: Environment, names: Sequence[str], days: Days | None, *, anew: bool
 ) -> bool:
-    """Publish sinks, printing a line for each; returns whether all could be.
+    """Publish sinks, print a line for each and tell whether all could be.
 
     A sink that cannot be loaded keeps no other from it. One that fails only because somebody else writes its
     destination is tried again by a scheduler: that error is raised at the end.

@@ -1,4 +1,7 @@
-"""Declare where a sink loads rows to. No declaration holds a secret: it names the variable that does."""
+"""Declare where a sink loads rows to.
+
+No declaration holds a secret: it names the variable that does.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ class ByDay(How):
 
 @dataclass(frozen=True)
 class Whole(How):
-    """Replace everything at once where any of it has changed, so that all rows are of one version."""
+    """Replace everything at once where any of it has changed.
+
+    So all rows are of one version.
+    """
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,9 @@ class Destination:
 
 @dataclass(frozen=True)
 class DuckDb(Destination):
-    """A DuckDB file, one table a sink. Readers never wait: the file is replaced whole.
+    """A DuckDB file, with one table for each sink.
+
+    Readers never wait, because the file is replaced whole.
 
     Attributes:
         file: where it lies; a relative path begins at the home of the lake.
@@ -109,7 +117,10 @@ class Postgres(Destination):
 
 
 def secret_problems(fact: str, variable: str) -> Iterator[Problem]:
-    """Refuse what is no name of a variable, without repeating it: it may be the secret itself."""
+    """Refuse what is no name of a variable, without repeating it.
+
+    It may be the secret itself.
+    """
     if not _VARIABLE.fullmatch(variable):
         yield f"states in {fact} no name of an environment variable", f'name the variable: {fact}="WAREHOUSE_DSN"'
 

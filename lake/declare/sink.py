@@ -55,7 +55,7 @@ class Sink:
 
     @property
     def is_by_day(self) -> bool:
-        """Whether a change replaces its days alone."""
+        """Tell whether a change replaces its days alone."""
         return isinstance(self.how, ByDay)
 
 
@@ -67,7 +67,9 @@ def sink(
     settled_only: bool = True,
     name: str | None = None,
 ) -> Sink:
-    """Declare a sink; see `Sink` for the facts.
+    """Declare a sink.
+
+    See `Sink` for the facts.
 
     Args:
         reads: the table.
@@ -115,7 +117,9 @@ def _problems(declared: Sink) -> Iterator[Problem]:
 
 
 def discover_sinks(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Sink]:
-    """Import every module of the package `serving` under `package` and return its sinks by `serving.name`.
+    """Import the modules of `serving` and return their sinks, by full name.
+
+    `serving` is a package under `package`, and a full name is `serving.name`.
 
     Args:
         package: of the project.

@@ -580,7 +580,10 @@ def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str
 
 
 def modules_of(package: ModuleType, on_broken: OnBroken | None, layers: Sequence[str] = LAYERS) -> Iterator[ModuleType]:
-    """Import the modules of some layers of a package; see `discover`."""
+    """Import the modules of some layers of a package.
+
+    A module that cannot be imported is dealt with as `discover` says.
+    """
     for layer in layers:
         home = _or_broken(_layer_package, f"{package.__name__}.{layer}", on_broken)
         for info in pkgutil.iter_modules(home.__path__, f"{home.__name__}.") if home else ():

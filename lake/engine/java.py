@@ -1,7 +1,7 @@
 """Find the Java that runs Spark, or fetch one.
 
-Pip can install everything that this project needs except Java. `find_java` takes the first Java of this machine that is
-new enough: `JAVA_HOME`, the one on the `PATH`, one that `lakehouse setup` fetched before, then the usual folders.
+Pip can install everything that this project needs except Java. `find_java` takes the first Java of this machine that
+is new enough: `JAVA_HOME`, the one on the `PATH`, one that `lakehouse setup` fetched before, then the usual folders.
 """
 
 from __future__ import annotations

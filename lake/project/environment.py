@@ -41,7 +41,9 @@ class Environment:
     sinks: Mapping[str, Sink] = field(default_factory=dict)
 
     def choose_sinks(self, names: Sequence[str]) -> list[Sink]:
-        """The sinks of these names, `serving.name` or `name`; all if none.
+        """Return the sinks of these names, or all if none are given.
+
+        A name is `serving.name` or `name`.
 
         Raises:
             UnknownSink: no sink has the name.
@@ -59,7 +61,7 @@ class Environment:
 
     @property
     def place(self) -> Place:
-        """Where the destinations of sinks lie."""
+        """The place in which the destinations of sinks lie."""
         return Place(self.settings.home, lock_timeout_seconds=self.settings.lock_timeout_seconds)
 
     def choose(self, names: Sequence[str]) -> list[Table]:

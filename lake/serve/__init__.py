@@ -1,1 +1,4 @@
-"""How the rows of tables reach what lies outside of the lake: sinks, planned by the same evidence as tables."""
+"""Load rows of tables into sinks, which lie outside of the lake.
+
+Sinks are planned by the same evidence as tables.
+"""

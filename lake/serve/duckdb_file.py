@@ -41,7 +41,10 @@ CREATE TABLE IF NOT EXISTS {_LOADS} (
 
 @dataclass(frozen=True)
 class DuckDbTarget:
-    """The table of one sink in a DuckDB file; see `lake.serve.target.Target`."""
+    """The table of one sink in a DuckDB file.
+
+    See `lake.serve.target.Target`.
+    """
 
     sink: Sink
     place: Place
@@ -49,7 +52,7 @@ class DuckDbTarget:
 
     @property
     def file(self) -> Path:
-        """Where it lies."""
+        """The path of the file."""
         assert isinstance(self.sink.to, DuckDb)
         return self.place.home / self.sink.to.file
 
@@ -92,7 +95,10 @@ class DuckDbTarget:
         return loaded
 
     def _refuse_written(self) -> None:
-        """Refuse a file that somebody else writes: what he has not written into it yet would be lost."""
+        """Refuse a file that somebody else writes.
+
+        What he has not written into it yet would be lost.
+        """
         if self.file.with_name(f"{self.file.name}.wal").exists():
             problem = "another program writes it: there is a file .wal beside it"
             raise DestinationInUse(self.sink.full_name, str(self.file), problem)
@@ -128,7 +134,10 @@ class DuckDbTarget:
         return loaded
 
     def _make(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-        """Make the table, or give it the nullable columns that it lacks; comments are those of the contract."""
+        """Make the table, or add the nullable columns that it lacks.
+
+        Comments are those of the contract.
+        """
         contract = source.table.contract
         kinds = dict(zip(source.schema.names, connection.from_arrow(source.schema.empty_table()).types, strict=True))
         if not _has(connection, "main", self.sink.name):

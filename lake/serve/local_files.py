@@ -1,4 +1,7 @@
-"""Replace files of this machine as a whole, so that a reader has the old one or the new one."""
+"""Replace files of this machine as a whole.
+
+So a reader has the old one or the new one.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ __all__ = ["hold", "swap"]
 
 @contextmanager
 def hold(path: Path, place: Place) -> Iterator[None]:
-    """Hold the lock of a file or folder, which lies beside it: processes of several lakes may load it.
+    """Hold the lock of a file or folder, which lies beside it.
+
+    Processes of several lakes may load the same one.
 
     Raises:
         TableLocked: another process kept it for too long.
@@ -27,7 +32,10 @@ def hold(path: Path, place: Place) -> Iterator[None]:
 
 @contextmanager
 def swap(file: Path, aside: Path) -> Iterator[Path]:
-    """Give a path to write to; what lies there at the end takes the place of `file`, and survives a power cut."""
+    """Give a path to write to, and let the result replace `file`.
+
+    It takes the place of `file` at the end, and survives a power cut.
+    """
     aside.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         aside.unlink()  # of a process that was killed

@@ -36,7 +36,10 @@ _FILE = "data.parquet"
 
 @dataclass(frozen=True)
 class ParquetTarget:
-    """The folder of one sink; see `lake.serve.target.Target`."""
+    """The folder of one sink.
+
+    See `lake.serve.target.Target`.
+    """
 
     sink: Sink
     place: Place
@@ -44,7 +47,7 @@ class ParquetTarget:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The path of the folder."""
         assert isinstance(self.sink.to, ParquetFolders)
         return self.place.home / self.sink.to.folder / self.sink.name
 
@@ -52,7 +55,10 @@ class ParquetTarget:
         return self.folder / _FILE if day is None else self.folder / f"{self.sink.reads.day}={day}" / _FILE
 
     def loads(self) -> Mapping[Day, Load]:
-        """Say what the files say; one whose columns are not those of now is no load."""
+        """Read from the files what they hold.
+
+        One whose columns are not those of now is no load.
+        """
         if self.anew:
             return {}
         found: dict[Day, Load] = {}
@@ -84,7 +90,7 @@ class ParquetTarget:
             return loaded
 
     def _write(self, day: Day, source: Source, rows: pa.Table, days: Sequence[Day]) -> dict[Day, Load]:
-        """Write one file, read it back, and let it take the place of the one before."""
+        """Write one file, read it back, and let it replace the one before."""
         sums = sums_of(rows, source.table)
         loaded = {one: load_of(source, *sums.get(one, Sum(0, 0))) for one in days}
         note = json.dumps({str(one or ""): load.as_dict() for one, load in loaded.items()})
@@ -101,14 +107,17 @@ class ParquetTarget:
         return loaded
 
     def _schema(self, day: Day) -> pa.Schema:
-        """The columns of a file; that of the day is said by its folder."""
+        """Return the columns of a file.
+
+        The column of the day is not among them, because its folder says it.
+        """
         stored = self.sink.reads.contract.stored
         schema = self.sink.reads.contract.arrow_schema
         fields = [pa.field(c.name, schema.field(c.name).type, c.nullable) for c in stored]
         return pa.schema([one for one in fields if day is None or one.name != self.sink.reads.day])
 
     def _files(self) -> dict[Day, Path]:
-        """The file of each day; None for one that holds all."""
+        """Return the file of each day, under None one that holds all."""
         found: dict[Day, Path] = {None: self._file(None)} if self._file(None).exists() else {}
         for file in sorted(self.folder.glob(f"{self.sink.reads.day}=*/{_FILE}")):
             try:

@@ -1,4 +1,7 @@
-"""Which days of a sink are due: those of which the table's log says more than the destination does."""
+"""Find the days of a sink that are due.
+
+They are those of which the table's log says more than the destination does.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ __all__ = ["Due", "find_due"]
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be loaded.
+    """The days that are to be loaded into one sink.
 
     Attributes:
         sink: for whom.
@@ -73,7 +76,7 @@ def _order(day: Day) -> date:
 
 
 def _settled(sink: Sink, survey: Survey) -> set[Day] | None:
-    """The days that may be loaded; None for any."""
+    """Return the days that may be loaded, None for any."""
     state = survey.states[sink.reads.full_name]
     if state.unreadable:
         raise state.unreadable
@@ -84,7 +87,7 @@ def _settled(sink: Sink, survey: Survey) -> set[Day] | None:
 
 
 def _reason(source: Source, load: Load | None, touched: int | None) -> str:
-    """Say why a day is due; empty where it is not."""
+    """Return why a day is due, or "" where it is not."""
     if load is None:
         return "never loaded"
     if load.table_id != source.table_id:

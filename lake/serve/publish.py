@@ -1,4 +1,7 @@
-"""Publish a sink: load what is due, and nothing else; a repeat finds nothing to do."""
+"""Publish a sink: load what is due, and nothing else.
+
+A repeat finds nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ __all__ = ["Published", "is_due", "publish"]
 
 @dataclass(frozen=True)
 class Published:
-    """What one publication did.
+    """The outcome of one publication.
 
     Attributes:
         sink: which.
@@ -37,12 +40,12 @@ class Published:
 
     @property
     def rows(self) -> int:
-        """How many rows were loaded."""
+        """The number of rows that were loaded."""
         return sum(load.rows for load in self.days.values())
 
 
 def is_due(sink: Sink, survey: Survey, place: Place) -> Due:
-    """Look what is due; loads nothing."""
+    """Look what is due, without loading it."""
     return find_due(sink, survey, open_target(sink, place).loads())
 
 

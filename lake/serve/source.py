@@ -1,4 +1,4 @@
-"""The table of a sink, as of one version: what is loaded. Needs no JVM."""
+"""Read the table of a sink as of one version, without a JVM."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ class Source:
 
     @cached_property
     def held(self) -> Mapping[Day, int]:
-        """The days that hold files, with their rows; None stands for all rows of a table without days."""
+        """The days that hold files, with their rows.
+
+        None stands for all rows of a table without days.
+        """
         files = pa.table(self.stored.get_add_actions(flatten=True))
         counts = files["num_records"].to_pylist()
         column = f"partition.{self.table.day}"
@@ -98,7 +101,10 @@ class Source:
 
 
 def open_source(store: DeltaStore, table: Table, version: int | None = None) -> Source | None:
-    """Open a table at a version, or the newest; None where it was never written."""
+    """Open a table at a version, or at the newest.
+
+    None where it was never written.
+    """
     log = store.table_log(table)
     newest = log.version()
     if newest is None:

@@ -1,4 +1,6 @@
-"""Count rows and sum their hashes, by rules that every destination can follow, so that both ends can be compared.
+"""Count rows and sum their hashes, to compare both ends of a sink.
+
+Every destination can follow the rules.
 
 A row is written as one text: its values in the order of the contract, each behind its length, so that no two rows share
 a text. Its hash is the first 60 bits of the text's MD5. The sum over the rows of a day does not depend on their order.
@@ -34,7 +36,7 @@ NAN = 0x7FF8000000000000
 
 
 class Sum(NamedTuple):
-    """What is compared of a day: its rows, and the sum of their hashes."""
+    """The rows of a day and the sum of their hashes, to compare."""
 
     rows: int
     checksum: int
@@ -49,9 +51,9 @@ def quoted(name: str) -> str:
 
 
 def sums_of(rows: pa.Table, table: Table) -> dict[Day, Sum]:
-    """Sum rows in the columns of the contract, by day; None for a table without days.
+    """Sum rows in the columns of the contract, by day.
 
-    Days without rows are left out.
+    None stands for a table without days. Days without rows are left out.
     """
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")

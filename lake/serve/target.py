@@ -1,4 +1,7 @@
-"""What a destination does: say what it holds of a sink, and replace days of it so that no reader sees half of one."""
+"""Define what a destination does.
+
+It says what it holds of a sink, and replaces days of it so that no reader sees half of one.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ __all__ = ["TARGETS", "Load", "Place", "Target", "describe_differences", "load_o
 
 @dataclass(frozen=True)
 class Load:
-    """What a destination says that it holds of one day.
+    """The facts that a destination keeps about one day that it holds.
 
     It is stored with the rows and in the same transaction, so that it says the truth of a destination that was lost or
     restored.
@@ -52,7 +55,7 @@ def load_of(source: Source, rows: int, checksum: int) -> Load:
 
 @dataclass(frozen=True)
 class Place:
-    """Where destinations lie, and who is told of them.
+    """The place of destinations, and the listener for people.
 
     Attributes:
         home: relative paths begin here.
@@ -78,16 +81,21 @@ class Place:
 
 
 class Target(Protocol):
-    """What one destination holds of one sink.
+    """The rows of one sink at one destination.
 
     One that is opened `anew` says that it holds nothing, and first removes what it holds when days are replaced.
     """
 
     def loads(self) -> Mapping[Day, Load]:
-        """Say what it holds of each day; nothing where it was never loaded, or is lost."""
+        """Return what it holds of each day.
+
+        Nothing where it was never loaded, or is lost.
+        """
 
     def replace(self, source: Source, days: Sequence[Day], *, whole: bool) -> Mapping[Day, Load]:
-        """Replace some days by the rows of a source, all of it or nothing; `whole`: and remove every other day.
+        """Replace some days by the rows of a source, wholly or not at all.
+
+        With `whole` every other day is removed too.
 
         Raises:
             DestinationDiffers: it does not hold what was loaded.
@@ -95,7 +103,7 @@ class Target(Protocol):
         """
 
     def rows(self, days: Collection[Day] | None = None) -> pa.Table:
-        """Read what it holds of some days, or of all, in the columns of the contract."""
+        """Read the rows of some days, or of all, as the contract has them."""
 
 
 TARGETS: dict[type[Destination], str] = {

@@ -1,8 +1,8 @@
 """Keep receipts of micro-batches and a status file for each query.
 
 The receipts are a Delta table, `lake/micro_batches`. Each is a line in a file first, and some at a time are committed;
-a crash between the two, or in a micro-batch, leaves one twice, and the first counts. The status file says how the query
-is doing now, to `lakehouse status` and the sensors. Needs no JVM.
+a crash between the two, or in a micro-batch, leaves one twice, and the first counts. The status file says how the
+query is doing now, to `lakehouse status` and the sensors. Needs no JVM.
 """
 
 from __future__ import annotations

@@ -280,9 +280,10 @@ def _inputs(lakes: ComputedTwice, table: Table) -> list[DataFrame]:
 
 
 def a_sink_holds_its_table_at_the_versions_it_names(sink: Sink, store: DeltaStore, place: Place) -> None:
-    """Each day at the destination is that of the table, as of the version that the destination says.
+    """Assert that each day at a destination is that of the table.
 
-    And it holds no other day. Delta is read by DuckDB, which shares no code with what loads a sink.
+    It is so as of the version that the destination says, and the destination holds no other day. Delta is read by
+    DuckDB, which shares no code with what loads a sink.
     """
     target, table, expected = open_target(sink, place), sink.reads, list[Row]()
     loads, held = target.loads(), target.rows()
@@ -306,7 +307,7 @@ def _as_of(sql: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, vers
 
 
 def _spelled(row: Row) -> str:
-    """Spell a row; DuckDB may store -0 as 0."""
+    """Spell a row, because DuckDB may store -0 as 0."""
     return repr({name: value + 0.0 if isinstance(value, float) else value for name, value in row.items()})
 
 

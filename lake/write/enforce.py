@@ -1,9 +1,9 @@
 """Enforce a table's contract and key, in the pass that writes the rows.
 
-Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row): rows in
-= rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job. Duplicates
-that say something else than the row which is kept are counted where the dropped rows are looked at. Batch and stream
-both go through here; a micro-batch is an ordinary frame.
+Every candidate row is accepted, rejected (it breaks the contract) or a duplicate (its key has an earlier row):
+rows in = rows accepted + rejected + duplicates. The three are counted by an observation, which costs no Spark job.
+Duplicates that say something else than the row which is kept are counted where the dropped rows are looked at.
+Batch and stream both go through here; a micro-batch is an ordinary frame.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ did not. Days that are in an open incident already are not reported again, so re
 closes when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and
 runs that somebody stopped, open none.
 
-The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which some
-address still has to hear, and by address those that it was told of: {"after": 1234, "open": {"<run id>":
-{"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "told": {"1f0c...": ["<run id>"]}}. After downtime the
-sensor goes on where it stopped; the first tick ever starts from now.
+The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which
+some address still has to hear, and by address those that it was told of:
+{"after": 1234, "open": {"<run id>": {"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "told": {"1f0c...":
+["<run id>"]}}. After downtime the sensor goes on where it stopped; the first tick ever starts from now.
 """
 
 from __future__ import annotations

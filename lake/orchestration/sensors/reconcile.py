@@ -4,9 +4,9 @@ A day is due that is missing or stale: newly sealed, late, or changed upstream.
 
 The evidence is that of `lakehouse status`: landing folders, table logs, ledger and frontier, compared in full on each
 tick at which anything has changed; no Spark. A run covers a contiguous range of days of tables that can share it. While
-any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A day
-that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that goes on
-down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
+any run is under way, whoever started it, nothing more is asked for: it may do the same, or make other days stale. A
+day that was computed rests for ten seconds too. So late messages that come meanwhile share the day's next run; that
+goes on down to gold. Compactions and refreshes that change nothing leave no evidence and start nothing.
 
 A run that failed, or that somebody stopped, is asked for again after 1, 2, 4, ... minutes, from then on every hour, and
 at once where its cause has changed: what its days are computed from, not other days of the same tables. Asked twice for

@@ -6,10 +6,10 @@ The sensor reads the logs of the tables that were ever followed; no Spark. A com
 stream made it, so what is reported was committed: at least once, since the events come before the cursor, and never
 what is not there. Commits that change no row, compactions and batch runs, which report themselves, are passed over.
 
-The cursor holds, by table, the newest commit that was looked at and a hash of its file: {"silver.orders": [41,
-"5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after downtime it catches up. Where the log does
-not continue from there (the cursor or the table is new, the table was made anew, the log was cleaned), the newest state
-of each day is reported once instead, one table a tick.
+The cursor holds, by table, the newest commit that was looked at and a hash of its file:
+{"silver.orders": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
+downtime it catches up. Where the log does not continue from there (the cursor or the table is new, the table was made
+anew, the log was cleaned), the newest state of each day is reported once instead, one table a tick.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ def tell_verdicts(
 
     The UI does not wait for any address.
 
-    The cursor holds the tables that fail, and by address those that it was told of: {"failing": ["silver.orders"],
-    "told": {"1f0c...": ["silver.orders"]}}.
+    The cursor holds the tables that fail, and by address those that it was told of:
+    {"failing": ["silver.orders"], "told": {"1f0c...": ["silver.orders"]}}.
 
     Args:
         context: of the tick.
