@@ -1,7 +1,8 @@
-"""What commands print as JSON, for other programs: one object a command, whose schema `docs/json-output.md` holds.
+"""Print JSON for other programs, one object a command.
 
-Each report is a dataclass: its schema is derived from the same fields that are printed, so that neither can be without
-the other. A field is added under the same `version`; where one goes, or means something else, the version grows.
+`docs/json-output.md` holds the schema of each. Each report is a dataclass: its schema is derived from the same fields
+that are printed, so that neither can be without the other. A field is added under the same `version`; where one goes,
+or means something else, the version grows.
 """
 
 from __future__ import annotations

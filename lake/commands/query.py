@@ -27,7 +27,9 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def read_query(query: str | None, file: Path | None) -> str:
-    """Take the query from the argument, a file, or else from standard input (also where either is `-`).
+    """Take the query from the argument, a file, or else standard input.
+
+    Standard input is meant also where either is `-`.
 
     Raises:
         ValueError: there is none, there are two, or it is no text.

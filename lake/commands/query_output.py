@@ -1,4 +1,7 @@
-"""Ways to show what a query finds: as a table for people; as CSV, JSON or Parquet for other programs."""
+"""Show what a query finds.
+
+It comes as a table for people, or as CSV, JSON or Parquet for other programs.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class QueryColumn:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """What `lakehouse sql --json` prints.
+    """The object that `lakehouse sql --json` prints.
 
     Attributes:
         version: of all reports in JSON.
@@ -54,9 +57,10 @@ class QueryResult:
 
 
 def show_table(out: Console) -> Show:
-    """Print all columns: as a table, or a line per value where a terminal is too narrow for it.
+    """Print all columns, as a table where there is room for it.
 
-    On a terminal the first and last rows, elsewhere all of them.
+    A line per value where a terminal is too narrow for the table. On a terminal the first and last rows, elsewhere all
+    of them.
     """
 
     def show(relation: duckdb.DuckDBPyRelation) -> None:
@@ -141,7 +145,10 @@ def _in_json(value: Any) -> Any:
 
 
 def write_parquet(out: Console, file: Path) -> Show:
-    """Write rows to a Parquet file, which replaces one of that name once it is whole."""
+    """Write rows to a Parquet file.
+
+    It replaces one of that name once it is whole.
+    """
 
     def show(relation: duckdb.DuckDBPyRelation) -> None:
         reader = relation.project("*").to_arrow_reader(_ROWS_AT_A_TIME)

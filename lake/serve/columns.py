@@ -1,4 +1,7 @@
-"""What the tables of a warehouse have in common: how columns may differ, and how loads are noted in them."""
+"""Compare columns of a warehouse's tables and note loads in them.
+
+All warehouses have this in common.
+"""
 
 from __future__ import annotations
 

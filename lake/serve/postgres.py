@@ -51,7 +51,10 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class PostgresTarget:
-    """The table of one sink in Postgres; see `lake.serve.target.Target`."""
+    """The table of one sink in Postgres.
+
+    See `lake.serve.target.Target`.
+    """
 
     sink: Sink
     place: Place
@@ -79,11 +82,17 @@ class PostgresTarget:
 
     @property
     def _note(self) -> str:
-        """Under which name the loads of this table are noted; a name may occur in several schemas."""
+        """The name under which the loads of this table are noted.
+
+        The name of a table may occur in several schemas.
+        """
         return f"{self.to.schema}.{self.sink.name}"
 
     def rows(self, days: Collection[Day] | None = None) -> pa.Table:
-        """Read rows in the columns of the contract; nested ones as the JSON text that they are there."""
+        """Read rows in the columns of the contract.
+
+        Nested ones come as the JSON text that they are there.
+        """
         schema = _flat(self.sink)
         names = ", ".join(f"CAST({quoted(f.name)} AS {_read_as(f.type)})" for f in schema)
         with self._connected() as (_, cursor):
@@ -111,7 +120,9 @@ class PostgresTarget:
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[Any, Any]]:
-        """Open a transaction; what is not committed is rolled back.
+        """Open a transaction.
+
+        What is not committed is rolled back.
 
         Raises:
             DestinationUnreachable: nobody answers there, or the address is none.
@@ -130,7 +141,10 @@ class PostgresTarget:
         return "" if days is None or day is None else f" WHERE {_within(quoted(day), days)}"
 
     def _make(self, cursor: Any, source: Source) -> None:
-        """Make the table, or give it the nullable columns that it lacks; comments are those of the contract."""
+        """Make the table, or add the nullable columns that it lacks.
+
+        Comments are those of the contract.
+        """
         contract = source.table.contract
         for statement in (*_MAKE_LOADS, f"CREATE SCHEMA IF NOT EXISTS {quoted(self.to.schema)}"):
             cursor.execute(statement)
@@ -270,7 +284,10 @@ def _value(name: str, kind: pa.DataType) -> str:
 
 
 def _without(said: str, dsn: str) -> str:
-    """Leave out of a message what may be the secret, of which libpq repeats an address that it cannot read."""
+    """Leave out of a message what may be the secret.
+
+    libpq repeats an address that it cannot read.
+    """
     password = dsn.rpartition("@")[0].rpartition(":")[2]
     if dsn in said or (password and password in said) or "connection info" in said:
         return "it is no address as postgresql://user:password@host/database"

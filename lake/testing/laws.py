@@ -298,7 +298,10 @@ def a_sink_holds_its_table_at_the_versions_it_names(sink: Sink, store: DeltaStor
 
 
 def _as_of(sql: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, version: int) -> pa.Table:
-    """Read a table as of a version in the columns of its contract; one that it did not have yet is null."""
+    """Read a table as of a version in the columns of its contract.
+
+    A column that it did not have yet is null.
+    """
     location = store.table_log(table).location.replace("'", "''")
     held = sql.execute(f"SELECT * FROM delta_scan('{location}', version := {version})").to_arrow_table()
     schema = pa.schema([pa.field(one.name, one.type) for one in table.contract.arrow_schema])
