@@ -1,1 +1,4 @@
-"""The benchmarks: `python -m benchmarks`, or `make bench`. See docs/benchmarks.md for what is compared with what."""
+"""Run the benchmarks: `python -m benchmarks`, or `make bench`.
+
+See docs/benchmarks.md for what is compared with what.
+"""

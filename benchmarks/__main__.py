@@ -97,7 +97,10 @@ def measure(
 
 @commands.command()
 def demo(work: WorkFolder = WORK) -> None:
-    """Measure `lakehouse demo` in a fresh home, as `make demo` runs it once set up."""
+    """Measure `lakehouse demo` in a fresh home, once set up.
+
+    It is what `make demo` runs.
+    """
     _measure_command(work, "demo")
 
 
@@ -124,7 +127,10 @@ def _measure_command(work: Path, name: str) -> None:
 
 @commands.command()
 def setup(work: WorkFolder = WORK) -> None:
-    """Measure `make setup` in a fresh clone of the last commit; what is not in the caches comes over the network."""
+    """Measure `make setup` in a fresh clone of the last commit.
+
+    What is not in the caches comes over the network.
+    """
     clone = Path(tempfile.mkdtemp(prefix="setup-", dir=_made(work)))
     out.print("[bold]setup[/]")
     try:
@@ -154,7 +160,10 @@ def stream(
     work: WorkFolder = WORK,
     keep: Annotated[bool, typer.Option("--keep", help="Keep what the sides wrote.")] = False,
 ) -> None:
-    """Measure streams: Kafka to bronze, silver, gold; much state; the cost of contracts; Dagster; ticks; the year."""
+    """Measure streams from Kafka to gold, and their parts by themselves.
+
+    The parts are Kafka to bronze, silver, gold; much state; the cost of contracts; Dagster; ticks; the year.
+    """
     chosen, measured = _chosen(sides, STREAM_SIDES, "--sides"), _chosen(parts, PARTS, "--parts")
     rates = rate or STREAM_RATES
     is_full = set(rates) == set(STREAM_RATES) and seconds >= STREAM_SECONDS and keys == STATE_KEYS
@@ -193,7 +202,10 @@ def growth(
     times: Annotated[int, typer.Option("--times", min=1, help="How often each lake is looked at.")] = 7,
     work: WorkFolder = WORK,
 ) -> None:
-    """Measure what looking at a lake of three years costs, beside one of a month; both are simulated, without Spark."""
+    """Measure what looking at a lake of three years costs.
+
+    Beside it, a lake of one month. Both are simulated, without Spark.
+    """
     found = measure_growth(_made(work) / "growth", out, times)
     write_growth(render_growth(found, times, five_million_additions()), DOCUMENT)
     out.print(f"written: {DOCUMENT}")
@@ -226,7 +238,10 @@ def _note(work: Path, name: str, seconds: float) -> None:
 
 
 def _publish(results: Results) -> None:
-    """Into the document, unless a shorter range than the year was tried out: that only shows its figures."""
+    """Write into the document, unless a shorter range was tried out.
+
+    A range shorter than the year only shows its figures.
+    """
     if results.days in ("", str(YEAR)):
         write_report(results, DOCUMENT)
         out.print(f"written: {DOCUMENT}")
@@ -251,7 +266,7 @@ def _chosen(text: str, known: Collection[str], option: str) -> list[str]:
 
 
 def main() -> None:
-    """Run a command; print an error that a user can cause as a message."""
+    """Run a command and print errors that a user can cause as messages."""
     try:
         commands()
     except KeyboardInterrupt:

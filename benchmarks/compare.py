@@ -1,4 +1,4 @@
-"""Whether two sides computed the same: before any time counts, every table is compared row by row."""
+"""Compare every table of two sides row by row, before any time counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TableSize:
 
 
 def table_sizes(home: Path, tables: Sequence[str]) -> dict[str, TableSize]:
-    """What the logs of a side's tables say.
+    """Return the sizes of a side's tables, as their logs say.
 
     Raises:
         SidesDiffer: a table is missing, or is not partitioned as agreed.
@@ -37,7 +37,9 @@ def table_sizes(home: Path, tables: Sequence[str]) -> dict[str, TableSize]:
 
 
 def compare_tables(first: tuple[str, Path], second: tuple[str, Path], tables: Sequence[str]) -> None:
-    """Compare the tables of two homes: same columns, same types, same multiset of rows, numbers exactly.
+    """Compare the tables of two homes: columns, types and rows.
+
+    The rows are compared as a multiset, numbers exactly.
 
     Args:
         first: a side and its home.

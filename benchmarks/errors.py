@@ -1,4 +1,4 @@
-"""What can go wrong in a benchmark.
+"""Everything that can go wrong in a benchmark.
 
 LakeError
 ├── SideFailed    a measured process failed
@@ -19,7 +19,9 @@ SHOWN_LINES = 12
 
 @dataclass(eq=False)
 class SideFailed(LakeError):
-    """A process that was to be measured failed; its time does not count.
+    """A process that was to be measured failed.
+
+    Its time does not count.
 
     Attributes:
         command: what was run.

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Describe the machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def describe_machine() -> dict[str, str]:
 
 
 def load() -> float:
-    """The share of the processor that others use, of 0 to 1: a look of a second, taken before a run."""
+    """Return the share of the processor that others use, from 0 to 1.
+
+    A look of a second, taken before a run.
+    """
     return psutil.cpu_percent(interval=1.0) / 100
 
 

@@ -1,4 +1,7 @@
-"""Run one process and measure it: wall and processor time, and the peak memory of its whole process tree."""
+"""Run one process and measure it with all that it starts.
+
+Measured are wall and processor time, and the peak memory of the whole process tree.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ class Measured:
 
 
 def run_measured(command: Sequence[str], *, env: Mapping[str, str], log: Path, folder: Path | None = None) -> Measured:
-    """Run a command to its end; its output goes to `log`, lines that begin with a blank also to the terminal.
+    """Run a command to its end and measure it.
+
+    Its output goes to `log`, lines that begin with a blank also to the terminal.
 
     Raises:
         SideFailed: it did not exit with 0.
@@ -89,7 +94,10 @@ class _Sampler(threading.Thread):
         self.join()
 
     def _sample(self) -> int:
-        """Note the processor time of each process; returns the resident memory of all."""
+        """Note the processor time of each process and return the memory of all.
+
+        It is their resident memory.
+        """
         try:
             tree = [self._root, *self._root.children(recursive=True)]
         except psutil.Error:

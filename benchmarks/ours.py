@@ -1,4 +1,7 @@
-"""Side `ours`: what `lakehouse refresh` does: contracts, checks, ledger, and Dagster's record of every day."""
+"""Run side `ours`: `lakehouse refresh`, as a user does.
+
+It has contracts, checks, ledger, and Dagster's record of every day.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""Side `per_day`: the usual way: one Dagster run per day, on Dagster's default executor and its default storage.
+"""Run side `per_day`, the usual way: one Dagster run per day.
+
+It runs on Dagster's default executor and its default storage.
 
 The home already holds the whole range, copied from another side, so that a day finds the days around it; some days are
-computed again. The assets are the project's own. Left out, in favour of this side: its checks (a process each), and
-the tables without days, which are small.
+computed again. The assets are the project's own. Left out, in favour of this side: its checks (a process each), and the
+tables without days, which are small.
 """
 
 from __future__ import annotations
@@ -54,7 +56,10 @@ def _run_day(instance: dg.DagsterInstance, day: date) -> None:
 
 
 def _check_computed(tables: Sequence[Table], days: Sequence[date], started: datetime) -> None:
-    """The ledger must say that every table computed every day: rows alone cannot, for they were there before."""
+    """Refuse a run after which the ledger lacks a table or a day.
+
+    Rows alone cannot tell, for they were there before.
+    """
     computed = Ledger(open_environment().store).latest_by_table()
     for table in tables:
         for day in days:

@@ -1,4 +1,7 @@
-"""The Dagster job of side `per_day`; the process of every step imports it."""
+"""Define the Dagster job of side `per_day`.
+
+The process of every step imports it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ def daily_tables(environment: Environment) -> list[Table]:
 
 
 def build_job() -> dg.JobDefinition:
-    """The project's assets of the tables that have days, on the executor that Dagster takes where none is named."""
+    """Build a job of the project's assets that have days.
+
+    It runs on the executor that Dagster takes where none is named.
+    """
     environment = open_environment()
     ours = build_definitions(environment.settings, environment.choose(TABLES))
     daily = dg.AssetSelection.assets(*(asset_key(table) for table in daily_tables(environment)))

@@ -1,9 +1,11 @@
-"""Side `plain`: the same tables from a hand-written PySpark and Delta script, tuned for one clean run.
+"""Run side `plain`: a hand-written PySpark and Delta script.
+
+It writes the same tables and is tuned for one clean run.
 
 No contracts, no quarantine, no ledger, no locks, no orchestrator, no replacing of days. Parsing trusts the data, rows
 are made unique only where the source repeats them, and a shuffle happens only where files would otherwise multiply.
-What joins and aggregates (flights, gold) is the project's own pure transforms: that logic is not what is measured.
-Its queries run with this project's settings, on the JVM and the local files as Spark has them; side `tuned` is the same
+What joins and aggregates (flights, gold) is the project's own pure transforms: that logic is not what is measured. Its
+queries run with this project's settings, on the JVM and the local files as Spark has them; side `tuned` is the same
 script with everything that a session of this project sets.
 """
 
@@ -69,7 +71,10 @@ class Script:
         return self.spark.read.format("delta").load(str(self.tables / table.replace(".", "/")))
 
     def write(self, table: str, rows: DataFrame, *, shuffle_by: str | None = None) -> None:
-        """Write a table in one job. `shuffle_by` brings a day's rows into one task where they are not already."""
+        """Write a table in one job.
+
+        `shuffle_by` brings a day's rows into one task where they are not already.
+        """
         if shuffle_by is not None:
             rows = rows.repartition(int(self.spark.conf.get("spark.sql.shuffle.partitions") or 1), shuffle_by)
         if not PARTITIONED_BY[table]:
@@ -79,7 +84,10 @@ class Script:
             writer.save(str(self.tables / table.replace(".", "/")))
 
     def messages(self, topic: str, event_field: str) -> DataFrame:
-        """A topic's archive; one file is one landing day and never split, so no shuffle is needed to write it."""
+        """Read a topic's archive.
+
+        One file is one landing day and never split, so no shuffle is needed to write it.
+        """
         folder = str(self.landing / topic)
         rows = self.spark.read.schema(ENVELOPE).option("basePath", folder).json(folder)
         return rows.withColumn("event_date", day_said("value", event_field))
@@ -173,7 +181,10 @@ def write_silver_reference(script: Script) -> None:
 
 
 def write_joined(script: Script) -> None:
-    """What joins and aggregates: the project's transforms on plain frames."""
+    """Write the tables that join and aggregate.
+
+    They are the project's transforms on plain frames.
+    """
     joined = flights(*script_frames(script, ["departures", "arrivals", "weather", "aircraft", "airports"]))
     script.write("silver.flights", joined, shuffle_by="flight_date")
     hourly = hourly_airport_performance(*script_frames(script, ["departures", "arrivals"]))

@@ -1,6 +1,7 @@
-"""Side `polars`: the same tables from native Polars and delta-rs, in one process and in memory.
+"""Run side `polars`: native Polars and delta-rs, in one process.
 
-Frames are handed on in memory instead of being read back from the tables just written, as one would with Polars.
+It writes the same tables from memory. Frames are handed on in memory instead of being read back from the tables just
+written, as one would with Polars.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def minutes_between(start: str | pl.Expr, end: str | pl.Expr) -> pl.Expr:
 
 
 def parsed(rows: pl.DataFrame, text: str, fields: Fields) -> pl.DataFrame:
-    """The fields of a JSON text; times and dates as such."""
+    """Return the fields of a JSON text, times and dates as such."""
     said = rows.select(pl.col(text).str.json_decode(pl.Struct(fields)).alias("said")).unnest("said")
     times = [utc(name) for name in fields if name.endswith("_at")]
     dates = [pl.col(name).str.to_date("%Y-%m-%d") for name in fields if name.endswith("_date")]
@@ -336,7 +337,10 @@ def delay_features(
 
 
 def local_hour(schedules: pl.DataFrame, airports: pl.DataFrame) -> pl.Expr:
-    """The hour of scheduled departure in the zone of the origin; one conversion for each of the few zones."""
+    """Return the hour of scheduled departure in the zone of the origin.
+
+    One conversion for each of the few zones.
+    """
     origins = schedules.select(pl.col("origin").unique())
     zones = airports.join(origins, left_on="airport", right_on="origin").select("airport", "time_zone").drop_nulls()
     hour: pl.Expr = pl.lit(None, pl.Int32)
@@ -347,7 +351,10 @@ def local_hour(schedules: pl.DataFrame, airports: pl.DataFrame) -> pl.Expr:
 
 
 def with_previous_leg(asked: pl.DataFrame, flights: pl.DataFrame) -> pl.DataFrame:
-    """Add the tail's previous leg of the timetable, at most 24 hours before, and what became of it."""
+    """Add the tail's previous leg of the timetable, and its outcome.
+
+    The leg is at most 24 hours before.
+    """
     order = ["flight_date", "scheduled_departure_at", *KEY[1:]]
     leg = ["leg_flight_date", "leg_carrier", "leg_flight", "leg_origin"]
     shifted = [pl.col(name).shift(1).over("tail_number").alias(f"leg_{name}") for name in [*KEY, order[1]]]
@@ -384,7 +391,10 @@ def previous_leg_columns() -> Sequence[pl.Expr]:
 
 
 def with_recent_departures(asked: pl.DataFrame, departures: pl.DataFrame) -> pl.DataFrame:
-    """Add the origin's departures of the three hours up to the cutoff: running totals then, minus those before."""
+    """Add the origin's departures of the three hours up to the cutoff.
+
+    They are running totals then, minus those before.
+    """
     delay = pl.col("delay_minutes").cast(pl.Int64)
     totals = {
         "origin_departures": delay.cum_count().cast(pl.Int64),

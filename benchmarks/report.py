@@ -157,7 +157,7 @@ def spread_text(spread: Spread, unit: str, digits: int) -> str:
 
 
 def met(is_met: bool) -> str:
-    """Whether a target was met."""
+    """Say whether a target was met."""
     return "met" if is_met else "**missed**"
 
 

@@ -1,4 +1,7 @@
-"""What was measured, kept as JSON so that the report can be written again without measuring again."""
+"""Keep what was measured as JSON.
+
+So the report can be written again without measuring again.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,10 @@ class Results:
         return Spread.of([self.year_seconds(run) for run in self.of(side)])
 
     def cpu_seconds(self, side: str) -> Spread:
-        """Processor seconds of the runs as they were; for per_day of the days that it computed."""
+        """Return the processor seconds of the runs as they were.
+
+        For per_day, of the days that it computed.
+        """
         return Spread.of([run.cpu_seconds for run in self.of(side)])
 
     def peak_gib(self, side: str) -> Spread:
@@ -98,7 +104,10 @@ class Results:
         return Spread.of([run.peak_bytes / 2**30 for run in self.of(side)])
 
     def ratio(self, side: str, to: str) -> Spread:
-        """How many times as long as `to`, round by round; a side that ran once is compared with every round."""
+        """Return how many times as long as `to` a side took, round by round.
+
+        A side that ran once is compared with every round.
+        """
         ours, others = ({run.round: self.year_seconds(run) for run in self.of(name)} for name in (side, to))
         if ours.keys() & others.keys() and min(len(ours), len(others)) > 1:
             return Spread.of([ours[n] / others[n] for n in ours.keys() & others.keys()])
@@ -112,7 +121,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> Results | None:
-        """What was kept; None where nothing was."""
+        """Read what was kept, None where nothing was."""
         if not path.is_file():
             return None
         found = json.loads(path.read_text())

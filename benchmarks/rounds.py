@@ -1,4 +1,7 @@
-"""Run the sides in turn, A B C A B C, each as a process of its own in a fresh home, and compare what they wrote."""
+"""Run the sides in turn and compare what they wrote.
+
+In turn is A B C A B C. Each run is a process of its own in a fresh home.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +117,10 @@ def _run_whole(bench: _Bench, side: str, number: int) -> None:
 
 
 def _run_per_day(bench: _Bench, count: int) -> None:
-    """Compute some days again in a copy of what the first side wrote; then the copy must still be equal to it."""
+    """Compute some days again in a copy of what the first side wrote.
+
+    Then the copy must still be equal to it.
+    """
     chosen = _measured_days(bench.days, count)
     bench.out.print(f"[bold]per_day[/], {len(chosen)} runs: {', '.join(map(str, chosen))}")
     if bench.reference is None:
@@ -133,7 +139,10 @@ def _run_per_day(bench: _Bench, count: int) -> None:
 
 
 def _measured_days(days: Days, count: int) -> list[date]:
-    """Consecutive days in the middle of the range, so that there are days around them."""
+    """Return consecutive days in the middle of the range.
+
+    So there are days around them.
+    """
     count = min(count, len(days))
     first = days.start + timedelta(days=(len(days) - count) // 2)
     return [first + timedelta(days=number) for number in range(count)]

@@ -1,4 +1,7 @@
-"""What every side has in common: it is a process of its own, works in a home folder and says what it spent time on."""
+"""Run a side as a process of its own, in a home folder.
+
+Every side says what it spent time on.
+"""
 
 from __future__ import annotations
 

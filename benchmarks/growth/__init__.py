@@ -1,1 +1,4 @@
-"""What grows with the years: a simulated lake of months and one of years, and what looking at them costs."""
+"""Measure what grows with the years.
+
+A simulated lake of months and one of years show what looking at them costs.
+"""

@@ -1,6 +1,6 @@
-"""Write commits as Spark writes them, with a simulated clock, and date what others write by it.
+"""Write commits as Spark writes them, with a simulated clock.
 
-No data files: neither `status` nor `reconcile` opens one of a declared table.
+What others write is dated by it. No data files: neither `status` nor `reconcile` opens one of a declared table.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class SimulatedTable:
         return Path(self.store.path(self.table))
 
     def replace(self, days: Sequence[Day], now: datetime, metadata: Mapping[str, Any]) -> int:
-        """Replace days by one row each; returns the version."""
+        """Replace days by one row each and return the version."""
         gone = [self._remove(day, path, now) for day in days for path in self.files.pop(day, [])]
         mode = {"mode": "Overwrite"}
         return self._commit("WRITE", mode, [*gone, *(self._add(day, now) for day in days)], now, metadata)
 
     def append(self, day: date, now: datetime, metadata: Mapping[str, Any]) -> int:
-        """Add a row, as a micro-batch does; returns the version."""
+        """Add a row, as a micro-batch does, and return the version."""
         return self._commit("WRITE", {"mode": "Append"}, [self._add(day, now)], now, metadata)
 
     def compact(self, now: datetime) -> None:
@@ -108,7 +108,10 @@ class SimulatedTable:
 
 
 def date_log(table: Path, now: datetime) -> None:
-    """Give what was written to a log just now the simulated time, because maintenance goes by it."""
+    """Give what was written to a log just now the simulated time.
+
+    Maintenance goes by it.
+    """
     written = (entry for entry in os.scandir(table / "_delta_log") if entry.stat().st_mtime > now.timestamp())
     for entry in written:
         if entry.name.endswith(".json"):

@@ -1,8 +1,9 @@
-"""A lake of so many months, simulated: daily runs of every table, and streams in its last week.
+"""Simulate a lake of so many months.
 
-What is simulated is written in the shape of the product, by its own functions where they need no Spark: tables are
-created by the store, landing files are marked, the ledger, the receipts and the frontier are written by their classes,
-maintenance is the product's. Commits of the declared tables are written by `SimulatedTable`.
+It has daily runs of every table, and streams in its last week. What is simulated is written in the shape of the
+product, by its own functions where they need no Spark: tables are created by the store, landing files are marked, the
+ledger, the receipts and the frontier are written by their classes, maintenance is the product's. Commits of the
+declared tables are written by `SimulatedTable`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _COMPACT_EVERY = 200
 
 
 class WithoutSpark(Maintenance):
-    """Maintenance by a simulated clock, without what needs Spark: files of declared tables were never written."""
+    """Maintenance by a simulated clock, without what needs Spark.
+
+    Files of declared tables were never written.
+    """
 
     def vacuum(self, place: Place) -> int:
         """Remove files of the lake's own tables alone."""
@@ -109,7 +113,10 @@ class SimulatedLake:
         return sorted(root.iterdir()) if root.is_dir() else []
 
     def rewrite(self, name: str, day: date) -> None:
-        """Compute a day of a table once more, now, so that what reads it is stale."""
+        """Compute a day of a table once more, now.
+
+        So what reads it is stale.
+        """
         table = self.written[name].table
         Ledger(self.store).record(self._refresh(table, [day], datetime.now(UTC)))
 
@@ -121,7 +128,10 @@ class SimulatedLake:
     # A day of batch
 
     def _run(self, day: date, *, is_streamed: bool) -> None:
-        """Land a day, and compute what it makes missing or stale; where streams run, what they have sealed."""
+        """Land a day, and compute what it makes missing or stale.
+
+        Where streams run, it computes what they have sealed.
+        """
         now = _at(day + timedelta(days=1), 2)
         feeds = {read.source for table in self.tables for read in table.reads if isinstance(read.source, Feed)}
         for feed in feeds:
@@ -137,7 +147,10 @@ class SimulatedLake:
         self._entries.clear()
 
     def _delivers(self, feed: Feed, day: date, *, is_streamed: bool) -> bool:
-        """Whether a file lands: of feeds that deliver now and then on the first of a month, always the same lines."""
+        """Tell whether a file of a feed lands on a day.
+
+        Feeds that deliver now and then do on the first of a month, always the same lines.
+        """
         if not feed.delivers.every_day:
             return day == self.days.start or day.day == 1
         return not (is_streamed and any(is_followable(table) and _reads(table, feed) for table in self.tables))
@@ -151,7 +164,10 @@ class SimulatedLake:
             os.utime(path, (now.timestamp(), now.timestamp()))
 
     def _due(self, day: date) -> Iterator[tuple[Table, list[Day]]]:
-        """What a landing day makes stale: itself, and the days before that read around themselves."""
+        """Find what a landing day makes stale.
+
+        That is itself, and the days before that read around themselves.
+        """
         changed: dict[Table, set[date]] = {}
         for table in self.tables:
             days: set[date] = set()
@@ -167,7 +183,10 @@ class SimulatedLake:
                 yield table, [*sorted(changed[table])] if table.day else [None]
 
     def _sealed(self) -> Iterator[tuple[Table, list[Day]]]:
-        """What the product itself finds missing or stale; it says so in a few steps."""
+        """Find what the product itself finds missing or stale.
+
+        It says so in a few steps.
+        """
         while True:
             survey = Survey(self.tables, self.store, self.calendar or self.days)
             steps = steps_to_date(survey, self.tables)
@@ -207,7 +226,10 @@ class SimulatedLake:
     # A day of streams
 
     def _stream(self, day: date) -> None:
-        """Run a micro-batch of each followed table every five minutes, their receipts committed three at a time."""
+        """Run a micro-batch of each followed table every five minutes.
+
+        Their receipts are committed three at a time.
+        """
         followed = [table for table in self.tables if is_followable(table)]
         frontier = FrontierTable(self.store)
         names = frozenset(table.full_name for table in followed)

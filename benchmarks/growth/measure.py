@@ -1,4 +1,4 @@
-"""What it costs to look at a lake of one month, and at one of three years.
+"""Measure what it costs to look at lakes of one month and three years.
 
 Both are simulated by `benchmarks.growth.lake`, and looked at in turn. What counts is the median, of processor time:
 other processes on the machine make everything wait.
@@ -80,7 +80,7 @@ def _variables(home: Path, first_day: date) -> dict[str, str]:
 
 
 def _looks(environment: Environment, simulated: SimulatedLake) -> Iterator[tuple[str, float]]:
-    """Look at one lake in each way; seconds of processor time."""
+    """Look at one lake in each way and give the seconds of processor time."""
     console = Console(file=io.StringIO(), width=140)
     yield "`lakehouse status`, the command", _command(environment)
     yield "the same in an open process", _timed(lambda: print_status(console, environment, [], verbose=False))
@@ -134,7 +134,10 @@ def write_growth(text: str, document: Path) -> None:
 
 
 def five_million_additions() -> float:
-    """Seconds of processor time that this machine takes for them, to compare it with another."""
+    """Return the processor time that this machine takes for them.
+
+    In seconds, to compare it with another machine.
+    """
     started, total = time.process_time(), 0
     for number in range(5_000_000):
         total += number

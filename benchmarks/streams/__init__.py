@@ -1,1 +1,4 @@
-"""How long a message takes from Kafka to gold, what state costs, and what a contract costs a micro-batch."""
+"""Measure how long a message takes from Kafka to gold.
+
+And what state costs, and what a contract costs a micro-batch.
+"""

@@ -1,4 +1,7 @@
-"""What is measured by itself: micro-batches with much state, with and without the contract; Dagster; ticks; a year."""
+"""Measure single parts of streams by themselves.
+
+They are micro-batches with much state, with and without the contract; Dagster; ticks; a year.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ def measure_contract_alone(work: Path, results: StreamResults, out: Console, *, 
 
 
 def measure_dagster(work: Path, results: StreamResults, out: Console, *, commits: int) -> None:
-    """Add the seconds from some commits of a stream to the start of the runs that they call for."""
+    """Add the seconds from commits of a stream to the runs they call for.
+
+    Counted to the start of the runs.
+    """
     out.print(f"[bold]dagster[/], {commits} late messages")
     results.busy = max(results.busy, load())
     home = _fresh(work, "dagster")
@@ -73,7 +79,10 @@ def measure_ticks_alone(work: Path, results: StreamResults, out: Console, *, tim
 
 
 def measure_year(work: Path, results: StreamResults, out: Console, *, first_day: date) -> None:
-    """Add the messages of the whole source through Kafka, late, doubled and broken; the tables equal the source."""
+    """Add the messages of the whole source through Kafka.
+
+    They come late, doubled and broken; the tables equal the source.
+    """
     out.print("[bold]year[/], the real messages through Kafka")
     results.busy = max(results.busy, load())
     home = _fresh(work, "year")

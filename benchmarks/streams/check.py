@@ -1,4 +1,7 @@
-"""Whether a side wrote what was sent, each message once; before any latency counts."""
+"""Check that a side wrote what was sent, each message once.
+
+It is checked before any latency counts.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ GOLD_ROWS = """
 
 
 def check_written(side: str, tables: Path, sent: Mapping[str, int]) -> None:
-    """Bronze has every message once, silver says what they say, gold is what silver adds up to.
+    """Check bronze, silver and gold against the messages sent.
+
+    Bronze has every message once, silver says what they say, gold is what silver adds up to.
 
     Args:
         side: whose tables.
@@ -71,7 +76,10 @@ def check_written(side: str, tables: Path, sent: Mapping[str, int]) -> None:
 
 
 def rows_in_gold(tables: Path) -> dict[str, int]:
-    """How many messages of each topic gold counts now; zero where it does not exist yet."""
+    """Return how many messages of each topic gold counts now.
+
+    Zero where it does not exist yet.
+    """
     if not DeltaTable.is_deltatable(str(tables / GOLD)):
         return dict.fromkeys(EVENTS, 0)
     rows = DeltaTable(str(tables / GOLD)).to_pyarrow_table(columns=list(EVENTS))

@@ -1,4 +1,6 @@
-"""What the contract and the key cost a micro-batch: the query of `follow` with them, and with a select instead.
+"""Measure what the contract and the key cost a micro-batch.
+
+The query of `follow` runs with them, and with a select instead.
 
 Both read the same messages from tables and folders of their own, in turn, micro-batch by micro-batch, in one session. A
 micro-batch is what Spark's own report says: where the source ends, what is in it, write, checkpoint. Without
@@ -85,7 +87,10 @@ SIDES = tuple(WRITERS)
 
 @dataclass(frozen=True)
 class _Side:
-    """One of the two: its query, and how the rows of a micro-batch come into what it reads."""
+    """One of the two queries, and how rows come into what it reads.
+
+    They are the rows of a micro-batch.
+    """
 
     query: StreamingQuery
     store: DeltaStore
@@ -93,7 +98,9 @@ class _Side:
 
 
 def measure_contract(home: Path, rows: int, batches: int, say: Callable[[str], None]) -> list[SampledRun]:
-    """Seconds of each micro-batch of a bronze and of a silver table, with and without enforcement.
+    """Return the seconds of each micro-batch with and without enforcement.
+
+    Of a bronze and of a silver table.
 
     Args:
         home: an empty folder.

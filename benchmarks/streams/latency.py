@@ -1,4 +1,6 @@
-"""From the tables' logs and files: when was each message in a committed row of bronze, of silver, of gold?
+"""Find when each message was in a committed row of each layer.
+
+The tables' logs and files tell it of bronze, of silver and of gold.
 
 A row is committed when the file of its commit in the Delta log was written. Bronze has the message itself; silver its
 key, which no two messages of a topic share. Gold counts messages: it holds everything up to a commit of silver from its
@@ -73,7 +75,9 @@ def waits(sent: Mapping[str, float], commits: Iterable[Added]) -> dict[str, floa
 
 
 def first_reached(held: Sequence[int], reached: Iterable[tuple[float, int]]) -> list[float | None]:
-    """For each number of rows held upstream, when a downstream count first reached it; None where it never did.
+    """Return when a downstream count first reached each upstream count.
+
+    None where it never did.
 
     Args:
         held: rows upstream after each of its commits; never falls.
@@ -90,7 +94,10 @@ def first_reached(held: Sequence[int], reached: Iterable[tuple[float, int]]) -> 
 
 
 def added_rows(table: Path, key: Sequence[str]) -> list[Added]:
-    """The commits of a table that added rows, oldest first; files that were only rewritten count for nothing."""
+    """Return the commits of a table that added rows, oldest first.
+
+    Files that were only rewritten count for nothing.
+    """
     commits = []
     for version, at, actions in _log(table):
         names = [unquote(add["path"]) for add in (a["add"] for a in actions if "add" in a) if add["dataChange"]]
@@ -100,7 +107,9 @@ def added_rows(table: Path, key: Sequence[str]) -> list[Added]:
 
 
 def latencies_by_layer(tables: Path, sent_from: float, sent_before: float) -> Layers:
-    """Seconds from producer to committed row, of the messages of both topics that were sent in this time.
+    """Return the seconds from producer to committed row, by layer.
+
+    Of the messages of both topics that were sent in this time.
 
     Raises:
         ValueError: gold never came to count a message.
@@ -127,7 +136,7 @@ def _in_gold(silver: Sequence[Added], gold: Path, column: str) -> list[Added]:
 
 
 def _totals(gold: Path, column: str) -> list[tuple[float, int]]:
-    """When each version of gold was committed, and what a column of it adds up to."""
+    """Return when each version of gold was committed, and a column's sum."""
     totals = []
     stored = DeltaTable(str(gold))
     for version, at, actions in _log(gold):

@@ -1,6 +1,7 @@
-"""The producer: departures and arrivals of made-up flights, sent at a steady rate, each stamped when it is sent.
+"""Send departures and arrivals of made-up flights at a steady rate.
 
-No message is late, repeated or broken, and each has a key of its own, so that what the tables must hold is known.
+Each is stamped when it is sent. No message is late, repeated or broken, and each has a key of its own, so that what the
+tables must hold is known.
 """
 
 from __future__ import annotations
@@ -34,13 +35,19 @@ PAUSE_SECONDS = 0.005
 
 
 def flight_messages(clock: Iterator[datetime]) -> Iterator[Message]:
-    """A departure and an arrival in turn; the clock says when each is sent."""
+    """Give a departure and an arrival in turn.
+
+    The clock says when each is sent.
+    """
     for number, sent_at in enumerate(clock):
         yield _message("departures" if number % 2 == 0 else "arrivals", number // 2, sent_at)
 
 
 def _message(topic: Topic, number: int, sent_at: datetime) -> Message:
-    """The `number`-th message of a topic. Its event happened a few seconds before it is sent."""
+    """Return the `number`-th message of a topic.
+
+    Its event happened a few seconds before it is sent.
+    """
     carrier, rest = CARRIERS[number % len(CARRIERS)], number // len(CARRIERS)
     origin, rest = AIRPORTS[rest % len(AIRPORTS)], rest // len(AIRPORTS)
     flight = 1 + rest % FLIGHT_NUMBERS
@@ -67,7 +74,10 @@ def _text(at: datetime) -> str:
 
 
 def steadily(rate: float, seconds: float) -> Iterator[datetime]:
-    """The moments at which messages are sent: `rate` a second, as evenly as sleeping for 5 ms allows."""
+    """Give the moments at which messages are sent, `rate` a second.
+
+    As evenly as sleeping for 5 ms allows.
+    """
     started, sent = time.monotonic(), 0
     while (passed := time.monotonic() - started) < seconds:
         due = int(passed * rate)

@@ -1,4 +1,6 @@
-"""Side `plain`: a hand-written Structured Streaming script, Kafka -> bronze -> silver -> gold, one query per table.
+"""Run side `plain`: a hand-written Structured Streaming script.
+
+Kafka -> bronze -> silver -> gold, one query per table.
 
 What the documentation of Spark and Delta shows: append streams for bronze and silver, MERGE in foreachBatch for gold.
 No contracts, no quarantine, no receipts, no ownership of days, and a message that was sent twice is a row twice. Side
@@ -50,7 +52,10 @@ LATENESS = "3 hours"
 
 
 def default_session(jar_sets: tuple[str, ...] = ("delta", "spark-kafka")) -> SparkSession:
-    """Spark with its default settings, apart from what Delta needs, the zone, and as much memory as the others get."""
+    """Start Spark with its default settings.
+
+    Apart from what Delta needs, the zone, and as much memory as the others get.
+    """
     if os.environ.get(TUNED):
         return build_session(app_name="tuned", jar_sets=jar_sets)
     conf: dict[str, bool | float | int | str | None] = {
@@ -144,7 +149,10 @@ class Script:
 
 
 def run(script: Script, stop: threading.Event) -> None:
-    """Start every query and wait; a query that fails ends the script."""
+    """Start every query and wait.
+
+    A query that fails ends the script.
+    """
     script.create_tables()
     script.write_bronze("bronze/departure_events", "departures", "departed_at")
     script.write_bronze("bronze/arrival_events", "arrivals", "arrived_at")

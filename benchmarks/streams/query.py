@@ -1,4 +1,7 @@
-"""One query as `follow` runs it, alone: those of its inputs would replace the rows that were made up for it."""
+"""Run one query alone, as `follow` runs it.
+
+Those of its inputs would replace the rows that were made up for it.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,10 @@ def progress(query: StreamingQuery) -> list[Any]:
 
 
 def read_by_query(query: StreamingQuery, add: Callable[[], None]) -> float:
-    """Add rows to what a query reads; seconds of the micro-batches that read them."""
+    """Add rows to a query's input and time the micro-batches that read them.
+
+    Returns the seconds of these.
+    """
     before = max((one["batchId"] for one in progress(query)), default=-1)
     add()
     query.processAllAvailable()

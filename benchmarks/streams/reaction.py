@@ -1,7 +1,8 @@
-"""From a commit of a stream to the start of the Dagster run that it calls for.
+"""Measure from a stream's commit to the Dagster run that it calls for.
 
-`lakehouse up --streams` runs as it would for a user, with the sensor `reconcile` switched on. Some messages of a day
-that batch owns land late, one after the other; the stream of bronze commits each, and the sensor asks for the day.
+To the start of that run. `lakehouse up --streams` runs as it would for a user, with the sensor `reconcile` switched on.
+Some messages of a day that batch owns land late, one after the other; the stream of bronze commits each, and the sensor
+asks for the day.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> li
 
 
 def _late(count: int) -> Iterator[Message]:
-    """Departures of the day that batch owns, received on the first day that is followed."""
+    """Give departures of the day that batch owns, as late messages.
+
+    They are received on the first day that is followed.
+    """
     noon = datetime.combine(OWNED_BY_BATCH.start, datetime.min.time(), UTC) + timedelta(hours=12)
     sent = datetime.combine(FOLLOWED_FROM.start, datetime.min.time(), UTC) + timedelta(hours=12)
     departures = (message for message in flight_messages(repeat(noon)) if message.topic == "departures")
@@ -102,7 +106,10 @@ def _react(
 
 
 def _await_quiet(process: subprocess.Popen[str], log: Path, instance: dg.DagsterInstance) -> None:
-    """Wait until no run was under way for a while: one message calls for several, down to gold."""
+    """Wait until no run was under way for a while.
+
+    One message calls for several, down to gold.
+    """
     quiet_since = time.monotonic()
 
     def is_quiet() -> bool:

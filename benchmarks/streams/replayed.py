@@ -1,4 +1,6 @@
-"""The real messages, late, doubled and broken, through a real Kafka: the commands that a user types, step by step.
+"""Send the real messages through a real Kafka, as a user does.
+
+They are late, doubled and broken, and the commands are those that a user types, step by step.
 
 Timetables, weather and reference files land; messages come from the topics alone. What streams have computed is then
 released to batch and repaired, and every silver and gold table must equal what the source's CSV files say.
@@ -35,7 +37,7 @@ BESIDE = ("silver.weather", "silver.aircraft", "silver.carriers", "silver.airpor
 
 @dataclass(frozen=True)
 class Replayed:
-    """What went through Kafka.
+    """The counts of what went through Kafka, and the seconds it took.
 
     Attributes:
         messages: how many were sent.
@@ -115,7 +117,10 @@ class _Steps:
 
 
 def _compare(home: Path, sent: int, source: Path | None) -> int:
-    """Rows of silver and gold, after each was found in the source as often as in the lake."""
+    """Return the rows of silver and gold, all equal to the source's.
+
+    Each was found in the source as often as in the lake.
+    """
     settings = Settings.from_env({"LAKEHOUSE_HOME": str(home)})
     environment = open_environment(settings)
     oracle = home / "oracle.duckdb"
@@ -133,7 +138,7 @@ def _compare(home: Path, sent: int, source: Path | None) -> int:
 
 
 def check_bronze(lake: duckdb.DuckDBPyConnection, sent: int) -> None:
-    """Refuse bronze tables that do not hold each of the messages that were sent, once."""
+    """Refuse bronze tables that do not hold each sent message once."""
     each = " UNION ALL ".join(f'SELECT topic, partition, "offset" FROM bronze.{name}' for name in TOPICS.values())
     found = lake.execute(f'SELECT count(*), count(DISTINCT (topic, partition, "offset")) FROM ({each})').fetchone()
     if found != (sent, sent):
@@ -143,7 +148,10 @@ def check_bronze(lake: duckdb.DuckDBPyConnection, sent: int) -> None:
 
 
 def check_table(lake: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str]) -> int:
-    """Rows of a table; refuse it where it differs from the one of that name in the database `oracle`."""
+    """Return the rows of a table that equals its twin.
+
+    Refuse it where it differs from the one of that name in the database `oracle`.
+    """
     names = ", ".join(columns)
     found, expected = f"SELECT {names} FROM {name}", f"SELECT {names} FROM oracle.{name}"
     differing = lake.execute(

@@ -1,4 +1,4 @@
-"""What was measured about streams, kept as JSON."""
+"""Keep what was measured about streams as JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class LatencyRun:
 
 @dataclass(frozen=True)
 class SampledRun:
-    """Seconds of the micro-batches (or of whatever else was repeated) of one run of one side.
+    """The seconds of the micro-batches of one run of one side.
+
+    Or of whatever else was repeated.
 
     Attributes:
         what: state, contract, dagster, tick or year.
@@ -111,7 +113,10 @@ class StreamResults:
         return Spread.of([run.layers[layer].p99 for run in self.of(side, rate)])
 
     def median_of(self, what: str, side: str, rows: float) -> float | None:
-        """The median of what was repeated with so many rows, over all runs of a side; None where it never ran."""
+        """Return the median of what was repeated with so many rows.
+
+        Over all runs of a side; None where it never ran.
+        """
         runs = [run for run in self.sampled if (run.what, run.side, run.facts.get("rows")) == (what, side, rows)]
         seconds = [one for run in runs for one in run.seconds]
         return median(seconds) if seconds else None
@@ -124,7 +129,7 @@ class StreamResults:
 
     @classmethod
     def load(cls, path: Path) -> StreamResults | None:
-        """What was kept; None where nothing was."""
+        """Read what was kept, None where nothing was."""
         if not path.is_file():
             return None
         found = json.loads(path.read_text())

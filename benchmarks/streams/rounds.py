@@ -1,4 +1,7 @@
-"""Run the sides in turn, each against a broker of its own that was just started, and time every message."""
+"""Run the sides in turn and time every message.
+
+Each runs against a broker of its own that was just started.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """How a run goes.
+    """The rate and the lengths of a run.
 
     Attributes:
         rate: messages a second, both topics together.
@@ -116,7 +119,11 @@ def _run(work: Path, side: str, plan: StreamPlan, number: int, out: Console, *, 
 def _send(
     process: subprocess.Popen[str], home: Path, address: str, plan: StreamPlan, log: Path
 ) -> tuple[float, float, float]:
-    """Send, wait until gold has counted all; returns when measuring began, the cores in use then, GiB at the end."""
+    """Send messages and wait until gold has counted all.
+
+    Returns:
+        When measuring began, the cores in use then, and GiB at the end.
+    """
     tables = home / "tables"
     wait_until(process, log, READY_WITHIN_SECONDS, (tables / GOLD / "_delta_log").is_dir)
     producer = [home, address, plan.rate, plan.warm_up + plan.seconds]
@@ -168,7 +175,10 @@ def wait_until(process: subprocess.Popen[str], log: Path, within: float, is_so: 
 
 @contextmanager
 def started(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process of this project's Python; asked to end at the end, and made to if it does not."""
+    """Start a process of this project's Python.
+
+    It is asked to end at the end, and made to if it does not.
+    """
     module, *arguments = command
     with log.open("w") as written:
         process = subprocess.Popen(
@@ -191,7 +201,9 @@ def started(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
 
 
 def run_in(home: Path, name: str, command: Sequence[str], extra: Mapping[str, str]) -> float:
-    """Run a module with arguments in a home, to its end, with `<name>.log` beside it; returns the seconds.
+    """Run a module in a home to its end and return the seconds.
+
+    Its log is `<name>.log` in the home.
 
     Raises:
         SideFailed: it did not exit with 0.

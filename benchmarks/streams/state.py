@@ -1,4 +1,6 @@
-"""How long a micro-batch takes when the join of `silver.flights` keeps 100,000 departures in state.
+"""Time micro-batches of a join that keeps 100,000 departures in state.
+
+It is the join of `silver.flights`.
 
 The inputs are filled first; then departures and arrivals are added in turn, a commit each, and each micro-batch that
 reads one is timed by Spark's own report. `ours` is the query of `follow`; `plain` the same join appended to a Delta
@@ -63,7 +65,7 @@ class Inputs:
             store.create(table)
 
     def depart(self, first: int, count: int) -> None:
-        """Departures `first` and on; no two are of one flight."""
+        """Add departures from `first` on, each of another flight."""
         self._add(departures, self._ids(first, count).selectExpr(*WHO, *DEPARTED, "0 AS delay_minutes"))
 
     def arrive(self, first: int, count: int) -> None:
@@ -114,7 +116,10 @@ def scripted(store: DeltaStore, home: Path) -> Iterator[StreamingQuery]:
 
 
 def measure(side: str, home: Path, keys: int, rows: int, batches: int) -> dict[str, Any]:
-    """Seconds of the micro-batches of one side, and the rows in its state at the end."""
+    """Return the seconds of one side's micro-batches and its rows in state.
+
+    The rows are those at the end.
+    """
     session = (lambda: build_session(app_name="state")) if side == "ours" else (lambda: default_session(("delta",)))
     store = DeltaStore(str(home / "tables"), Landing(home / "landing"), home / "locks", session)
     inputs = Inputs(store)
@@ -131,14 +136,17 @@ def measure(side: str, home: Path, keys: int, rows: int, batches: int) -> dict[s
 
 
 def _step(inputs: Inputs, running: StreamingQuery, keys: int, rows: int, number: int) -> float:
-    """Add departures or, every second time, arrivals; seconds of the micro-batch that reads them."""
+    """Add rows and return the seconds of the micro-batch that reads them.
+
+    They are departures or, every second time, arrivals.
+    """
     first = (number // 2 + 1) * rows
     add = (lambda: inputs.arrive(first, rows)) if number % 2 else (lambda: inputs.depart(keys + first, rows))
     return query.read_by_query(running, add)
 
 
 def _arrived(store: DeltaStore) -> int:
-    """Flights with an arrival; keys counted once."""
+    """Count the flights with an arrival, each key once."""
     if store.version(flights) is None:
         return 0
     return store.read(flights).where("has_arrived").select(*flights.key).distinct().count()

@@ -1,7 +1,8 @@
-"""What a tick costs of the sensors that look at every table, `reconcile` and `stream_commits`, without Spark.
+"""Measure the ticks of sensors that look at every table, without Spark.
 
-The lake holds a month: batch computed every table, streams own the last days. A tick is the call of the sensor alone,
-as Dagster's code server makes it, in one process: once it has found nothing new, and once it has something to look at.
+They are `reconcile` and `stream_commits`. The lake holds a month: batch computed every table, streams own the last
+days. A tick is the call of the sensor alone, as Dagster's code server makes it, in one process: once it has found
+nothing new, and once it has something to look at.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ MOST_TICKS = 100
 
 
 def fill(home: Path) -> None:
-    """Land a month, compute every table, let the streams read the last days, and settle what they sealed."""
+    """Land a month, compute every table and let streams read the last days.
+
+    What they sealed is settled afterwards.
+    """
     run_in(home, "landed", ["lake.commands.cli", "replay", "--days", str(LANDED)], {})
     run_in(home, "computed", ["lake.commands.cli", "refresh"], {})
     run_in(home, "followed", ["lake.commands.cli", "follow", "--until-idle", "--since", FOLLOWED_FROM], {})
@@ -64,7 +68,10 @@ Tick = Callable[[str | None], tuple[str | None, float]]
 
 
 def ticker(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str, environment: Environment) -> Tick:
-    """A call of a sensor; its cursor and seconds of it."""
+    """Return a call of a sensor.
+
+    It gives the cursor of the sensor and the seconds that the call took.
+    """
     sensor = definitions.get_repository_def().get_sensor_def(name)
     resources = {"lakehouse": LakehouseResource.from_settings(environment.settings)}
 
