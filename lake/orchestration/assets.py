@@ -46,11 +46,11 @@ __all__ = [
     "this_process",
 ]
 
-UNLESS_EQUAL = "lakehouse/unless_equal"
-"""Run tag "true": commit only the days that differ from what is stored."""
-PID = "lakehouse/pid"
+UNLESS_EQUAL = ".dagster/lakehouse/unless_equal"
+"""Run tag "true": commit only the days that differ from what is stored. The UI hides tags that begin so."""
+PID = ".dagster/lakehouse/pid"
 """Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
-WORKER = "lakehouse/worker"
+WORKER = ".dagster/lakehouse/worker"
 """Run tag: the process that executes a run which Dagster started."""
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
@@ -203,10 +203,18 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
             "rules": dict(receipt.rules),
         }
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
+    context.log.info(_said(table, receipt))
     if table.day is None:
         return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
     tell_of_days(context, dict(_metadata_of_days(table, receipt, days_of_run(context.run.tags))))
     return dg.MaterializeResult()
+
+
+def _said(table: Table, receipt: Receipt) -> str:
+    """Say in one line what a run did to a table."""
+    total, days = receipt.total, f"{receipt.days}: " if receipt.days else ""
+    counted = f"{total.rows_in:,} rows read, {total.rows_out:,} written, {total.rejected:,} rejected"
+    return f"{table.full_name} {days}{counted}, {total.duplicates:,} duplicates, {receipt.seconds:.1f} s"
 
 
 def _metadata_of_days(table: Table, receipt: Receipt, days: Days | None) -> Iterator[tuple[date, Mapping[str, Any]]]:

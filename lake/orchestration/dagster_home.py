@@ -1,4 +1,4 @@
-"""Dagster's own folder: its settings for one machine, written where DAGSTER_HOME points."""
+"""Write Dagster's own folder, where DAGSTER_HOME points: its settings for one machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from lake.orchestration.origin import name_origin
 from lake.project.settings import Settings
 from lake.storage.durable import write_whole
 
@@ -87,4 +88,6 @@ def prepare_dagster_home(settings: Settings) -> Path:
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open Dagster's record of runs in this environment, as a context."""
-    return dg.DagsterInstance.from_config(str(prepare_dagster_home(settings)))
+    instance = dg.DagsterInstance.from_config(str(prepare_dagster_home(settings)))
+    name_origin(instance, settings.root / "workspace.yaml")
+    return instance

@@ -31,7 +31,7 @@ from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from lake.orchestration.event_text import events_by_partition, texts_of
+from lake.orchestration.event_text import events_by_partition, texts_of, told_apart
 
 __all__ = ["BatchedSqliteEventLogStorage", "BatchedSqliteStorage"]
 
@@ -118,7 +118,7 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
         The index comes first: it is the one that other processes may keep locked, and where it fails nothing was
         written and Dagster stores the events one by one.
         """
-        events = [one for event in events for one in events_by_partition(event)]
+        events = list(told_apart(one for event in events for one in events_by_partition(event)))
         batch = list(zip(events, self._rows_of(events), strict=True))
         checks = [(event, row) for event, row in batch if event.dagster_event_type in ASSET_CHECK_EVENTS]
         with self.index_transaction() as index:

@@ -20,7 +20,10 @@ from lake.declare.days import Days
 from lake.declare.table import Read, Table
 from lake.project.settings import Settings
 
-__all__ = ["build_partition_mapping", "build_partitions", "days_of_run", "range_tags", "tell_of_days"]
+__all__ = ["DAYS", "build_partition_mapping", "build_partitions", "days_of_run", "range_tags", "tell_of_days"]
+
+DAYS = "lakehouse/days"
+"""Run tag: the days of a run, for people."""
 
 
 def build_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
@@ -64,6 +67,7 @@ def range_tags(days: Days) -> dict[str, str]:
     return {
         "dagster/asset_partition_range_start": _key(days.start),
         "dagster/asset_partition_range_end": _key(days.last),
+        DAYS: str(days),
     }
 
 

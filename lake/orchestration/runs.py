@@ -17,7 +17,7 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.definitions.events import AssetMaterialization
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import SerializableErrorInfo
@@ -238,7 +238,32 @@ def _tables_that_failed(
     if watch.interrupted:
         raise KeyboardInterrupt
     watch.finish_the_rest()
+    _sum_up(instance, run_id, watch.results)
     return watch.failed
+
+
+def _sum_up(instance: dg.DagsterInstance, run_id: str, results: Sequence[TableResult]) -> None:
+    """Say in one event of a run what it did to each table."""
+    rows, rejected = sum(one.rows_out for one in results), sum(one.rejected for one in results)
+    records = [
+        dg.TableRecord(
+            {
+                "table": one.table,
+                "days": str(one.days or "whole"),
+                "rows read": one.rows_in,
+                "rows written": one.rows_out,
+                "rejected": one.rejected,
+                "duplicates": one.duplicates,
+                "seconds": round(one.seconds, 1),
+                "status": one.status,
+                "failed checks": ", ".join(check.name for check in one.checks if not check.passed),
+            }
+        )
+        for one in results
+    ]
+    said = f"{len(results)} tables: {rows:,} rows written, {rejected:,} rejected"
+    facts = EngineEventData(metadata={"tables": dg.MetadataValue.table(records)} if records else None)
+    instance.report_engine_event(said, instance.get_run_by_id(run_id), facts)
 
 
 @contextmanager
@@ -275,6 +300,7 @@ class _Watch:
         self.instance, self.days, self.run_id, self.keep = instance, days, run_id, keep
         self.interrupted = False
         self.failed: set[Table] = set()
+        self.results: list[TableResult] = []
         self._open = {table: _Seen() for table in tables}
         self._by_key = {asset_key(table): table for table in tables}
         self._computing = {compute_step(table): table for table in tables}
@@ -319,14 +345,18 @@ class _Watch:
         """Tables of which nothing more will be heard: something that they read failed."""
         for table in list(self._open):
             self._open.pop(table)
-            self.keep(skipped_result(table, self.failed, self.days, self.run_id))
+            self._keep(skipped_result(table, self.failed, self.days, self.run_id))
             self.failed.add(table)
+
+    def _keep(self, result: TableResult) -> None:
+        self.results.append(result)
+        self.keep(result)
 
     def _finish(self, table: Table, *, computed: bool = True) -> None:
         seen = self._open.pop(table)
         if not computed:
             self.failed.add(table)
-        self.keep(self._result(table, seen, computed=computed))
+        self._keep(self._result(table, seen, computed=computed))
 
     def _result(self, table: Table, seen: _Seen, *, computed: bool) -> TableResult:
         message, facts = _explain(seen.failure)
