@@ -70,7 +70,7 @@ def name_of(source: Table | Feed) -> str:
 
 def checks_of(table: Table, column: ContractColumn) -> str:
     """Name the checks of a column."""
-    return ", ".join(r.check for r in table.contract.rules if r.column == column.name and r.check != "not_null")
+    return ", ".join(r.text for r in table.contract.rules if r.column == column.name and r.check != "not_null")
 
 
 def _read(read: Read) -> str:
@@ -82,5 +82,6 @@ def _read(read: Read) -> str:
 
 def _column(table: Table, column: ContractColumn) -> str:
     stored = column.description if column.stored else f"{column.description} (checked, not stored)"
-    null, checks = "yes" if column.nullable else "no", checks_of(table, column)
+    found = checks_of(table, column).replace("|", "\\|")
+    null, checks = "yes" if column.nullable else "no", f"`{found}`" if found else ""
     return f"| {column.name} | {column.dtype.simpleString()} | {null} | {stored.replace('|', '/')} | {checks} |"

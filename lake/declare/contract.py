@@ -28,6 +28,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.declare.names import is_name
 from lake.declare.nested import comparable, inner_rules, stored_type
 from lake.declare.patterns import UnfitCheckError, java_pattern
+from lake.declare.stated import stated
 from lake.errors import CannotCompile, SchemaDrift
 
 __all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_contract"]
@@ -189,16 +190,23 @@ class Rule:
     Attributes:
         column: the column it looks at.
         check: `not_null`, or the name of the pandera check.
+        stated: what it states, as `>= 0`; empty where the name says it.
     """
 
     column: str
     check: str
     _passes: Callable[[Column], Column]
+    stated: str = ""
 
     @property
     def name(self) -> str:
         """`column:check`, as it appears in the quarantine and in receipts."""
         return f"{self.column}:{self.check}"
+
+    @property
+    def text(self) -> str:
+        """What it states, or its name."""
+        return self.stated or self.check
 
     def passes(self) -> Column:
         """Return whether a row satisfies the rule, null for a null value."""
@@ -361,6 +369,6 @@ def _compile_check(contract: str, column: str, dtype: T.DataType, check: Any) ->
     if compiler is None or check.statistics is None or check.raise_warning:
         raise CannotCompile(contract, column, name, tuple(_COMPILERS))
     try:
-        return Rule(column, name, compiler(check.statistics, dtype))
+        return Rule(column, name, compiler(check.statistics, dtype), stated(name, check.statistics))
     except UnfitCheckError as error:
         raise CannotCompile(contract, column, name, problem=error.problem, remedy=error.remedy) from error

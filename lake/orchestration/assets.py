@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -30,6 +31,7 @@ from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.standing import as_errors, still_differs
 from lake.project.settings import Settings
+from lake.storage.location import is_local
 
 __all__ = [
     "CAUSE",
@@ -46,11 +48,11 @@ __all__ = [
     "this_process",
 ]
 
-UNLESS_EQUAL = ".dagster/lakehouse/unless_equal"
+UNLESS_EQUAL = ".dagster/lakehouse_unless_equal"
 """Run tag "true": commit only the days that differ from what is stored. The UI hides tags that begin so."""
-PID = ".dagster/lakehouse/pid"
+PID = ".dagster/lakehouse_pid"
 """Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
-WORKER = ".dagster/lakehouse/worker"
+WORKER = ".dagster/lakehouse_worker"
 """Run tag: the process that executes a run which Dagster started."""
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
@@ -118,10 +120,8 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         tags=dict(table.tags),
         kinds={"pyspark", "deltalake", table.layer},
         description=table.description,
-        metadata=_static_metadata(table),
+        metadata=_static_metadata(table, settings),
         code_version=table.code_version,
-        # It looks at the newest materialization of any day; the check `fresh` looks at the newest day.
-        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + table.fresh_within),
         pool=table.full_name,
     )
     def compute(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
@@ -171,17 +171,28 @@ def _tell(context: dg.AssetExecutionContext, message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def _static_metadata(table: Table) -> dict[str, Any]:
+def _static_metadata(table: Table, settings: Settings) -> dict[str, Any]:
+    place = f"{settings.tables}/{table.path}"
     return {
+        "dagster/uri": Path(place).absolute().as_uri() if is_local(place) else place,
+        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[_source(table)]),
         "dagster/column_schema": dg.TableSchema(columns=[_column(table, column) for column in table.contract.stored]),
         "dagster/table_name": table.full_name,
         "key": ", ".join(table.key),
         "day": table.day or "none: refreshed whole",
+        "fresh within": f"{(timedelta(days=1) + table.fresh_within) / timedelta(hours=1):g} hours after a day begins",
     }
 
 
+def _source(table: Table) -> dg.LocalFileCodeReference:
+    """Find where a table is declared; the transform of a bronze table may be the framework's own."""
+    file, code = sys.modules[table.transform.__module__].__file__, getattr(table.transform, "__code__", None)
+    line = code.co_firstlineno if code is not None and code.co_filename == file else 1
+    return dg.LocalFileCodeReference(file_path=str(file), line_number=line)
+
+
 def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
-    checks = [rule.check for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
+    checks = [rule.text for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
     return dg.TableColumn(
         name=column.name,
         type=column.dtype.simpleString(),

@@ -49,7 +49,6 @@ def facts(graph: AssetGraph, node: AssetNode) -> Iterator[tuple[str, Any]]:
     yield "reads", {parent.to_user_string(): mapping(node, parent) for parent in sorted(node.parent_keys)}
     yield "checks", sorted(check.name for check in graph.get_check_keys_for_assets({node.key}))
     yield "days in one run", node.backfill_policy == dg.BackfillPolicy.single_run()
-    yield "freshness", type(node.freshness_policy).__name__
     yield "tags", {name: value for name, value in node.tags.items() if not name.startswith("dagster/kind/")}
     yield "pool", next(iter(node.pools or []), None)
 

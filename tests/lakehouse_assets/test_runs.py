@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEventType
 from pyspark.sql import SparkSession
 
 from lake.batch.plan import Step
@@ -70,6 +71,17 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     runs = [instance.get_run_by_id(run_id) for run_id in dict.fromkeys(result.run_id for result in results)]
     assert [(run.status.value, run.tags[CAUSE]) for run in runs if run] == [("SUCCESS", "test"), ("SUCCESS", "test")]
     assert results[2].days is None
+    first = results[0].run_id
+    (told_whole,) = [e for e in instance.all_logs(first) if e.dagster_event_type == DagsterEventType.ENGINE_EVENT
+                     and "rows written" in e.message]  # fmt: skip
+    assert told_whole.message == "2 tables: 12 rows written, 6 rejected"
+    evaluations = instance.all_logs(first, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [event.get_dagster_event().asset_check_evaluation_data for event in evaluations]
+    (contract,) = [one for one in found if one.check_name == "contract" and one.asset_key.path[0] == "silver"]
+    assert str(contract.metadata["rejected_row_1"].value).startswith("value:")
+    for key in ("bronze/readings", "silver/measurements"):
+        days = instance.fetch_materializations(dg.AssetKey(key.split("/")), limit=10).records
+        assert len({round(record.timestamp, 3) for record in days}) == len(days) == 3, "one line each in the UI"
 
 
 @pytest.mark.spark

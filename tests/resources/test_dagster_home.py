@@ -73,3 +73,24 @@ def test_a_home_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
 
     with pytest.raises(FolderNotWritable, match="export LAKEHOUSE_HOME="):
         prepare_dagster_home(settings)
+
+
+def test_a_run_of_this_process_belongs_to_the_code_location_of_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeline of the UI shows no other."""
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+
+    @dg.asset
+    def one() -> None:
+        """Nothing."""
+
+    job = dg.Definitions(assets=[one]).resolve_implicit_global_asset_job_def()
+    with open_instance(settings) as instance:
+        run = instance.get_run_by_id(job.execute_in_process(instance=instance).run_id)
+
+    assert run is not None
+    assert run.remote_job_origin is not None
+    assert run.remote_job_origin.location_name == "lakehouse"
+    assert run.remote_job_origin.job_name == run.job_name

@@ -50,7 +50,7 @@ def test_one_run_covers_what_the_newest_closed_day_can_change(tmp_path: Path) ->
     expected = {
         "dagster/asset_partition_range_start": "2020-01-03",
         "dagster/asset_partition_range_end": "2020-01-05",
-        "lakehouse/unless_equal": "true",
+        ".dagster/lakehouse_unless_equal": "true",
         "lakehouse/cause": "schedule",
     }
     assert {name: request.tags[name] for name in expected} == expected

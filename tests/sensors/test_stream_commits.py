@@ -19,7 +19,7 @@ from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
-from lake.orchestration.sensors.stream_commits import build_stream_commits
+from lake.orchestration.sensors.stream_commits import WITHOUT_SPARK, build_stream_commits
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
@@ -293,3 +293,38 @@ def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: S
     assert [(day, facts["rows_written"]) for name, day, facts in news if name == "departures"] == [("2013-01-03", 1)]
     joined = [facts["lag_seconds"] for name, day, facts in news if (name, day) == ("flights", "2013-01-03")]
     assert joined == [9 * 3600], "the newest event of a joined row is its arrival"
+
+
+def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_minute_later(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Dagster shows them as not run, because the table has a newer materialization."""
+    seconds = [1000.0]
+    monkeypatch.setattr(stream_commits.time, "monotonic", lambda: seconds[0])
+    sensor = build_stream_commits(daemon.settings, FOLLOWED)
+
+    def told() -> dict[str, int]:
+        with dg.build_sensor_context(
+            instance=daemon.instance,
+            cursor=daemon.cursor,
+            resources={"lakehouse": LakehouseResource.from_settings(daemon.settings)},
+            definitions=definitions_of(daemon.settings, FOLLOWED),
+        ) as context:
+            daemon.cursor = sensor.evaluate_tick(context).cursor
+        keys = [dg.AssetCheckKey(asset_key(DEPARTURES), check) for check in (*WITHOUT_SPARK, "key_unique")]
+        found = daemon.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return {key.name: record.id for key, record in found.items()}
+
+    follow(daemon.store, DEPARTURES)
+    commit(daemon.store, DEPARTURES, {D2: 5})
+    first = told()
+    commit(daemon.store, DEPARTURES, {D2: 1})
+    at_once = told()
+    seconds[0] += 61
+    later = told()
+    seconds[0] += 61
+
+    assert set(first) == set(WITHOUT_SPARK)
+    assert at_once == first
+    assert all(later[name] > first[name] for name in WITHOUT_SPARK)
+    assert told() == later, "nothing was committed since"

@@ -15,10 +15,12 @@ anew, the log was cleaned), the newest state of each day is reported once instea
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
+from math import inf
 from typing import Any
 
 import dagster as dg
@@ -26,18 +28,26 @@ import dagster as dg
 from lake.declare.days import Days
 from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
+from lake.orchestration.assets import build_check_evaluation
+from lake.orchestration.checks import Inspection
 from lake.orchestration.keys import asset_key
+from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
+from lake.orchestration.standing import as_errors
 from lake.ownership.frontier import FrontierTable
 from lake.project.settings import Settings
 from lake.storage.commits import Commit
 from lake.storage.log import Log, Place
 from lake.stream.input_events import newest_event
+from lake.write.store import DeltaStore
 
-__all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
+__all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "WITHOUT_SPARK", "build_stream_commits"]
 
 COMMITS_AT_ONCE = 50
 """Most commits of one table that a tick reports; a stream makes about ten between two ticks."""
+CHECKED_EVERY_SECONDS = 60.0
+WITHOUT_SPARK = ("contract", "row_count", "fresh", "streaming")
+"""Checks that are reported beside the commits of a stream; that keys are unique, a scan of the whole table says."""
 LOOKS_BACK = 500
 """Most commits that a full comparison reads; what days older commits wrote is taken from the frontier."""
 
@@ -48,6 +58,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
     It is always on, since it looks at nothing where no stream ever ran.
     """
     watched = [table for table in tables if is_followable(table)]
+    checks = _Checks(settings, {table.full_name for table in watched})
 
     @dg.sensor(
         name="stream_commits",
@@ -74,12 +85,45 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
                 continue
             for event in events:
                 context.instance.report_runless_asset_event(event)
+            checks.report(context.instance, table, store, has_news=bool(events))
             said, compared = said + len(events), compared or (commits is None and bool(events))
             if place is not None:
                 places[table.full_name] = place
         return dg.SensorResult(skip_reason=f"{said} days of stream commits reported", cursor=json.dumps(places))
 
     return stream_commits
+
+
+@dataclass
+class _Checks:
+    """Report the checks that need no Spark beside the commits of a stream.
+
+    Dagster shows a check as not run once its table has a newer materialization. One look costs more than a tick should,
+    so a table is looked at once a minute.
+
+    Attributes:
+        settings: of the project.
+        waiting: tables with commits since they were last looked at; at first all, because nobody knows.
+    """
+
+    settings: Settings
+    waiting: set[str]
+    _looked_at: dict[str, float] = field(default_factory=dict)
+
+    def report(self, instance: dg.DagsterInstance, table: Table, store: DeltaStore, *, has_news: bool) -> None:
+        """Judge a table that has news, unless it was judged a moment ago; then a later tick does."""
+        name, now = table.full_name, time.monotonic()
+        if has_news:
+            self.waiting.add(name)
+        if name not in self.waiting or now - self._looked_at.get(name, -inf) < CHECKED_EVERY_SECONDS:
+            return
+        self.waiting.discard(name)
+        self._looked_at[name] = now
+        inspection = Inspection(table, store, self.settings)
+        found = [build_check_evaluation(table, check, inspection.judge(check)) for check in WITHOUT_SPARK]
+        for evaluation in found:
+            instance.report_runless_asset_event(evaluation)
+        RedChecks(self.settings.home).note(as_errors(found))
 
 
 def _parse(cursor: str | None) -> dict[str, Place]:

@@ -1,0 +1,51 @@
+"""Show some rejected rows of a table beside the check that counts them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import date
+from typing import Any
+
+from lake.declare.table import Table
+from lake.write.store import DeltaStore
+
+__all__ = ["place_of", "rejected_rows"]
+
+_SHOWN = 3
+_LONGEST = 300
+
+
+def rejected_rows(table: Table, store: DeltaStore, days: Collection[date | None]) -> dict[str, str]:
+    """Show the first rejected rows of some days.
+
+    Returns, by `rejected_row_1` and so on, the rules that a row breaks, the place that it came from, and the row.
+    """
+    listed = ", ".join(f"DATE '{day}'" for day in sorted(day for day in days if day))
+    where = f"WHERE day IN ({listed})" if listed else ""
+    rows = store.log(store.quarantine_path(table)).query(
+        f'SELECT rules, raw, "row" AS said FROM stored {where} ORDER BY day, said LIMIT {_SHOWN}'
+    )
+    return {f"rejected_row_{number}": _told(row) for number, row in enumerate(rows, 1)}
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    place, text = place_of(row["said"]), str(row["raw"] or row["said"])
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return f"{', '.join(row['rules'])}{f'; {place}' if place else ''}: {shown}"
+
+
+def place_of(row: str) -> str:
+    """Say where a rejected row came from, by its lineage columns; nothing where it has none."""
+    try:
+        said = json.loads(row)
+    except ValueError:
+        return ""
+    if not isinstance(said, dict):
+        return ""
+    said = {name.removeprefix("_"): value for name, value in said.items()}
+    if said.get("offset") is not None:
+        return f"{said.get('topic')}, partition {said.get('partition')}, offset {said['offset']}"
+    if said.get("file") is not None:
+        return f"{said['file']}, line {said.get('line_number')}"
+    return ""
