@@ -28,7 +28,7 @@ from lake.declare.stated import stated
     ids=str,
 )
 def test_a_check_says_what_it_states(check: pa.Check, said: str) -> None:
-    assert stated(check.name, check.statistics) == said
+    assert stated(str(check.name), check.statistics or {}) == said
 
 
 def test_an_own_check_says_its_name() -> None:

@@ -300,7 +300,7 @@ def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_min
 ) -> None:
     """Else Dagster shows them as not run, because the table has a newer materialization."""
     seconds = [1000.0]
-    monkeypatch.setattr(stream_commits.time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
     sensor = build_stream_commits(daemon.settings, FOLLOWED)
 
     def told() -> dict[str, int]:
