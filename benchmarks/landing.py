@@ -21,7 +21,10 @@ _COMPLETE = "_benchmark.json"
 
 
 def shared_landing(work: Path, days: Days, out: Console) -> Path:
-    """A landing folder with exactly these days, clean: no late, repeated or broken messages."""
+    """Return a landing folder with exactly these days, clean.
+
+    It has no late, repeated or broken messages.
+    """
     folder = work / f"landing-{days.start}-{days.last}"
     if (folder / _COMPLETE).is_file():
         out.print(f"landing: {folder} is there already")

@@ -131,5 +131,5 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def python(module: str) -> list[str]:
-    """The command that runs a module in this environment."""
+    """Return the command that runs a module in this environment."""
     return [sys.executable, "-m", module]

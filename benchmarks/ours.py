@@ -23,7 +23,10 @@ def compute(home: Path, watch: Stopwatch) -> None:
     previous = time.monotonic()
 
     def note(result: TableResult) -> None:
-        """A table's own seconds, and beside them what passed around it: checks, events, planning."""
+        """Note a table's own seconds and what passed around it.
+
+        That is checks, events and planning.
+        """
         nonlocal previous
         now = time.monotonic()
         watch.add("around the tables", now - previous - result.seconds)

@@ -17,7 +17,7 @@ __all__ = ["build_job", "daily_tables"]
 
 
 def daily_tables(environment: Environment) -> list[Table]:
-    """The tables that have days."""
+    """Return the tables that have days."""
     return [table for table in environment.choose(TABLES) if table.day is not None]
 
 

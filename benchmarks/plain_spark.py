@@ -107,7 +107,7 @@ class Script:
 
 
 def day_said(text: str, field: str) -> Column:
-    """The date part of a date or timestamp in a JSON text."""
+    """Return the date part of a date or timestamp in a JSON text."""
     return F.get_json_object(text, f"$.{field}").substr(1, 10).cast("date")
 
 
@@ -120,7 +120,10 @@ def parsed(rows: DataFrame, text: str, fields: str) -> DataFrame:
 
 
 def newest_per_key(rows: DataFrame, key: str, fields: str) -> DataFrame:
-    """The line that landed last of each key: the full list lands every month."""
+    """Return the line that landed last of each key.
+
+    The full list lands every month.
+    """
     newest = Window.partitionBy(key).orderBy(F.desc("landed_on"), "file", "line_number")
     said = parsed(rows, "line", fields).select("said.*", "landed_on", "file", "line_number")
     names = [name for name in said.columns if name not in ("landed_on", "file", "line_number")]

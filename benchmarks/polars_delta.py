@@ -90,7 +90,7 @@ Fields = Mapping[str, type[pl.DataType]]
 
 
 def messages(folder: Path, event_field: str) -> pl.DataFrame:
-    """A topic's archive with the days of landing and of the event."""
+    """Return a topic's archive with the days of landing and of the event."""
     files = sorted(folder.glob("landed_on=*/*.jsonl"))
     rows = pl.scan_ndjson(files, schema=ENVELOPE, include_file_paths="path").with_columns(
         utc("timestamp"), landed_on("path"), day_said("value", event_field)
@@ -143,7 +143,7 @@ def parsed(rows: pl.DataFrame, text: str, fields: Fields) -> pl.DataFrame:
 
 
 def newest_per_key(rows: pl.DataFrame, key: str, fields: Fields) -> pl.DataFrame:
-    """The line that landed last of each key."""
+    """Return the line that landed last of each key."""
     newest = rows.sort("landed_on", "file", "line_number", descending=[True, False, False])
     return parsed(newest, "line", fields).unique(key, keep="first", maintain_order=True)
 

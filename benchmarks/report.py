@@ -42,7 +42,7 @@ def replace_between(document: Path, begin: str, end: str, measured: str) -> None
 
 
 def render(results: Results) -> str:
-    """The measured part of the report, as Markdown."""
+    """Return the measured part of the report, as Markdown."""
     parts = [_summary(results), *_targets(results), *_sides(results), *_phases(results), _machine(results)]
     return "\n\n".join(part for part in parts if part)
 
@@ -151,7 +151,7 @@ def _times(ratio: Spread) -> str:
 
 
 def spread_text(spread: Spread, unit: str, digits: int) -> str:
-    """The median, and from least to most where they differ."""
+    """Return the median, and from least to most where they differ."""
     text = f"**{spread.middle:,.{digits}f} {unit}**"
     return text if spread.least == spread.most else f"{text} ({spread.least:,.{digits}f} .. {spread.most:,.{digits}f})"
 
@@ -162,6 +162,6 @@ def met(is_met: bool) -> str:
 
 
 def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -79,11 +79,14 @@ class Results:
         return list(dict.fromkeys(run.side for run in self.runs))
 
     def of(self, side: str) -> list[Run]:
-        """The runs of one side."""
+        """Return the runs of one side."""
         return [run for run in self.runs if run.side == side]
 
     def year_seconds(self, run: Run) -> float:
-        """Seconds for all days: as measured, or for per_day by its mean day."""
+        """Return the seconds for all days.
+
+        As measured, or for per_day by its mean day.
+        """
         if run.side != "per_day":
             return run.seconds
         return sum(run.phases.values()) / len(run.phases) * self.day_count

@@ -186,7 +186,7 @@ def _rebuild(kind: type[LakeError], fields: dict[str, Any]) -> LakeError:
 
 
 def first_few(items: Sequence[object] | Mapping[Any, Any]) -> str:
-    """The first few of `items`, and how many there are besides."""
+    """Return the first few of `items`, and how many there are besides."""
     shown = (
         [f"{key} ({value})" for key, value in items.items()] if isinstance(items, Mapping) else list(map(str, items))
     )

@@ -41,15 +41,15 @@ class Draw:
         return (self._numbers[0] >> 11) / 2**53
 
     def choose(self, count: int) -> int:
-        """A number from 0 to count - 1."""
+        """Return a number from 0 to count - 1."""
         return self._numbers[1] % count
 
     def pick(self, count: int) -> int:
-        """Another such number, independent of `choose`."""
+        """Return another such number, independent of `choose`."""
         return self._numbers[2] % count
 
     def span(self, shortest: timedelta, longest: timedelta) -> timedelta:
-        """A number of whole seconds between the two, both included."""
+        """Return a number of whole seconds between the two, both included."""
         least = int(shortest.total_seconds())
         return timedelta(seconds=least + self.pick(int(longest.total_seconds()) - least + 1))
 
@@ -106,7 +106,7 @@ class Disorder:
             yield intact._replace(copy=BROKEN_COPY, value=value, injected=("malformed", kind))
 
     def _draw(self, kind: str, share: float, report: Report) -> Draw | None:
-        """None if this kind of disorder does not befall this report."""
+        """Return the draw of a kind of disorder, if it befalls this report."""
         if not share:
             return None
         draw = Draw(self.seed, report.topic, report.key, kind)
@@ -114,19 +114,22 @@ class Disorder:
 
 
 def _bad_json(report: Report, draw: Draw) -> str:
-    """The text ends somewhere in its second half."""
+    """Cut the text off somewhere in its second half."""
     text = as_json(report.value)
     return text[: len(text) // 2 + draw.pick(len(text) // 2 - 1)]
 
 
 def _wrong_type(report: Report, draw: Draw) -> str:
-    """The flight number carries letters: text where a number belongs."""
+    """Put letters into the flight number.
+
+    It is text where a number belongs.
+    """
     letter = "ABCDEFGH"[draw.pick(8)]
     return as_json({**report.value, "flight": f"{report.value['flight']}{letter}"})
 
 
 def _missing_key_field(report: Report, draw: Draw) -> str:
-    """One of the fields that identify the flight is not there."""
+    """Leave out one of the fields that identify the flight."""
     missing = KEY_FIELDS[draw.pick(len(KEY_FIELDS))]
     return as_json({name: value for name, value in report.value.items() if name != missing})
 
@@ -137,7 +140,7 @@ def _future_timestamp(report: Report, draw: Draw) -> str:
 
 
 def _impossible_airport(report: Report, draw: Draw) -> str:
-    """Origin or destination is a code that no airport has."""
+    """Replace origin or destination by a code that no airport has."""
     place, code = divmod(draw.pick(2 * len(NO_AIRPORTS)), len(NO_AIRPORTS))
     return as_json({**report.value, ("origin", "dest")[place]: NO_AIRPORTS[code]})
 

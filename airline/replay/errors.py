@@ -47,7 +47,7 @@ class ReplayError(LakeError):
 
 
 def _first(items: Sequence[object]) -> str:
-    """The first few items, and how many there are besides."""
+    """Return the first few items, and how many there are besides."""
     rest = len(items) - EXAMPLES
     return ", ".join(str(item) for item in items[:EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
 

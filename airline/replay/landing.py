@@ -70,7 +70,7 @@ class LandingFolder:
         self._write_day("schedules", day, {name: lines} if lines else {}, "timetable-*.jsonl")
 
     def write_weather(self, day: date, observations: Iterable[dict[str, Any]]) -> None:
-        """One file per UTC hour, with a line per airport."""
+        """Write one file per UTC hour, with a line per airport."""
         files: defaultdict[str, list[str]] = defaultdict(list)
         for observation in observations:
             observed_at = observation["observed_at"]
@@ -78,7 +78,7 @@ class LandingFolder:
         self._write_day("weather", day, files, "[0-9][0-9].jsonl")
 
     def write_reference(self, feed: str, day: date, rows: Iterable[dict[str, Any]]) -> None:
-        """All rows of a reference feed in one file."""
+        """Write all rows of a reference feed into one file."""
         self._write(self.folder(feed, day) / f"{feed}.jsonl", [as_json(row) for row in rows])
 
     def holds_reference_before(self, day: date, reference: Mapping[str, Iterable[dict[str, Any]]]) -> bool:
@@ -101,7 +101,7 @@ class LandingFolder:
         self._write_or_remove(self.manifest(day), [as_json(_manifest_line(entry)) for entry in injected])
 
     def manifest(self, day: date) -> Path:
-        """The manifest of what a replay injected."""
+        """Return the manifest of what a replay injected."""
         return self.root / "_manifest" / f"landed_on={day}.jsonl"
 
     def late_flights(self, day: date) -> list[FlightKey]:
@@ -121,11 +121,11 @@ class LandingFolder:
         self._write_or_remove(self.late_deliveries(topic, day), [message.line for message in messages])
 
     def late_deliveries(self, topic: Topic, day: date) -> Path:
-        """The archive of messages that were delivered late on purpose."""
+        """Return the archive of messages that were delivered late on purpose."""
         return self.folder(topic, day) / f"{topic}-{DELIVERED_LATE}.jsonl"
 
     def write_late_manifest(self, day: date, injected: Sequence[Injected]) -> None:
-        """The manifest of late deliveries, beside that of the replay."""
+        """Write the manifest of late deliveries, beside that of the replay."""
         file = self.manifest(day).with_suffix(f".{DELIVERED_LATE}.jsonl")
         self._write_or_remove(file, [as_json(_manifest_line(entry)) for entry in injected])
 

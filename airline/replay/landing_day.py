@@ -77,12 +77,14 @@ class LandingDay:
 
 
 def first_landing_day(source: Source) -> date:
-    """The day on which the first timetable lands."""
+    """Return the day on which the first timetable lands."""
     return source.flight_dates.start - ONE_DAY
 
 
 def landing_days(source: Source, disorder: Disorder) -> Days:
-    """All landing days of a source, from its first timetable to its last message.
+    """Return all landing days of a source.
+
+    From its first timetable to its last message.
 
     They go at least to the second day after its last flight date, for tables that wait so long for an arrival.
     """
@@ -149,7 +151,7 @@ def _landing_day(
 
 
 def describe(injected: tuple[str, str], message: Message, undisturbed_day: date) -> Injected:
-    """The manifest's line for a message to which something was done."""
+    """Return the manifest's line for a message to which something was done."""
     kind, detail = injected
     place = (message.topic, message.topic, message.partition, message.offset)
     return Injected(kind, detail, *place, message.key, message.timestamp, undisturbed_day)

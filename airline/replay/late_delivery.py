@@ -65,7 +65,7 @@ def deliver_late(
 
 
 def _reports(records: Source, wanted: Sequence[FlightKey]) -> list[Report]:
-    """The reports of the flights, in the order in which these are named."""
+    """Return the reports of the flights, in the order in which these are named."""
     found: dict[FlightKey, list[Report]] = {}
     keys = set(wanted)
     for flight_date in sorted({key.flight_date for key in keys}):

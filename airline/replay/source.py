@@ -326,7 +326,7 @@ class Source:
         return zones
 
     def flights(self, flight_date: date) -> list[FlightRecord]:
-        """All flights of one local calendar day, in the order of their keys."""
+        """Return all flights of one local calendar day, in the order of their keys."""
         query = f"SELECT {LAYOUTS['flights'].names} FROM flights WHERE flight_date = ? ORDER BY carrier, flight, origin"
         return [FlightRecord(*row) for row in self._rows(query, flight_date)]
 
@@ -338,7 +338,7 @@ class Source:
         return self._records("weather", "observed_at >= ? AND observed_at < ?", day, day + timedelta(days=1))
 
     def reference(self, feed: str) -> list[dict[str, Any]]:
-        """All rows of `planes`, `airlines` or `airports`, in the order of their keys."""
+        """Return all rows of `planes`, `airlines` or `airports`, in the order of their keys."""
         rows = self._records(feed)
         for row in rows:
             for name in ("utc_offset_hours", "altitude_feet"):

@@ -33,7 +33,10 @@ as_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def as_utc(at: datetime, precision: Literal["seconds", "milliseconds"] = "seconds") -> str:
-    """`2013-01-01T10:15:00Z`, of a UTC timestamp with or without its zone."""
+    """Write a UTC timestamp as `2013-01-01T10:15:00Z`.
+
+    It may come with or without its zone.
+    """
     return at.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
@@ -96,7 +99,10 @@ def report(flight: Flight) -> Iterator[Report]:
 
 
 def _sent_at(topic: Topic, key: str, event_at: datetime) -> datetime:
-    """A message takes 1 to 90 seconds, always the same for the same message."""
+    """Return when a message is sent, 1 to 90 seconds after its event.
+
+    It is always the same for the same message.
+    """
     return event_at + timedelta(seconds=1 + crc32(f"{topic}|{key}".encode()) % LONGEST_LAG_SECONDS)
 
 

@@ -112,7 +112,7 @@ def _command(environment: Environment) -> float:
 
 
 def render_growth(found: Seconds, times: int, additions: float) -> str:
-    """The measured part of the section, as Markdown."""
+    """Return the measured part of the section, as Markdown."""
     short, long = DAYS
     lines = []
     for what, by in found.items():

@@ -50,7 +50,9 @@ class Added:
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest value that at least this share of all values does not exceed.
+    """Return the smallest value that a share of all values does not exceed.
+
+    At least this share does not.
 
     Raises:
         ValueError: there is no value.
@@ -62,7 +64,7 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def waits(sent: Mapping[str, float], commits: Iterable[Added]) -> dict[str, float]:
-    """Seconds from sending each key to the first commit that added it.
+    """Return the seconds from sending each key to its first commit.
 
     Raises:
         KeyError: a key was committed that was not sent.
@@ -127,7 +129,7 @@ def latencies_by_layer(tables: Path, sent_from: float, sent_before: float) -> La
 
 
 def _in_gold(silver: Sequence[Added], gold: Path, column: str) -> list[Added]:
-    """The commits of silver, with the moments at which gold had counted them."""
+    """Return the commits of silver, with the moments at which gold had counted them."""
     held = list(accumulate(len(commit.keys) for commit in silver))
     moments = first_reached(held, _totals(gold, column))
     if None in moments:

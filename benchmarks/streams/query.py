@@ -35,7 +35,7 @@ def followed(
     since: date,
     writer: type[MicroBatchWriter] = MicroBatchWriter,
 ) -> Iterator[StreamingQuery]:
-    """The query of a table, running.
+    """Run the query of a table for as long as the block lasts.
 
     Args:
         table: whose query.

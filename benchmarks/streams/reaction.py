@@ -40,7 +40,7 @@ POLL_SECONDS = 0.5
 
 
 def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> list[float]:
-    """Seconds from commit to the start of the run, of each late message.
+    """Return the seconds from commit to run, of each late message.
 
     Args:
         home: an empty folder.

@@ -24,7 +24,7 @@ def write_stream_report(results: StreamResults, document: Path) -> None:
 
 
 def render_streams(results: StreamResults) -> str:
-    """The measured part of the section, as Markdown."""
+    """Return the measured part of the section, as Markdown."""
     parts = [_busy(results), *_latency(results), *_state(results), *_contract(results), *_dagster(results)]
     parts += [*_ticks(results), *_year(results)]
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())

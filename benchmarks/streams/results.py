@@ -25,7 +25,7 @@ class Percentiles:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Percentiles:
-        """Of these seconds."""
+        """Return the percentiles of these seconds."""
         return cls(round(percentile(seconds, 0.5), 3), round(percentile(seconds, 0.99), 3))
 
 
@@ -97,19 +97,19 @@ class StreamResults:
         return sorted({run.rate for run in self.latency})
 
     def sides(self, rate: int) -> list[str]:
-        """The sides that ran at a rate, in their order."""
+        """Return the sides that ran at a rate, in their order."""
         return list(dict.fromkeys(run.side for run in self.latency if run.rate == rate))
 
     def of(self, side: str, rate: int) -> list[LatencyRun]:
-        """The runs of a side at a rate."""
+        """Return the runs of a side at a rate."""
         return [run for run in self.latency if (run.side, run.rate) == (side, rate)]
 
     def p50(self, side: str, rate: int, layer: str) -> Spread:
-        """The median latency of a layer, over the rounds."""
+        """Return the median latency of a layer, over the rounds."""
         return Spread.of([run.layers[layer].p50 for run in self.of(side, rate)])
 
     def p99(self, side: str, rate: int, layer: str) -> Spread:
-        """The latency that 99 of 100 messages do not exceed, over the rounds."""
+        """Return the latency that 99 of 100 messages do not exceed, over the rounds."""
         return Spread.of([run.layers[layer].p99 for run in self.of(side, rate)])
 
     def median_of(self, what: str, side: str, rows: float) -> float | None:

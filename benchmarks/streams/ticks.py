@@ -47,7 +47,10 @@ def fill(home: Path) -> None:
 
 
 def measure_ticks(environment: Environment, times: int) -> list[SampledRun]:
-    """Seconds of each tick of both sensors, for both that they may meet."""
+    """Return the seconds of each tick of both sensors.
+
+    In each of the two states that they may meet.
+    """
     tables = list(environment.tables.values())
     definitions = build_definitions(environment.settings, tables, sensors=sensors)
     facts = {"tables": len(tables), "days": len(list(LANDED))}
@@ -87,7 +90,7 @@ def ticker(definitions: dg.Definitions, instance: dg.DagsterInstance, name: str,
 
 
 def until_quiet(tick: Tick) -> str:
-    """The cursor with which nothing is new."""
+    """Return the cursor with which nothing is new."""
     before, after = None, tick(None)[0]
     for _ in range(MOST_TICKS):
         if after == before and after is not None:
@@ -97,7 +100,7 @@ def until_quiet(tick: Tick) -> str:
 
 
 def _before(cursor: str, environment: Environment) -> str:
-    """The same cursor as it was one commit of each table before."""
+    """Return the same cursor as it was one commit of each table before."""
     said = json.loads(cursor)
     places = said.get("tables", said)
     for name, place in places.items():

@@ -142,7 +142,7 @@ def _described(table: Table, lost: Mapping[Day, Loss], reason: str) -> list[Acce
 
 
 def _as_held(table: Table, store: DeltaStore, entry: Entry, loss: Loss) -> Entry:
-    """An entry by which a day is as it is, from no file."""
+    """Return an entry by which a day is as it is, from no file."""
     version, own = store.version(table), store.table_log(table).table_id()
     feeds = {f"feed:{feed.name}": None for feed in table.feeds}
     return replace(

@@ -164,7 +164,7 @@ def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tupl
 
 
 def lost_days(store: DeltaStore, source: Table, entries: Mapping[Day, Entry]) -> dict[Day, Loss]:
-    """The days of which a table holds fewer rows than the ledger says."""
+    """Return the days of which a table holds fewer rows than the ledger says."""
     log = store.table_log(source)
     if not entries:
         return {}

@@ -75,7 +75,7 @@ def steps_to_date(
 
 
 def steps_of(survey: Survey, needed: Mapping[Table, set[Day]]) -> list[Step]:
-    """The steps that compute exactly these days of these tables, upstream first."""
+    """Return the steps that compute exactly these days of these tables, upstream first."""
     return _steps(survey, needed, exact=True)
 
 
@@ -106,7 +106,7 @@ def needed_whole(wanted: Iterable[Table]) -> set[Table]:
 
 
 def _needed_of(read: Read, days: set[Day], survey: Survey) -> set[Day]:
-    """The days of an input that some days of its reader need."""
+    """Return the days of an input that some days of its reader need."""
     needed = (read.needed(part) for part in Days.ranges(day for day in days if day))
     return {day for part in needed for day in part.intersect(survey.calendar)}
 

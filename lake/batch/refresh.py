@@ -278,7 +278,7 @@ def _write_other_days(
 
 
 def _joined(parts: Sequence[Receipt]) -> Receipt:
-    """The receipts of parts of the days as one of them all."""
+    """Return the receipts of parts of the days as one of them all."""
     if len(parts) == 1:
         return parts[0]
     first, last = parts[0], parts[-1]
@@ -334,7 +334,7 @@ def _replace(work: _Work, rows: DataFrame, ranges: list[Days] | None) -> Commit:
 
 
 def _written(work: _Work, commit: Commit) -> Mapping[date | None, int]:
-    """Rows of a commit by day."""
+    """Count the rows of a commit by day."""
     return dict(commit.rows_by_day(work.table.day).items()) if work.table.day else {None: commit.rows}
 
 
@@ -534,7 +534,10 @@ def _receipt(
 
 
 def _counts(counts: Counts, outcome: Outcome) -> Counts:
-    """A failed day writes nothing, whatever could have been accepted."""
+    """Return the counts of a day, without rows out for a failed one.
+
+    A failed day writes nothing, whatever could have been accepted.
+    """
     return dataclasses.replace(counts, rows_out=0) if outcome == "failed" else counts
 
 

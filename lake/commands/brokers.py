@@ -113,7 +113,7 @@ def require_client() -> None:
 
 
 def local_broker(settings: Settings | None = None) -> LocalBroker:
-    """The broker of this environment's folder, running or not.
+    """Return the broker of this environment's folder, running or not.
 
     Raises:
         KafkaClientMissingError: nothing here could speak to it.

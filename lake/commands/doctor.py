@@ -95,14 +95,17 @@ def guarded(name: str, check: Callable[[], Check]) -> Check:
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
-    """Python is new enough."""
+    """Check that Python is new enough."""
     oldest = ".".join(map(str, OLDEST_PYTHON))
     found = f"{'.'.join(map(str, version))} in {sys.prefix}"
     return Check("Python", version >= OLDEST_PYTHON, found, f"install Python {oldest} or newer, then make clean setup")
 
 
 def check_packages(lock: Path) -> Check:
-    """The packages that must agree with each other are the pinned ones."""
+    """Check that packages that must agree are the pinned ones.
+
+    They must agree with each other.
+    """
     if not lock.is_file():
         return Check("packages", ok=True, found=f"no {lock} to compare with")
     wrong = list(_unlike_the_lock(lock))
@@ -127,7 +130,7 @@ def _installed(package: str) -> str:
 
 
 def check_java() -> Check:
-    """A Java that Spark runs on."""
+    """Check that there is a Java that Spark runs on."""
     java = find_java()
     chosen = os.environ.get("JAVA_HOME")
     is_passed_over = bool(chosen) and Path(chosen or "").resolve() != java.home.resolve()
@@ -155,7 +158,10 @@ def _unlike_their_packages(lock: Path) -> Iterator[str]:
 
 
 def check_spark_home() -> Check:
-    """No other Spark or Spark configuration of this machine gets between us and ours."""
+    """Check that no other Spark gets between us and ours.
+
+    No Spark, nor a configuration of one, that this machine has.
+    """
     ours = importlib.metadata.version("pyspark")
     foreign = os.environ.get("SPARK_CONF_DIR")
     found = f"SPARK_CONF_DIR={foreign} changes every session" if foreign else f"pyspark {ours}"
@@ -163,14 +169,20 @@ def check_spark_home() -> Check:
 
 
 def check_memory() -> Check:
-    """Enough memory for the driver and for Dagster beside it."""
+    """Check that there is enough memory for the driver and Dagster.
+
+    Dagster runs beside the driver.
+    """
     total = psutil.virtual_memory().total / _GIB
     remedy = f"{LEAST_MEMORY_GIB} GiB are needed; on less, refresh fewer days at once"
     return Check("memory", total >= LEAST_MEMORY_GIB, f"{total:.1f} GiB", remedy)
 
 
 def check_project_modules(settings: Settings) -> Check:
-    """`import resources` gives the project's own package, not one that another wheel brought."""
+    """Check that `import resources` gives the project's own package.
+
+    Another wheel may bring one of that name.
+    """
     own = [name for name in ("lake", settings.package, "resources", "sensors") if (settings.root / name).is_dir()]
     strangers = [
         f"{name} comes from {origin}" for name in own if not (origin := _origin(name)).is_relative_to(settings.root)
@@ -210,7 +222,7 @@ def check_writable(name: str, folder: Path) -> Check:
 
 
 def check_port(port: int = UI_PORT) -> Check:
-    """The port of the web UI is free on 127.0.0.1."""
+    """Check that the port of the web UI is free on 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if platform.system() != "Windows":  # there the option would let two servers share a port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

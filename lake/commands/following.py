@@ -112,7 +112,10 @@ def _describe(frontier: Frontier) -> str:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that running micro-batches end in order."""
+    """Give an event that Ctrl-C and SIGTERM set.
+
+    So running micro-batches end in order.
+    """
     stop = threading.Event()
 
     def ask(_signum: int, _frame: FrameType | None) -> None:

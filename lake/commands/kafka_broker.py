@@ -259,7 +259,7 @@ class LocalBroker:
 
 
 def _escaped(value: str) -> str:
-    """A value of a Java properties file."""
+    """Escape a value for a Java properties file."""
     return value.replace("\\", "\\\\")
 
 

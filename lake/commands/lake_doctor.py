@@ -31,7 +31,7 @@ def check_landing(environment: Environment) -> Check:
 
 
 def check_logs(environment: Environment) -> Check:
-    """The log of every table can be read."""
+    """Check that the log of every table can be read."""
     damages = [damage.message() for damage in environment.survey().unreadable]
     found = "; ".join(f"{where}: {what}" for where, what, _ in damages)
     remedy = damages[0].next_step if damages else ""

@@ -44,7 +44,7 @@ def publish_from_command_line(
 
 
 def print_published(out: Console, published: Published) -> None:
-    """One line: sink, days, rows, seconds."""
+    """Print one line: sink, days, rows, seconds."""
     sink, days = published.sink, [day for day in published.days if day]
     if not published.days:
         what = "up to date" if published.version is not None else f"{sink.reads.full_name} was never written"

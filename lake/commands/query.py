@@ -114,7 +114,7 @@ def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: st
 
 
 def _delta_extension() -> Path:
-    """The extension that the package duckdb-extension-delta ships for the installed DuckDB."""
+    """Return the extension that the package duckdb-extension-delta ships for the installed DuckDB."""
     spec = importlib.util.find_spec("duckdb_extension_delta")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("duckdb-extension-delta is not installed; install the package lakehouse again")

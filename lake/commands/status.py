@@ -209,7 +209,10 @@ def _print_streams(console: Console, environment: Environment, survey: Survey, *
 
 
 def _passed_over(environment: Environment) -> Iterator[str]:
-    """Which messages operators have passed over, because Spark refuses to read them."""
+    """Tell which messages operators have passed over.
+
+    Spark refuses to read them.
+    """
     for message in PassedOver(environment.store).all():
         by = f"{message.passed_at:%Y-%m-%d %H:%M} by {message.passed_by}"
         yield f"passed over: {escape(str(message.place))}, timestamp {message.timestamp}, on {escape(by)}"
@@ -312,7 +315,10 @@ def _print_disagreeing(console: Console, state: TableState) -> None:
 
 
 def _print_rescued(console: Console, table: Table, found: Mapping[date | None, int]) -> None:
-    """Rows with fields that the contract does not know: a source that has grown."""
+    """Print rows with fields that the contract does not know.
+
+    Their source has grown.
+    """
     if found:
         rows, days = counted(sum(found.values()), "row"), _spell(sorted(found, key=str))
         said = f"{rows} with fields that the contract does not know: {days}; see _rescued and docs/feeds.md"
@@ -320,7 +326,10 @@ def _print_rescued(console: Console, table: Table, found: Mapping[date | None, i
 
 
 def print_without_source(console: Console, state: TableState) -> None:
-    """Days whose files are gone: bronze is their archive, or has lost them too."""
+    """Print days whose files are gone.
+
+    Bronze is their archive, or has lost them too.
+    """
     for reason, days in _by_reason(state.archived).items():
         console.print(f"{state.table.full_name}: archived: {reason}: {_spell(days)}", soft_wrap=True)
     for line in describe_lost(state):
@@ -340,14 +349,14 @@ def describe_lost(state: TableState) -> Iterator[str]:
 
 
 def _print_foreign(console: Console, survey: Survey, table: Table) -> None:
-    """Rows that no declaration gives."""
+    """Print rows that no declaration gives."""
     for reason, days in _by_reason(survey.states[table.full_name].foreign).items():
         for how, some in ways_to_mend(survey, table, days):
             console.print(f"[red]{table.full_name}: {reason}: {_spell(some)}; next: {how}[/]", soft_wrap=True)
 
 
 def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:
-    """Losses that somebody accepted, for good to see."""
+    """Print losses that somebody accepted, for good to see."""
     for loss in accepted:
         day = loss.day or "the whole table"
         console.print(f"{loss.table}: lost: accepted: {day}: {escape(str(loss))}", soft_wrap=True)

@@ -99,7 +99,9 @@ def serve(
 
 
 def choose_port(wanted: int | None) -> int:
-    """A free port on 127.0.0.1: the one wanted, else 3000, else any.
+    """Return a free port on 127.0.0.1.
+
+    It is the one wanted, else 3000, else any.
 
     Raises:
         PortTakenError: the one wanted is not free.

@@ -180,7 +180,10 @@ def _grouping(node: _Node) -> str:
 
 
 def _lists(text: str) -> list[str]:
-    """The contents of the square brackets on the outermost level of a node's text."""
+    """Return the contents of a text's outermost square brackets.
+
+    The text is that of a node.
+    """
     depth, begun, found = 0, 0, []
     for place, letter in enumerate(text):
         depth += (letter in "[(") - (letter in "])")

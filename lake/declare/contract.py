@@ -265,7 +265,7 @@ class CompiledContract:
         )
 
     def column(self, name: str) -> ContractColumn | None:
-        """The column of that name, or None."""
+        """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     def comparable(self, name: str) -> Column:

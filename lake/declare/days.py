@@ -55,7 +55,7 @@ def parse_moment(text: Any) -> datetime | None:
 
 
 def utc_day(at: datetime) -> date:
-    """The UTC calendar day of an aware timestamp."""
+    """Return the UTC calendar day of an aware timestamp."""
     return at.astimezone(UTC).date()
 
 
@@ -89,12 +89,12 @@ class Days:
 
     @classmethod
     def of(cls, day: date) -> Days:
-        """The range that holds one day."""
+        """Return the range that holds one day."""
         return cls(day, day + _ONE_DAY)
 
     @classmethod
     def whole(cls, span: Span, day: date) -> Days:
-        """The week or month that a day lies in."""
+        """Return the week or month that a day lies in."""
         if span == "week":
             monday = day - day.weekday() * _ONE_DAY
             return cls(monday, monday + 7 * _ONE_DAY)
@@ -103,12 +103,12 @@ class Days:
 
     @classmethod
     def between(cls, first: date, last: date) -> Days:
-        """The range from `first` to `last`, both included."""
+        """Return the range from `first` to `last`, both included."""
         return cls(first, last + _ONE_DAY)
 
     @classmethod
     def ranges(cls, days: Iterable[date]) -> list[Days]:
-        """The fewest contiguous ranges that hold exactly these days, in order."""
+        """Return the fewest contiguous ranges that hold exactly these days, in order."""
         ordered = sorted(set(days))
         steps = (number for number in range(1, len(ordered)) if ordered[number] - ordered[number - 1] != _ONE_DAY)
         parts = pairwise([0, *steps, len(ordered)] if ordered else [])

@@ -133,7 +133,7 @@ class TopicSource(Protocol):
         """
 
     def topic(self, feed: TopicFeed) -> str:
-        """The name of a feed's topic."""
+        """Return the name of a feed's topic."""
 
     def identity(self, feed: TopicFeed) -> str | None:
         """Return what tells a topic from a later one of the same name.

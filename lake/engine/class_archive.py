@@ -86,13 +86,19 @@ def _write_lines(spark: SparkSession, lines: Path) -> None:
 
 
 def _newest(rows: DataFrame) -> DataFrame:
-    """The last of each key: a window, as every keyed table has one."""
+    """Return the last row of each key, by a window.
+
+    Every keyed table has such a window.
+    """
     place = "row_number() OVER (PARTITION BY part, id ORDER BY said_at DESC) AS place"
     return rows.selectExpr("*", place).where("place = 1 AND part = 'a'").drop("place")
 
 
 def _stream(spark: SparkSession, lines: Path, folder: Path) -> None:
-    """A count from files, written file by file, with the settings of `follow`."""
+    """Count rows of files in a stream, with the settings of `follow`.
+
+    The files are written one by one.
+    """
     for name, value in STREAM_CONF.items():
         spark.conf.set(name, value)
     read = spark.readStream.schema(_KEY).json(str(lines)).withWatermark("said_at", "1 hour")

@@ -73,7 +73,10 @@ class Jar:
 
 
 def maven_cache() -> Path:
-    """The local Maven cache: `M2_REPO`, else `~/.m2/repository`, as Maven and jgo have it."""
+    """Return the local Maven cache, as Maven and jgo have it.
+
+    It is `M2_REPO`, else `~/.m2/repository`.
+    """
     return Path(os.environ.get("M2_REPO") or Path.home() / ".m2" / "repository")
 
 
@@ -103,7 +106,7 @@ def read_lock(lock: Path = LOCK) -> dict[str, tuple[Jar, ...]]:
 
 
 def jars_of(set_name: str, *, lock: Path = LOCK) -> tuple[Jar, ...]:
-    """The jars of one set of jars.lock.
+    """Return the jars of one set of jars.lock.
 
     Raises:
         JarMissing: jars.lock has no such set.
@@ -204,7 +207,7 @@ def _resolve(jar: Jar, repository: Path) -> Path:
 
 
 def _short(problem: BaseException) -> str:
-    """The innermost cause, without the library layers around it."""
+    """Return the innermost cause, without the library layers around it."""
     while problem.__context__ is not None:
         problem = problem.__context__
     return f"{type(problem).__name__}: {problem}"

@@ -169,7 +169,10 @@ def _one_line(problem: BaseException) -> str:
 
 
 def _split(pattern: str) -> tuple[Path, str]:
-    """A pattern of folders as the last folder without a wildcard and the rest."""
+    """Split a pattern of folders at the last one without a wildcard.
+
+    Returns that folder and the rest of the pattern.
+    """
     fixed, _, _ = pattern.partition("*")
     anchor = Path(fixed + "x").parent
     return anchor, str(Path(pattern).relative_to(anchor))

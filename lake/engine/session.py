@@ -182,7 +182,7 @@ def _driver_conf() -> Conf:
 
 
 def _driver_memory() -> str:
-    """A third of the machine, from 1 to 8 GiB."""
+    """Return a third of the machine's memory, from 1 to 8 GiB."""
     third = psutil.virtual_memory().total / 3 / _GIB
     return f"{int(min(8, max(1, third)) * 1024)}m"
 

@@ -76,12 +76,12 @@ def step_tags(step: Step, cause: str) -> dict[str, str]:
 
 
 def compute_step(table: Table) -> str:
-    """The step of a run that computes a table."""
+    """Return the step of a run that computes a table."""
     return f"{table.layer}__{table.name}"
 
 
 def checks_step(table: Table) -> str:
-    """The step of a run that checks a table."""
+    """Return the step of a run that checks a table."""
     return f"{table.layer}__{table.name}__checks"
 
 
@@ -100,7 +100,7 @@ def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
 
 
 def build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset that computes a table."""
+    """Build the asset that computes a table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
         return _build_asset(table, settings, partitions)

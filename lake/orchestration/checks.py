@@ -101,7 +101,7 @@ SCAN_WHOLE_UP_TO_ROWS = 1_000_000
 
 
 def checks_of(table: Table) -> dict[str, str]:
-    """The checks of a table, with what they promise."""
+    """Return the checks of a table, with what they promise."""
     return {**CHECKS, **(RANGE_CHECKS if can_differ(table) else {}), **(STREAM_CHECKS if is_followable(table) else {})}
 
 
@@ -157,7 +157,7 @@ class Inspection:
     run_id: str = ""
 
     def judge(self, check: str) -> Verdict:
-        """The verdict of one of the table's checks."""
+        """Return the verdict of one of the table's checks."""
         verdicts = {
             "key_unique": self.key_unique,
             "contract": self.contract,
@@ -345,7 +345,7 @@ class Inspection:
 
 
 def judge_fresh(table: Table, judge: FreshnessJudge) -> Verdict:
-    """The verdict of the check `fresh`."""
+    """Return the verdict of the check `fresh`."""
     found = judge.judge(table)
     facts = {"due": str(found.due_day or "none yet"), "now": f"{judge.now:%Y-%m-%d %H:%M} UTC"}
     if not found.is_whole:

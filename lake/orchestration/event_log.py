@@ -69,7 +69,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
                 os.utime(self.path_for_shard(shard))
 
     def _database(self, shard: str) -> db.Engine:
-        """The open database of a shard: of the index, or of one run."""
+        """Return the open database of the index or of one run.
+
+        Either is a shard.
+        """
         if shard not in self._databases:
             self._databases[shard] = _open_database(self.conn_string_for_shard(shard))
             if len(self._databases) > MOST_OPEN_DATABASES:
@@ -179,7 +182,7 @@ def _open_database(address: str) -> db.Engine:
 
 
 def _changes(connection: Connection) -> int:
-    """Rows written through this connection since it was opened."""
+    """Count the rows written through this connection since it was opened."""
     return cast("sqlite3.Connection", connection.connection.dbapi_connection).total_changes
 
 

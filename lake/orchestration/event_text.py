@@ -165,7 +165,7 @@ class _Stencil:
         return cls(parts.frame, order, tuple(text[a:b] for a, b in zip(ends, starts, strict=True)))
 
     def fill(self, values: Sequence[Scalar]) -> str:
-        """The text with these values."""
+        """Return the text with these values."""
         filled = [self.texts[0]]
         for index, text in zip(self.order, self.texts[1:], strict=True):
             filled += (json.dumps(values[index]), text)
@@ -173,7 +173,7 @@ class _Stencil:
 
 
 def _mark(kind: type[Any]) -> Scalar:
-    """A value of this kind that nothing else holds."""
+    """Return a value of this kind that nothing else holds."""
     if kind is str:
         return uuid.uuid4().hex
     number = randrange(10**15, 10**16)

@@ -63,7 +63,7 @@ def days_of_run(tags: Mapping[str, str]) -> Days | None:
 
 
 def range_tags(days: Days) -> dict[str, str]:
-    """The tags that make one run compute all these days."""
+    """Return the tags that make one run compute all these days."""
     return {
         "dagster/asset_partition_range_start": _key(days.start),
         "dagster/asset_partition_range_end": _key(days.last),

@@ -156,7 +156,7 @@ class Refresher:
         return [f"{name}: {first_and_last(said)}" for name, said in errors.items()]
 
     def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
-        """The tables that failed for more than landing files that cannot be read."""
+        """Return the tables that failed for more than landing files that cannot be read."""
         failed = (result for result in results if not result.ok)
         broken = (one.table for one in failed if not one.failed_days or set(one.failed_days) - set(one.unreadable_days))
         return {self.environment.tables[name] for name in broken}

@@ -66,7 +66,7 @@ class Upstream:
     _ids: dict[Table, str | None] = field(default_factory=dict, repr=False)
 
     def comparisons(self) -> Iterator[Comparison]:
-        """One for each day and input that can be compared."""
+        """Give a comparison for each day and input that can be compared."""
         first = self.table.reads[0]
         if isinstance(first.source, Feed):
             yield from self._with_landed(first.source)
@@ -100,7 +100,7 @@ class Upstream:
         return recorded is not None and changes_since(recorded, self.store.landing.files(feed, day)) == Changes()
 
     def _with_days(self, source: Table) -> Iterator[Comparison]:
-        """By the day that readers select rows of bronze by."""
+        """Compare by the day that readers select rows of bronze by."""
         assert source.read_by is not None
         log = self.store.table_log(source)
         rows, touched = log.rows_by_day(source.read_by), log.newest_touch(source.read_by)
@@ -109,7 +109,10 @@ class Upstream:
                 yield _equal(day, rows.get(day, 0), entry.rows_in, f"rows in {source.full_name}")
 
     def _with_whole(self, source: Table) -> Iterator[Comparison]:
-        """Of a table without days, which may add rows of its own."""
+        """Compare a table without days with its input.
+
+        It may add rows of its own.
+        """
         assert source.read_by is not None
         log, entry = self.store.table_log(source), self.entries.get(None)
         newest = log.newest_change()
@@ -119,7 +122,10 @@ class Upstream:
         yield Comparison(None, rows, min(rows, entry.rows_in), entry.rows_in, f"rows in {source.full_name}")
 
     def _with_keys(self, read: Read, source: Table) -> Iterator[Comparison]:
-        """Each key that the input holds has a row, or was rejected."""
+        """Compare the keys that the input holds with those of the table.
+
+        Each has a row, or was rejected.
+        """
         by = ", ".join(f'"{name}"' for name in dict.fromkeys([*self.table.key, str(self.table.day)]))
         days = self._unchanged(read, source)
         found = self._by_day(source, "count(*)", days, f"(SELECT DISTINCT {by} FROM stored)")
@@ -128,7 +134,7 @@ class Upstream:
             yield Comparison(day, found.get(day, 0), out, out + rejected, f"keys in {source.full_name}")
 
     def _with_sums(self, read: Read, source: Table, column: str) -> Iterator[Comparison]:
-        """Of a table that counts its input."""
+        """Compare a table that counts its input with that input."""
         days = [day for day in self._unchanged(read, source) if not self.entries[day].rejected]
         rows = self.store.table_log(source).rows_by_day(str(source.day))
         sums = self._by_day(self.table, f'sum("{column}")', days, "stored")

@@ -91,7 +91,7 @@ def refusal(method: str | None, path: str, headers: Headers, hosts: Collection[s
 
 
 def _name(url: str) -> str | None:
-    """The host that a URL names, without its port."""
+    """Return the host that a URL names, without its port."""
     try:
         return urlsplit(url).hostname
     except ValueError:

@@ -122,7 +122,7 @@ class Frontier:
         return min((day for day in days if day is not None), default=None)
 
     def batch_days(self, table: Table, days: Days) -> Days:
-        """Of these days, those that batch owns."""
+        """Return those of these days that batch owns."""
         first = self.first_open_day(table)
         return days if first is None else days.intersect(Days(min(days.start, first), first))
 

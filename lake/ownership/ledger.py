@@ -144,7 +144,7 @@ class Ledger:
         return int(rows.num_rows - left.num_rows)
 
     def latest(self, table: str) -> dict[date | None, Entry]:
-        """The newest entry of each day of a table."""
+        """Return the newest entry of each day of a table."""
         return {entry.day: entry for entry in _entries(self.rows(table))}
 
     def entries(self, table: str, days: Collection[date | None]) -> list[Entry]:

@@ -77,7 +77,7 @@ class Environment:
         return [table for key, table in self.tables.items() if not names or key in chosen]
 
     def table(self, name: str) -> Table:
-        """The one table that a name means.
+        """Return the one table that a name means.
 
         Raises:
             UnknownTable: no table, or more than one, has the name.

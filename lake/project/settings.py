@@ -228,7 +228,7 @@ class Settings:
         return None if _has_landed_after(self.landing.root, utc_day(now) + _REPLAY_IS_AHEAD) else now
 
     def calendar(self) -> Days:
-        """All days that tables can have so far, the open day included."""
+        """Return all days that tables can have so far, the open day included."""
         today = utc_day(self.now())
         last = today if self.last_day is None else self.last_day
         return Days.between(self.first_day, max(last, self.first_day))
@@ -252,11 +252,11 @@ class Settings:
         return Days.between(self.first_day, max(self.last_day or ALL_DAYS.last, self.first_day))
 
     def horizon(self) -> Horizon:
-        """Which times this environment believes now."""
+        """Return which times this environment believes now."""
         return Horizon(self.now(), self.whole_calendar)
 
     def newest_closed_day(self) -> date:
-        """The last day that is over, in this environment's time."""
+        """Return the last day that is over, in this environment's time."""
         return min(utc_day(self.now()) - timedelta(days=1), self.calendar().last)
 
     def make_folders(self) -> None:
@@ -311,7 +311,7 @@ def _folder_or_url(given: Given, home: Path) -> str:
 
 
 def _folder(given: Given, start: Path | None = None) -> Path:
-    """A folder as an absolute path.
+    """Return a folder as an absolute path.
 
     Refuses what cannot be a folder, or is a pattern or an escape to one of the programs that will read it.
     """

@@ -66,7 +66,7 @@ def find_due(sink: Sink, survey: Survey, loads: Mapping[Day, Load], asked: Days 
 
 
 def _touched(source: Source) -> Mapping[Any, int | None]:
-    """The newest version that changed each day."""
+    """Return the newest version that changed each day."""
     day = source.table.day
     return {None: source.log.newest_change()} if day is None else source.log.newest_touch(day)
 

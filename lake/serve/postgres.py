@@ -232,7 +232,7 @@ def _kind(kind: pa.DataType) -> str:
 
 
 def _as_sent(rows: pa.Table) -> pa.Table:
-    """A number of one byte has no type in Postgres."""
+    """Widen numbers of one byte, which have no type in Postgres."""
     for place, one in enumerate(rows.schema):
         if pa.types.is_int8(one.type):
             rows = rows.set_column(place, pa.field(one.name, pa.int16(), one.nullable), rows[one.name].cast(pa.int16()))
@@ -251,7 +251,7 @@ def _has_no_number(text: str | None) -> bool:
 
 
 def _flat(sink: Sink) -> pa.Schema:
-    """The columns of the contract, nested ones as text."""
+    """Return the columns of the contract, nested ones as text."""
     nested = {column.name for column in sink.reads.contract.stored if is_nested(column.dtype)}
     schema = sink.reads.contract.arrow_schema
     return pa.schema([pa.field(one.name, pa.string() if one.name in nested else one.type) for one in schema])

@@ -70,11 +70,11 @@ class Commit:
         return parse_moment(self.metadata.get(name))
 
     def days(self, column: str) -> set[date]:
-        """The values of a DATE partition column whose rows this commit changed."""
+        """Return the values of a DATE partition column whose rows this commit changed."""
         return read_days(dict(partition).get(column) for partition in self.touched)
 
     def rows_by_day(self, column: str) -> dict[date, int]:
-        """Rows added, by the values of a DATE partition column."""
+        """Return the rows added, by the values of a DATE partition column."""
         rows: Counter[date] = Counter()
         for partition, count in self.added.items():
             for day in read_days([dict(partition).get(column)]):

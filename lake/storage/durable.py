@@ -115,7 +115,7 @@ def _make(folder: Path) -> None:
 
 
 def _commits(log: Path, after: int) -> Iterator[Path]:
-    """The commit files after a version, oldest first."""
+    """Return the commit files after a version, oldest first."""
     version = after + 1
     while (file := log / f"{version:020d}.json").is_file():
         yield file
@@ -123,7 +123,7 @@ def _commits(log: Path, after: int) -> Iterator[Path]:
 
 
 def _added(commit: Path) -> Iterator[str]:
-    """The files that a commit adds, relative to the table."""
+    """Return the files that a commit adds, relative to the table."""
     for line in commit.read_bytes().splitlines():
         added = json.loads(line).get("add") if line.strip() else None
         if added:
@@ -131,7 +131,7 @@ def _added(commit: Path) -> Iterator[str]:
 
 
 def _up_to(root: Path, folder: Path) -> Iterator[Path]:
-    """A folder of a table and those above it, the table's own last."""
+    """Return a folder of a table and those above it, the table's own last."""
     while folder != root and root in folder.parents:
         yield folder
         folder = folder.parent

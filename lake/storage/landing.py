@@ -49,7 +49,7 @@ class Landing:
     def read_topic(
         self, spark: SparkSession, feed: TopicFeed, first_day: date, without: Collection[str] = ()
     ) -> DataFrame:
-        """The archive of a topic as a stream."""
+        """Return the archive of a topic as a stream."""
         return feed.read_stream(spark, self.root, first_day, without)
 
     def unreadable(self, feed: TopicFeed, first_day: date) -> dict[str, str]:
@@ -88,7 +88,7 @@ class Landing:
         return feed.name
 
     def identity(self, feed: TopicFeed) -> str | None:
-        """None: an archive is a folder."""
+        """Return None, because an archive is a folder."""
         del feed
         return None
 
@@ -98,17 +98,20 @@ class Landing:
         return {}
 
     def message(self, feed: TopicFeed, partition: int, offset: int) -> Unread | None:
-        """None: an archive is not looked into by offset."""
+        """Return None, because an archive is not looked into by offset."""
         del feed, partition, offset
         return None
 
     def passing(self, passed: Sequence[PassedMessage]) -> TopicSource:
-        """The same: files have no message that Spark refuses."""
+        """Return the same source.
+
+        Files have no message that Spark refuses.
+        """
         del passed
         return self
 
     def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
-        """None: a stream of files begins with the first."""
+        """Return None, because a stream of files begins with the first."""
         del spark, feed, first_day
         return None
 
@@ -127,7 +130,7 @@ class Landing:
         return 0
 
     def lag(self, feed: TopicFeed, progress: Mapping[str, Any]) -> int | None:
-        """Unknown: files do not say how many lines they hold."""
+        """Return None, because files do not say how many lines they hold."""
         del feed, progress
         return None
 
@@ -215,7 +218,7 @@ class Landing:
         return {day: landed.get(day, {}) for day in days}
 
     def landed(self, feed: Feed, *, is_whole: bool = False) -> Mapping[date, Mapping[str, LandedFile]]:
-        """The files of each landing day that holds at least one.
+        """Return the files of each landing day that holds at least one.
 
         A process that has looked before looks at the newest days and some of the others: `lake.storage.landing_days`.
 
@@ -249,7 +252,7 @@ class Landing:
         return hash_of(self.files(feed, day))
 
     def count_rows(self, feed: Feed, day: date) -> int:
-        """The rows that landed on a day, counted without Spark."""
+        """Count the rows that landed on a day, without Spark."""
         if isinstance(feed, DeltaFeed):
             return DeltaFolder(feed, self.root).count_rows(day)
         return sum(feed.count_rows(path) for path in self._files(feed, [day])[day])

@@ -71,7 +71,10 @@ class Log(LogContents):
         return found
 
     def _find_txn(self, app_id: str, newest: int, before: int) -> int | None:
-        """The newest step under this identity among the commits after `before`, newest first."""
+        """Return the newest step under this identity after a version.
+
+        It is looked for among the commits after `before`, newest first.
+        """
         for number in range(newest, before, -1):
             commit = self.commit(number)
             if commit is None:

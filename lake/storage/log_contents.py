@@ -28,7 +28,7 @@ class LogContents(LogVersions):
     """Say what the newest version of a table holds."""
 
     def rows(self) -> int:
-        """Rows that the newest version holds, from file statistics."""
+        """Count the rows of the newest version, from file statistics."""
         table = self.open()
         return 0 if table is None else int(table.count())
 
@@ -53,7 +53,7 @@ class LogContents(LogVersions):
         return dict(known[1])
 
     def days(self, column: str) -> set[date]:
-        """The days that the newest version holds files for."""
+        """Return the days that the newest version holds files for."""
         return {day for _, day, _ in self._files(column)}
 
     def files_by_day(

@@ -20,7 +20,7 @@ __all__ = ["find_damage", "read_actions"]
 
 
 def read_actions(location: str, name: str, content: bytes) -> list[dict[str, Any]]:
-    """The actions of one commit's file.
+    """Return the actions of one commit's file.
 
     Raises:
         LogDamaged: it was cut off, or holds nothing: every commit says at least who made it.

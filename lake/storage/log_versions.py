@@ -160,7 +160,7 @@ class LogVersions(LogFiles):
             raise find_damage(self.location, dict(self.options)) or error from error
 
     def require(self) -> DeltaTable:
-        """The newest version of a table that must exist."""
+        """Return the newest version of a table that must exist."""
         table = self.open()
         if table is None:
             raise TableNotFoundError(self.location)

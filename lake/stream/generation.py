@@ -262,7 +262,7 @@ class _FirstDay:
 
 
 def _claim(before: Frontier | None, tables: Sequence[Table], first: _FirstDay) -> Frontier:
-    """The frontier at the moment at which streams take over from batch."""
+    """Return the frontier at the moment at which streams take over from batch."""
     stream_from = first.to_follow(tables)
     first_open = first.since or sealable_before(tables, first.store, now=first.now) or stream_from
     if before is None:
@@ -282,7 +282,7 @@ def _due(
     store: DeltaStore,
     asked: Collection[str],
 ) -> set[str]:
-    """The tables whose stream begins anew."""
+    """Return the tables whose stream begins anew."""
     due: dict[str, bool] = {}
     for plan in plans:
         name = plan.table.full_name

@@ -49,7 +49,10 @@ class InputEvents:
         return max(found, default=None)
 
     def _events(self, name: str, start: int, end: int) -> Iterator[datetime]:
-        """Of the commits behind `start` up to `end`, and of `end` at the least."""
+        """Give the events of the commits behind `start` up to `end`.
+
+        And of `end` at the least.
+        """
         table, log = self.inputs.by_id[name]
         first = max(start, end - _MOST_COMMITS) + 1
         for version in range(min(first, end), end + 1):

@@ -50,7 +50,7 @@ class KafkaCluster:
     ca_file: str | None = None
 
     def for_librdkafka(self) -> dict[str, str]:
-        """The settings as confluent-kafka takes them."""
+        """Return the settings as confluent-kafka takes them."""
         conf = {"bootstrap.servers": self.bootstrap_servers}
         if self.username is None:
             return conf
@@ -59,7 +59,7 @@ class KafkaCluster:
         return conf | ({"ssl.ca.location": self.ca_file} if self.ca_file else {})
 
     def for_spark(self) -> dict[str, str]:
-        """The settings as options of Spark's Kafka source."""
+        """Return the settings as options of Spark's Kafka source."""
         conf = {"kafka.bootstrap.servers": self.bootstrap_servers}
         if self.username is None:
             return conf
@@ -140,7 +140,7 @@ class KafkaSource:
         return fetch(conf, self.topic(feed), partition, offset, _ANSWERS_WITHIN_SECONDS)
 
     def passing(self, passed: Sequence[PassedMessage]) -> KafkaSource:
-        """The same cluster, whose streams begin behind these messages."""
+        """Return the same cluster, whose streams begin behind these messages."""
         return replace(self, passed=tuple(passed))
 
     def read_passed(self, spark: SparkSession, feed: TopicFeed, first_day: date) -> DataFrame | None:
@@ -161,7 +161,10 @@ class KafkaSource:
         return rows
 
     def _read_range(self, spark: SparkSession, place: Place, start: int) -> DataFrame:
-        """The messages of one partition from an offset up to, without, a place."""
+        """Read the messages of one partition from an offset up to a place.
+
+        The message at the place is not among them.
+        """
         part = str(place.partition)
         reader = spark.read.format("kafka").options(**self.cluster.for_spark(), **_COMMITTED, **_WITH_HEADERS)
         reader = reader.option("assign", json.dumps({place.topic: [place.partition]}))
@@ -176,12 +179,12 @@ class KafkaSource:
         return first_offsets_at(conf, self.topic(feed), _midnight(day), _ANSWERS_WITHIN_SECONDS)
 
     def unreadable(self, feed: TopicFeed, first_day: date) -> Mapping[str, str]:
-        """None: there are no files."""
+        """Return nothing, because there are no files."""
         del feed, first_day
         return {}
 
     def closed(self, feed: TopicFeed) -> Mapping[str, str]:
-        """None: there are no folders."""
+        """Return nothing, because there are no folders."""
         del feed
         return {}
 
@@ -191,7 +194,7 @@ class KafkaSource:
         return {}
 
     def topic(self, feed: TopicFeed) -> str:
-        """The name of a feed's topic."""
+        """Return the name of a feed's topic."""
         return self.topics.get(feed.name, feed.name)
 
     def identity(self, feed: TopicFeed) -> str | None:
@@ -274,7 +277,7 @@ class KafkaSource:
 
 
 def _as_topic_frame(records: DataFrame) -> DataFrame:
-    """The records of Spark's Kafka source in the columns of a topic's frame."""
+    """Return the records of Spark's Kafka source in the columns of a topic's frame."""
     return records.select(
         F.make_valid_utf8(F.col("key").cast("string")).alias("key"),
         F.make_valid_utf8(F.col("value").cast("string")).alias("value"),
@@ -313,7 +316,10 @@ def _midnight(day: date) -> datetime:
 
 
 def _offsets(progress: Mapping[str, Any], name: str, topic: str) -> dict[str, int] | None:
-    """`{"partition": offset}` of one topic in Spark's progress report."""
+    """Return the offsets of one topic in Spark's progress report.
+
+    As `{"partition": offset}`.
+    """
     offsets = progress.get(name)
     if isinstance(offsets, str):
         offsets = json.loads(offsets)

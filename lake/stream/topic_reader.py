@@ -36,7 +36,7 @@ _REPLACED = re.compile("\ufffd+")
 
 @contextmanager
 def topic_reader(conf: Mapping[str, str], topic: str, patience: float) -> Iterator[TopicReader]:
-    """A reader of one topic for as long as the block lasts.
+    """Open a reader of one topic for as long as the block lasts.
 
     Args:
         conf: how to reach the cluster, as librdkafka takes it.

@@ -199,7 +199,7 @@ class TopicGuard:
             raise OtherMessage(table.full_name, differing)
 
     def _last_held(self, table: Table, topic: str) -> dict[int, Received]:
-        """The last message that bronze holds of each partition."""
+        """Return the last message that bronze holds of each partition."""
         rows = self.store.read(table).where(F.col("topic") == topic)
         last = [tuple(row) for row in rows.groupBy("partition").agg(F.max("offset")).collect()]
         if not last:

@@ -162,14 +162,14 @@ def _is_again(file: object) -> bool:
 
 
 def the_same_days_again_give_the_same_rows(lakes: ComputedTwice, table: Table) -> None:
-    """A rerun changes no row."""
+    """Assert that a rerun changes no row."""
     first = lakes.first[table.full_name]
 
     assert stored_rows(lakes.other, table) == stored_rows(lakes.other, table, version=first)
 
 
 def the_same_rows_are_rejected_for_the_same_reasons(lakes: ComputedTwice, table: Table) -> None:
-    """The quarantine too depends neither on order nor on ranges."""
+    """Assert that the quarantine depends on neither order nor ranges."""
     once = quarantined(lakes.store, table)
     otherwise = [row for row in quarantined(lakes.other, table) if not _is_again(_file_of(row["row"]))]
 
@@ -212,7 +212,7 @@ def count(sql: duckdb.DuckDBPyConnection, what: str) -> int:
 
 
 def days_add_up_to_the_total(lakes: ComputedTwice, table: Table) -> None:
-    """The counts of each day are those of the table's files."""
+    """Assert that the counts of each day are those of the table's files."""
     counts = lakes.receipts[table.full_name].counts
     by_day = {day: counted.rows_out for day, counted in counts.items() if counted.rows_out}
     day = table.day or "CAST(NULL AS DATE)"
@@ -224,7 +224,7 @@ def days_add_up_to_the_total(lakes: ComputedTwice, table: Table) -> None:
 
 
 def keys_are_unique(lakes: ComputedTwice, table: Table) -> None:
-    """No key is null or held twice."""
+    """Assert that no key is null or held twice."""
     quoted = [f'"{name}"' for name in table.key]
     key = ", ".join(quoted)
 
@@ -236,7 +236,7 @@ def keys_are_unique(lakes: ComputedTwice, table: Table) -> None:
 
 
 def the_stored_schema_is_the_contract(lakes: ComputedTwice, table: Table) -> None:
-    """The Delta table says not null and describes every column."""
+    """Assert that the Delta table says not null and describes every column."""
     stored = DeltaTable(lakes.store.path(table))
 
     for column, field in zip(table.contract.stored, stored.schema().fields, strict=True):

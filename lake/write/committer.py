@@ -134,7 +134,10 @@ class Committer:
             return change.commit(rewritten, removed, days)
 
     def _keys(self, rows: DataFrame | pa.Table, staged: Staged, key: Sequence[str]) -> pa.Table:
-        """The keys of rows, which lie in files where Spark wrote them."""
+        """Return the keys of rows.
+
+        They lie in files where Spark wrote them.
+        """
         if isinstance(rows, pa.Table):
             return self._in_columns(rows).select(key)
         return pa.concat_tables(self._read(file.path, file.partition).select(key) for file in staged.files)
@@ -283,7 +286,10 @@ class _Change:
         return json.dumps({**self.note.metadata, **step, WRITE_MARK: self.token}, default=str)
 
     def _refuse_nulls(self, files: Iterable[DataFile]) -> None:
-        """The lock behind the contract, which refuses such rows one by one."""
+        """Refuse nulls where the contract has none.
+
+        It is the lock behind the contract, which refuses such rows one by one.
+        """
         required = [field.name for field in self.target.schema if not field.nullable]
         for file in files:
             for name in required:

@@ -155,7 +155,7 @@ class Enforced:
     edge: CompiledContract | None = None
 
     def accepted(self, *, fail_on_reject: bool = False) -> DataFrame:
-        """The rows to write, with exactly the stored columns of the contract.
+        """Return the rows to write, with exactly the stored columns of the contract.
 
         Args:
             fail_on_reject: stop the job at the first row that breaks the contract, before anything is committed.
@@ -172,16 +172,19 @@ class Enforced:
         return observed.where(keep).select(*self.table.contract.stored_names)
 
     def again(self) -> Enforced:
-        """The same rows for another job: an observation belongs to one."""
+        """Return the same rows for another job.
+
+        An observation belongs to one job.
+        """
         return replace(self, observation=Observation())
 
     def rejected(self) -> DataFrame:
-        """The rows that break the contract, in the columns of `QUARANTINE`."""
+        """Return the rows that break the contract, in the columns of `QUARANTINE`."""
         shown = (column.alias(field.name) for field, column in zip(QUARANTINE, self._shown(), strict=True))
         return self.flagged.where(~F.col(IS_VALID)).select(*shown)
 
     def _shown(self) -> list[Column]:
-        """A candidate row in the columns of `QUARANTINE`."""
+        """Return a candidate row in the columns of `QUARANTINE`."""
         columns = self.flagged.columns
         raw = F.col("_raw") if "_raw" in columns else F.lit(None).cast("string")
         row = F.struct(*(name for name in columns if name not in {"_raw", IS_VALID, PLACE_IN_KEY}))
@@ -257,7 +260,7 @@ class Enforced:
 
 
 def _broken_rules(table: Table, edge: CompiledContract | None) -> Column:
-    """The names of the rules that a row breaks.
+    """Return the names of the rules that a row breaks.
 
     Clock and calendar are asked last, because their answers change: what is rejected anyway is rejected for the same
     reasons whenever it is looked at.
@@ -414,7 +417,7 @@ class Enforcer:
         return Collected(self.table, found, judged, edge)
 
     def _judged(self, rows: DataFrame, horizon: Horizon | None) -> tuple[DataFrame, CompiledContract | None]:
-        """The rows with their verdicts, and the rules of the edge."""
+        """Return the rows with their verdicts, and the rules of the edge."""
         if horizon is None:
             return rows.withColumn(IS_VALID, self._is_valid), None
         edge = horizon.rules(self.table, is_filed="_event_date" in rows.columns)
@@ -456,17 +459,20 @@ def _order(table: Table) -> list[tuple[str, bool]]:
 
 
 def _places(table: Table) -> WindowSpec:
-    """The rows of a key, valid ones apart, first to last."""
+    """Return the rows of a key, valid ones apart, first to last."""
     placed = [(table.contract.comparable(name), falls) for name, falls in _order(table)]
     by = [one.desc_nulls_last() if falls else one.asc_nulls_last() for one, falls in placed] or [F.lit(1)]
     return Window.partitionBy(*day_and_key(table), IS_VALID).orderBy(*by)
 
 
 def _said(table: Table) -> list[str]:
-    """The stored columns in which rows of one day and key can disagree."""
+    """Return the stored columns in which rows of one day and key can disagree."""
     return [name for name in table.contract.stored_names if name not in day_and_key(table)]
 
 
 def day_within(column: str, days: Days) -> Column:
-    """A condition with literal dates, so that Delta prunes files by it."""
+    """Return a condition with literal dates.
+
+    By these Delta prunes files.
+    """
     return (F.col(column) >= F.lit(days.start)) & (F.col(column) < F.lit(days.end))

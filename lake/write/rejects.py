@@ -18,7 +18,10 @@ __all__ = ["not_given_again"]
 
 
 def not_given_again(table: Table, store: DeltaStore, rows: DataFrame) -> DataFrame:
-    """The rows of a table's quarantine whose key is none of those in `rows`."""
+    """Return the quarantined rows whose key is none of those in `rows`.
+
+    They are those of a table's quarantine.
+    """
     schema = T.StructType([table.contract.schema[name] for name in table.key])
     stored = store.read_quarantine(table)
     names = [f"_{name}" for name in table.key]

@@ -84,7 +84,7 @@ class StorePlaces:
         return Log(location, tuple(sorted(self.storage_options.items())))
 
     def table_log(self, table: Table) -> Log:
-        """The log of a table."""
+        """Return the log of a table."""
         return self.log(self.path(table))
 
     def version(self, table: Table) -> int | None:
