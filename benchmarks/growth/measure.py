@@ -25,6 +25,7 @@ from benchmarks.growth.lake import SimulatedLake
 from benchmarks.report import grid, replace_between
 from benchmarks.streams.rounds import clean_env
 from benchmarks.streams.ticks import ticker, until_quiet
+from lake.commands.look import Look
 from lake.commands.status import print_status
 from lake.declare.days import Days
 from lake.orchestration.definitions import build_definitions
@@ -83,7 +84,7 @@ def _looks(environment: Environment, simulated: SimulatedLake) -> Iterator[tuple
     """Look at one lake in each way and give the seconds of processor time."""
     console = Console(file=io.StringIO(), width=140)
     yield "`lakehouse status`, the command", _command(environment)
-    yield "the same in an open process", _timed(lambda: print_status(console, environment, [], verbose=False))
+    yield "the same in an open process", _timed(lambda: print_status(console, Look(environment), verbose=False))
     definitions = build_definitions(environment.settings, list(environment.tables.values()), sensors=sensors)
     with dg.DagsterInstance.ephemeral() as instance:
         tick = ticker(definitions, instance, "reconcile", environment)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -55,11 +56,29 @@ __all__ = ["add_extras", "app", "commands", "main"]
 commands = typer.Typer(
     name="lakehouse",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again later, 130 stopped.",
 )
+
+
+def _print_version(*, is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"lakehouse {metadata.version('lakehouse')}")
+        raise typer.Exit
+
+
+@commands.callback()
+def choose(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda asked: _print_version(is_asked=asked), help="Print it.", is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream."""
+    del version  # said by its callback
 
 
 def main() -> None:
@@ -197,12 +216,13 @@ def setup() -> None:
 
 
 @commands.command()
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check this machine and what has landed, with a remedy for each failure.
 
     Looks at Python, Java, memory, jars, packages, folders, ports and the lake.
     """
-    from lake.commands.doctor import run_checks
+    from lake.commands.doctor import DoctorReport, run_checks
+    from lake.commands.json_output import VERSION, print_json
     from lake.commands.lake_doctor import check_lake
     from lake.project.settings import Settings
 
@@ -212,8 +232,12 @@ def doctor() -> None:
         grid.add_row("[green]ok[/]" if check.ok else "[bold red]FAIL[/]", check.name, _escape(check.found))
         if not check.ok:
             grid.add_row("", "", f"[yellow]{_escape(check.remedy)}[/]")
-    out.print(grid)
-    if not all(check.ok for check in checks):
+    is_ready = all(check.ok for check in checks)
+    if as_json:
+        print_json(out, DoctorReport(VERSION, is_ready, checks))
+    else:
+        out.print(grid)
+    if not is_ready:
         raise typer.Exit(NOT_SET_UP)
 
 
@@ -249,6 +273,8 @@ def refresh(
         str | None,
         typer.Option(help="Why rows of these days of a bronze table are gone for good: go on without them."),
     ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run and why; run nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute tables in batch, recorded in Dagster with their checks.
 
@@ -262,6 +288,12 @@ def refresh(
     if chosen is not None and changed_code:
         raise typer.BadParameter("--days computes these days anyway, by whatever code; leave one of the two out")
 
+    if plan:
+        from lake.commands.planning import plan_from_command_line
+
+        plan_from_command_line(out, tables or [], chosen, changed_code=changed_code, as_json=as_json)
+        return
+
     from lake.commands.refreshing import Ended, accept_loss_from_command_line, refresh_from_command_line
 
     if accept_loss is not None:
@@ -269,7 +301,8 @@ def refresh(
         return
 
     codes = {Ended.DONE: 0, Ended.FAILED: FAILED, Ended.TRY_AGAIN: TRY_AGAIN}
-    raise typer.Exit(codes[refresh_from_command_line(out, err, tables or [], chosen, changed_code=changed_code)])
+    ended = refresh_from_command_line(out, err, tables or [], chosen, changed_code=changed_code, as_json=as_json)
+    raise typer.Exit(codes[ended])
 
 
 @commands.command()
@@ -301,13 +334,18 @@ def status(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="List every missing and stale range, with the reason.")
     ] = False,
-    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where a table is late or stale, too.")] = False,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit with 1 where anything is wrong, too.")] = False,
+    as_json: AsJson = False,
+    watch: Annotated[
+        float | None, typer.Option(min=0.5, metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
+    ] = None,
 ) -> None:
-    """Show each table's newest day, missing and stale days, rejected rows, freshness and owner."""
-    from lake.commands.status import print_status
-    from lake.project.environment import open_environment
+    """Show what is wrong, then each table's newest day, missing and stale days, rejected rows, freshness and owner."""
+    from lake.commands.status import show_status
 
-    health = print_status(out, open_environment(), tables or [], verbose=verbose)
+    if watch is not None and as_json:
+        raise typer.BadParameter("--json prints one object; leave one of the two out", param_hint="--watch")
+    health = show_status(out, tables or [], verbose=verbose, as_json=as_json, every=watch)
     if not health.is_readable or (fail and not health.is_healthy):
         raise typer.Exit(FAILED)
 
@@ -328,16 +366,23 @@ def describe(
 def quarantine(
     table: Annotated[str, typer.Argument(help="The table, as layer.name.")],
     days: DayRange = None,
-    limit: Annotated[int, typer.Option(help="How many rows to print.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="How many rows to print.")] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """Show the rows of a table that broke its contract.
 
     First counts by rule, then examples.
     """
-    from lake.commands.status import print_quarantine
+    from lake.commands.json_output import print_json
+    from lake.commands.quarantining import print_quarantine, report_quarantine
     from lake.project.environment import open_environment
 
-    print_quarantine(out, open_environment(), table, parse_option("--days", days, Days.parse), limit)
+    chosen, environment = parse_option("--days", days, Days.parse), open_environment()
+    said = report_quarantine(environment, environment.table(table), chosen, limit)
+    if as_json:
+        print_json(out, said)
+    else:
+        print_quarantine(out, said, chosen)
 
 
 @commands.command()

@@ -5,9 +5,8 @@ Needs no JVM.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from typing import Any
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from lake.commands.catalog import checks_of, facts_of, name_of
+from lake.commands.json_output import VERSION, in_json, print_json
 from lake.declare.days import Days
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.graph import readers_of, upstream_of
@@ -43,7 +43,8 @@ class Description:
         used_by: everything that is computed from it.
         columns: name, type, whether null is allowed, meaning, checks.
         rows_by_day: how many rows each day holds; one without day where a table has none.
-        example: a row of the newest day, or the first line of the newest file.
+        example: a row of the newest day, or the first line of the newest file; values as of `lakehouse sql --json`.
+        version: of all reports in JSON.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Description:
     columns: Sequence[Mapping[str, str]] = ()
     rows_by_day: Mapping[str, int] = field(default_factory=dict)
     example: Mapping[str, Any] = field(default_factory=dict)
+    version: int = VERSION
 
 
 def describe(environment: Environment, name: str) -> Description:
@@ -108,7 +110,7 @@ def _describe_table(environment: Environment, table: Table) -> Description:
             for column in table.contract.columns
         ],
         rows_by_day=rows,
-        example=example[0] if example else {},
+        example=in_json(example[0]) if example else {},
     )
 
 
@@ -152,7 +154,7 @@ def _first_line(landing: Landing, feed: Feed, day: date) -> dict[str, str]:
 def print_description(out: Console, said: Description, *, as_json: bool) -> None:
     """Print for people, or as one JSON object for programs."""
     if as_json:
-        out.print(json.dumps(asdict(said), default=str, indent=2), markup=False, soft_wrap=True)
+        print_json(out, said)
         return
     out.print(said.name, style="bold", markup=False)
     out.print(f"{said.about}\n", markup=False, soft_wrap=True)

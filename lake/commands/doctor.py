@@ -14,7 +14,7 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from lake.errors import LakeError
 from lake.project.opening import open_tables
 from lake.project.settings import Settings
 
-__all__ = ["Check", "guarded", "run_checks"]
+__all__ = ["Check", "DoctorReport", "guarded", "run_checks"]
 
 OLDEST_PYTHON = (3, 11)
 LEAST_MEMORY_GIB = 4
@@ -54,6 +54,21 @@ class Check:
     ok: bool
     found: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What `lakehouse doctor --json` prints.
+
+    Attributes:
+        version: of all reports in JSON.
+        is_ready: whether every check is ok.
+        checks: of the machine, the lake and the project.
+    """
+
+    version: int
+    is_ready: bool
+    checks: Sequence[Check]
 
 
 def run_checks(settings: Settings) -> list[Check]:

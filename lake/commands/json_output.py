@@ -8,6 +8,8 @@ or means something else, the version grows.
 from __future__ import annotations
 
 import json
+import math
+from datetime import date, datetime, time
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,7 +17,7 @@ from rich.console import Console
 
 from lake.commands.terminal import plain
 
-__all__ = ["VERSION", "print_json", "schema_of"]
+__all__ = ["VERSION", "in_json", "print_json", "schema_of"]
 
 VERSION = 1
 """Of all reports together."""
@@ -30,3 +32,21 @@ def print_json(out: Console, report: Any) -> None:
 def schema_of(report: type[Any]) -> str:
     """Spell the JSON schema of a report."""
     return json.dumps(TypeAdapter(report).json_schema(mode="serialization"), indent=2)
+
+
+def in_json(value: Any) -> Any:
+    """Return a value of a row as JSON has it: what JSON cannot say exactly as text, bytes as hexadecimal text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case date() | datetime() | time():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case list() | tuple():
+            return [in_json(one) for one in value]
+        case dict():
+            return {str(in_json(key)): in_json(one) for key, one in value.items()}
+    return str(value)

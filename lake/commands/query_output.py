@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ import duckdb
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from lake.commands.json_output import VERSION, print_json
+from lake.commands.json_output import VERSION, in_json, print_json
 from lake.commands.terminal import plain
 
 __all__ = ["QueryColumn", "QueryResult", "Show", "show_csv", "show_json", "show_table", "write_parquet"]
@@ -121,27 +119,10 @@ def show_json(out: Console) -> Show:
     def show(relation: duckdb.DuckDBPyRelation) -> None:
         named = relation.project("*")  # every name once
         columns = [QueryColumn(name, str(kind)) for name, kind in zip(named.columns, named.types, strict=True)]
-        rows = [dict(zip(named.columns, map(_in_json, row), strict=True)) for row in named.fetchall()]
+        rows = [dict(zip(named.columns, map(in_json, row), strict=True)) for row in named.fetchall()]
         print_json(out, QueryResult(VERSION, columns, rows))
 
     return show
-
-
-def _in_json(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else str(value)
-        case date() | datetime() | time():
-            return value.isoformat()
-        case bytes():
-            return value.hex()
-        case list() | tuple():
-            return [_in_json(one) for one in value]
-        case dict():
-            return {str(_in_json(key)): _in_json(one) for key, one in value.items()}
-    return str(value)
 
 
 def write_parquet(out: Console, file: Path) -> Show:

@@ -6,14 +6,18 @@ It plans, runs through Dagster and reports a line per table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum, auto
+from dataclasses import dataclass
+from enum import Enum
 
 from rich.console import Console
 from rich.markup import escape
 
 from lake.batch.accepted_losses import accept_loss
 from lake.batch.survey import Survey
-from lake.commands.status import describe_lost, describe_older_code
+from lake.commands.json_output import VERSION, print_json
+from lake.commands.problems import describe_lost
+from lake.commands.status import describe_older_code
+from lake.commands.status_report import DayRange
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
@@ -24,7 +28,7 @@ from lake.orchestration.runs import CheckResult, TableResult
 from lake.project.environment import open_environment
 from lake.storage.unread import describe_unread
 
-__all__ = ["Ended", "accept_loss_from_command_line", "refresh_from_command_line"]
+__all__ = ["Ended", "RefreshReport", "accept_loss_from_command_line", "refresh_from_command_line"]
 
 
 class Ended(Enum):
@@ -33,15 +37,86 @@ class Ended(Enum):
     All days were written and no check found an error, or not so, or only a lock was in the way.
     """
 
-    DONE = auto()
-    FAILED = auto()
-    TRY_AGAIN = auto()
+    DONE = "done"
+    FAILED = "failed"
+    TRY_AGAIN = "try_again"
+
+
+@dataclass(frozen=True)
+class RefreshedCheck:
+    """A check of a table: its name, whether it passed, WARN or ERROR if not, and what it says."""
+
+    name: str
+    passed: bool
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class RefreshedTable:
+    """What came of a table in one run.
+
+    Attributes:
+        table: `layer.name`.
+        days: those asked for; null of a table without days.
+        run_id: the run in Dagster.
+        status: done; failed, some days were not written; skipped, since a table that it reads failed.
+        rows_in, rows_out, rejected, duplicates, disagreeing: of the days that were written.
+        seconds: how long it took.
+        message: why it failed or was skipped.
+        checks: those that ran after it.
+    """
+
+    table: str
+    days: DayRange | None
+    run_id: str
+    status: str
+    rows_in: int
+    rows_out: int
+    rejected: int
+    duplicates: int
+    disagreeing: int
+    seconds: float
+    message: str
+    checks: Sequence[RefreshedCheck]
+
+
+@dataclass(frozen=True)
+class RefreshReport:
+    """What `lakehouse refresh --json` prints at its end; its lines go to standard error meanwhile.
+
+    Attributes:
+        version: of all reports in JSON.
+        ended: done; failed; try_again, where only a lock was in the way.
+        tables: in the order in which they ran; a table that ran twice comes twice.
+        problems: damaged logs, what is lost, what landed unread, checks that an earlier run left red.
+    """
+
+    version: int
+    ended: str
+    tables: Sequence[RefreshedTable]
+    problems: Sequence[str]
 
 
 def refresh_from_command_line(
-    out: Console, err: Console, names: Sequence[str], days: Days | None, *, changed_code: bool = False
+    out: Console,
+    err: Console,
+    names: Sequence[str],
+    days: Days | None,
+    *,
+    changed_code: bool = False,
+    as_json: bool = False,
 ) -> Ended:
-    """Refresh, printing a line per table."""
+    """Refresh, printing a line per table; with `as_json` one object at the end, and the lines on `err`."""
+    report = _refresh(err if as_json else out, err, names, days, changed_code=changed_code)
+    if as_json:
+        print_json(out, report)
+    return Ended(report.ended)
+
+
+def _refresh(
+    out: Console, err: Console, names: Sequence[str], days: Days | None, *, changed_code: bool
+) -> RefreshReport:
     environment = open_environment()
     environment.settings.make_folders()
     tables = environment.choose(names)
@@ -70,7 +145,18 @@ def refresh_from_command_line(
         out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
-    return Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
+    ended = Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
+    problems = [*map(str, damages), *lost, *unread, *standing]
+    return RefreshReport(VERSION, ended.value, [_reported(result) for result in results], problems)
+
+
+def _reported(result: TableResult) -> RefreshedTable:
+    checks = [RefreshedCheck(one.name, one.passed, one.severity, one.description) for one in result.checks]
+    days = DayRange(result.days.start, result.days.last) if result.days else None
+    counts = (result.rows_in, result.rows_out, result.rejected, result.duplicates, result.disagreeing)
+    return RefreshedTable(
+        result.table, days, result.run_id, result.status, *counts, result.seconds, result.message, checks
+    )
 
 
 def _lost(survey: Survey, tables: Sequence[Table]) -> Iterator[str]:

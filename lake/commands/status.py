@@ -1,46 +1,42 @@
-"""Print what `lakehouse status` and `lakehouse quarantine` show."""
+"""Print what `lakehouse status` shows."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any, NamedTuple, TypeVar
+from datetime import date
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
 from lake.batch.accepted_losses import AcceptedLoss, AcceptedLosses
-from lake.batch.freshness import Freshness, FreshnessJudge
+from lake.batch.freshness import Freshness
 from lake.batch.rescued import count_rescued
-from lake.batch.survey import Survey, TableState, ways_to_mend
-from lake.declare.days import Days, utc_day
+from lake.batch.survey import Survey, TableState
+from lake.commands.json_output import print_json
+from lake.commands.look import Held, Look
+from lake.commands.problems import by_reason, find_problems, spell_days
+from lake.commands.status_report import report_status
+from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.errors import BadSetting
-from lake.ownership.frontier import Frontier, event_progress, sealable_before
+from lake.ownership.frontier import Frontier, event_progress
 from lake.ownership.passed_over import PassedOver
-from lake.ownership.reopening import is_ahead
-from lake.project.environment import Environment
-from lake.storage.unread import describe_unread
-from lake.stream.progress import StreamStatus, describe_unread_files
-from lake.stream.stalled import Stall, StreamWatch
+from lake.project.environment import Environment, open_environment
 
 __all__ = [
     "Health",
     "Ownership",
-    "describe_lost",
     "describe_older_code",
-    "print_quarantine",
     "print_status",
-    "print_without_source",
     "read_ownership",
+    "show_status",
 ]
 
 Day = date | None
-Reason = TypeVar("Reason")
 
 
 class Health(NamedTuple):
@@ -53,64 +49,68 @@ class Health(NamedTuple):
     is_readable: bool
 
 
-def print_status(console: Console, environment: Environment, names: Sequence[str], *, verbose: bool) -> Health:
-    """Print one line per table."""
-    settings, survey = environment.settings, environment.survey()
-    judge = FreshnessJudge(survey, settings.now())
+def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_json: bool, every: float | None) -> Health:
+    """Print the status of a lake, also for programs, or again and again, `every` so many seconds."""
+    while True:
+        look = Look(open_environment(), names)
+        if as_json:
+            report = report_status(look)
+            print_json(console, report)
+            return Health(report.is_healthy, not look.survey.unreadable)
+        if every is None:
+            return print_status(console, look, verbose=verbose)
+        with console.capture() as captured:  # all at once, so that nothing flickers
+            print_status(console, look, verbose=verbose)
+        console.clear()
+        console.out(captured.get(), end="", highlight=False)
+        time.sleep(every)
+
+
+def print_status(console: Console, look: Look, *, verbose: bool) -> Health:
+    """Print what is wrong, then one line per table."""
+    settings, survey, problems = look.environment.settings, look.survey, find_problems(look)
+    whose = ", the clock of the last replay" if look.now == settings.replay_clock() else ""
+    console.print(f"{settings.tables}, as of {look.now:%Y-%m-%d %H:%M} UTC{whose}")
+    for problem in problems:
+        console.print(f"[{'red' if problem.is_error else 'yellow'}]{escape(str(problem))}[/]", soft_wrap=True)
+    _print_tables(console, look)
+    _print_notes(console, look)
+    for table in look.tables if verbose else ():
+        _print_reasons(console, look.state(table), is_followed=look.frontier is not None)
+    _print_days(console, look.tables, survey, verbose=verbose)
+    _print_streams(console, look, verbose=verbose)
+    if look.frontier is None and not any(state.entries or state.missing for state in survey.states.values()):
+        first = "lakehouse follow reads Kafka" if settings.feed == "kafka" else "lakehouse land FEED FILE"
+        console.print(f"nothing has landed yet; next: [bold]{first}[/]")
+    is_healthy = not any(problem.is_error for problem in problems)
+    return Health(is_healthy=is_healthy, is_readable=not survey.unreadable)
+
+
+def _print_tables(console: Console, look: Look) -> None:
     grid = Grid(box=None, pad_edge=False)
     for title in ("table", "newest day", "days", "rows", "rejected", "missing", "stale", "freshness", "owner"):
         is_number = title in ("days", "rows", "rejected", "missing", "stale")
         whole = title != "freshness"  # the one text that may be long, so the one that may wrap
         grid.add_column(title, no_wrap=whole, justify="right" if is_number else "left")
-    healthy = True
-    chosen = environment.choose(names)
-    for table in chosen:
-        state = survey.states[table.full_name]
-        freshness = judge.judge(table)
-        is_whole = not (state.missing or state.stale or state.lost or state.foreign or state.unreadable)
-        healthy = healthy and is_whole and not freshness.is_late
-        grid.add_row(table.full_name, *_cells(state, freshness), table.owner)
-    whose = ", the clock of the last replay" if judge.now == settings.replay_clock() else ""
-    console.print(f"{settings.tables}, as of {judge.now:%Y-%m-%d %H:%M} UTC{whose}")
+    for table in look.tables:
+        cells = _cells(look.state(table), look.held(table), look.freshness[table.full_name])
+        grid.add_row(table.full_name, *cells, table.owner)
     console.print(grid)
-    accepted = AcceptedLosses(environment.store).all()
-    for table in chosen:
-        _print_disagreeing(console, survey.states[table.full_name])
-        _print_rescued(console, table, count_rescued(table, environment.store))
-        print_without_source(console, survey.states[table.full_name])
-        _print_foreign(console, survey, table)
+
+
+def _print_notes(console: Console, look: Look) -> None:
+    """What is worth knowing of tables and is nothing wrong."""
+    store = look.environment.store
+    accepted = AcceptedLosses(store).all()
+    for table in look.tables:
+        state = look.state(table)
+        _print_disagreeing(console, state)
+        _print_rescued(console, table, count_rescued(table, store) if not state.unreadable else {})
+        for reason, days in by_reason(state.archived).items():
+            console.print(f"{state.table.full_name}: archived: {reason}: {spell_days(days)}", soft_wrap=True)
         _print_accepted(console, [one for one in accepted if one.table == table.full_name])
-    for line in describe_older_code(survey, chosen):
+    for line in describe_older_code(look.survey, look.tables):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
-    for table in chosen if verbose else ():
-        _print_reasons(console, survey.states[table.full_name], is_followed=survey.view.frontier is not None)
-    _print_days(console, chosen, survey, verbose=verbose)
-    healthy = _print_streams(console, environment, survey, verbose=verbose) and healthy
-    for damage in survey.unreadable:
-        console.print(f"[red]{escape(str(damage))}[/]", soft_wrap=True)
-    for line in describe_unread(environment.unread()):
-        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
-    healthy = _print_short_calendar(console, environment) and healthy
-    healthy = _print_ahead(console, environment, survey.view.frontier) and healthy
-    if any(survey.states[t.full_name].missing or survey.states[t.full_name].stale for t in chosen):
-        console.print("next: [bold]lakehouse refresh[/] brings everything up to date")
-    elif not any(state.entries or state.missing for state in survey.states.values()):
-        console.print("nothing has landed yet; next: [bold]lakehouse land FEED FILE[/]")
-    return Health(is_healthy=healthy, is_readable=not survey.unreadable)
-
-
-def _print_short_calendar(console: Console, environment: Environment) -> bool:
-    """Say where the calendar is shorter than the lake.
-
-    Returns:
-        Whether it is not.
-    """
-    try:
-        environment.refuse_short_calendar()
-    except BadSetting as error:
-        console.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, ve
         grid.add_row(
             table.full_name, _list(days.settled), _list(Days.ranges(day for day in days.sealed if day)), opened
         )
-        for reason, sealed in _by_reason(days.sealed).items():
-            why.append(f"{table.full_name}: sealed {_spell(sealed)}, not settled: {reason}")
+        for reason, sealed in by_reason(days.sealed).items():
+            why.append(f"{table.full_name}: sealed {spell_days(sealed)}, not settled: {reason}")
     console.print()
     console.print(grid)
     for line in why if verbose else ():
@@ -171,41 +171,36 @@ def _list(ranges: Sequence[Days]) -> str:
     return ", ".join(map(str, ranges)) or "-"
 
 
-def _print_streams(console: Console, environment: Environment, survey: Survey, *, verbose: bool) -> bool:
-    """Print a line per stream, and which days are open.
-
-    Prints nothing where no stream ever ran. Returns whether the streams have read each file that they were given.
-    """
-    frontier, settings = survey.view.frontier, environment.settings
+def _print_streams(console: Console, look: Look, *, verbose: bool) -> None:
+    """Print a line per stream, and which days are open; nothing where no stream ever ran."""
+    frontier = look.frontier
     if frontier is None:
-        return True
+        return
     owner = f"streams own days from {frontier.first_open} on" if frontier.claimed else "released: batch owns every day"
     console.print(f"\nstreams: {owner}; bronze is followed from landing day {frontier.stream_from} on")
-    watch = StreamWatch(environment.store, settings.home, from_files=settings.feed == "files")
     titles = ("stream", "state", "open from", "watermark", "lag messages", "lag s", "rows/s")
     grid = Grid(*titles, box=None, pad_edge=False)
     notes: list[str] = []
-    for table in environment.tables.values():
-        stream = watch.statuses.get(table.full_name)
-        if survey.states[table.full_name].unreadable:
-            continue  # its log cannot be read; that is said below
-        stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
-        if stream is not None:
-            waiting = stream.lag_messages if stream.lag_messages is not None else watch.count_waiting(table)
-            grid.add_row(table.full_name, *_stream_cells(stream, frontier.first_open_day(table), stall, waiting))
-        if stream is not None and stream.unread_files:
-            unread = describe_unread_files(stream.unread_files)
-            notes.append(f"[red]{table.full_name} goes on without {escape(unread)}[/]")
-        if stall is not None:
-            notes.append(f"[red]{table.full_name} is stalled: {escape(str(stall))}[/]")
-        elif stream is not None and stream.last_error:
-            notes.append(f"{table.full_name}: last error: {escape(stream.last_error.splitlines()[0])}")
+    for name, table in look.environment.tables.items():
+        stream = look.streams.get(name)
+        if stream is None:
+            continue
+        stall = look.stalls.get(name)
+        cells = (
+            frontier.first_open_day(table),
+            stream.known_watermark,
+            *look.lag(table, stream),
+            stream.rows_per_second,
+        )
+        state = stream.state if stall is None else f"[red]{stall.kind}[/]"
+        grid.add_row(name, state, *("-" if cell is None else str(cell) for cell in cells))
+        if stall is None and stream.last_error:
+            notes.append(f"{name}: last error: {escape(stream.last_error.splitlines()[0])}")
     console.print(grid)
-    for note in [*notes, *_passed_over(environment)]:
+    for note in [*notes, *_passed_over(look.environment)]:
         console.print(note, soft_wrap=True)
-    for line in _why_open(environment, frontier) if verbose else ():
+    for line in _why_open(look.environment, frontier) if verbose else ():
         console.print(line)
-    return not any(stream.unread_files for stream in watch.statuses.values())
 
 
 def _passed_over(environment: Environment) -> Iterator[str]:
@@ -216,36 +211,6 @@ def _passed_over(environment: Environment) -> Iterator[str]:
     for message in PassedOver(environment.store).all():
         by = f"{message.passed_at:%Y-%m-%d %H:%M} by {message.passed_by}"
         yield f"passed over: {escape(str(message.place))}, timestamp {message.timestamp}, on {escape(by)}"
-
-
-def _print_ahead(console: Console, environment: Environment, frontier: Frontier | None) -> bool:
-    """Say where days are sealed that have not come.
-
-    No stream writes them.
-
-    Returns:
-        Whether there are none.
-    """
-    now = environment.settings.now()
-    if frontier is None or not is_ahead(frontier, now):
-        return True
-    claimed = [table for table in environment.tables.values() if table.full_name in frontier.claimed]
-    day = sealable_before(claimed, environment.store, now=now) or utc_day(now)
-    sealed = max(day for day in (frontier.first_open, frontier.closing, frontier.stream_from) if day)
-    console.print(
-        f"[bold red]the frontier is ahead of the clock[/]: days up to {sealed} are sealed, and it is {now:%Y-%m-%d}; "
-        f"no stream writes them. next: [bold]lakehouse follow --reopen {day}[/], then lakehouse follow "
-        "(docs/runbook-streams.md, 'Days were sealed too far')",
-        soft_wrap=True,
-    )
-    return False
-
-
-def _stream_cells(stream: StreamStatus, first_open: date | None, stall: Stall | None, waiting: int | None) -> list[str]:
-    watermark = None if (stream.watermark or "1970").startswith("1970") else stream.watermark
-    cells = (first_open, watermark, waiting, stream.lag_seconds, stream.rows_per_second)
-    state = stream.state if stall is None else f"[red]{stall.kind}[/]"
-    return [state, *("-" if cell is None else str(cell) for cell in cells)]
 
 
 def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
@@ -265,14 +230,13 @@ def _why_open(environment: Environment, frontier: Frontier) -> Iterator[str]:
             yield f"{table.full_name}: newest event {said} (lateness {hours:g} h); the slowest feed decides"
 
 
-def _cells(state: TableState, freshness: Freshness) -> list[str]:
-    totals = state.totals
+def _cells(state: TableState, held: Held, freshness: Freshness) -> list[str]:
     colour = "red" if freshness.is_late else "green"
     return [
-        str(state.newest_day or "-"),
-        f"{totals.days:,}" if state.table.day else "whole",
-        f"{totals.rows:,}",
-        _warn(totals.rejected),
+        str(held.newest_day or "-"),
+        f"{held.days:,}" if state.table.day else "whole",
+        f"{held.rows:,}",
+        _warn(held.rejected),
         "[red]?[/]" if state.unreadable else _warn(len(state.missing)),
         "[red]?[/]" if state.unreadable else _warn(len(state.stale)),
         f"[{colour}]{freshness}[/]",
@@ -290,8 +254,8 @@ def _print_reasons(console: Console, state: TableState, *, is_followed: bool) ->
     """
     says_due = not (is_followed and state.table.day)
     for kind, reasons in (("missing", state.missing), ("stale", state.stale)) if says_due else ():
-        for reason, days in _by_reason(reasons).items():
-            console.print(f"{state.table.full_name}: {kind} {_spell(days)}: {reason}")
+        for reason, days in by_reason(reasons).items():
+            console.print(f"{state.table.full_name}: {kind} {spell_days(days)}: {reason}")
 
 
 def describe_older_code(survey: Survey, tables: Iterable[Table]) -> Iterator[str]:
@@ -299,7 +263,7 @@ def describe_older_code(survey: Survey, tables: Iterable[Table]) -> Iterator[str
     for table in tables:
         if days := survey.older_code(table):
             name = table.full_name
-            yield f"{name}: computed by older code: {_spell(days)}; next: lakehouse refresh {name} --changed-code"
+            yield f"{name}: computed by older code: {spell_days(days)}; next: lakehouse refresh {name} --changed-code"
 
 
 def _print_disagreeing(console: Console, state: TableState) -> None:
@@ -309,7 +273,7 @@ def _print_disagreeing(console: Console, state: TableState) -> None:
     """
     found = state.totals.disagreeing
     if found:
-        total, days = sum(found.values()), _spell(sorted(found, key=str))
+        total, days = sum(found.values()), spell_days(sorted(found, key=str))
         said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
         console.print(f"{state.table.full_name}: {said}", soft_wrap=True)
 
@@ -320,39 +284,9 @@ def _print_rescued(console: Console, table: Table, found: Mapping[date | None, i
     Their source has grown.
     """
     if found:
-        rows, days = counted(sum(found.values()), "row"), _spell(sorted(found, key=str))
+        rows, days = counted(sum(found.values()), "row"), spell_days(sorted(found, key=str))
         said = f"{rows} with fields that the contract does not know: {days}; see _rescued and docs/feeds.md"
         console.print(f"{table.full_name}: {said}", soft_wrap=True)
-
-
-def print_without_source(console: Console, state: TableState) -> None:
-    """Print days whose files are gone.
-
-    Bronze is their archive, or has lost them too.
-    """
-    for reason, days in _by_reason(state.archived).items():
-        console.print(f"{state.table.full_name}: archived: {reason}: {_spell(days)}", soft_wrap=True)
-    for line in describe_lost(state):
-        console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
-
-
-def describe_lost(state: TableState) -> Iterator[str]:
-    """Describe what a table has lost, with the next command."""
-    name = state.table.full_name
-    for loss, days in _by_reason(state.lost).items():
-        ranges = Days.ranges(day for day in days if day)
-        command = f"lakehouse refresh {name}{f' --days {ranges[0]}' if ranges else ''} --accept-loss REASON"
-        yield (
-            f"{name}: lost: {loss}: {_spell(days)}; put the files back, or restore the table's folder from a backup, "
-            f"then lakehouse refresh; where they are gone for good: {command}"
-        )
-
-
-def _print_foreign(console: Console, survey: Survey, table: Table) -> None:
-    """Print rows that no declaration gives."""
-    for reason, days in _by_reason(survey.states[table.full_name].foreign).items():
-        for how, some in ways_to_mend(survey, table, days):
-            console.print(f"[red]{table.full_name}: {reason}: {_spell(some)}; next: {how}[/]", soft_wrap=True)
 
 
 def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:
@@ -360,43 +294,3 @@ def _print_accepted(console: Console, accepted: Iterable[AcceptedLoss]) -> None:
     for loss in accepted:
         day = loss.day or "the whole table"
         console.print(f"{loss.table}: lost: accepted: {day}: {escape(str(loss))}", soft_wrap=True)
-
-
-def _by_reason(reasons: Mapping[Day, Reason]) -> dict[Reason, list[Day]]:
-    found: dict[Reason, list[Day]] = {}
-    for day, reason in reasons.items():
-        found.setdefault(reason, []).append(day)
-    return found
-
-
-def _spell(days: Iterable[Day]) -> str:
-    ranges = Days.ranges(day for day in days if day)
-    return ", ".join(map(str, ranges)) or "the whole table"
-
-
-def print_quarantine(console: Console, environment: Environment, name: str, days: Days | None, limit: int) -> None:
-    """Print how many rows broke each rule, then some of them."""
-    table = environment.table(name)
-    rows = _quarantined(environment, environment.store.quarantine_path(table), days)
-    console.print(f"{table.full_name}: {len(rows):,} rows in quarantine" + (f" for {days}" if days else ""))
-    rules = Counter(rule for row in rows for rule in row["rules"])
-    grid = Grid("rule", "rows", box=None)
-    for rule, count in rules.most_common():
-        grid.add_row(rule, f"{count:,}")
-    if rules:
-        console.print(grid)
-    for row in rows[:limit]:
-        console.print(f"[dim]{row['day']}[/] {escape(', '.join(row['rules']))}\n  {escape(row['raw'] or row['row'])}")
-    if len(rows) > limit:
-        console.print(
-            f"... {len(rows) - limit:,} more: --limit {len(rows)}, or query quarantine.{table.layer}_{table.name}"
-        )
-
-
-def _quarantined(environment: Environment, path: str, days: Days | None) -> list[dict[str, Any]]:
-    log = environment.store.log(path)
-    if log.version() is None:
-        return []
-    rows = log.require().to_pyarrow_table().to_pylist()
-    chosen = [row for row in rows if days is None or row["day"] in days]
-    return sorted(chosen, key=lambda row: (str(row["day"]), row["row"]))

@@ -201,6 +201,11 @@ class StreamStatus:
     last_error: str | None = None
     unread_files: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def known_watermark(self) -> str | None:
+        """The watermark, once there is one: before the first event Spark says 1970."""
+        return None if (self.watermark or "1970").startswith("1970") else self.watermark
+
     def add(self, receipt: MicroBatch) -> None:
         """Count a finished micro-batch."""
         counts = receipt.counts

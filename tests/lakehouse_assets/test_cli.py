@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import date
@@ -393,3 +395,43 @@ def test_a_refresh_beside_a_lost_day_names_it_and_ends_with_1_until_somebody_acc
     status = lakehouse(tmp_path, "status").stdout
     assert "bronze.weather_files: lost: accepted: 2013-01-02: 3 of 3 rows" in status
     assert "deleted for privacy" in status
+
+
+def test_it_says_its_version(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    (version,) = re.findall(r'^version = "(.+)"$', Path("pyproject.toml").read_text(), re.MULTILINE)
+
+    assert lakehouse(tmp_path, "--version").stdout == f"lakehouse {version}\n"
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    def completed(words: str) -> list[str]:
+        env = {"_LAKEHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        command = [sys.executable, "-m", "lake.commands.cli"]
+        done = subprocess.run(command, env={**os.environ, **env}, text=True, capture_output=True, check=True)
+        return done.stdout.split()
+
+    assert completed("lakehouse sta") == ["status"]
+    assert "--parquet" in completed("lakehouse sql --")
+
+
+def test_a_watched_status_is_shown_again_until_ctrl_c(
+    lakehouse: Lakehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("lake.commands.status.time.sleep", pause)
+
+    done = lakehouse(tmp_path, "status", "--watch", "5")
+
+    assert (done.returncode, pauses) == (130, [5.0, 5.0])
+    assert done.stdout.count(", as of ") == 2
+    assert done.stderr == "stopped; nothing half-written was left behind\n"
+
+
+def test_a_watched_status_is_for_people(lakehouse: Lakehouse, tmp_path: Path) -> None:
+    assert lakehouse(tmp_path, "status", "--watch", "5", "--json").returncode == 2

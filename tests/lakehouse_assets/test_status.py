@@ -11,10 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
 from lake.batch.survey import TableState
+from lake.commands.look import Look
 from lake.commands.status import Ownership, print_status, read_ownership
 from lake.declare.days import Days
 from lake.declare.topic_source import Place
@@ -24,6 +26,7 @@ from lake.ownership.passed_over import PassedOver
 from lake.project.environment import Environment, open_environment
 from lake.project.settings import Settings
 from lake.stream.progress import StreamStatus
+from lake.write.enforce import NOTHING_DROPPED
 from lakehouse_assets.feeds.weather import weather
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.silver.departures import departures
@@ -33,6 +36,7 @@ from tests.streaming import FOLLOWED
 
 D1, D2, D3, D4, D5, D6 = (date(2013, 1, day) for day in range(1, 7))
 NAMES = frozenset(table.full_name for table in FOLLOWED)
+STEP = "; next: lakehouse follow, or lakehouse up --streams (docs/runbook.md, 'Streams: stalled, dead, behind')"
 OPEN = Frontier(D1, D5, claimed=NAMES, generations=dict.fromkeys(NAMES, 1))
 
 
@@ -80,7 +84,7 @@ def environment(tmp_path: Path) -> Environment:
 def shown(environment: Environment) -> Shown:
     def run(*, verbose: bool = False) -> list[str]:
         out = io.StringIO()
-        print_status(Console(file=out, width=240), environment, ["silver.departures"], verbose=verbose)
+        print_status(Console(file=out, width=240), Look(environment, ["silver.departures"]), verbose=verbose)
         return [" ".join(line.split()) for line in out.getvalue().splitlines()]
 
     return run
@@ -123,7 +127,7 @@ def test_streams_are_shown_with_lag_watermark_speed_and_their_last_error(
 
     assert "silver.departures stopped 2013-01-05 2013-01-05T21:00:00.000Z 12 3.5 80.0" in lines
     assert "silver.flights failed 2013-01-03 - - - 0.0" in lines
-    assert "silver.flights is stalled: failed: StreamBroken: a file is gone" in lines
+    assert f"silver.flights is stalled: failed: StreamBroken: a file is gone{STEP}" in lines
     assert "silver.departures - - from 2013-01-05 on" in lines
 
 
@@ -135,7 +139,7 @@ def test_a_stream_whose_process_has_gone_is_not_shown_as_running(environment: En
     lines = shown()
 
     assert "silver.departures dead 2013-01-05 - - - 0.0" in lines
-    assert "silver.departures is stalled: dead: its process 7 has gone without ending it" in lines
+    assert f"silver.departures is stalled: dead: its process 7 has gone without ending it{STEP}" in lines
 
 
 def test_days_on_which_duplicates_disagree_are_named(environment: Environment, shown: Shown) -> None:
@@ -159,7 +163,7 @@ def test_days_whose_files_are_gone_are_named_as_archived(environment: Environmen
     record(store, table, [D1, D2, D4], version=1, inputs={"feed:weather": files})
     out = io.StringIO()
 
-    health = print_status(Console(file=out, width=240), environment, [table.full_name], verbose=False)
+    health = print_status(Console(file=out, width=240), Look(environment, [table.full_name]), verbose=False)
 
     assert [line for line in out.getvalue().splitlines() if "files gone" in line] == [
         "bronze.weather_files: archived: files gone: 2013-01-01..2013-01-02",
@@ -228,3 +232,95 @@ def test_files_that_a_stream_cannot_read_are_counted_and_named_with_what_to_do(
         "/landing/departures/c.gz (Unexpected end) and 1 more; send them again or mend them, then start lakehouse "
         "follow again: it reads all anew (docs/runbook-streams.md, 'A file cannot be read')"
     )
+
+
+# What streams wrote
+
+
+@pytest.fixture
+def from_kafka(tmp_path: Path) -> Environment:
+    """A lake whose topics come from Kafka alone: nothing lands, and batch has computed no day."""
+    env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_NOW": "2013-01-06T00:00:00Z", "LAKEHOUSE_FEED": "kafka"}
+    return open_environment(Settings.from_env(env))
+
+
+def lines_of(environment: Environment, *names: str) -> list[str]:
+    out = io.StringIO()
+    print_status(Console(file=out, width=10_000), Look(environment, names), verbose=False)
+    return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+
+def test_what_only_streams_wrote_is_counted(from_kafka: Environment) -> None:
+    FrontierTable(from_kafka.store).change(lambda _: OPEN, "test")
+    hold(from_kafka.store, departures, [D4, D5], rows=7)
+    schema = NOTHING_DROPPED.rejected.schema
+    rejected = {name: {"day": D5, "rules": ["carrier"], "row": "{}"}.get(name) for name in schema.names}
+    from_kafka.store.store_quarantine(departures, pa.Table.from_pylist([rejected], schema=schema), None)
+
+    lines = lines_of(from_kafka)
+
+    assert [line for line in lines if line.startswith("silver.departures 2013-01-05 2 14 1 ")]
+    assert not [line for line in lines if "nothing has landed" in line]
+
+
+def test_days_that_batch_computed_and_days_of_streams_are_counted_once(environment: Environment) -> None:
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    hold(environment.store, departures, [D1, D2, D5], rows=3)
+    record(environment.store, departures, [D1, D2, D3], rows=3)
+
+    (line,) = [line for line in lines_of(environment) if line.startswith("silver.departures 2013")]
+
+    assert line.startswith("silver.departures 2013-01-05 4 9 0 "), "the third day was computed, and holds no row"
+
+
+def test_an_empty_lake_that_reads_kafka_is_told_to_follow(from_kafka: Environment) -> None:
+    assert "nothing has landed yet; next: lakehouse follow reads Kafka" in lines_of(from_kafka)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"lag_messages": 3, "lag_seconds": 2.0, "newest_event_at": "2013-01-05T23:00:00+00:00"}, "3 3600.0"),
+        ({"lag_messages": 0, "lag_seconds": 2.0, "newest_event_at": "2013-01-05T23:00:00+00:00"}, "0 2.0"),
+        ({"lag_messages": 0, "lag_seconds": -2.0, "newest_event_at": "2013-01-06T00:00:02+00:00"}, "0 0.0"),
+        ({"lag_messages": 1, "lag_seconds": -2.0, "newest_event_at": "2013-01-06T00:00:02+00:00"}, "1 0.0"),
+        ({"lag_messages": None, "lag_seconds": None}, "- -"),
+    ],
+)  # fmt: skip
+def test_a_lag_grows_while_messages_wait_and_is_never_negative(
+    from_kafka: Environment, said: dict[str, Any], shown: str
+) -> None:
+    FrontierTable(from_kafka.store).change(lambda _: OPEN, "test")
+    say(from_kafka, "bronze.departure_events", state="running", **said)
+
+    (line,) = [
+        line
+        for line in lines_of(from_kafka)
+        if line.startswith("bronze.departure_events") and "0.0" in line.split()[-1]
+    ]
+
+    assert line.endswith(f"- {shown} 0.0")
+
+
+def test_what_is_wrong_comes_first_and_each_line_ends_with_the_next_step(environment: Environment) -> None:
+    hold(environment.store, departures, [D1])
+    record(environment.store, departures, [D1], code_version=departures.code_version)
+    FrontierTable(environment.store).change(lambda _: OPEN, "test")
+    say(environment, "silver.departures", state="failed", last_error="StreamBroken")
+
+    lines = lines_of(environment)
+
+    table = next(number for number, line in enumerate(lines) if line.startswith("table newest day"))
+    assert [line for line in lines[1:table] if "; next: lakehouse " not in line] == []
+    assert any(line.startswith("silver.departures is stalled") for line in lines[1:table])
+    assert any(" late: " in line for line in lines[1:table])
+    assert not any("next: lakehouse" in line for line in lines[table:])
+
+
+def test_a_table_that_is_late_since_nothing_landed_is_told_with_its_feed(environment: Environment) -> None:
+    late = [line for line in lines_of(environment, "bronze.weather_files", "silver.weather") if " are late: " in line]
+
+    assert late == [
+        "bronze.weather_files, silver.weather are late: weather missed 2013-01-04; "
+        "next: lakehouse describe weather shows what has landed; lakehouse land weather FILE lands more"
+    ]

@@ -50,7 +50,7 @@ def test_a_table_is_told_with_its_lineage_columns_days_and_a_row_of_its_newest_d
         "checks": ">= 0",
     }  # fmt: skip
     assert said.rows_by_day == {"2013-01-01": 1, "2013-01-02": 1}
-    assert said.example == {"name": "\x1b[2J", "day": date(2013, 1, 2), "points": 2}
+    assert said.example == {"name": "\x1b[2J", "day": "2013-01-02", "points": 2}
 
 
 def test_control_sequences_are_shown_and_not_sent(environment: Environment) -> None:
