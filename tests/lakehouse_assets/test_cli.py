@@ -406,7 +406,7 @@ def test_it_says_its_version(lakehouse: Lakehouse, tmp_path: Path) -> None:
 def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
     def completed(words: str) -> list[str]:
         env = {"_LAKEHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-        command = [sys.executable, "-m", "lake.commands.cli"]
+        command = [str(Path(sys.executable).with_name("lakehouse"))]
         done = subprocess.run(command, env={**os.environ, **env}, text=True, capture_output=True, check=True)
         return done.stdout.split()
 
