@@ -399,7 +399,7 @@ def sql(
 ) -> None:
     """Query the tables with DuckDB. Schemas: bronze, silver, gold, quarantine (silver_departures), lake (ledger).
 
-    One query, which only reads; all columns are shown. Names, rows and types for programs: docs/read-the-tables.md.
+    One query, which only reads; all columns are shown.
     """
     if csv + as_json + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --csv, --json and --parquet")

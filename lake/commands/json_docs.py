@@ -35,7 +35,7 @@ meanwhile goes to standard error. Exit codes are the same with and without it. F
 ```sh
 lakehouse status --json | jq -r '.problems[] | "\\(.text): \\(.next)"'
 lakehouse refresh --plan --json | jq '[.runs[].days_count] | add'
-lakehouse sql --json "from gold.daily_carrier_performance" | jq '.rows[0]'
+lakehouse sql --json "from gold.daily_sales" | jq '.rows[0]'
 ```
 
 `version` is {VERSION}. Fields may be added under the same version: pass over those that you do not know. Where one
