@@ -72,7 +72,7 @@ def run_demo(console: Console, *, keep: bool) -> int:
     if not keep:
         _start_over(environment.settings.home)
     environment.settings.make_folders()
-    if not keep:  # what is kept may be somebody's own, and stays so
+    if not keep:  # a lake that is kept may be somebody's own, and stays so
         (environment.settings.home / MARKER).touch()
     with Refresher(environment, lambda result: print_result(console, result)) as refresher:
         ok = _act(console, environment, refresher)

@@ -135,7 +135,7 @@ def setup(work: WorkFolder = WORK) -> None:
     out.print("[bold]setup[/]")
     try:
         subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone / "project")], check=True)
-        # What the activated environment sets would reach the one that is being made.
+        # The variables of the activated environment would reach the one that is being made.
         env = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
         measured = run_measured(["make", "setup"], env=env, log=work / "setup.log", folder=clone / "project")
     finally:

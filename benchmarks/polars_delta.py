@@ -404,7 +404,7 @@ def with_recent_departures(asked: pl.DataFrame, departures: pl.DataFrame) -> pl.
     running = departures.sort("departed_at").select(
         "origin", "departed_at", *(total.over("origin").alias(name) for name, total in totals.items())
     )
-    # Of equal moments the last row holds the total.
+    # The last row of equal moments holds the total.
     running = running.unique(["origin", "departed_at"], keep="last", maintain_order=True)
     just_before = (pl.col("cutoff_at") - RECENT - timedelta(microseconds=1)).alias("window_start")
     found = asked.with_columns(just_before).sort("cutoff_at")

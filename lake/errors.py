@@ -175,7 +175,7 @@ class LakeError(Exception):
         return f"{where}: {what}\n  next: {next_step}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are pickled by their positional arguments, which ours do not have; worker processes send them home.
+        # Exceptions are pickled by their positional arguments, which ours do not have. Worker processes send them home.
         return _rebuild, (type(self), self.__dict__)
 
 

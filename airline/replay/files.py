@@ -45,7 +45,7 @@ def scan(database: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[str]
     content = _unzip(file, scratch) if file.suffix == ".zip" else file
     header = _header(content)
     _check_columns(file, columns, header)
-    # Nothing is left to DuckDB's guessing: a guess would depend on the rows that it happens to look at.
+    # DuckDB must not guess, because a guess would depend on the rows that it happens to look at.
     types = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in header)
     options = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
     return f"read_csv({_literal(escape(str(content)))}, columns = {{{types}}}, {options})"

@@ -90,7 +90,7 @@ class Column(NamedTuple):
         if self.kind == "day":
             parts = ", ".join(f"coalesce(CAST(as_whole(as_text({part})) AS VARCHAR), '?')" for part in self.needs)
             return f"concat_ws('-', {parts})"
-        # Of a code NA is no missing value: it may be one.
+        # NA may be a code, so it is no missing value there.
         return f'as_{"code" if self.kind == "code" else "text"}("{self.source}")'
 
     @property
@@ -131,8 +131,8 @@ class Layout:
         return ", ".join(f'"{column.name}"' for column in self.columns)
 
 
-# The scheduled hour in UTC lies in the flight's local day, whatever the zone (UTC-12 to UTC+14): this is what lets the
-# replay find every message of a landing day without reading the whole source.
+# The scheduled hour in UTC lies in the flight's local day, whatever the zone (UTC-12 to UTC+14). So the replay finds
+# every message of a landing day without reading the whole source.
 HOUR_IS_OF_ITS_DAY = """
     CASE WHEN scheduled_hour_at NOT BETWEEN flight_date - INTERVAL 14 HOURS AND flight_date + INTERVAL 36 HOURS
     THEN 'time_hour = ''' || scheduled_hour_at || ''' is not of the day ' || flight_date END"""

@@ -205,10 +205,10 @@ class Maintenance:
             table.optimize.compact()
             return 1
 
-    # What no reader needs
+    # Remove what no reader needs.
 
     def _needed(self, place: Place) -> str:
-        """Return why commits beyond the promise are still needed, or ""."""
+        """Return why commits beyond the promise are still needed, if they are."""
         oldest = self.now - kept_for(place.table)
         log = self._log(place)
         version = self._readers.get(log.table_id() or "")
@@ -277,7 +277,7 @@ class Maintenance:
         log.write_touches(place.columns, foreign)
         table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
         table.create_checkpoint()
-        # What the commits say must be on the disk before they go.
+        # The checkpoint must be on the disk before the commits go.
         flush_files(Path(place.path, "_delta_log").glob("*checkpoint*"))
         table.cleanup_metadata()
         return before - _commits(place.path)

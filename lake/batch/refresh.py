@@ -225,7 +225,7 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
             ]
         )
 
-    if _damaged(work, Landing.find_leading_out):  # nothing would fail at these
+    if _damaged(work, Landing.find_leading_out):  # the job would not fail at these files
         return _write_other_days(work, _damaged(work), write)
     try:
         return write(work)
@@ -550,7 +550,7 @@ def _entries(work: _Work, receipt: Receipt) -> Iterable[Entry]:
     table_ids = work.pinned.table_ids | ({} if own is None else {receipt.table: own})
     for day, counts in receipt.counts.items():
         if receipt.damaged and day in receipt.damaged.days:
-            continue  # nothing was computed
+            continue  # such a day was not computed
         yield Entry(
             table=receipt.table,
             day=day,

@@ -92,7 +92,7 @@ def main() -> None:
     except SystemExit as end:
         code = end.code
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_DFL)  # what was to be said is said
+        signal.signal(stop, signal.SIG_DFL)  # all output is written by now
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -100,7 +100,7 @@ def main() -> None:
     if isinstance(code, str):
         print(code, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # nobody reads any more
+        with suppress(OSError):  # the reader has gone
             stream.flush()
     os._exit(FAILED if isinstance(code, str) else code or 0)
 
@@ -111,14 +111,14 @@ def app() -> None:
     They are never tracebacks.
     """
     signal.signal(signal.SIGTERM, _stop)
-    _left_out_tables()  # of a command before this one in the same process
+    _left_out_tables()  # forget those of a command before this one in the same process
     try:
         add_extras()
         commands()
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and not end.code and _left_out_tables():
             sys.exit(FAILED)
-        # Typer makes an exit with this code of an interrupt, and says nothing.
+        # Typer turns an interrupt into an exit with this code, and says nothing.
         if isinstance(end, SystemExit) and end.code != STOPPED:
             raise
         _say_stopped()
@@ -126,7 +126,7 @@ def app() -> None:
         err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
         sys.exit(_exit_code(error))
     except BrokenPipeError:
-        sys.exit(FAILED)  # who read has gone, as `head` does
+        sys.exit(FAILED)  # the reader has gone, as `head` does
     except RuntimeError as error:
         if not isinstance(error.__cause__, KeyboardInterrupt):  # as DuckDB tells it
             raise

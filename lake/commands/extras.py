@@ -32,5 +32,5 @@ def extras(kind: str) -> Iterator[tuple[str, Any]]:
     for name, point in sorted(found.items()):
         try:
             yield name, point.load()
-        except Exception as error:  # it must not take all other commands along
+        except Exception as error:  # one broken extra must not take all other commands along
             print(f"error: {name} ({point.value}) is left out: {error}", file=sys.stderr, flush=True)

@@ -185,8 +185,8 @@ class LocalBroker:
             "transaction.state.log.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "auto.create.topics.enable": "false",
-            # By default 128 MB, and as much again while its settings change: more than the heap has, and the cleaner,
-            # out of memory, would never compact a topic again.
+            # The default of 128 MB, and as much again while settings change, is more than the heap has. The cleaner
+            # would run out of memory and never compact a topic again.
             "log.cleaner.dedupe.buffer.size": str(8 * 2**20),
             # Retention goes by the messages' own timestamps.
             "log.retention.ms": "-1",

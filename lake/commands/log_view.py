@@ -119,5 +119,5 @@ class LogView:
         try:
             self._console.file.write(rendered.get())
             self._console.file.flush()
-        except OSError:  # nobody reads any more: a closed terminal, a pipe's end
+        except OSError:  # the reader has gone: a closed terminal, a pipe's end
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._console.file.fileno())

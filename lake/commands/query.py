@@ -151,7 +151,7 @@ def run_query(connection: duckdb.DuckDBPyConnection, errors: Console, query: str
         hint = '\n  next: lakehouse sql "show all tables" lists what can be queried'
         errors.print(f"{error}{hint}", markup=False, soft_wrap=True)
         return False
-    except BrokenPipeError:  # who read the rows has gone: no file is meant
+    except BrokenPipeError:  # the reader of the rows has gone, no file is meant
         raise
     except (pa.ArrowException, OSError) as error:
         errors.print(f"not written: {error}", markup=False, soft_wrap=True)

@@ -229,7 +229,8 @@ class _Signals:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Shells start background jobs deaf to SIGINT, and still it shall stop us; nohup means what it says.
+            # Take SIGINT even where it is ignored, because shells start background jobs so. An ignored SIGHUP stays
+            # ignored, because `nohup` asks for it.
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
         return self

@@ -163,7 +163,7 @@ class _Kafka:
     topics: Sequence[str]
     log: Path
     name: str = "kafka"
-    shown: str = r"\] (WARN|ERROR|FATAL) "  # it says a thousand lines at its start
+    shown: str = r"\] (WARN|ERROR|FATAL) "  # Kafka writes a thousand lines at its start
     restart_after: Sequence[float] = ()
     is_ours: bool = field(default=False, init=False)
 

@@ -119,7 +119,7 @@ class _Plan:
         if {table.day, table.day_of} & set(names) or any(self._is_of_a_day(one, set()) for one in _attributes(by)):
             return None
         if node.name == "Window" and _is_near(node.text) and any(read.is_widened for read in table.reads):
-            return None  # it looks so many rows back: the days around may well be enough
+            return None  # the window looks a few rows back, so the days around may well be enough
         what = {"Window": "has a window", "Aggregate": "groups rows", "Deduplicate": "keeps one row"}[node.name]
         return f"{what} {'by ' + ', '.join(names) if names else 'over all rows'}, whatever the day"
 

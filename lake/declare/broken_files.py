@@ -56,7 +56,7 @@ def find_tables(package: ModuleType) -> tuple[dict[str, Table], Sequence[BrokenF
     """Find the tables of a package, and its files that cannot be imported."""
     broken: list[BrokenFile] = []
     tables = discover(package, lambda module, error: broken.append(_locate(package, module, error)))
-    return tables, sorted(broken, key=lambda one: not one.is_own)  # what is to be mended first
+    return tables, sorted(broken, key=lambda one: not one.is_own)  # the files to be mended first
 
 
 def find_sinks(package: ModuleType) -> tuple[dict[str, Sink], Sequence[BrokenFile]]:

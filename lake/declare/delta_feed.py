@@ -61,7 +61,7 @@ class DeltaFeed(Feed):
             none.alias("_raw"),
             none.alias("_problem"),
         )
-        # Delta does not say where in its file a row lies; equal rows may have each other's place.
+        # Delta does not say where in its file a row lies, so equal rows may swap places.
         place = F.row_number().over(Window.partitionBy("file").orderBy("line"))
         return rows.withColumn("line_number", place).select(*FILE_FRAME.names)
 

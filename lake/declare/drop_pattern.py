@@ -147,7 +147,7 @@ class DropPattern:
 
     def file(self) -> Column:
         """Give the path of a row's file under the landing folder."""
-        path = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))  # it is a URI
+        path = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))  # Spark gives a URI
         return F.regexp_extract(path, f"/({self._regex})$", 1)
 
 

@@ -153,7 +153,7 @@ def _fetched_home() -> Path:
 
 
 def _download() -> Path:
-    import cjdk  # comes with jgo; only set-up needs it
+    import cjdk  # comes with jgo, needed by set-up only
 
     return cjdk.java_home(vendor="temurin", version=FETCHED)
 

@@ -37,8 +37,9 @@ STREAM_CONF = {
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
-# Spark's code is generated for each query and soon thrown away. By default half of all processor time goes into
-# optimizing it thoroughly; here only what ran five times as often is, and no method as large as a whole query.
+# Spark generates code for each query and soon throws it away. By default half of all processor time goes into
+# optimizing it thoroughly. Here only code that ran five times as often is optimized, and no method as large as a whole
+# query.
 _COMPILER_FLAGS = (
     "-XX:MaxNodeLimit=8000",
     "-XX:NodeLimitFudgeFactor=800",
@@ -52,10 +53,10 @@ Conf = dict[str, bool | float | int | str | None]
 
 _PINNED = MappingProxyType(
     {
-        # It decides the days of timestamps, so it must not depend on the machine.
+        # The zone decides the days of timestamps, so it must not depend on the machine.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.timestampType": "TIMESTAMP_LTZ",
-        # Files that say between which times their rows lie can be skipped; Spark's old type says nothing.
+        # Files that say between which times their rows lie can be skipped, but Spark's old type says nothing.
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # Rows of a file that cannot be read, or is gone, must not be missing in silence.
         "spark.sql.files.ignoreCorruptFiles": "false",
@@ -129,9 +130,9 @@ def _query_conf(cores: int | None) -> Conf:
     """Settings of queries, which a Spark Connect server takes as well."""
     conf: Conf = {
         **_PINNED,
-        # The state of a Delta table is computed in this many tasks; its 50 cost seconds on small machines.
+        # The state of a Delta table is computed in this many tasks. Delta's 50 cost seconds on small machines.
         "spark.databricks.delta.snapshotPartitions": "2",
-        # Listing the files of a read starts a Spark job from this many paths on; ours know their paths.
+        # Listing the files of a read starts a Spark job from this many paths on, but we know our paths.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "100000",
     }
     if cores is None:
@@ -154,7 +155,7 @@ def _jar_conf(paths: Sequence[Path], *, is_local: bool) -> Conf:
     if not paths:
         return {}
     conf: Conf = {"spark.driver.extraClassPath": os.pathsep.join(map(str, paths))}
-    # Executors of a cluster get the jars from the driver; spark.jars locally would copy them at every start.
+    # Executors of a cluster get the jars from the driver. On this machine spark.jars would copy them at every start.
     return conf if is_local else conf | {"spark.jars": ",".join(map(str, paths))}
 
 
@@ -162,7 +163,7 @@ def _driver_conf() -> Conf:
     flags = [
         f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         f"-Dderby.system.home={_scratch()}",
-        # What is not governed by the session's zone falls back to the JVM's.
+        # Code that does not ask for the session's zone falls back to the JVM's.
         "-Duser.timezone=UTC",
     ]
     return {
@@ -175,8 +176,8 @@ def _driver_conf() -> Conf:
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.dataFrameQueryContext.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        # Five streams, or a dozen tables, need more than the 100 pieces of generated code that are kept by default, and
-        # what is forgotten is compiled again.
+        # Five streams, or a dozen tables, need more than the 100 pieces of generated code that are kept by default.
+        # Spark would compile the others again.
         "spark.sql.codegen.cache.maxEntries": "5000",
     }
 
@@ -205,7 +206,7 @@ def _local_files_conf() -> Conf:
         # Tables and landing folders are named by paths alone.
         "spark.hadoop.fs.defaultFS": "file:///",
         "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
-        # The default goes around that setting; renaming a local file is atomic either way.
+        # The default goes around that setting. Renaming a local file is atomic either way.
         "spark.sql.streaming.checkpointFileManagerClass": (
             "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
         ),

@@ -102,7 +102,7 @@ def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
 def build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
     """Build the asset that computes a table."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy, with Dagster's version pinned
         return _build_asset(table, settings, partitions)
 
 
@@ -288,7 +288,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
     key = asset_key(table)
     specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in checks_of(table).items()]
 
-    # Of the steps that could start, the check comes before the next table: a result is complete as soon as it can be.
+    # The check goes before the next table, because a result is complete as soon as it can be.
     @dg.multi_asset_check(name=checks_step(table), specs=specs, can_subset=True, op_tags={"dagster/priority": "1"})
     def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.AssetCheckResult]:
         _note_worker(context)
@@ -300,7 +300,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
             if asked not in context.selected_asset_check_keys:
                 continue
             verdict = inspection.judge(name)
-            if name in RANGE_CHECKS and not verdict.facts:  # it has looked at no day
+            if name in RANGE_CHECKS and not verdict.facts:  # this check has looked at no day
                 verdict = still_differs(context.instance, asked, inspection.entries) or verdict
             result = build_check_result(key, name, verdict)
             RedChecks(settings.home).note(as_errors([result]))

@@ -64,7 +64,7 @@ def build_definitions(
         schedules=list(schedules(settings, chosen)),
         sensors=list(sensors(settings, chosen, broken)),
         resources={"lakehouse": LakehouseResource.from_settings(settings).definition()},
-        # One process, so one JVM for all tables of a run; Spark itself uses all cores.
+        # One process and so one JVM for all tables of a run, because Spark itself uses all cores.
         executor=dg.in_process_executor,
     )
 

@@ -35,7 +35,7 @@ from lake.orchestration.event_text import events_by_partition, texts_of, told_ap
 
 __all__ = ["BatchedSqliteEventLogStorage", "BatchedSqliteStorage"]
 
-# Dagster hands events over in batches only where this is set; every process that opens the storage imports this module.
+# Dagster hands events over in batches only where this is set. Every process that opens the storage imports this module.
 os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
 
 MOST_OPEN_DATABASES = 8

@@ -230,7 +230,7 @@ def _tables_that_failed(
             instance=instance,
             asset_selection=[asset_key(table) for table in tables],
             run_id=run_id,
-            # Everything is in the run's log; the terminal belongs to the command.
+            # Everything is in the run's log, because the terminal belongs to the command.
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={**step_tags(step, cause), PID: this_process()},
             raise_on_error=False,

@@ -66,7 +66,7 @@ def _reopened(state: Frontier, replaced: Iterable[str], day: date, now: datetime
     """
     if state.first_open <= day and not is_ahead(state, now):
         return state
-    is_unread = state.stream_from > utc_day(now)  # what came before that day was left to an archive
+    is_unread = state.stream_from > utc_day(now)  # messages before that day were left to an archive
     anew = state.claimed if is_unread else state.claimed.intersection(replaced)
     return replace(
         state,

@@ -115,7 +115,7 @@ class SharedLease:
         except CommitFailedError:
             self._is_lost = True
         except (DeltaError, OSError):
-            return  # the store does not answer; `check` counts the time
+            return  # the store does not answer, and `check` counts the time
 
     def _open(self) -> DeltaTable | None:
         location, options = self._location, dict(self.store.storage_options)

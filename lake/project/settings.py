@@ -331,7 +331,7 @@ def _refuse_reversed_calendar(settings: Settings) -> None:
     if last is None or last >= first:
         return
     given = settings.given
-    # The variable is the one that was changed; the file held a good calendar before.
+    # Blame the variable, because the file held a good calendar before.
     if given["last_day"].table and not given["first_day"].table:
         raise given["first_day"].refuse(f"{last} or earlier, by last_day")
     raise given["last_day"].refuse(f"{first} or later, by first_day")

@@ -118,7 +118,7 @@ class DuckDbTarget:
         if self.anew:
             connection.execute(f"DROP TABLE IF EXISTS {self._table}")
         self._make(connection, source)
-        # Nobody reads the copy, so that each statement may be a transaction by itself: within one, DuckDB refuses keys
+        # The copy has no readers, so each statement may be a transaction by itself. Within one, DuckDB refuses keys
         # that it has removed.
         chosen = None if whole or source.table.day is None else days
         self._remove(connection, source, chosen)

@@ -38,7 +38,7 @@ def swap(file: Path, aside: Path) -> Iterator[Path]:
     """
     aside.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
-        aside.unlink()  # of a process that was killed
+        aside.unlink()  # left by a process that was killed
     try:
         yield aside
         flush_files([aside])

@@ -127,7 +127,7 @@ def is_same_mark(before: str, now: str) -> bool:
 
     An older release wrote size and time alone.
     """
-    if before.endswith(" ") and not now.endswith(" "):  # it could not be read, and now it can
+    if before.endswith(" ") and not now.endswith(" "):  # the file could not be read, and now it can
         return False
     old, new = before.split(), now.split()
     return old[:2] == new[:2] or (old[0] == new[0] and len(old) == len(new) == 3 and old[2] == new[2])

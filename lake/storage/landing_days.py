@@ -69,7 +69,7 @@ def read_day(folder: Path) -> DayFolder:
             stat = folder.stat()
         except PermissionError:
             raise FolderNotReadable(str(folder.parent), str(error.strerror)) from error
-        # It may hold files: whoever reads the day learns that it cannot be read.
+        # The day may hold files, so a reader of it learns that it cannot be read.
         return DayFolder({folder.name: LandedFile.of(folder, stat)})
     data = [entry for entry in entries if is_data(entry)]
     files = {entry.name: LandedFile.of(folder / entry.name, stat_of(entry)) for entry in data}

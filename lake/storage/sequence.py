@@ -31,4 +31,4 @@ def oldest_first(rows: pa.Table) -> pa.Array:
     known = rows["sequence"] if "sequence" in rows.column_names else pa.nulls(rows.num_rows, pa.int64())
     clock = pc.if_else(pc.is_null(known), rows["recorded_at"], None)
     order = pa.table({"sequence": pc.fill_null(known, -1), "clock": clock})
-    return pc.sort_indices(order, sort_keys=[("sequence", "ascending"), ("clock", "ascending")])  # it is stable
+    return pc.sort_indices(order, sort_keys=[("sequence", "ascending"), ("clock", "ascending")])  # the sort is stable

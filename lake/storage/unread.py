@@ -82,7 +82,7 @@ def _by_patterns(root: Path, top: Path, calendar: Days, patterns: Sequence[DropP
     try:
         looks = [drop_folder(root, pattern).look() for pattern in patterns]
     except FolderNotReadable:
-        return  # whoever reads the feed says so
+        return  # a reader of the feed says so
     days = {path: day for look in looks for day, files in look.landed.items() for path in files}
     for folder, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
@@ -100,7 +100,7 @@ def _in_feed(feed: Path, calendar: Days) -> Iterator[Unread]:
     try:
         folder = feed_folder(feed).look()
     except FolderNotReadable:
-        return  # whoever reads the feed says so
+        return  # a reader of the feed says so
     strange = (
         set(folder.days) if feed.is_symlink() else {*folder.not_plain, *folder.linked, *_outside(folder.days, calendar)}
     )

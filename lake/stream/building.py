@@ -68,7 +68,7 @@ class Builder:
         first_day, checkpoint = state.first_writable_day(table), checkpoints.folder(plan, generation)
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         if (before := read_statuses(self.reports.folder).get(status.table)) and before.generation == generation:
-            status.last_batch_at = before.last_batch_at  # what it has read stays read
+            status.last_batch_at = before.last_batch_at  # files that were read stay read
         status.unread_files = still_unreadable(before.unread_files if before else ()) | self._closed(table)
         self.unread[status.table] = status.unread_files
         self.reports.counts[table.full_name] = Counts()

@@ -216,7 +216,7 @@ class Driver:
             if not until_idle:
                 return
             if self.asked_to_stop.is_set():
-                return  # nothing says that its feeds were read to their ends
+                return  # its feeds may not have been read to their ends
             self._seal(self.watch.feeds)
             before = sum((self.reports.counts[stream.name] for stream in by_level[0]), Counts())
             self._drain_level(by_level[0])
@@ -283,7 +283,7 @@ class Driver:
             stream.check()
         except LakeError:
             if not self._goes_on(stream):
-                # What has become of a topic says more than what Spark found of it.
+                # The state of a topic says more than what Spark found of it.
                 self.watch.topics_answer(self.streams)
                 raise
             stream.start(drain=False)

@@ -123,8 +123,8 @@ class Checkpoints:
         if (noted := noted_table(folder)) is not None:
             log, (made, version) = store.table_log(plan.table), noted
             newest = log.version() or 0
-            # What the stream wrote is not in a table that was made anew, and not all in one that was restored, by
-            # RESTORE or from a backup.
+            # A table that was made anew holds no row of the stream, and one that was restored, by RESTORE or from a
+            # backup, not all of them.
             if made != log.table_id() or newest < version or log.restored(version, newest) is not None:
                 return True
         return is_new(folder) and store.is_committed(

@@ -61,7 +61,7 @@ class StreamQuery:
         writer = writer.option("checkpointLocation", str(self.checkpoint)).foreachBatch(self.writer)
         self.status.state = "running"
         # A micro-batch without rows moves the watermark. It gives rows to a join only, and costs an aggregate as much
-        # as one with rows; the query takes the setting with it when it starts.
+        # as one with rows. The query takes the setting with it when it starts.
         self.rows.sparkSession.conf.set(_EMPTY_BATCHES, self.plan.output_mode == "append")
         try:
             self.query = (writer.trigger(availableNow=True) if drain else writer).start()
@@ -101,7 +101,7 @@ def first_lines(error: BaseException, limit: int = 800) -> str:
     lines = f"{type(error).__name__}: {error}".splitlines()
     text = "\n".join(line for line in lines if not _STACK_LINE.match(line)).strip()
     if (unreadable := UNREADABLE.search(text)) is not None:
-        return unreadable[0]  # it says which message, in the middle of what says less
+        return unreadable[0]  # this line names the message, the others say less
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 

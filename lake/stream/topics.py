@@ -152,13 +152,13 @@ class TopicGuard:
         topic = self.source.topic(feed)
         accepted = dict(known.get("accepted", {})) if known.get("topic") == topic else {}
         bounds = self.source.bounds(feed)
-        if not bounds:  # nothing is ever removed
+        if not bounds:  # such a source removes nothing
             return accepted
         held = self._last_held(table, topic)
         self._refuse_other_messages(table, feed, bounds, held)
         read_to = self._read_to(table, topic, held)
         _refuse_shorter(table, topic, bounds, read_to)
-        # Of a table that was removed, all that it held has to be read again.
+        # All that a removed table held has to be read again.
         needed = read_from(self.checkpoints / table.layer / table.name, topic, self.store, table) or read_to
         return self._refuse_gaps(table, topic, bounds, needed, accepted, accept=accept)
 

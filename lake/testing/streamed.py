@@ -34,7 +34,7 @@ def compute_as_streams(lakes: ComputedTwice, root: Path) -> DeltaStore:
     store = open_lake(root, lakes.spark)
     shutil.copytree(lakes.store.landing.root, store.landing.root)
     known = list(lakes.tables.values())
-    # What streams join without streaming it is read as it is.
+    # Tables that streams join without streaming them are read as they are.
     followed = [table for table in known if is_followable(table)]
     reading = readers_of(followed, known)
     refresh_all(store, [lakes.days], [table for table in known if table not in {*followed, *reading}])

@@ -138,7 +138,7 @@ def _removed_on_failure(files: FileSystem) -> Iterator[Staged]:
         yield staged
     except BaseException:
         for file in [] if staged.is_kept else staged.files:
-            with suppress(OSError):  # nobody reads it: maintenance removes it later
+            with suppress(OSError):  # the file has no reader, and maintenance removes it later
                 files.delete_file(file.path)
         raise
 

@@ -10,8 +10,8 @@ from lake.declare.contract import Contract
 
 __all__ = ["AIRPORT", "CARRIER", "FLIGHT_KEY", "TAIL_NUMBER", "FlightKey"]
 
-# A pattern's $ alone would also accept a line break at the end. The codes contain a letter, as the registers demand;
-# so a JSON number in place of the text is refused as well.
+# A pattern's $ alone would also accept a line break at the end. The codes contain a letter, as the registers demand, so
+# a JSON number in place of the text is refused as well.
 AIRPORT = r"^[A-Z]{3}\Z"
 """IATA airport code."""
 

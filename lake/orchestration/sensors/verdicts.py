@@ -69,6 +69,6 @@ def undelivered(notifier: Notifier, silent: set[str]) -> str:
 
 def _parse(cursor: str | None) -> tuple[set[str], Memory]:
     said = json.loads(cursor or "[]")
-    if isinstance(said, list):  # of an older release
+    if isinstance(said, list):  # a cursor of an older release
         return set(said), Memory.parse(said)
     return set(said["failing"]), Memory.parse(said["told"])
