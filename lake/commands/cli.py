@@ -417,6 +417,22 @@ def sql(
 
 
 @commands.command()
+def api(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen; a free port if none.")] = None,
+    host: Annotated[str, typer.Option(help="Another address than this machine's own needs LAKEHOUSE_API_TOKENS.")] = (
+        "127.0.0.1"
+    ),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
+) -> None:
+    """Serve the tables to programs over HTTP: by day and key, as JSON or Arrow; read only. Ctrl-C ends it."""
+    from lake.commands.read_api import serve_api
+    from lake.project.settings import Settings
+
+    if not serve_api(out, Settings.from_env(), host, port, workers):
+        raise typer.Exit(NOT_SET_UP)
+
+
+@commands.command()
 def maintain() -> None:
     """Join small files, and remove files and commits that no reader needs.
 

@@ -133,6 +133,7 @@ class Settings:
         spark: settings of Spark that win over those of `lake.engine.session`.
         alert_urls: Apprise URLs for failed runs, late tables, stalled streams (as variable comma separated).
         ui_hosts: names under which a proxy serves the web UI (as variable comma separated).
+        api_tokens: any of them lets a program read by the API; none: not asked for (as variable comma separated).
         lock_timeout_seconds: how long to wait for a table that another process writes (`lock_timeout`, 1800).
         storage_options: for object stores, as delta-rs takes them (as variable JSON).
         feed: where streams read topics from: `files` or `kafka`.
@@ -156,6 +157,7 @@ class Settings:
     spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
     alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
     ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
+    api_tokens: Texts = field(default=(), repr=False)
     lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0
     storage_options: Options = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"

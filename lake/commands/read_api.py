@@ -1,0 +1,65 @@
+"""Run the read API under uvicorn."""
+
+from __future__ import annotations
+
+import ipaddress
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from lake.engine.ports import free_ports
+from lake.project.environment import open_environment
+from lake.project.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["make_app", "serve_api"]
+
+
+def make_app() -> FastAPI:
+    """Make the API of the environment of this process; each worker calls it."""
+    from lake.serve.api.app import build_app
+
+    environment = open_environment()
+    settings = environment.settings
+    names = settings.ui_hosts
+    return build_app(environment.tables.values(), environment.store, tokens=settings.api_tokens, hosts=names)
+
+
+def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int) -> bool:
+    """Serve until somebody stops it; returns false where the packages for it are not installed.
+
+    Raises:
+        BadSetting: others than programs of this machine could read without a token.
+    """
+    if not find_spec("fastapi") or not find_spec("uvicorn"):
+        console.print("the read API needs packages that are not here: pip install 'lakehouse[api]'", markup=False)
+        return False
+    import uvicorn
+
+    if not settings.api_tokens and not _is_loopback(host):
+        raise settings.refuse("api_tokens", "none", f"a token at least, since --host {host} is no loopback address")
+    chosen = port or free_ports(1)[0]
+    shown = f"[{host}]" if ":" in host else host
+    console.print(f"http://{shown}:{chosen}/tables  (described by /openapi.json; Ctrl-C ends it)", markup=False)
+    # What is asked is not logged.
+    uvicorn.run(
+        f"{__name__}:make_app",
+        factory=True,
+        host=host,
+        port=chosen,
+        workers=workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+    )
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

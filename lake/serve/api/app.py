@@ -1,0 +1,279 @@
+"""The read API of a lake: one path for each table, described by its contract. Nothing is ever written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from lake.declare.days import ALL_DAYS, Days
+from lake.declare.table import Table
+from lake.serve.api.answers import ARROW, JSON, accepted, arrow_bytes, etag_of, is_known, json_bytes
+from lake.serve.api.columns import DAY, FLAG, VERSION, exposed, parameter_columns, parameter_type, row_model
+from lake.serve.api.guard import guard
+from lake.serve.api.page import BOOKMARK, Ask, Bookmark, Reader, key_of
+from lake.serve.api.problems import Problem, ProblemError, answer_with_problems, documented
+from lake.serve.api.settled import Settled
+from lake.serve.api.snapshot import Day, Snapshot, Snapshots
+from lake.write.store import DeltaStore
+
+__all__ = ["Limits", "build_app"]
+
+_OF_ROWS = ("first_day", "last_day", "open", "version", "limit", "after")
+"""Parameters of all tables. A key column that is called like one of them gets an underscore behind its name."""
+_FAILURES = (401, 403, 404, 406, 410, 422, 501, 503)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bound what one request may cost.
+
+    Attributes:
+        rows: of a page.
+        seconds: that DuckDB may take for it.
+    """
+
+    rows: int = 10_000
+    seconds: float = 10.0
+
+
+class TableInfo(BaseModel):
+    """What there is of one table."""
+
+    name: str = Field(description="layer.name")
+    description: str = Field(description="what a row is")
+    href: str = Field(description="path of its rows")
+    key: list[str] = Field(description="columns that are unique")
+    day: str | None = Field(description="column of its day; null where it has no days")
+    owner: str = Field(description="who answers for it")
+    version: int | None = Field(description="newest version; null where it was never written")
+    settled_through: date | None = Field(description="newest settled day that holds rows")
+    newest_day: date | None = Field(description="newest day that holds rows, open ones too")
+
+
+class TableList(BaseModel):
+    """The tables of a lake."""
+
+    tables: list[TableInfo] = Field(description="upstream first")
+
+
+def build_app(
+    tables: Iterable[Table],
+    store: DeltaStore,
+    limits: Limits = Limits(),  # it is frozen
+    tokens: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+) -> FastAPI:
+    """Make the API of some tables.
+
+    Args:
+        tables: which, upstream first.
+        store: where they are.
+        limits: of each request.
+        tokens: one of which has to be sent; none: nobody is asked for one.
+        hosts: names beside those of this machine under which it may be addressed.
+    """
+    # Its pages of documentation would load scripts from elsewhere.
+    app = FastAPI(title="Lakehouse", version=_version(), openapi_url=None, dependencies=[Depends(guard(tokens, hosts))])
+    answer_with_problems(app)
+    known = list(tables)
+    lake = _Lake(store, limits, Snapshots(store), Settled(store), Reader(limits.seconds))
+    for table in known:
+        _add_rows(app, lake, table)
+
+    @app.get("/tables", summary="List the tables", response_model=TableList, responses=documented(401, 403, 503))
+    def list_tables() -> JSONResponse:
+        found = TableList(tables=[lake.info(table) for table in known])
+        return JSONResponse(found.model_dump(mode="json"))
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def describe() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    app.openapi = lambda: _described(app, secured=bool(tokens))  # type: ignore[method-assign]  # as its manual says
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("lakehouse")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _described(app: FastAPI, *, secured: bool) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        about = "Tables of the lake by day and key. Read only."
+        schema = get_openapi(title=app.title, version=app.version, description=about, routes=app.routes)
+        schemas = schema["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        if secured:
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+@dataclass(frozen=True)
+class _Lake:
+    """What all paths read."""
+
+    store: DeltaStore
+    limits: Limits
+    snapshots: Snapshots
+    settled: Settled
+    reader: Reader
+
+    def info(self, table: Table) -> TableInfo:
+        """Say what there is of a table."""
+        settled = self.settled.days(table)
+        held: Collection[Day] = ()
+        newest = None
+        if self.store.table_log(table).version() is not None:
+            snapshot = self.snapshots.at(table)
+            held, newest = snapshot.files.keys(), snapshot.version
+        return TableInfo(
+            name=table.full_name,
+            description=table.description.partition("\n")[0],
+            href=_path(table),
+            key=list(table.key),
+            day=table.day,
+            owner=table.owner,
+            version=newest,
+            settled_through=max((day for day in held if day and day in settled), default=None),
+            newest_day=max((day for day in held if day), default=None),
+        )
+
+    def choose(self, table: Table, at: int | None, *, with_open: bool) -> tuple[Snapshot, Collection[Day]]:
+        """Choose the version of a table, and its days that may be shown."""
+        settled = self.settled.days(table)  # before the version, so that a day is no earlier than it says
+        snapshot = self.snapshots.at(table, at)
+        if with_open:
+            return snapshot, snapshot.files.keys()
+        if at is not None and at != self.snapshots.at(table).version:
+            settled = self.settled.days_at(table, at, snapshot.files.keys())
+        return snapshot, settled
+
+
+def _path(table: Table) -> str:
+    return f"/tables/{table.layer}/{table.name}"
+
+
+def _query_model(table: Table, limits: Limits) -> type[BaseModel]:
+    """Make the model of a table's parameters: of all tables, and its own key columns."""
+    fields: dict[str, Any] = {}
+    if table.day is not None:
+        said = f"only rows whose {table.day} is not"
+        fields["first_day"] = (DAY | None, Field(None, description=f"{said} before this day"))
+        fields["last_day"] = (DAY | None, Field(None, description=f"{said} after this day"))
+    fields["open"] = (FLAG, Field(False, description="show days too that are not settled: they are early"))
+    fields["version"] = (VERSION | None, Field(None, description="as of this version of the table; the newest if none"))
+    fields["limit"] = (
+        Annotated[int, Field(ge=1, le=limits.rows)],
+        Field(min(1000, limits.rows), description="how many rows at most"),
+    )
+    fields["after"] = (
+        str | None,
+        Field(None, description="`next` of the page before", max_length=4096, pattern=BOOKMARK),
+    )
+    for number, column in enumerate(parameter_columns(table)):
+        alias = _parameter(column.name)
+        kind = parameter_type(column.dtype) | None
+        fields[f"key_{number}"] = (kind, Field(None, alias=alias, description=column.description))
+    return create_model(f"ParametersOf{row_model(table).__name__}", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _parameter(column: str) -> str:
+    return f"{column}_" if column in _OF_ROWS else column
+
+
+def _add_rows(app: FastAPI, lake: _Lake, table: Table) -> None:
+    """Add the path of a table's rows."""
+    row, parameters = row_model(table), _query_model(table, lake.limits)
+    page = create_model(
+        f"PageOf{row.__name__}",
+        table=(str, Field(description="layer.name")),
+        version=(int, Field(description="version of the table that was read")),
+        next=(str | None, Field(description="pass it as `after` for the next page; null where this is the last")),
+        rows=(list[row], Field(description="in the order of day and key")),  # type: ignore[valid-type]  # made above
+    )
+
+    def read(request: Request, asked: Any) -> Response:
+        return _answer(lake, table, request, asked)
+
+    read.__annotations__["asked"] = Annotated[parameters, Query()]
+    read.__annotations__["request"] = Request
+    binary = {"description": "a page of rows", "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
+    known = {"description": "Not Modified: what If-None-Match names is still so"}
+    app.get(
+        _path(table),
+        name=table.full_name,
+        tags=[table.layer],
+        summary=table.description.partition("\n")[0],
+        description=table.description,
+        response_model=page,
+        responses={200: binary, 304: known, **documented(*_FAILURES)},
+    )(read)
+
+
+def _answer(lake: _Lake, table: Table, request: Request, asked: BaseModel) -> Response:
+    kind = accepted(request.headers.get("accept"))
+    ask, at, with_open = _ask(table, asked)
+    snapshot, allowed = lake.choose(table, at, with_open=with_open)
+    days = [day for day in snapshot.files if day in allowed and (day is None or day in ask.days)]
+    etag = etag_of(snapshot.table_id, snapshot.version, kind, [c.name for c in exposed(table)], days)
+    headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "no-cache", "Lakehouse-Version": str(snapshot.version)}
+    if is_known(etag, request.headers.get("if-none-match")):
+        return Response(status_code=304, headers=headers)
+    content, following = (_as_json if kind == JSON else _as_arrow)(lake.reader, snapshot, days, ask)
+    if following is not None:
+        query = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("after", following)])}>; rel="next"'
+    return Response(content, headers=headers, media_type=kind)
+
+
+def _ask(table: Table, asked: BaseModel) -> tuple[Ask, int | None, bool]:
+    """Read the parameters: which rows, as of which version, and whether open days are wanted too."""
+    said = dict(asked)
+    columns = {f"key_{number}": column.name for number, column in enumerate(parameter_columns(table))}
+    equal = {name: said[field] for field, name in columns.items() if said[field] is not None}
+    asked_day = equal.get(table.day) if table.day else None
+    first = max(filter(None, (ALL_DAYS.start, said.get("first_day"), asked_day)))
+    last = min(filter(None, (ALL_DAYS.last, said.get("last_day"), asked_day)))
+    days = Days.between(first, last) if first <= last else Days(first, first)
+    after = None if said["after"] is None else Bookmark.from_text(said["after"], table)
+    at = said["version"]
+    if after is not None and at not in (None, after.version):
+        raise ProblemError(422, f"version: the page before was of version {after.version}")
+    return Ask(days, equal, said["limit"], after), after.version if after else at, said["open"]
+
+
+def _as_json(reader: Reader, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> tuple[bytes, str | None]:
+    table = snapshot.table
+    rows = reader.rows(snapshot, days, ask)
+    shown = rows[: ask.limit]
+    following = _following(snapshot, shown[-1]) if len(rows) > ask.limit else None
+    about = {"table": table.full_name, "version": snapshot.version, "next": following}
+    return json_bytes([column.name for column in exposed(table)], shown, about), following
+
+
+def _as_arrow(reader: Reader, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> tuple[bytes, str | None]:
+    rows = reader.arrow(snapshot, days, ask)
+    shown = rows.slice(0, ask.limit)
+    is_last = rows.num_rows <= ask.limit
+    following = None if is_last else _following(snapshot, list(shown.slice(ask.limit - 1).to_pylist()[0].values()))
+    return arrow_bytes(shown), following
+
+
+def _following(snapshot: Snapshot, last: Sequence[Any]) -> str:
+    return Bookmark(snapshot.version, key_of(snapshot.table, last)).to_text()
