@@ -28,17 +28,17 @@ class Expected:
         """Return the days of which `has` is true."""
         if table.day is None:
             return {None} if any(self.view.source_days(read) for read in table.reads) else set()
-        found = {day for read in table.reads for day in self.view.source_days(read)}
+        days = {day for read in table.reads for day in self.view.source_days(read)}
         if table.span is not None:
-            return {day for day in {table.days_of(day).start for day in found} if day in self.calendar}
+            return {day for day in {table.days_of(day).start for day in days} if day in self.calendar}
         first = table.reads[0]
         if first.is_widened:
-            found |= {
+            days |= {
                 earlier
                 for day in tuple(self.view.source_days(first))
                 for earlier in Days.of(day).widen(before=first.after)
             }
-        return {day for day in found if day in self.calendar}
+        return {day for day in days if day in self.calendar}
 
     def has(self, table: Table, day: Day) -> bool:
         """Return whether inputs give rows to a day.

@@ -169,13 +169,13 @@ def _after(files: _Files, version: int, actions: Sequence[Mapping[str, Any]]) ->
     for add in (one["add"] for one in actions if "add" in one):
         path, partition, rows = add["path"], add.get("partitionValues") or {}, _rows_of(add)
         if operation == "RESTORE":
-            found = files.ever.get(path)
+            foreign = files.ever.get(path)
         elif not add.get("dataChange", True) or operation in _REWRITES or is_merge:
-            found = moved.take(partition, rows)
+            foreign = moved.take(partition, rows)
         else:
-            found = None if is_own else ForeignFile(partition, rows, version)
-        if found is not None:
-            added[path] = found
+            foreign = None if is_own else ForeignFile(partition, rows, version)
+        if foreign is not None:
+            added[path] = foreign
     if not gone and not added:
         return files
     held = {path: file for path, file in files.held.items() if path not in gone} | added

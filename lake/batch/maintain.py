@@ -193,8 +193,8 @@ class Maintenance:
         mine = [day for day in crowded if first_open is None or day < first_open]
         for days in (part for whole in Days.ranges(mine) for part in _parts(whole)):
             with self.store.lock(place.lock), self.store.flushed(place.path):
-                found = SparkTable.forPath(self.store.spark, place.path)
-                found.optimize().where(day_predicate(str(place.day), [days])).executeCompaction()
+                stored = SparkTable.forPath(self.store.spark, place.path)
+                stored.optimize().where(day_predicate(str(place.day), [days])).executeCompaction()
         return len(mine)
 
     def _join_own(self, place: Place) -> int:
@@ -346,11 +346,11 @@ def _read_up_to(offsets: Path) -> dict[str, int]:
     These are the versions before its newest micro-batch, by the id of the table that it reads.
     """
     batches = sorted((int(file.name) for file in offsets.iterdir() if file.name.isdigit()), reverse=True)[:2]
-    found: dict[str, int] = {}
+    oldest: dict[str, int] = {}
     for batch in batches:
         for name, version in versions_read(offsets / str(batch)).items():
-            found[name] = min(version, found.get(name, version))
-    return found
+            oldest[name] = min(version, oldest.get(name, version))
+    return oldest
 
 
 def _committed_at(log: Log, version: int) -> datetime:

@@ -202,11 +202,11 @@ def _ranges(days: Iterable[Day], beyond: Collection[Day]) -> tuple[Days | None, 
     dates = [day for day in days if day is not None]
     if not dates:
         return (None,)
-    found = Days.ranges(dates)
-    while len(found) > _MOST_RANGES and (gaps := [i for i in range(1, len(found)) if _is_open(found, i, beyond)]):
-        gap = min(gaps, key=lambda i: (found[i].start - found[i - 1].end).days)
-        found[gap - 1 : gap + 1] = [Days(found[gap - 1].start, found[gap].end)]
-    return tuple(found)
+    ranges = Days.ranges(dates)
+    while len(ranges) > _MOST_RANGES and (gaps := [i for i in range(1, len(ranges)) if _is_open(ranges, i, beyond)]):
+        gap = min(gaps, key=lambda i: (ranges[i].start - ranges[i - 1].end).days)
+        ranges[gap - 1 : gap + 1] = [Days(ranges[gap - 1].start, ranges[gap].end)]
+    return tuple(ranges)
 
 
 def _is_open(ranges: Sequence[Days], gap: int, beyond: Collection[Day]) -> bool:

@@ -187,11 +187,11 @@ class Survey:
                 state.missing[day] = reason
             elif day in entries:
                 self._judge(table, day, entries[day], state)
-        found = self._found(table, entries, state)
-        if found == before:
-            found = before  # with all that was counted of it
-        _SETTLED[key] = (Settled(evidence, {*state.days, *skipped}), found)
-        return found
+        current = self._found(table, entries, state)
+        if current == before:
+            current = before  # with all that was counted of it
+        _SETTLED[key] = (Settled(evidence, {*state.days, *skipped}), current)
+        return current
 
     def _key(self, table: Table) -> tuple[str, str, str]:
         return self.store.tables, str(self.store.landing.root), table.full_name

@@ -24,12 +24,12 @@ def extras(kind: str) -> Iterator[tuple[str, Any]]:
             not installed, in the table `[tool.lakehouse.<kind>]`.
     """
     group = f"lakehouse.{kind}"
-    found = {point.name: point for point in entry_points(group=group)}
+    points = {point.name: point for point in entry_points(group=group)}
     root, own = read_extras(os.environ, kind)
     if own and str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    found |= {name: EntryPoint(name, value, group) for name, value in own.items()}
-    for name, point in sorted(found.items()):
+    points |= {name: EntryPoint(name, value, group) for name, value in own.items()}
+    for name, point in sorted(points.items()):
         try:
             yield name, point.load()
         except Exception as error:  # one broken extra must not take all other commands along

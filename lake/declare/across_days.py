@@ -152,8 +152,8 @@ def _definitions(plan: str) -> Iterator[tuple[str, str]]:
     It is the text before ` AS name#id`, back to the comma before it.
     """
     for line in plan.splitlines():
-        for found in _DEFINED.finditer(line):
-            yield found[1], line[_start(line, found.start()) : found.start()]
+        for definition in _DEFINED.finditer(line):
+            yield definition[1], line[_start(line, definition.start()) : definition.start()]
         if "Generate " in line:
             yield from ((one, line) for one in _attributes(line.rpartition("[")[2]))
 

@@ -55,19 +55,19 @@ class DropPattern:
     @cached_property
     def _tokens(self) -> list[tuple[str, str]]:
         """Take the pattern apart into kinds, each with its text."""
-        found: list[tuple[str, str]] = []
+        tokens: list[tuple[str, str]] = []
         end = 0
         for match in _TOKEN.finditer(self.text):
             if match.start() != end:
                 break
             end = match.end()
             if match[0].startswith("{day"):
-                found += self._directives(match[1] or "%Y-%m-%d")
+                tokens += self._directives(match[1] or "%Y-%m-%d")
             else:
-                found.append(("hour" if match[2] else "*" if match[3] else "text", match[0]))
-        if end != len(self.text) or not found:
+                tokens.append(("hour" if match[2] else "*" if match[3] else "text", match[0]))
+        if end != len(self.text) or not tokens:
             self._refuse(f"cannot be read from {self.text[end:]!r} on")
-        return found
+        return tokens
 
     def _directives(self, written: str) -> list[tuple[str, str]]:
         parts = list(_DIRECTIVE.finditer(written))

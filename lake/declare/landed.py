@@ -63,11 +63,11 @@ def any_but(names: Iterable[str]) -> str:
     Hadoop's globs know no negation.
     """
     left_out = sorted({name.partition("=")[2] for name in names})
-    found = []
+    globs = []
     for start in sorted({day[:length] for day in left_out for length in range(len(day))}):
         following = sorted({day[len(start)] for day in left_out if day.startswith(start)})
-        found.append(f"{start}[^{''.join(following)}]*")
-    return f"landed_on={{{','.join(found)}}}"
+        globs.append(f"{start}[^{''.join(following)}]*")
+    return f"landed_on={{{','.join(globs)}}}"
 
 
 def path_pattern(folder: Path) -> str:

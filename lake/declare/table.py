@@ -572,11 +572,11 @@ def discover(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str
     Returns:
         `layer.name` -> table; tables of equal rank in the order of layer and name.
     """
-    found: dict[str, Table] = {}
+    by_name: dict[str, Table] = {}
     for module in modules_of(package, on_broken):
         tables = (thing for thing in vars(module).values() if isinstance(thing, Table))
-        found |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
-    return {declared.full_name: declared for declared in _upstream_first(found.values())}
+        by_name |= {t.full_name: t for t in tables if t.transform.__module__ == module.__name__}
+    return {declared.full_name: declared for declared in _upstream_first(by_name.values())}
 
 
 def modules_of(package: ModuleType, on_broken: OnBroken | None, layers: Sequence[str] = LAYERS) -> Iterator[ModuleType]:

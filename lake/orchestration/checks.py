@@ -218,11 +218,11 @@ class Inspection:
         warnings: dict[Day, str] = {}
         for day, entry in sorted(self.entries.items(), key=_by_day):
             share = entry.rejected / max(entry.rows_in, 1)
-            found = f"{entry.rejected:,} of {entry.rows_in:,} rows rejected ({share:.1%})"
+            rejects = f"{entry.rejected:,} of {entry.rows_in:,} rows rejected ({share:.1%})"
             if entry.outcome == "failed":
-                refused[day] = f"not written, {found}"
+                refused[day] = f"not written, {rejects}"
             elif share > WARN_SHARE and (entry.rejected > 1 or share == 1):
-                (errors if share > ERROR_SHARE else warnings)[day] = found
+                (errors if share > ERROR_SHARE else warnings)[day] = rejects
         rejected = sum(entry.rejected for entry in self.entries.values())
         facts: dict[str, int | float | str] = {
             "rows_in": sum(entry.rows_in for entry in self.entries.values()),

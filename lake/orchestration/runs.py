@@ -121,14 +121,14 @@ def partly_failed(results: Iterable[TableResult]) -> dict[str, set[date | None]]
     by_table: dict[str, list[TableResult]] = {}
     for result in results:
         by_table.setdefault(result.table, []).append(result)
-    found: dict[str, set[date | None]] = {}
+    partly: dict[str, set[date | None]] = {}
     for table, mine in by_table.items():
         failed = {day for one in mine for day in one.failed_days}
         unreadable = {day for one in mine for day in one.unreadable_days}
         days = {day for one in mine for day in one.days or ()}
         if failed and all(one.ok or one.failed_days for one in mine) and (failed < days or failed == unreadable):
-            found[table] = failed
-    return found
+            partly[table] = failed
+    return partly
 
 
 def record_refresh(

@@ -41,8 +41,8 @@ def still_differs(
         entries: the newest ledger entry of each day.
     """
     history = instance.event_log_storage.get_asset_check_execution_history(check, limit=_RECENT)
-    found = next((one.event for one in history if one.status in _EVALUATED and one.event), None)
-    event = found.dagster_event if found else None
+    newest = next((one.event for one in history if one.status in _EVALUATED and one.event), None)
+    event = newest.dagster_event if newest else None
     if event is None or event.asset_check_evaluation_data.passed:
         return None
     said = event.asset_check_evaluation_data

@@ -123,10 +123,10 @@ class Ledger:
 
     def rows(self, table: str | None = None) -> pa.Table:
         """Return all rows, or those of one table, oldest first."""
-        found = self.store.rows_in_lake("ledger")
-        if found is None:
+        stored = self.store.rows_in_lake("ledger")
+        if stored is None:
             return SCHEMA.empty_table()
-        chosen = found if table is None else found.filter(pc.equal(found["table"], table))
+        chosen = stored if table is None else stored.filter(pc.equal(stored["table"], table))
         return chosen.take(oldest_first(chosen))
 
     def forget(self, before: datetime) -> int:

@@ -54,12 +54,12 @@ def inputs_of(package: str, tables: Mapping[str, Table]) -> dict[str, Input]:
 
     Feeds that no table reads yet are among them.
     """
-    found = [Input(table, table.transform.__module__) for table in tables.values()]
+    inputs = [Input(table, table.transform.__module__) for table in tables.values()]
     feeds = importlib.import_module(f"{package}.feeds")
     for info in pkgutil.iter_modules(feeds.__path__, f"{feeds.__name__}."):
         things = vars(importlib.import_module(info.name))
-        found += [Input(feed, info.name) for name, feed in things.items() if _is_feed(feed, name)]
-    return {one.name: one for one in found}
+        inputs += [Input(feed, info.name) for name, feed in things.items() if _is_feed(feed, name)]
+    return {one.name: one for one in inputs}
 
 
 def _is_feed(thing: object, name: str) -> bool:

@@ -64,13 +64,13 @@ class DropFolder:
         """
         with self._lock:
             newest = set(sorted(self.landed)[-NEWEST:])
-            found: dict[date, dict[str, LandedFile]] = defaultdict(dict)
+            files_by_day: dict[date, dict[str, LandedFile]] = defaultdict(dict)
             seen: dict[str, _Listed] = {}
             for listed in self._walk("", 0, seen, newest, is_whole=is_whole):
                 for path, (day, file) in listed.files.items():
-                    found[day][path] = file
+                    files_by_day[day][path] = file
             self._seen = seen
-            landed = {day: dict(sorted(files.items())) for day, files in sorted(found.items())}
+            landed = {day: dict(sorted(files.items())) for day, files in sorted(files_by_day.items())}
             if landed != self.landed:
                 self.landed = landed
         return self

@@ -174,10 +174,10 @@ class FeedFolder:
             self._mark = None
             raise FolderNotReadable(str(self.path), str(error.strerror)) from error
         self._mark = mark if _is_steady(mark) else None
-        found = {name: landing_day(name) for name in sorted(names)}
-        self._days = [day for day in found.values() if day is not None]  # their names sort as they do
-        self.others = tuple(name for name, day in found.items() if day is None)
-        self.linked = {day for name, day in found.items() if day is not None and names[name]}
+        day_by_name = {name: landing_day(name) for name in sorted(names)}
+        self._days = [day for day in day_by_name.values() if day is not None]  # their names sort as they do
+        self.others = tuple(name for name, day in day_by_name.items() if day is None)
+        self.linked = {day for name, day in day_by_name.items() if day is not None and names[name]}
         days = set(self._days)
         self._unsteady |= days - self._seen.keys()
         if gone := self._seen.keys() - days:

@@ -63,12 +63,12 @@ class Log(LogContents):
         if place is None:
             return None
         if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
-            found = self._find_txn(app_id, place[0], known[0][0])
-            found = known[1] if found is None else found
+            step = self._find_txn(app_id, place[0], known[0][0])
+            step = known[1] if step is None else step
         else:
-            found = self._find_txn(app_id, place[0], -1)
-        _TXNS[self.location, app_id] = (place, found)
-        return found
+            step = self._find_txn(app_id, place[0], -1)
+        _TXNS[self.location, app_id] = (place, step)
+        return step
 
     def _find_txn(self, app_id: str, newest: int, before: int) -> int | None:
         """Return the newest step under this identity after a version.

@@ -90,11 +90,11 @@ class LogContents(LogVersions):
 
         By day; None where they have none.
         """
-        table, found = self.open(), dict[date | None, list[str]]()
+        table, gone = self.open(), dict[date | None, list[str]]()
         days = {path: day for path, day, _ in self._files(column, table)} if column else {}
         for path in table.repair(dry_run=True)["files_removed"] if table is not None else []:
-            found.setdefault(days.get(path), []).append(path)
-        return found
+            gone.setdefault(days.get(path), []).append(path)
+        return gone
 
     def forget_gone_files(self) -> bool:
         """Remove files that are gone from the table, in a commit.

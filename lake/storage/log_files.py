@@ -161,7 +161,7 @@ class LogFiles:
         None where a commit is gone, removed rows or changed what is said of the table. Commits that only join files say
         nothing new.
         """
-        found: list[str] = []
+        paths: list[str] = []
         for number in range(version + 1, newest + 1):
             content = self._content(number)
             actions = [] if content is None else read_actions(self.location, _file_of(number), content)
@@ -170,8 +170,8 @@ class LogFiles:
             if content is None or is_other or any(one.get("dataChange", True) for one in removed):
                 return None
             added = [action["add"] for action in actions if "add" in action]
-            found += [unquote(add["path"]) for add in added if add.get("dataChange", True)]
-        return found
+            paths += [unquote(add["path"]) for add in added if add.get("dataChange", True)]
+        return paths
 
 
 @lru_cache(maxsize=4096)

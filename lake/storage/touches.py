@@ -67,8 +67,8 @@ class Touches:
         try:
             said: dict[str, Any] = json.loads(content or b"")
             days = {
-                column: {date.fromisoformat(day): int(number) for day, number in found.items()}
-                for column, found in said.pop("days").items()
+                column: {date.fromisoformat(day): int(number) for day, number in versions.items()}
+                for column, versions in said.pop("days").items()
             }
             foreign = {path: ForeignFile(*file) for path, file in said.pop("foreign", {}).items()}
             return cls(**said, days=days, foreign=foreign)

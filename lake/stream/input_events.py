@@ -45,8 +45,8 @@ class InputEvents:
         Where it read nothing new, the newest for the one before.
         """
         ends, starts = self._ends(batch_id), self._ends(batch_id - 1)
-        found = [event for name, end in ends.items() for event in self._events(name, starts.get(name, -1), end)]
-        return max(found, default=None)
+        events = [event for name, end in ends.items() for event in self._events(name, starts.get(name, -1), end)]
+        return max(events, default=None)
 
     def _events(self, name: str, start: int, end: int) -> Iterator[datetime]:
         """Give the events of the commits behind `start` up to `end`.

@@ -213,7 +213,7 @@ class KafkaSource:
         admin = AdminClient({**self.cluster.for_librdkafka(), "log_level": 0})
         asked = admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWERS_WITHIN_SECONDS)[name]
         try:
-            found = str(asked.result().topic_id)
+            topic_id = str(asked.result().topic_id)
         except KafkaException as error:
             code, address = error.args[0].code(), self.cluster.bootstrap_servers
             if code == KafkaError.UNSUPPORTED_VERSION:
@@ -221,7 +221,7 @@ class KafkaSource:
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise missing(admin, name, address, _ANSWERS_WITHIN_SECONDS) from error
             raise TopicUnreachable(name, address, str(error)) from error
-        return None if found == _NO_ID else found
+        return None if topic_id == _NO_ID else topic_id
 
     def bounds(self, feed: TopicFeed) -> Mapping[int, tuple[int, int]]:
         """Ask for the first offset and the one behind the last, by partition.

@@ -309,7 +309,7 @@ class MicroBatchWriter:
 
         Only its commits know which rows were new then.
         """
-        log, found = self.store.table_log(self.table), None
+        log, committed = self.store.table_log(self.table), None
         newest = log.version()
         for version in range(-1 if newest is None else newest, -1, -1):
             commit = log.commit(version)
@@ -320,8 +320,8 @@ class MicroBatchWriter:
                 continue
             if said["batch"] < batch_id:
                 break
-            found = commit if found is None else commit.joined(found)
-        return found
+            committed = commit if committed is None else commit.joined(committed)
+        return committed
 
     @property
     def _fails(self) -> bool:

@@ -33,7 +33,7 @@ def pass_over(places: Iterable[Place], tables: Sequence[Table], source: TopicSou
         CannotPassOver: no table reads the topic, it has no such message, or Spark can read it.
         TopicUnreachable: its cluster does not answer.
     """
-    found = []
+    begin_anew = []
     for place in places:
         table, feed = _reader(place, tables, source)
         message = source.message(feed, place.partition, place.offset)
@@ -42,8 +42,8 @@ def pass_over(places: Iterable[Place], tables: Sequence[Table], source: TopicSou
         if -LAST_READABLE <= message.timestamp <= LAST_READABLE:
             raise CannotPassOver(str(place), "Spark can read this message, so nothing is in the way")
         PassedOver(store).add(place, message.timestamp, message.key, message.value)
-        found.append(table.full_name)
-    return found
+        begin_anew.append(table.full_name)
+    return begin_anew
 
 
 def _reader(place: Place, tables: Sequence[Table], source: TopicSource) -> tuple[Table, TopicFeed]:

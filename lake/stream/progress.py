@@ -251,11 +251,11 @@ def read_statuses(folder: Path) -> dict[str, StreamStatus]:
 
     Files that cannot be read are passed over.
     """
-    found: dict[str, StreamStatus] = {}
+    statuses: dict[str, StreamStatus] = {}
     for path in sorted(folder.glob("[!.]*.json")):
         try:
             status = StreamStatus(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             continue
-        found[status.table] = status
-    return found
+        statuses[status.table] = status
+    return statuses

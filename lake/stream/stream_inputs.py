@@ -100,10 +100,10 @@ def find_other_inputs(
 ) -> dict[str, str]:
     """Find the tables that an input forces to begin anew, with the reason."""
     generations = state.generations if state is not None else {}
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for plan in plans:
         name = plan.table.full_name
         folder = checkpoints.folder(plan, generations.get(name, 0))
         if (reason := StreamInputs.of(plan.table, store, folder).why_anew()) is not None:
-            found[name] = reason
-    return found
+            reasons[name] = reason
+    return reasons

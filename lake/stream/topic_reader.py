@@ -73,7 +73,7 @@ class TopicReader:
 
     def first_from(self, offsets: Mapping[int, int]) -> dict[int, Received]:
         """Read the first message at an offset or behind it, by partition."""
-        found: dict[int, Received] = {}
+        first: dict[int, Received] = {}
         waiting = set(offsets)
         self._client.assign([self._at(part, offset) for part, offset in offsets.items()])
         deadline = time.monotonic() + self._patience
@@ -85,8 +85,8 @@ class TopicReader:
                 continue
             waiting.discard(part)
             if message.error() is None and (offset := message.offset()) is not None:
-                found[part] = Received(offset, message.timestamp()[1], as_text(message.value()))
-        return found
+                first[part] = Received(offset, message.timestamp()[1], as_text(message.value()))
+        return first
 
     def _partitions(self) -> Sequence[int]:
         from confluent_kafka import KafkaError, KafkaException

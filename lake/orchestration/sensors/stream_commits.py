@@ -120,10 +120,10 @@ class _Checks:
         self.waiting.discard(name)
         self._looked_at[name] = now
         inspection = Inspection(table, store, self.settings)
-        found = [build_check_evaluation(table, check, inspection.judge(check)) for check in WITHOUT_SPARK]
-        for evaluation in found:
+        evaluations = [build_check_evaluation(table, check, inspection.judge(check)) for check in WITHOUT_SPARK]
+        for evaluation in evaluations:
             instance.report_runless_asset_event(evaluation)
-        RedChecks(self.settings.home).note(as_errors(found))
+        RedChecks(self.settings.home).note(as_errors(evaluations))
 
 
 def _parse(cursor: str | None) -> dict[str, Place]:
