@@ -77,7 +77,10 @@ def choose(
         ),
     ] = False,
 ) -> None:
-    """A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream."""
+    """Run a lakehouse with the same rows by day, by backfill and by stream.
+
+    Its tables give the same rows as a daily partition, as a backfill of years and as a stream.
+    """
     del version  # said by its callback
 
 
@@ -340,7 +343,10 @@ def status(
         float | None, typer.Option(min=0.5, metavar="SECONDS", help="Show it again and again, until Ctrl-C.")
     ] = None,
 ) -> None:
-    """Show what is wrong, then each table's newest day, missing and stale days, rejected rows, freshness and owner."""
+    """Show what is wrong, then the state of each table.
+
+    Of each the newest day, missing and stale days, rejected rows, freshness and owner.
+    """
     from lake.commands.status import show_status
 
     if watch is not None and as_json:

@@ -58,7 +58,7 @@ class Check:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What `lakehouse doctor --json` prints.
+    """The object that `lakehouse doctor --json` prints.
 
     Attributes:
         version: of all reports in JSON.

@@ -1,4 +1,7 @@
-"""The page that publishes the schemas of what commands print as JSON: `python -m lake.commands.json_docs`."""
+"""Write the page of the JSON schemas: `python -m lake.commands.json_docs`.
+
+They are the schemas of what commands print as JSON.
+"""
 
 from __future__ import annotations
 

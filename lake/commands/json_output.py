@@ -35,7 +35,10 @@ def schema_of(report: type[Any]) -> str:
 
 
 def in_json(value: Any) -> Any:
-    """Return a value of a row as JSON has it: what JSON cannot say exactly as text, bytes as hexadecimal text."""
+    """Return a value of a row as JSON has it.
+
+    What JSON cannot say exactly comes as text, bytes as hexadecimal text.
+    """
     match value:
         case None | bool() | int() | str():
             return value

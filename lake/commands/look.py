@@ -1,4 +1,7 @@
-"""One look at a lake, for what commands say of it; each log is read once, and no JVM is started."""
+"""Take one look at a lake, for what commands say of it.
+
+Each log is read once, and no JVM is started.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ __all__ = ["Held", "Look"]
 
 @dataclass(frozen=True)
 class Held:
-    """What a table holds, whoever wrote it.
+    """The rows and days that a table holds, whoever wrote it.
 
     Attributes:
         newest_day: the newest day with rows.
@@ -37,7 +40,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Look:
-    """Look at the tables that are named; at all where none is."""
+    """One look at the tables that are named.
+
+    At all where none is named.
+    """
 
     environment: Environment
     names: Sequence[str] = ()
@@ -49,7 +55,7 @@ class Look:
 
     @cached_property
     def survey(self) -> Survey:
-        """What is missing and stale in the whole lake."""
+        """The survey of the whole lake: missing and stale days."""
         return self.environment.survey()
 
     @cached_property
@@ -59,28 +65,31 @@ class Look:
 
     @cached_property
     def judge(self) -> FreshnessJudge:
-        """Who says what is late."""
+        """The judge of what is late."""
         return FreshnessJudge(self.survey, self.now)
 
     @cached_property
     def freshness(self) -> Mapping[str, Freshness]:
-        """How fresh the tables asked for are, by `layer.name`."""
+        """The freshness of the tables asked for, by `layer.name`."""
         return {table.full_name: self.judge.judge(table) for table in self.tables}
 
     @property
     def frontier(self) -> Frontier | None:
-        """Who owns a day; None where no stream was ever started."""
+        """The frontier, None where no stream was ever started."""
         return self.survey.view.frontier
 
     @cached_property
     def watch(self) -> StreamWatch:
-        """What is known of the streams."""
+        """The watch over the streams."""
         settings = self.environment.settings
         return StreamWatch(self.environment.store, settings.home, from_files=settings.feed == "files")
 
     @cached_property
     def streams(self) -> Mapping[str, StreamStatus]:
-        """What each stream said last, by `layer.name`; none where none was ever started, or its table is damaged."""
+        """The newest status of each stream, by `layer.name`.
+
+        There is none where the stream was never started, or its table is damaged.
+        """
         known = self.watch.statuses if self.frontier is not None else {}
         tables = self.environment.tables
         return {
@@ -105,7 +114,10 @@ class Look:
         return self.survey.states[table.full_name]
 
     def held(self, table: Table) -> Held:
-        """Count what a table holds: by its log, as streams leave no entry of a day; by the ledger without days."""
+        """Count what a table holds.
+
+        By its log, as streams leave no entry of a day; by the ledger without days.
+        """
         state = self.state(table)
         totals = state.totals
         if state.unreadable or table.day is None:
@@ -120,7 +132,7 @@ class Look:
         return Held(max(rows, default=None), len(rows.keys() | computed), sum(rows.values()), rejected)
 
     def lag(self, table: Table, stream: StreamStatus) -> tuple[int | None, float | None]:
-        """Count the messages that wait for a stream, and the seconds that it is behind.
+        """Count the messages that a stream has to read, and its lag in seconds.
 
         While messages wait it falls behind further. Of a clock that is before its newest event it is 0.
         """

@@ -1,4 +1,7 @@
-"""What `lakehouse refresh --plan` prints: what would run, and why. Runs nothing, starts no JVM."""
+"""Print the plan of `lakehouse refresh --plan`: what would run, and why.
+
+Runs nothing, starts no JVM.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RefreshPlan:
-    """What `lakehouse refresh --plan --json` prints.
+    """The object that `lakehouse refresh --plan --json` prints.
 
     Attributes:
         version: of all reports in JSON.

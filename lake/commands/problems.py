@@ -1,4 +1,7 @@
-"""What is wrong with a lake, the worst first, each with the next step: what `lakehouse status` begins with."""
+"""Find what is wrong with a lake, the worst first.
+
+Each comes with the next step. `lakehouse status` begins with it.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether `lakehouse status --fail` fails for it; files that landed astray harm no table."""
+        """Tell whether `lakehouse status --fail` fails for it.
+
+        Files that landed astray harm no table.
+        """
         return self.kind != "not read"
 
 
@@ -98,7 +104,10 @@ def _short_calendar(look: Look) -> Iterator[Problem]:
 
 
 def _sealed_ahead(look: Look) -> Iterator[Problem]:
-    """Where days are sealed that have not come, which no stream writes."""
+    """Find days that are sealed and have not come.
+
+    No stream writes them.
+    """
     frontier, now, environment = look.frontier, look.now, look.environment
     if frontier is None or not is_ahead(frontier, now):
         return
@@ -138,7 +147,10 @@ def _due(look: Look) -> Iterator[Problem]:
 
 
 def _late(look: Look) -> Iterator[Problem]:
-    """Tables that are late, together where one step helps them; with the reason of the one furthest upstream."""
+    """Find tables that are late, together where one step helps them.
+
+    They come with the reason of the one furthest upstream.
+    """
     late: dict[str, list[Table]] = {}
     for table in look.tables:
         freshness = look.freshness[table.full_name]
@@ -151,7 +163,7 @@ def _late(look: Look) -> Iterator[Problem]:
 
 
 def _next_of_late(look: Look, table: Table, why: str) -> str:
-    """What is to be done so that a late table gets what it lacks."""
+    """Return the next step by which a late table gets what it lacks."""
     upstream = with_upstream([table])
     if any(look.state(one).missing or look.state(one).stale for one in upstream):
         return "lakehouse refresh"

@@ -1,4 +1,4 @@
-"""What `lakehouse quarantine` prints."""
+"""Print what `lakehouse quarantine` shows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class QuarantineReport:
-    """What `lakehouse quarantine --json` prints.
+    """The object that `lakehouse quarantine --json` prints.
 
     Attributes:
         version: of all reports in JSON.

@@ -44,7 +44,10 @@ class Ended(Enum):
 
 @dataclass(frozen=True)
 class RefreshedCheck:
-    """A check of a table: its name, whether it passed, WARN or ERROR if not, and what it says."""
+    """A check of a table, and its outcome.
+
+    It has a name, says whether it passed, WARN or ERROR if not, and why.
+    """
 
     name: str
     passed: bool
@@ -54,7 +57,7 @@ class RefreshedCheck:
 
 @dataclass(frozen=True)
 class RefreshedTable:
-    """What came of a table in one run.
+    """The outcome of a table in one run.
 
     Attributes:
         table: `layer.name`.
@@ -83,7 +86,9 @@ class RefreshedTable:
 
 @dataclass(frozen=True)
 class RefreshReport:
-    """What `lakehouse refresh --json` prints at its end; its lines go to standard error meanwhile.
+    """The object that `lakehouse refresh --json` prints at its end.
+
+    Its lines go to standard error meanwhile.
 
     Attributes:
         version: of all reports in JSON.
@@ -107,7 +112,10 @@ def refresh_from_command_line(
     changed_code: bool = False,
     as_json: bool = False,
 ) -> Ended:
-    """Refresh, printing a line per table; with `as_json` one object at the end, and the lines on `err`."""
+    """Refresh and print a line per table.
+
+    With `as_json` print one object at the end, and the lines on `err`.
+    """
     report = _refresh(err if as_json else out, err, names, days, changed_code=changed_code)
     if as_json:
         print_json(out, report)

@@ -50,7 +50,10 @@ class Health(NamedTuple):
 
 
 def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_json: bool, every: float | None) -> Health:
-    """Print the status of a lake, also for programs, or again and again, `every` so many seconds."""
+    """Print the status of a lake, once or every so many seconds.
+
+    Also for programs, as JSON.
+    """
     while True:
         look = Look(open_environment(), names)
         if as_json:
@@ -99,7 +102,7 @@ def _print_tables(console: Console, look: Look) -> None:
 
 
 def _print_notes(console: Console, look: Look) -> None:
-    """What is worth knowing of tables and is nothing wrong."""
+    """Print what is worth knowing of tables and is nothing wrong."""
     store = look.environment.store
     accepted = AcceptedLosses(store).all()
     for table in look.tables:
@@ -172,7 +175,10 @@ def _list(ranges: Sequence[Days]) -> str:
 
 
 def _print_streams(console: Console, look: Look, *, verbose: bool) -> None:
-    """Print a line per stream, and which days are open; nothing where no stream ever ran."""
+    """Print a line per stream, and which days are open.
+
+    Nothing where no stream ever ran.
+    """
     frontier = look.frontier
     if frontier is None:
         return

@@ -1,4 +1,4 @@
-"""What `lakehouse status --json` prints."""
+"""Build what `lakehouse status --json` prints."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class DayRange:
 
 @dataclass(frozen=True)
 class DueDays:
-    """Days that are missing or stale for one reason; none are listed of a table without days."""
+    """Days that are missing or stale for one reason.
+
+    None are listed of a table without days.
+    """
 
     reason: str
     days: Sequence[DayRange]
@@ -43,7 +46,7 @@ class DueDays:
 
 @dataclass(frozen=True)
 class FreshnessReport:
-    """Whether a table has the newest day that is due.
+    """The freshness of a table, by the newest day that is due.
 
     Attributes:
         is_late: whether it has not.

@@ -205,7 +205,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """What it states, or its name."""
+        """The statement of the rule, or its name."""
         return self.stated or self.check
 
     def passes(self) -> Column:

@@ -22,7 +22,9 @@ _MOST_VALUES = 10
 
 
 def stated(check: str, facts: Mapping[str, Any]) -> str:
-    """Say what a check states, as `>= 0`; its name where it is one of a project's own.
+    """Say what a check states, as `>= 0`.
+
+    A check of a project's own comes by its name.
 
     Args:
         check: name of the pandera check.

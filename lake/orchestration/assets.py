@@ -185,7 +185,10 @@ def _static_metadata(table: Table, settings: Settings) -> dict[str, Any]:
 
 
 def _source(table: Table) -> dg.LocalFileCodeReference:
-    """Find where a table is declared; the transform of a bronze table may be the framework's own."""
+    """Find where a table is declared.
+
+    The transform of a bronze table may be the framework's own.
+    """
     file, code = sys.modules[table.transform.__module__].__file__, getattr(table.transform, "__code__", None)
     line = code.co_firstlineno if code is not None and code.co_filename == file else 1
     return dg.LocalFileCodeReference(file_path=str(file), line_number=line)

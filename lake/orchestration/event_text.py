@@ -64,7 +64,10 @@ def events_by_partition(event: EventLogEntry) -> list[EventLogEntry]:
 
 
 def told_apart(events: Iterable[EventLogEntry]) -> Iterator[EventLogEntry]:
-    """Give each materialization a millisecond of its own, because the UI shows one event of an asset for each."""
+    """Give each materialization a millisecond of its own.
+
+    The UI shows one event of an asset for each.
+    """
     newest = 0.0
     for event in events:
         is_too_near = event.timestamp < newest + _APART

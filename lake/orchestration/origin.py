@@ -14,7 +14,7 @@ __all__ = ["name_origin"]
 
 
 def name_origin(instance: dg.DagsterInstance, workspace: Path) -> None:
-    """Give each run that this instance creates the origin that Dagster's daemon gives its own runs.
+    """Give runs of this instance the origin that Dagster's daemon gives.
 
     The timeline on the UI's first page shows no run without one. Where there is no workspace, there is no UI either.
     """

@@ -36,7 +36,10 @@ def _told(row: Mapping[str, Any]) -> str:
 
 
 def place_of(row: str) -> str:
-    """Say where a rejected row came from, by its lineage columns; nothing where it has none."""
+    """Return where a rejected row came from, by its lineage columns.
+
+    Empty where it has none.
+    """
     try:
         said = json.loads(row)
     except ValueError:

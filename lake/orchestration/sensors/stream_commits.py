@@ -111,7 +111,10 @@ class _Checks:
     _looked_at: dict[str, float] = field(default_factory=dict)
 
     def report(self, instance: dg.DagsterInstance, table: Table, store: DeltaStore, *, has_news: bool) -> None:
-        """Judge a table that has news, unless it was judged a moment ago; then a later tick does."""
+        """Judge a table that has news, unless it was judged a moment ago.
+
+        Then a later tick does.
+        """
         name, now = table.full_name, time.monotonic()
         if has_news:
             self.waiting.add(name)
