@@ -61,6 +61,9 @@
         ├── JarMissing
         ├── JarDamaged
         ├── Offline             (retryable)
+        ├── StorageUnreachable  an object store does not answer (retryable)
+        ├── StorageRefused      it does not take the keys
+        ├── BucketMissing       it has no such bucket
         ├── FolderNotWritable
         └── FolderNotReadable
 
@@ -86,6 +89,7 @@ __all__ = [
     "BadProjectName",
     "BadSetting",
     "BronzeLost",
+    "BucketMissing",
     "CannotAcceptLoss",
     "CannotCompile",
     "CannotLand",
@@ -131,6 +135,8 @@ __all__ = [
     "SecretMissing",
     "SettingMissing",
     "SetupError",
+    "StorageRefused",
+    "StorageUnreachable",
     "StreamBroken",
     "StreamError",
     "TableLocked",
@@ -1598,6 +1604,69 @@ class Offline(SetupError):
             f"fetching {self.wanted}",
             f"not on this machine and not to be had from the network: {self.problem}",
             "connect, or set the proxy that your network asks for (HTTPS_PROXY), then run lakehouse setup again",
+        )
+
+
+@dataclass(eq=False)
+class StorageUnreachable(SetupError):
+    """An object store does not answer.
+
+    Attributes:
+        location: URL of the folder.
+        address: the server that was asked; empty where that is not known.
+        problem: what the network said.
+    """
+
+    location: str
+    address: str
+    problem: str
+    retryable: ClassVar[bool] = True
+
+    def message(self) -> Message:
+        asked = f"{self.address} does not answer" if self.address else "the object store does not answer"
+        return Message(
+            self.location,
+            f"{asked}: {self.problem}",
+            "check AWS_ENDPOINT_URL (http or https, host, port) and the network; where it is right, run this again",
+        )
+
+
+@dataclass(eq=False)
+class StorageRefused(SetupError):
+    """An object store does not take the keys.
+
+    Attributes:
+        location: URL of the folder.
+        problem: what it said; never a key.
+    """
+
+    location: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(
+            self.location,
+            f"the object store refuses: {self.problem}",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN, AWS_REGION) to keys that may "
+            "list, read, write and delete there",
+        )
+
+
+@dataclass(eq=False)
+class BucketMissing(SetupError):
+    """An object store has no such bucket.
+
+    Attributes:
+        location: URL of the folder.
+    """
+
+    location: str
+
+    def message(self) -> Message:
+        return Message(
+            self.location,
+            "the store answers, and has no bucket of this name",
+            "create it, or correct the URL or AWS_ENDPOINT_URL",
         )
 
 

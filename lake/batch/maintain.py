@@ -9,7 +9,6 @@ Only days that batch owns are joined; the stream joins those that it writes. Fil
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable
+from pyarrow.fs import FileSelector, FileSystem, FileType
 from pyspark.sql import SparkSession
 
 from lake.batch.foreign_rows import foreign_files
@@ -30,10 +30,10 @@ from lake.declare.words import counted
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.durable import flush_files
-from lake.storage.location import is_local
 from lake.storage.log import Log
 from lake.storage.offsets_files import versions_read
 from lake.storage.retention import kept_for, properties_of
+from lake.storage.store_path import AnyPath
 from lake.write.data_files import FOLDER
 from lake.write.store import DeltaStore, day_predicate
 
@@ -100,7 +100,7 @@ def maintain(
     tables: Iterable[Table],
     store: DeltaStore,
     *,
-    checkpoints: Path,
+    checkpoints: AnyPath,
     now: datetime | None = None,
     on_done: Callable[[Maintained], None] = lambda _: None,
 ) -> list[Maintained]:
@@ -133,10 +133,11 @@ def _declared(tables: Iterable[Table], store: DeltaStore) -> Iterator[Place]:
 
 
 def _own(store: DeltaStore) -> Iterator[Place]:
-    root = Path(store.tables, "lake")
-    for folder in sorted(root.iterdir()) if not store.is_shared and root.is_dir() else []:
-        if folder.name not in _UNTOUCHED:
-            yield Place(f"lake.{folder.name}", f"lake.{folder.name}", str(folder), None, None)
+    root = f"{store.tables}/lake"
+    found = store.log(root).files.get_file_info(FileSelector("", allow_not_found=True))
+    for name in sorted(one.base_name for one in found if one.type == FileType.Directory):
+        if name not in _UNTOUCHED:
+            yield Place(f"lake.{name}", f"lake.{name}", f"{root}/{name}", None, None)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Maintenance:
     """
 
     store: DeltaStore
-    checkpoints: Path
+    checkpoints: AnyPath
     now: datetime
 
     def places(self, tables: Iterable[Table]) -> Iterator[Place]:
@@ -255,8 +256,9 @@ class Maintenance:
 
         A version is promised for as long as `kept_for` says.
         """
-        before = _parquet_files(place.path)
-        _remove_unfinished(place.path, (self.now - kept_for(place.table)).timestamp())
+        files = self._log(place).files
+        before = _parquet_files(files)
+        _remove_unfinished(files, self.now - kept_for(place.table))
         hours = kept_for(place.table).total_seconds() / 3600
         if place.table is None:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
@@ -264,7 +266,7 @@ class Maintenance:
         else:
             with _few_listing_tasks(self.store.spark), _silent(self.store.spark):
                 SparkTable.forPath(self.store.spark, place.path).vacuum(ceil(hours))
-        return before - _parquet_files(place.path)
+        return before - _parquet_files(files)
 
     def shorten_log(self, place: Place) -> int:
         """Write a checkpoint, remove older commits and return how many.
@@ -272,7 +274,7 @@ class Maintenance:
         Which commit touched which day is written down first, because it can be read nowhere else afterwards.
         """
         log = self._log(place)
-        before = _commits(place.path)
+        before = _commits(log.files)
         foreign = foreign_files(log, place.day) if place.columns and place.day else {}
         log.write_touches(place.columns, foreign)
         table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
@@ -280,7 +282,7 @@ class Maintenance:
         # The checkpoint must be on the disk before the commits go.
         flush_files(Path(place.path, "_delta_log").glob("*checkpoint*"))
         table.cleanup_metadata()
-        return before - _commits(place.path)
+        return before - _commits(log.files)
 
     def _set_properties(self, place: Place) -> None:
         """Give a table that an older release made the properties of this one."""
@@ -340,7 +342,7 @@ def _parts(days: Days) -> Iterator[Days]:
         start = end
 
 
-def _read_up_to(offsets: Path) -> dict[str, int]:
+def _read_up_to(offsets: AnyPath) -> dict[str, int]:
     """Return the oldest versions that a query may ask for when it goes on.
 
     These are the versions before its newest micro-batch, by the id of the table that it reads.
@@ -358,22 +360,28 @@ def _committed_at(log: Log, version: int) -> datetime:
     return datetime.fromtimestamp(commit.timestamp_ms / 1000, UTC) if commit else datetime.max.replace(tzinfo=UTC)
 
 
-def _parquet_files(path: str) -> int:
-    return sum(1 for _ in Path(path).rglob("*.parquet")) if is_local(path) else 0
+def _parquet_files(files: FileSystem) -> int:
+    return sum(one.base_name.endswith(".parquet") for one in files.get_file_info(FileSelector("", recursive=True)))
 
 
-def _remove_unfinished(path: str, before: float) -> None:
+def _remove_unfinished(files: FileSystem, before: datetime) -> None:
     """Remove files that a killed Spark left unfinished.
 
     VACUUM does not, because it passes over folders that begin with `_`.
     """
-    for folder in Path(path).glob(f"{FOLDER}*/_temporary") if is_local(path) else []:
-        if folder.stat().st_mtime < before:
-            shutil.rmtree(folder.parent)
+    newest: dict[str, datetime] = {}
+    for one in files.get_file_info(FileSelector("", recursive=True)):
+        folder, _, within = one.path.partition("/")
+        if folder.startswith(FOLDER) and within.startswith("_temporary") and one.mtime is not None:
+            newest[folder] = max(one.mtime, newest.get(folder, one.mtime))
+    for folder, written in newest.items():
+        if written < before:
+            files.delete_dir(folder)
 
 
-def _commits(path: str) -> int:
-    return sum(1 for _ in Path(path, "_delta_log").glob("[0-9]*.json")) if is_local(path) else 0
+def _commits(files: FileSystem) -> int:
+    found = files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
+    return sum(one.extension == "json" and one.base_name[0].isdigit() for one in found)
 
 
 def describe(done: Maintained) -> str:

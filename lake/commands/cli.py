@@ -126,19 +126,32 @@ def app() -> None:
             raise
         _say_stopped()
     except LakeError as error:
-        err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
-        sys.exit(_exit_code(error))
+        _end_with(error)
     except BrokenPipeError:
         sys.exit(FAILED)  # the reader has gone, as `head` does
-    except RuntimeError as error:
-        if not isinstance(error.__cause__, KeyboardInterrupt):  # as DuckDB tells it
+    except Exception as error:
+        if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):  # as DuckDB tells it
+            _say_stopped()
+        if (outage := _outage()) is None:
             raise
-        _say_stopped()
+        _end_with(outage)
 
 
 def _say_stopped() -> NoReturn:
     err.print("stopped; nothing half-written was left behind")
     sys.exit(STOPPED)
+
+
+def _end_with(error: LakeError) -> NoReturn:
+    err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
+    sys.exit(_exit_code(error))
+
+
+def _outage() -> LakeError | None:
+    """Say why the object store of the tables, if they lie in one, does not answer any more."""
+    asked = sys.modules.get("lake.storage.reached")
+    found: LakeError | None = None if asked is None else asked.outage()
+    return found
 
 
 def add_extras() -> None:
@@ -207,14 +220,18 @@ def add_table(
 
 
 @commands.command()
-def setup() -> None:
+def setup(
+    s3: Annotated[
+        bool, typer.Option("--s3", help="Also the jars for tables in S3, which else come when needed.")
+    ] = False,
+) -> None:
     """Fetch the jars of Spark, and a Java where there is none.
 
     The jars are verified; an archive of Spark's classes is made for quicker starts.
     """
     from lake.commands.projects import set_up
 
-    if not set_up():
+    if not set_up(["delta", "s3"] if s3 else ["delta"]):
         raise typer.Exit(NOT_SET_UP)
 
 

@@ -23,6 +23,7 @@ from lake.orchestration.runs import refuse_outside
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.reopening import reopen
 from lake.project.environment import open_environment
+from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
 from lake.stream.follow import follow, refuse_batch_only, release
 from lake.stream.progress import MicroBatch
@@ -58,6 +59,7 @@ def follow_from_command_line(
             environment.store,
             FrontierTable(environment.store),
             home=environment.settings.home,
+            checkpoints=open_checkpoints(environment.settings),
             source=source,
             until_idle=until_idle,
             stop=stop,

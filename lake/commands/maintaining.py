@@ -7,6 +7,7 @@ from rich.console import Console
 from lake.batch.maintain import Maintained, describe, maintain, summarize
 from lake.declare.words import counted
 from lake.project.environment import Environment
+from lake.project.opening import open_checkpoints
 
 __all__ = ["maintain_from_command_line"]
 
@@ -17,7 +18,7 @@ def maintain_from_command_line(out: Console, env: Environment) -> None:
     Raises:
         TableLocked: another process kept writing a table; what was done before stays done.
     """
-    checkpoints = env.settings.home / "checkpoints"
+    checkpoints = open_checkpoints(env.settings)
 
     def tell(done: Maintained) -> None:
         if done.did_anything or done.note:

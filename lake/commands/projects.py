@@ -29,9 +29,9 @@ def new_from_command_line(out: Console, folder: Path, *, empty: bool) -> None:
     out.print(f"next: cd {folder} && {first}", markup=False, soft_wrap=True)
 
 
-def set_up() -> bool:
+def set_up(jar_sets: Sequence[str]) -> bool:
     """Fetch what Spark needs to start, and tell whether all is there."""
-    return jars.main(["delta"]) == 0 and java.main() == 0 and class_archive.main([]) == 0
+    return jars.main(list(jar_sets)) == 0 and java.main() == 0 and class_archive.main([]) == 0
 
 
 def add_table_from_command_line(out: Console, layer: str, name: str, reads: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -58,9 +57,6 @@ def connect(
     connection = duckdb.connect(config={"allow_unsigned_extensions": "false", "python_enable_replacements": "false"})
     connection.execute("SET TimeZone = 'UTC'")
     connection.load_extension(str(_delta_extension()))
-    if store.is_shared:
-        with suppress(duckdb.Error):  # without it DuckDB reads no object store, and says so
-            connection.load_extension("httpfs")
     for schema in (*LAYERS, "quarantine", "lake"):
         connection.execute(f"CREATE SCHEMA {schema}")
     views = {f"lake.{name}": f"{store.tables}/lake/{name}" for name in ("ledger", "passed_over", "accepted_losses")}
@@ -108,9 +104,15 @@ def find_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.State
 
 def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: str, path: str) -> None:
     log = store.log(path)
-    if log.version() is not None:
+    if log.version() is None:
+        return
+    if log.is_local:
         location = log.location.replace("'", "''")
-        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM delta_scan('{location}')")
+        read = f"delta_scan('{location}')"
+    else:  # DuckDB would need an extension for each store, and its keys
+        read = f'"{name} as files"'
+        connection.register(read.strip('"'), log.require().to_pyarrow_dataset())
+    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {read}")
 
 
 def _delta_extension() -> Path:

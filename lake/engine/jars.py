@@ -123,7 +123,7 @@ def jars(set_name: str, *, repository: Path | None = None, lock: Path = LOCK) ->
     Never touches the network.
 
     Args:
-        set_name: "delta", "spark-kafka" or "kafka-broker".
+        set_name: "delta", "spark-kafka", "s3" or "kafka-broker".
         repository: the Maven cache to look in; the machine's own by default.
         lock: the list of jars.
 
@@ -149,7 +149,7 @@ def fetch(
     once.
 
     Args:
-        set_name: "delta", "spark-kafka" or "kafka-broker".
+        set_name: "delta", "spark-kafka", "s3" or "kafka-broker".
         progress: called with one line per jar that is downloaded, from several threads.
         repository: the Maven cache to fill; the machine's own by default.
         lock: the list of jars.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -16,6 +15,8 @@ from pyspark.sql import SparkSession
 from lake.errors import BadSetting
 from lake.project.opening import open_session, open_store
 from lake.project.settings import Settings
+from lake.storage.location import scheme_of
+from lake.storage.s3 import VENDOR
 from lake.write.store import DeltaStore
 
 __all__ = ["Lakehouse", "LakehouseResource", "SparkResource", "check_storage_options"]
@@ -28,7 +29,6 @@ _STORAGES: Mapping[str, type[AzureConfig | GcsConfig | LocalConfig | S3Config]] 
     "az": AzureConfig,
     "gs": GcsConfig,
 }
-_VENDOR = re.compile(r"^(aws|azure_storage|azure|google)_")
 
 
 class SparkResource(LazyPySparkResource):
@@ -108,9 +108,8 @@ def check_storage_options(tables: str, given: Mapping[str, str]) -> None:
     Raises:
         BadSetting: an option that the configs know has a value that they refuse.
     """
-    scheme, separator, _ = tables.partition("://")
-    storage = _STORAGES.get(scheme, LocalConfig) if separator else LocalConfig
-    short = {_VENDOR.sub("", key.lower()): value for key, value in given.items()}
+    storage = _STORAGES.get(scheme_of(tables), LocalConfig)
+    short = {VENDOR.sub("", key.lower()): value for key, value in given.items()}
     for config in (storage, ClientConfig):
         try:
             config.model_validate({name: short[name] for name in config.model_fields if name in short})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 from pyspark.sql import SparkSession
@@ -15,9 +16,11 @@ from lake.declare.table import Table
 from lake.engine.jars import fetch
 from lake.engine.session import build_session
 from lake.project.settings import Settings
+from lake.storage.s3 import JAR_SET, S3
+from lake.storage.store_path import AnyPath, open_path
 from lake.write.store import DeltaStore
 
-__all__ = ["open_session", "open_sinks", "open_store", "open_tables"]
+__all__ = ["open_checkpoints", "open_session", "open_sinks", "open_store", "open_tables"]
 
 
 def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFile]]:
@@ -62,19 +65,40 @@ def open_session(settings: Settings) -> SparkSession:
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
-        Offline: the jars of Spark's Kafka source are not here and cannot be fetched.
+        Offline: the jars of Spark's Kafka source, or of S3, are not here and cannot be fetched.
     """
-    jar_sets = ["delta"]
-    if settings.feed == "kafka":
-        fetch("spark-kafka", print)
-        jar_sets.append("spark-kafka")
+    store = _s3(settings, settings.tables) or _s3(settings, settings.checkpoints)
+    on_request = [
+        name for name, is_needed in {"spark-kafka": settings.feed == "kafka", JAR_SET: store}.items() if is_needed
+    ]
+    for name in on_request:
+        fetch(name, print)
+    os.environ.update(store.keys if store else {})
     return build_session(
         app_name="lakehouse",
         master=settings.spark_master,
         remote=settings.spark_remote,
-        extra_conf=settings.spark,
-        jar_sets=jar_sets,
+        extra_conf={**(store.spark if store else {}), **settings.spark},
+        jar_sets=["delta", *on_request],
     )
+
+
+def _s3(settings: Settings, location: str) -> S3 | None:
+    return S3.of(location, settings.storage_options, os.environ)
+
+
+def _options(settings: Settings, location: str) -> Mapping[str, str]:
+    store = _s3(settings, location)
+    return store.options if store else settings.storage_options
+
+
+def open_checkpoints(settings: Settings) -> AnyPath:
+    """Open the folder of the streams' checkpoints.
+
+    Raises:
+        StorageUnreachable, StorageRefused, BucketMissing: it lies in an object store that cannot be used.
+    """
+    return open_path(settings.checkpoints, _options(settings, settings.checkpoints))
 
 
 def open_store(
@@ -96,7 +120,7 @@ def open_store(
         landing=settings.landing,
         locks=settings.locks,
         session=session or (lambda: open_session(settings)),
-        storage_options=settings.storage_options,
+        storage_options=_options(settings, settings.tables),
         lock_timeout_seconds=settings.lock_timeout_seconds,
     )
     if on_wait is not None:

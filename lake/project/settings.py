@@ -35,7 +35,8 @@ _REPLAY_IS_AHEAD = timedelta(days=2)
 _REPLAY_COUNTS_FOR = timedelta(days=7)
 """Where topics are read from a broker, nothing lands that says that the lake lives on; so time does."""
 _UNUSABLE = re.compile(r"[*?\[\]{}\\`%\n]")
-_FOLDERS = ("home", "tables", "landing")
+_URL = re.compile(r"(s3|s3a|abfs|abfss|az|azure|gs|hdfs)://[^/]|file:///.", re.IGNORECASE)
+_FOLDERS = ("home", "tables", "landing", "checkpoints")
 _KAFKA = {
     "kafka": "bootstrap_servers",
     "kafka_username": "username",
@@ -124,6 +125,7 @@ class Settings:
         environment: its name.
         home: folder for everything that this environment keeps (`.lakehouse` of the project).
         tables: folder or URL of the Delta tables (`<home>/tables`; relative to the home).
+        checkpoints: folder or URL of the streams' checkpoints (`<home>/checkpoints`; relative to the home).
         landing: where feeds land (`<home>/landing`; relative to the home).
         first_day: first day of the calendar.
         package: the package that holds the tables.
@@ -149,6 +151,7 @@ class Settings:
     home: Path
     tables: str
     landing: Landing
+    checkpoints: str
     first_day: Day
     package: Annotated[str, BeforeValidator(_package)] = "lakehouse_assets"
     last_day: Annotated[date | None, BeforeValidator(_last_day)] = None
@@ -288,7 +291,8 @@ def _fields(project: Project) -> dict[str, Any]:
     home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
     tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
     landing = _folder(given.get("landing", Given("landing", "landing", home)), home)
-    places = {"home": Path(home), "tables": tables, "landing": Landing(Path(landing))}
+    checkpoints = _folder_or_url(given.get("checkpoints", Given("checkpoints", "checkpoints", home)), home)
+    places = {"home": home, "tables": tables, "landing": Landing(landing), "checkpoints": checkpoints}
     about = {"root": project.root, "environment": project.environment, "given": given}
     return plain | places | about | _cluster(given)
 
@@ -308,6 +312,8 @@ def _folder_or_url(given: Given, home: Path) -> str:
     A relative folder starts at the home.
     """
     if isinstance(given.value, str) and not is_local(given.value):
+        if not _URL.match(given.value):
+            raise given.refuse("a folder, or a URL as s3://bucket/folder")
         return given.value.rstrip("/")
     return str(_folder(given, home))
 
@@ -319,9 +325,11 @@ def _folder(given: Given, start: Path | None = None) -> Path:
     """
     if not isinstance(given.value, str):
         raise given.refuse("the name of a folder")
+    if not is_local(given.value):
+        raise given.refuse("a folder of this machine; only tables and checkpoints may lie in an object store")
     folder = (start or given.folder) / Path(given.value).expanduser()
-    if _UNUSABLE.search(str(folder)) or not is_local(given.value):
-        raise given.refuse("a folder name without * ? [ ] { } \\ ` % :// and line breaks")
+    if _UNUSABLE.search(str(folder)):
+        raise given.refuse("a folder name without * ? [ ] { } \\ ` % and line breaks")
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise given.refuse(f"a folder, and {existing} is none")

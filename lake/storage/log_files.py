@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake.exceptions import TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
 from lake.errors import LogDamaged
@@ -19,6 +18,7 @@ from lake.storage.commits import Commit, parse_commit
 from lake.storage.durable import write_whole
 from lake.storage.location import is_local
 from lake.storage.log_damage import read_actions
+from lake.storage.store_files import StoreFiles
 
 __all__ = ["LogFiles", "Mark"]
 
@@ -37,7 +37,7 @@ class LogFiles:
     """
 
     location: str
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # they may hold a key
 
     @property
     def is_local(self) -> bool:
@@ -52,8 +52,8 @@ class LogFiles:
         return PyFileSystem(self._storage)
 
     @property
-    def _storage(self) -> DeltaStorageHandler:
-        return DeltaStorageHandler(self.location, dict(self.options) or None)
+    def _storage(self) -> StoreFiles:
+        return StoreFiles(self.location, dict(self.options) or None)
 
     def read_file(self, name: str) -> bytes | None:
         """Return the content of a file of the log, if it is there.
@@ -75,7 +75,7 @@ class LogFiles:
         if self.is_local:
             write_whole(Path(self.location, "_delta_log", name), content)
             return
-        with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}", buffer_size=65536) as file:
+        with PyFileSystem(self._storage).open_output_stream(f"_delta_log/{name}") as file:
             file.write(content)
 
     def open_file(self, path: str) -> pa.NativeFile:

@@ -6,13 +6,14 @@ It says how far Spark reads its inputs. Needs no JVM.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
+
+from lake.storage.store_path import AnyPath
 
 __all__ = ["said_in", "versions_read"]
 
 
-def said_in(offsets: Path) -> list[Any]:
+def said_in(offsets: AnyPath) -> list[Any]:
     """Read the JSON objects in a file of offsets.
 
     There are none where it cannot be read.
@@ -23,7 +24,7 @@ def said_in(offsets: Path) -> list[Any]:
         return []
 
 
-def versions_read(offsets: Path) -> dict[str, int]:
+def versions_read(offsets: AnyPath) -> dict[str, int]:
     """Return the version up to which a micro-batch read each Delta table.
 
     By the table's id, from a file of offsets. The file is Spark's, the lines in it are Delta's. One that cannot be read

@@ -27,6 +27,7 @@ from lake.errors import (
 )
 from lake.ownership.frontier import Frontier, FrontierTable, seal, seal_pending, sealable_before
 from lake.ownership.passed_over import PassedOver
+from lake.storage.store_path import AnyPath
 from lake.stream.building import Builder
 from lake.stream.generation import Checkpoints, begin_generations, is_new, plan_stream
 from lake.stream.lost_bronze import refuse_lost_bronze
@@ -75,7 +76,7 @@ class Driver:
     Attributes:
         frontier: who owns a day.
         tables: what is followed, upstream first.
-        home: of checkpoints and statuses.
+        home: of statuses.
         source: where topics are read from.
         asked_to_stop: set from outside.
         now: the clock.
@@ -86,6 +87,7 @@ class Driver:
         may_write: raises where another driver may have the lease of the lake by now.
         calendar: the days that tables can have.
         tell: told what is worth knowing.
+        checkpoint_folder: in which the checkpoints lie; None for `home/checkpoints`.
     """
 
     frontier: FrontierTable
@@ -101,6 +103,7 @@ class Driver:
     may_write: Callable[[], None] = always
     calendar: Days = ALL_DAYS
     tell: Callable[[str], None] = _print
+    checkpoint_folder: AnyPath | None = None
 
     @property
     def store(self) -> DeltaStore:
@@ -137,7 +140,7 @@ class Driver:
     @property
     def checkpoints(self) -> Checkpoints:
         """The folders of the queries' checkpoints."""
-        return Checkpoints(self.home / "checkpoints")
+        return Checkpoints(self.checkpoint_folder or self.home / "checkpoints")
 
     @property
     def topics(self) -> TopicGuard:

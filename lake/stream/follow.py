@@ -24,6 +24,7 @@ from lake.errors import NotAStream, StreamBroken
 from lake.ownership.frontier import Frontier, FrontierTable, seal_pending, with_streamed_upstream
 from lake.ownership.shared_lease import shared_lease
 from lake.storage.lease import lease
+from lake.storage.store_path import AnyPath
 from lake.stream.driver import Driver, Followed
 from lake.stream.progress import MicroBatch
 from lake.stream.query import first_lines
@@ -48,6 +49,7 @@ def follow(
     frontier: FrontierTable,
     *,
     home: Path,
+    checkpoints: AnyPath | None = None,
     source: TopicSource | None = None,
     until_idle: bool = False,
     stop: threading.Event | None = None,
@@ -68,7 +70,8 @@ def follow(
         tables: what to follow.
         store: where the tables are.
         frontier: who owns a day. Days that nobody claimed before are claimed.
-        home: checkpoints go to `home/checkpoints`, the status of each query to `home/streams`.
+        home: the status of each query goes to `home/streams`.
+        checkpoints: folder of the queries' checkpoints, here or in an object store; `home/checkpoints` if none.
         source: where topics are read from; by default the archives in the landing folder.
         until_idle: read what there is and return; else run until `stop` is set.
         stop: set it to end after the running micro-batches.
@@ -100,6 +103,7 @@ def follow(
         driver = Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
         driver.calendar = calendar
         driver.tell = tell
+        driver.checkpoint_folder = checkpoints
         if shared is not None:
             driver.may_write = shared.check
         with driver.queries(new_generation, accept_loss, passing, since):

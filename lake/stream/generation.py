@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -27,8 +25,8 @@ from lake.declare.topic_source import TopicSource
 from lake.engine.failpoints import failpoint
 from lake.errors import DayAhead
 from lake.ownership.frontier import Frontier, FrontierTable, sealable_before
-from lake.storage.durable import write_whole
 from lake.storage.landed_files import is_same_mark
+from lake.storage.store_path import AnyPath, remove_tree, write_text
 from lake.write.store import DeltaStore, Txn
 
 __all__ = [
@@ -100,7 +98,7 @@ def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:
     return Txn(f"follow/{table.full_name}/{step}/{generation}", batch_id)
 
 
-def is_new(checkpoint: Path) -> bool:
+def is_new(checkpoint: AnyPath) -> bool:
     """Ask whether a query has not begun its first micro-batch."""
     return not any((checkpoint / "offsets").glob("[0-9]*"))
 
@@ -109,9 +107,9 @@ def is_new(checkpoint: Path) -> bool:
 class Checkpoints:
     """The checkpoint folders: beside the tables, never inside."""
 
-    root: Path
+    root: AnyPath
 
-    def folder(self, plan: StreamPlan, generation: int) -> Path:
+    def folder(self, plan: StreamPlan, generation: int) -> AnyPath:
         """Return the checkpoint folder of one generation."""
         return self.root / plan.table.layer / plan.table.name / f"g{generation}-{plan.fingerprint}"
 
@@ -142,7 +140,7 @@ class Checkpoints:
         if any(name in marks and not is_same_mark(mark, marks[name]) for name, mark in seen.items()):
             return True
         if marks.keys() - seen.keys() and file.parent.is_dir():
-            write_whole(file, json.dumps({**marks, **seen}))
+            write_text(file, json.dumps({**marks, **seen}))
         return False
 
     def note_table(self, plan: StreamPlan, generation: int, store: DeltaStore) -> None:
@@ -158,16 +156,16 @@ class Checkpoints:
         """Note up to which version the table was seen to grow, by its id."""
         folder, (name, version) = self.folder(plan, generation), seen
         if name is not None and noted_table(folder) != (name, version):
-            write_whole(folder / _TABLE, f"{name} {version}\n")
+            write_text(folder / _TABLE, f"{name} {version}\n")
 
     def create(self, plan: StreamPlan, generation: int) -> None:
         """Create the folder of a new generation and remove those before it."""
         folder = self.folder(plan, generation)
-        shutil.rmtree(folder.parent, ignore_errors=True)
-        write_whole(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
+        remove_tree(folder.parent)
+        write_text(folder / _MARKER, f"{plan.table.full_name} {generation}\n")
 
 
-def noted_table(checkpoint: Path) -> tuple[str, int] | None:
+def noted_table(checkpoint: AnyPath) -> tuple[str, int] | None:
     """Read which table a generation writes, and the version looked at last.
 
     None where an older release noted nothing.

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 
 from lake.declare.feed import TopicFeed
 from lake.declare.table import Table
 from lake.declare.topic_source import TopicSource
 from lake.errors import BronzeLost
 from lake.ownership.ledger import Entry, Ledger
+from lake.storage.store_path import AnyPath
 from lake.stream.generation import DELIVERED, Checkpoints, noted_table
 from lake.stream.progress import micro_batches
 from lake.stream.read_offsets import Offsets, began_at
@@ -54,7 +54,7 @@ def refuse_lost_bronze(
                 seen.refuse_without(source)
 
 
-def read_from(folder: Path, topic: str, store: DeltaStore, table: Table) -> Offsets:
+def read_from(folder: AnyPath, topic: str, store: DeltaStore, table: Table) -> Offsets:
     """Return the offsets from which a lost bronze table is read again.
 
     It was removed or made anew. By partition; empty where it is still the one that streams have written, or nobody
@@ -69,7 +69,7 @@ def read_from(folder: Path, topic: str, store: DeltaStore, table: Table) -> Offs
     return began_at(folder, topic) if _is_anew(folder, store, table) else {}
 
 
-def _is_anew(folder: Path, store: DeltaStore, table: Table) -> bool:
+def _is_anew(folder: AnyPath, store: DeltaStore, table: Table) -> bool:
     """Tell whether a table is another one than streams have written.
 
     Where none has, whether it holds no row.
@@ -86,7 +86,7 @@ class _Seen:
     table: Table
     feed: TopicFeed
     store: DeltaStore
-    folder: Path
+    folder: AnyPath
 
     @property
     def is_anew(self) -> bool:

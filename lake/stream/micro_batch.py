@@ -27,6 +27,7 @@ from lake.ownership.frontier import LAST_DAY, Frontier, FrontierTable
 from lake.storage.commits import Commit
 from lake.storage.durable import flush_files, flush_folders
 from lake.storage.own_table import OwnTable
+from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan, step_txn
 from lake.stream.input_events import NEWEST_EVENT, InputEvents
 from lake.stream.mode_writers import Batch, ModeWriter, writer_of
@@ -105,7 +106,7 @@ class MicroBatchWriter:
     own: OwnTable | None = None
     horizon: Callable[[], Horizon] = by_wall_clock
     may_write: Callable[[], None] = always
-    checkpoint: Path | None = None
+    checkpoint: AnyPath | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
     previous: int | None = None
@@ -142,9 +143,9 @@ class MicroBatchWriter:
         """Force to the disk which rows are this micro-batch.
 
         A power cut must not leave its commit alone: planned anew under the same number, with rows that came meanwhile,
-        it would count as written.
+        it would count as written. An object store keeps what it has acknowledged.
         """
-        if self.checkpoint is not None:
+        if isinstance(self.checkpoint, Path):
             planned = (self.checkpoint / "metadata", self.checkpoint / "offsets" / str(batch_id))
             flush_files([*planned, *_newest_lists(self.checkpoint)])
             flush_folders([self.checkpoint / "sources", self.checkpoint])

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
@@ -15,6 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from lake.declare.table import Table, stream_reads
 from lake.errors import UNREADABLE, LakeError, StreamBroken
+from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.stream.progress import StreamStatus
@@ -43,7 +43,7 @@ class StreamQuery:
     writer: MicroBatchWriter
     status: StreamStatus
     rows: DataFrame
-    checkpoint: Path
+    checkpoint: AnyPath
     first_day: date
     query: StreamingQuery | None = None
 

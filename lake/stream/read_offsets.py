@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from lake.storage.log import Log
 from lake.storage.offsets_files import said_in
+from lake.storage.store_path import AnyPath
 
 __all__ = ["READ_TO", "Offsets", "began_at", "furthest", "noted", "planned", "read_by_checkpoint"]
 
@@ -27,7 +27,7 @@ Offsets = dict[int, int]
 """By partition, the next offset to read."""
 
 
-def planned(checkpoint: Path, batch_id: int) -> dict[str, Offsets]:
+def planned(checkpoint: AnyPath, batch_id: int) -> dict[str, Offsets]:
     """Tell where a micro-batch ends, by topic.
 
     Empty where it reads no topic of a broker.
@@ -36,7 +36,7 @@ def planned(checkpoint: Path, batch_id: int) -> dict[str, Offsets]:
     return {topic: found for one in said for topic in one if (found := _offsets(one[topic])) is not None}
 
 
-def read_by_checkpoint(folder: Path, topic: str) -> Offsets:
+def read_by_checkpoint(folder: AnyPath, topic: str) -> Offsets:
     """Tell how far the finished micro-batches have read a topic.
 
     `folder` holds the checkpoints of a table's generations.
@@ -48,7 +48,7 @@ def read_by_checkpoint(folder: Path, topic: str) -> Offsets:
     )
 
 
-def began_at(folder: Path, topic: str) -> Offsets:
+def began_at(folder: AnyPath, topic: str) -> Offsets:
     """Tell the first offsets of a topic that a table's newest generation read.
 
     Spark notes them before its first micro-batch.
@@ -82,7 +82,7 @@ def furthest(found: Iterable[Mapping[int, int]]) -> Offsets:
     return most
 
 
-def _newest_finished(checkpoint: Path) -> int | None:
+def _newest_finished(checkpoint: AnyPath) -> int | None:
     return max((int(file.name) for file in (checkpoint / "commits").glob("[0-9]*")), default=None)
 
 

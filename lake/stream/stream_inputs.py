@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from lake.declare.table import Table, stream_reads
 from lake.errors import InputRestored
 from lake.ownership.frontier import Frontier
 from lake.storage.log import Log
 from lake.storage.offsets_files import versions_read
+from lake.storage.store_path import AnyPath
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.write.store import DeltaStore
 
@@ -36,10 +36,10 @@ class StreamInputs:
 
     table: str
     inputs: Sequence[tuple[Table, Log]]
-    checkpoint: Path
+    checkpoint: AnyPath
 
     @classmethod
-    def of(cls, table: Table, store: DeltaStore, checkpoint: Path) -> StreamInputs:
+    def of(cls, table: Table, store: DeltaStore, checkpoint: AnyPath) -> StreamInputs:
         """Find the inputs of a table."""
         sources = [read.source for read in stream_reads(table) if isinstance(read.source, Table)]
         return cls(table.full_name, [(source, store.table_log(source)) for source in sources], checkpoint)

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import reduce
 from operator import or_
-from pathlib import Path
 from typing import Any
 
 import pyspark.sql.functions as F
@@ -26,7 +25,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.table import Table
 from lake.declare.topic_source import Received, TopicSource
 from lake.errors import MessagesGone, OtherMessage, TopicReplaced, TopicShorter
-from lake.storage.durable import write_whole
+from lake.storage.store_path import AnyPath, write_text
 from lake.stream.lost_bronze import read_from
 from lake.stream.read_offsets import furthest, noted, read_by_checkpoint
 from lake.stream.topic_reader import as_text, moment_of
@@ -50,7 +49,7 @@ class TopicGuard:
     tables: Sequence[Table]
     source: TopicSource
     store: DeltaStore
-    checkpoints: Path
+    checkpoints: AnyPath
     newest: dict[str, dict[int, Received]] = field(default_factory=dict)
 
     def admit(self, accept_loss: Collection[str]) -> list[str]:
@@ -222,7 +221,7 @@ class TopicGuard:
             ]
         )
 
-    def _file(self, table: Table) -> Path:
+    def _file(self, table: Table) -> AnyPath:
         return self.checkpoints / "topics" / f"{table.full_name}.json"
 
     def _known(self, table: Table) -> dict[str, Any]:
@@ -233,7 +232,7 @@ class TopicGuard:
         return found if isinstance(found, dict) else {}
 
     def _keep(self, table: Table, facts: Mapping[str, Any]) -> None:
-        write_whole(self._file(table), json.dumps(facts))
+        write_text(self._file(table), json.dumps(facts))
 
 
 def _refuse_shorter(

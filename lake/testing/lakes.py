@@ -19,6 +19,7 @@ from lake.batch.refresh import Receipt, refresh
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.storage.landing import Landing
+from lake.storage.log import Log
 from lake.write.store import DeltaStore
 
 __all__ = [
@@ -104,7 +105,7 @@ def stored_rows(store: DeltaStore, table: Table, *, version: int | None = None) 
 
     The order depends on nothing but the rows.
     """
-    return _rows(store.path(table), version)
+    return _rows(store.table_log(table), version)
 
 
 def quarantined(store: DeltaStore, table: Table) -> list[Row]:
@@ -112,12 +113,13 @@ def quarantined(store: DeltaStore, table: Table) -> list[Row]:
 
     There are none where there is no quarantine.
     """
-    path = store.quarantine_path(table)
-    if store.log(path).version() is None:
+    log = store.log(store.quarantine_path(table))
+    if log.version() is None:
         return []
-    return [{**row, "row": json.loads(row["row"])} for row in _rows(path, None)]
+    return [{**row, "row": json.loads(row["row"])} for row in _rows(log, None)]
 
 
-def _rows(path: str, version: int | None) -> list[Row]:
-    rows: list[Row] = DeltaTable(path, version=version).to_pyarrow_table().to_pylist()
+def _rows(log: Log, version: int | None) -> list[Row]:
+    stored = DeltaTable(log.location, version=version, storage_options=dict(log.options))
+    rows: list[Row] = stored.to_pyarrow_table().to_pylist()
     return sorted(rows, key=repr)

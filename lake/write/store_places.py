@@ -16,6 +16,7 @@ from lake.storage.holder import note_session
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
 from lake.storage.log import Log
+from lake.storage.reached import refuse_unreachable
 from lake.storage.table_locks import TableLocks
 
 __all__ = ["LOCKS", "StorePlaces"]
@@ -47,7 +48,7 @@ class StorePlaces:
     landing: Landing
     locks: Path
     session: Callable[[], SparkSession]
-    storage_options: Mapping[str, str] = field(default_factory=dict)
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a key
     lock_timeout_seconds: float = 1800.0
     on_wait: Callable[[str], None] = _print_wait
 
@@ -79,7 +80,13 @@ class StorePlaces:
         return f"{self.tables}/quarantine/{table.path}"
 
     def log(self, path: str) -> Log:
-        """Return the log at a path, without a JVM."""
+        """Return the log at a path, without a JVM.
+
+        Raises:
+            StorageUnreachable, StorageRefused, BucketMissing: the object store cannot be used, at the first look.
+        """
+        if self.is_shared:
+            refuse_unreachable(self.tables, self.storage_options)
         location = path.replace("s3a://", "s3://", 1) if path.startswith("s3a://") else path
         return Log(location, tuple(sorted(self.storage_options.items())))
 

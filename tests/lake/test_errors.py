@@ -172,6 +172,7 @@ def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
         "TableLocked",
         "WrittenMeanwhile",
         "Offline",
+        "StorageUnreachable",
         "TopicUnreachable",
         "DestinationInUse",
         "DestinationUnreachable",
@@ -219,7 +220,7 @@ def test_set_up_errors_are_one_family() -> None:
 
     assert own == {
         "SetupError", "JavaMissing", "JavaWrong", "JarMissing", "JarDamaged", "Offline", "FolderNotWritable",
-        "FolderNotReadable",
+        "FolderNotReadable", "StorageUnreachable", "StorageRefused", "BucketMissing",
     }  # fmt: skip
 
 

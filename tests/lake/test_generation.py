@@ -22,6 +22,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.table import Append, InsertNew, Read, Table, table
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.storage.landing import Landing
+from lake.storage.store_path import AnyPath, open_path, remove_tree, write_text
 from lake.stream.follow import release
 from lake.stream.generation import Checkpoints, StreamPlan, begin_generations, is_new, plan_stream, step_txn
 from lake.write.store import DeltaStore, Txn
@@ -109,9 +110,10 @@ def store(tmp_path: Path) -> DeltaStore:
     return without_spark(tmp_path)
 
 
-@pytest.fixture
-def checkpoints(tmp_path: Path) -> Checkpoints:
-    return Checkpoints(tmp_path / "checkpoints")
+@pytest.fixture(params=["", "file://"], ids=["folder", "store"])
+def checkpoints(request: pytest.FixtureRequest, tmp_path: Path) -> Checkpoints:
+    """In a folder, and through the door of object stores."""
+    return Checkpoints(open_path(f"{request.param}{tmp_path}", {}) / "checkpoints")
 
 
 def write(store: DeltaStore, table: Table, txn: Txn, day: date = JAN[5]) -> None:
@@ -195,7 +197,7 @@ def test_a_new_generation_removes_the_folders_of_those_before_it(checkpoints: Ch
     checkpoints.create(plan_of(clicks), 1)
     checkpoints.create(plan_of(visitors), 2)
 
-    assert sorted(str(folder.relative_to(checkpoints.root)) for folder in checkpoints.root.glob("*/*/*")) == [
+    assert sorted(str(folder).removeprefix(f"{checkpoints.root}/") for folder in checkpoints.root.glob("*/*/*")) == [
         "gold/visitors/g2-f",
         "silver/clicks/g1-f",
     ]
@@ -220,13 +222,12 @@ def test_a_step_has_the_identity_under_which_older_releases_have_written_it() ->
 # When a checkpoint is lost
 
 
-def begun(checkpoints: Checkpoints, store: DeltaStore, generation: int = 1) -> Path:
+def begun(checkpoints: Checkpoints, store: DeltaStore, generation: int = 1) -> AnyPath:
     """A generation of `clicks` that has written its first micro-batch."""
     checkpoints.create(plan_of(clicks), generation)
     write(store, clicks, step_txn(clicks, "write", generation, 0))
     offsets = checkpoints.folder(plan_of(clicks), generation) / "offsets"
-    offsets.mkdir()
-    (offsets / "0").touch()
+    write_text(offsets / "0", "")
     return offsets
 
 
@@ -247,7 +248,7 @@ def test_a_checkpoint_of_a_release_that_noted_no_table_is_good(checkpoints: Chec
 def test_a_checkpoint_that_has_forgotten_what_its_stream_wrote_is_lost(
     checkpoints: Checkpoints, store: DeltaStore
 ) -> None:
-    (begun(checkpoints, store) / "0").unlink()
+    remove_tree(begun(checkpoints, store))
     assert checkpoints.is_lost(plan_of(clicks), 1, store)
 
 
@@ -303,7 +304,7 @@ def test_no_table_is_noted_before_there_is_one(checkpoints: Checkpoints, store: 
     checkpoints.create(plan_of(clicks), 1)
     noted = checkpoints.folder(plan_of(clicks), 1) / "table_id"
     checkpoints.note_table(plan_of(clicks), 1, store)
-    assert not noted.exists()
+    assert not noted.is_file()
     write(store, clicks, step_txn(clicks, "write", 1, 0))
     checkpoints.note_table(plan_of(clicks), 1, store)
     stored = DeltaTable(store.path(clicks))
@@ -337,7 +338,7 @@ def test_a_file_is_compared_with_what_it_was_when_it_was_read_first(checkpoints:
 def test_before_its_first_generation_a_table_was_given_nothing(checkpoints: Checkpoints) -> None:
     assert not checkpoints.note_delivered(click_events, {"a.jsonl": "12 1 e3"})
     assert not checkpoints.note_delivered(click_events, {"a.jsonl": "13 2 e4"})
-    assert not checkpoints.root.exists()
+    assert not checkpoints.root.is_dir()
 
 
 # Claims, and which tables begin anew

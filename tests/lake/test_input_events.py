@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from lake.storage.store_path import write_text
 from lake.stream.input_events import InputEvents
 from lake.stream.stream_inputs import StreamInputs
 from lake.testing.lakes import open_lake
@@ -49,7 +50,7 @@ def read_to(events: InputEvents, store: DeltaStore, batch_id: int, *ends: tuple[
         for name, (end, index) in zip(ids, ends, strict=False)
     ]
     lines = ["v1", json.dumps({"batchWatermarkMs": 0, "conf": {}}), *map(json.dumps, offsets)]
-    (events.inputs.checkpoint / "offsets" / str(batch_id)).write_text("\n".join(lines))
+    write_text(events.inputs.checkpoint / "offsets" / str(batch_id), "\n".join(lines))
 
 
 def test_it_is_the_newest_of_what_was_read_since_the_micro_batch_before(events: InputEvents, store: DeltaStore) -> None:
@@ -84,6 +85,6 @@ def test_an_offset_may_name_a_version_that_is_not_there_yet(events: InputEvents,
 
 @pytest.mark.parametrize("content", ["", "v1\n{nope", 'v1\n{"reservoirId": 1}', "v1\n-\n-"])
 def test_offsets_that_cannot_be_read_say_nothing(events: InputEvents, content: str) -> None:
-    (events.inputs.checkpoint / "offsets" / "0").write_text(content)
+    write_text(events.inputs.checkpoint / "offsets" / "0", content)
 
     assert (events.newest(0), events.newest(7)) == (None, None)

@@ -42,9 +42,9 @@ def flip_one_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_the_lock_pins_three_sets() -> None:
+def test_the_lock_pins_four_sets() -> None:
     assert Counter({name: len(members) for name, members in read_lock().items()}) == {
-        "delta": 3, "spark-kafka": 4, "kafka-broker": 45,
+        "delta": 3, "spark-kafka": 4, "s3": 35, "kafka-broker": 45,
     }  # fmt: skip
     assert jars_of("delta")[2] == STORAGE
 
@@ -90,7 +90,7 @@ def test_a_missing_jar_is_named_with_its_place(repository: Path) -> None:
 
 
 def test_an_unknown_set_lists_the_sets() -> None:
-    with pytest.raises(JarMissing, match="delta, spark-kafka, kafka-broker"):
+    with pytest.raises(JarMissing, match="delta, spark-kafka, s3, kafka-broker"):
         jars("kafka")
 
 

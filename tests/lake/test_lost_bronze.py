@@ -17,6 +17,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.topic_source import TopicSource
 from lake.errors import BronzeLost, InputLost
 from lake.ownership.ledger import Entry, Ledger
+from lake.storage.store_path import remove_tree
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.stream.lost_bronze import refuse_lost_bronze
 from lake.stream.progress import MicroBatch, Receipts
@@ -121,7 +122,7 @@ def test_without_its_checkpoint_too_its_receipts_and_the_ledger_say_what_it_held
 ) -> None:
     inputs = {f"feed:{FEED}": {"c.jsonl": [1, 1, "0"]}}
     entry = Entry(call_events.full_name, D1, "written", 4, 4, 0, 0, inputs, 1, "x", 0.1)
-    shutil.rmtree(checkpoints.root)
+    remove_tree(checkpoints.root)
     remove(store)
     check(store, checkpoints)  # a stream would read the same two files again
     Ledger(store).record([entry])

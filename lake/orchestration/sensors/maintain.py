@@ -12,6 +12,7 @@ from lake.batch.maintain import describe, maintain, summarize
 from lake.declare.table import Table
 from lake.declare.words import plural
 from lake.orchestration.resource import Lakehouse
+from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
 
 __all__ = ["build_maintenance"]
@@ -27,7 +28,7 @@ def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.Schedul
 
     @dg.op(name="maintain_tables", description=__doc__)
     def maintain_lake(context: dg.OpExecutionContext, lakehouse: Lakehouse) -> None:
-        done = maintain(tables, lakehouse.store(), checkpoints=settings.home / "checkpoints")
+        done = maintain(tables, lakehouse.store(), checkpoints=open_checkpoints(settings))
         for one in done:
             if one.did_anything or one.note:
                 context.log.info(f"{one.name}: {describe(one)}")

@@ -1,0 +1,216 @@
+"""The commands on tables in S3 do what they do in a folder, and say in one message why they cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from airline.replay import replay
+from lake.declare.days import Days
+from lake.engine.ports import free_ports
+from lake.errors import StorageUnreachable
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.keys import asset_key
+from lake.project.settings import Settings
+from lake.storage.landing import Landing
+from lake.storage.reached import outage, refuse_unreachable
+from lake.storage.s3 import S3
+from lake.write.store import DeltaStore
+from tests.airline_lakes import TABLES, cut_source
+from tests.s3.server import BUCKET, Server, rows_of_log, running
+
+DAYS = Days.parse("2013-01-01..2013-01-03")
+ROWS = "dagster/partition_row_count"
+STREAMED = ["bronze.departure_events", "silver.departures", "bronze.arrival_events", "silver.arrivals"]
+
+
+def settings_of(home: Path, **settings: str) -> dict[str, str]:
+    said = {"HOME": str(home), "NOW": "2013-01-03T23:59:00Z", "SPARK_MASTER": "local[2]", **settings}
+    return {f"LAKEHOUSE_{name}": value for name, value in said.items()} | {"TZ": "UTC"}
+
+
+def run(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    command = [sys.executable, "-m", "lake.commands.cli", *arguments]
+    return subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, timeout=600)
+
+
+def done(env: Mapping[str, str], *arguments: str) -> str:
+    ended = run(env, *arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("landed")
+    source = cut_source(root / "source", Days.parse("2013-01-01..2013-01-04"), one_of=40)
+    replay(root / "landing", DAYS.widen(before=1), source, late=0.1, duplicates=0.1, malformed=0.02, seed=7)
+    return root / "landing"
+
+
+@pytest.fixture(scope="module")
+def near(landing: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The settings of a lake in a folder."""
+    return settings_of(tmp_path_factory.mktemp("near"), LANDING=str(landing))
+
+
+@pytest.fixture(scope="module")
+def far(s3: Server, landing: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The settings of a lake on S3, with its home here."""
+    home = tmp_path_factory.mktemp("far")
+    return (
+        settings_of(
+            home, LANDING=str(landing), TABLES=f"s3://{BUCKET}/airline", CHECKPOINTS=f"s3://{BUCKET}/checkpoints"
+        )
+        | s3.variables
+    )
+
+
+@pytest.fixture(scope="module")
+def both(near: dict[str, str], far: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Both lakes, computed by the command, and what was said."""
+    for env in (near, far):
+        done(env, "refresh")
+    return near, far
+
+
+def assert_same(s3: Server, near: Mapping[str, str]) -> int:
+    """Compare every table and quarantine; how many rows there are."""
+    tables, rows = Path(near["LAKEHOUSE_HOME"], "tables"), 0
+    store = DeltaStore(str(tables), Landing(tables), tables, pytest.fail)
+    for path in [place(table) for table in TABLES.values() for place in (store.path, store.quarantine_path)]:
+        within = path.removeprefix(f"{tables}/")
+
+        def read(name: str, path: str = path) -> bytes | None:
+            file = Path(path, name)
+            return file.read_bytes() if file.is_file() else None
+
+        expected = rows_of_log(read)
+        assert rows_of_log(s3.reader(f"airline/{within}")) == expected, within
+        rows += len(expected)
+    return rows
+
+
+@pytest.mark.timeout(1800)
+def test_a_backfill_gives_the_same_tables(s3: Server, both: tuple[dict[str, str], dict[str, str]]) -> None:
+    assert assert_same(s3, both[0]) > 3000
+
+
+def test_status_and_sql_say_the_same(both: tuple[dict[str, str], dict[str, str]]) -> None:
+    query = "select * from gold.daily_carrier_performance order by all"
+    said = [(done(env, "status").splitlines(), done(env, "sql", "--csv", query)) for env in both]
+
+    assert said[1][0][0].startswith(f"s3://{BUCKET}/airline, as of 2013-01-03")
+    assert said[0][0][1:] == said[1][0][1:]
+    assert said[0][1] == said[1][1]
+    assert len(said[0][1].splitlines()) > 5
+
+
+def recorded(env: Mapping[str, str]) -> dict[str, dict[str | None, object]]:
+    """What Dagster says of each table: rows by day."""
+    with pytest.MonkeyPatch.context() as process:
+        process.setenv("DAGSTER_HOME", "")
+        with open_instance(Settings.from_env(env)) as instance:
+            found = {
+                name: instance.fetch_materializations(asset_key(table), limit=100) for name, table in TABLES.items()
+            }
+    return {
+        name: {
+            record.partition_key: record.asset_materialization.metadata[
+                ROWS if record.partition_key else "dagster/row_count"
+            ].value
+            for record in records.records
+            if record.asset_materialization
+        }
+        for name, records in found.items()
+    }
+
+
+def test_dagster_has_the_same_materializations(both: tuple[dict[str, str], dict[str, str]]) -> None:
+    of_near, of_far = map(recorded, both)
+
+    assert of_far == of_near
+    assert all(of_near.values())
+
+
+def test_what_is_due_is_known_and_streams_go_on_from_it(
+    s3: Server, both: tuple[dict[str, str], dict[str, str]]
+) -> None:
+    for env in both:
+        assert "up to date" in done(env, "refresh")
+        done(env, "follow", "--until-idle", "--since", "2013-01-02", *STREAMED)
+    assert_same(s3, both[0])
+
+
+def test_no_key_is_written_anywhere(s3: Server, both: tuple[dict[str, str], dict[str, str]]) -> None:
+    home = Path(both[1]["LAKEHOUSE_HOME"])
+    files = [file for file in home.rglob("*") if file.is_file()]
+
+    assert len(files) > 50
+    assert [file for file in files if s3.secret.encode() in file.read_bytes()] == []
+    assert [file for file in files if s3.key.encode() in file.read_bytes()] == []
+
+
+WRONG = {
+    "endpoint": "does not answer: ",
+    "key": "refuses: InvalidAccessKeyId",
+    "secret": "refuses: SignatureDoesNotMatch",
+    "bucket": "has no bucket of this name",
+}
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("refresh",), ("sql", "select 1"), ("follow", "--until-idle")])
+@pytest.mark.parametrize(("wrong", "said"), WRONG.items())
+def test_what_cannot_be_used_is_one_message(
+    far: dict[str, str], wrong: str, said: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    change = {
+        "endpoint": {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"},
+        "key": {"AWS_ACCESS_KEY_ID": "AKIDNOBODY"},
+        "secret": {"AWS_SECRET_ACCESS_KEY": "notthesecret"},
+        "bucket": {"LAKEHOUSE_TABLES": "s3://no-such-bucket/airline"},
+    }[wrong]
+
+    ended = run(far | {"LAKEHOUSE_HOME": str(tmp_path)} | change, *arguments)
+
+    text = ended.stdout + ended.stderr
+    assert ended.returncode == 3, text
+    assert said in text
+    assert "next: " in text
+    assert "Traceback" not in text
+    assert len(text.splitlines()) <= 4, text
+    assert far["AWS_SECRET_ACCESS_KEY"] not in text
+
+
+def test_keys_may_be_storage_options(far: dict[str, str], s3: Server, tmp_path: Path) -> None:
+    without = {name: value for name, value in far.items() if not name.startswith("AWS_")}
+    keys = {"access_key_id": s3.key, "secret_access_key": s3.secret}
+    options = {"endpoint": s3.url, "region": s3.variables["AWS_REGION"], **keys}
+    given = {"STORAGE_OPTIONS": json.dumps(options), "TABLES": f"s3a://{BUCKET}/other", "HOME": str(tmp_path)}
+    env = without | {f"LAKEHOUSE_{name}": value for name, value in given.items()}
+
+    done(env, "refresh", "bronze.reference_airlines")
+
+    assert "32" in done(env, "sql", "--csv", "select count(*) from bronze.reference_airlines")
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and s3.secret.encode() in file.read_bytes()] == []
+
+
+def test_a_store_that_goes_away_says_so(tmp_path: Path) -> None:
+    location = f"s3://{BUCKET}/gone"
+    with running(tmp_path / "moto.log") as server:
+        reached = S3.of(location, {}, server.variables)
+        assert reached is not None
+        keys = {"aws_access_key_id": server.key, "aws_secret_access_key": server.secret}
+        refuse_unreachable(location, {**reached.options, **keys})
+        assert outage() is None
+
+    assert isinstance(found := outage(), StorageUnreachable)
+    assert f"{server.url} does not answer" in str(found)
