@@ -25,6 +25,7 @@ from airline.live_act import LIVE_DAYS, run_live_act
 from airline.replay import FlightKey, deliver_late
 from airline.replaying import replay_with_progress
 from lake.batch.plan import Step
+from lake.commands.publishing import publish_sinks
 from lake.commands.query import connect
 from lake.commands.refreshing import print_result
 from lake.declare.days import Days
@@ -91,12 +92,24 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
         results += refresher.days([environment.tables["silver.departures"]], RERUN_DAY)
     with _scene(console, f"4. {LIVE_DAYS} come as a stream, with late, double and broken messages"):
         results += _stream_and_repair(console, environment, refresher, held_back)
-    ok = all(result.ok for result in results)
+    with _scene(console, "5. What is settled of gold is loaded into a warehouse, a DuckDB file for BI tools"):
+        is_published = _publish(console, environment)
+    ok = all(result.ok for result in results) and is_published
     _show_results(console, environment)
     console.print(f"\n{len(results)} tables computed in {time.monotonic() - started:.0f} s", end="; ")
     console.print("all written" if ok else "[bold red]some failed[/]")
     _show_next(console)
     return ok
+
+
+def _publish(console: Console, environment: Environment) -> bool:
+    """Load every sink and ask the warehouse something."""
+    is_published = publish_sinks(console, console, environment, list(environment.sinks.values()))
+    warehouse = environment.settings.home / "warehouse.duckdb"
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        (airports, hours) = connection.execute(_IN_WAREHOUSE).fetchone() or (0, 0)
+    console.print(f"{warehouse} holds {hours:,} hours of {airports} airports, each day equal to the table")
+    return is_published
 
 
 def _start_over(home: Path) -> None:
@@ -188,6 +201,7 @@ def _show_results(console: Console, environment: Environment) -> None:
         _print_quarantine(console, environment, connection, table.layer, table.name)
 
 
+_IN_WAREHOUSE = "select count(distinct airport), count(*) from airport_hours"
 _MONTH = f"flight_date between '{JANUARY.start}' and '{JANUARY.last}'"
 _BY_CARRIER = f"""
     select carrier, sum(scheduled)::int as scheduled, sum(flown)::int as flown, sum(cancelled)::int as cancelled,
@@ -237,6 +251,7 @@ def _show_next(console: Console) -> None:
     for command, what in (
         ("lakehouse up", "the asset graph, runs, checks and freshness in the browser"),
         ("lakehouse status", "what each table has, and what is missing or stale"),
+        ("lakehouse publish", "load the warehouse with what has changed (docs/serving.md)"),
         ("lakehouse quarantine silver.departures", "the rows that broke the contract"),
         (
             'lakehouse sql "from gold.hourly_airport_performance order by worst_delay_minutes desc limit 5"',

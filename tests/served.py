@@ -34,6 +34,7 @@ __all__ = [
     "Row",
     "add",
     "delta_rows",
+    "fact_files",
     "facts",
     "grown",
     "lookup",

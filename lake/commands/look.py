@@ -12,9 +12,12 @@ from functools import cached_property
 
 from lake.batch.freshness import Freshness, FreshnessJudge
 from lake.batch.survey import Survey, TableState
+from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.errors import LakeError
 from lake.ownership.frontier import Frontier
 from lake.project.environment import Environment
+from lake.serve.compare import Standing, stand
 from lake.stream.progress import StreamStatus
 from lake.stream.stalled import Stall, StreamWatch
 
@@ -77,6 +80,18 @@ class Look:
     def frontier(self) -> Frontier | None:
         """The frontier, None where no stream was ever started."""
         return self.survey.view.frontier
+
+    @cached_property
+    def sinks(self) -> Mapping[Sink, Standing | LakeError]:
+        """How the sinks that read the tables asked for stand, or why nobody knows."""
+        sinks = [sink for sink in self.environment.sinks.values() if sink.reads in self.tables]
+        return {sink: self._standing(sink) for sink in sinks}
+
+    def _standing(self, sink: Sink) -> Standing | LakeError:
+        try:
+            return stand(sink, self.survey, self.environment.place)
+        except LakeError as error:
+            return error
 
     @cached_property
     def watch(self) -> StreamWatch:

@@ -16,7 +16,7 @@ from lake.declare.days import Days, utc_day
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.errors import BadSetting
+from lake.errors import BadSetting, LakeError
 from lake.ownership.frontier import sealable_before
 from lake.ownership.reopening import is_ahead
 from lake.storage.unread import describe_unread
@@ -26,7 +26,19 @@ __all__ = ["Problem", "by_reason", "describe_lost", "find_problems", "spell_days
 
 Day = date | None
 Reason = TypeVar("Reason")
-Kind = Literal["damaged", "lost", "foreign", "calendar", "sealed", "unread files", "stalled", "due", "late", "not read"]
+Kind = Literal[
+    "damaged",
+    "lost",
+    "foreign",
+    "calendar",
+    "sealed",
+    "unread files",
+    "stalled",
+    "due",
+    "late",
+    "not loaded",
+    "not read",
+]
 _NAMED = 3
 
 
@@ -38,7 +50,8 @@ class Problem:
         kind: `damaged` a table's log cannot be read; `lost` rows are gone, and their files; `foreign` rows that nobody
             computed; `calendar` it is shorter than the lake; `sealed` days were sealed before they came; `unread files`
             a stream goes on without files; `stalled` a stream does not move; `due` days are missing or stale; `late`
-            tables lack a day that is due; `not read` files landed that no table reads.
+            tables lack a day that is due; `not loaded` a sink lacks days, or its destination cannot be read; `not read`
+            files landed that no table reads.
         text: where and what.
         next: the next step; empty where the text ends with it.
         tables: `layer.name` of those it is about, of those asked for; none where it is about the lake.
@@ -71,8 +84,24 @@ def find_problems(look: Look) -> list[Problem]:
         *_streams(look),
         *_late(look),
         *_due(look),
+        *_not_loaded(look),
         *(Problem("not read", line) for line in describe_unread(look.environment.unread())),
     ]
+
+
+def _not_loaded(look: Look) -> Iterator[Problem]:
+    for sink, standing in look.sinks.items():
+        if isinstance(standing, LakeError):
+            yield Problem("not loaded", str(standing), tables=[sink.reads.full_name])
+        elif due := standing.due.days:
+            days = Days.ranges(day for day in due if day)
+            behind = f"{counted(len(due), 'day')} behind, from {days[0].start} on" if days else "behind"
+            yield Problem(
+                "not loaded",
+                f"{sink.full_name} is {behind}",
+                f"lakehouse publish {sink.name}",
+                tables=[sink.reads.full_name],
+            )
 
 
 def _lost_or_foreign(look: Look, table: Table) -> Iterator[Problem]:

@@ -5,50 +5,88 @@ It loads each sink and reports a line for each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
 
+from lake.batch.survey import Survey
 from lake.declare.days import Days
+from lake.declare.sink import Sink
+from lake.declare.table import Table
 from lake.errors import LakeError
+from lake.orchestration.sinks import record_published
 from lake.project.environment import Environment
 from lake.serve.publish import Published, publish
 
-__all__ = ["print_published", "publish_from_command_line"]
+__all__ = ["print_published", "publish_from_command_line", "publish_sinks", "publish_what_reads"]
 
 
 def publish_from_command_line(
     out: Console, err: Console, environment: Environment, names: Sequence[str], days: Days | None, *, anew: bool
 ) -> bool:
-    """Publish sinks, print a line for each and tell whether all could be.
-
-    A sink that cannot be loaded keeps no other from it. One that fails only because somebody else writes its
-    destination is tried again by a scheduler: that error is raised at the end.
-    """
+    """Publish sinks, print a line for each and tell whether all could be."""
     sinks = environment.choose_sinks(names)
     if not sinks:
         out.print("no sink is declared; next: write serving/NAME.py (docs/serving.md)")
+    return publish_sinks(out, err, environment, sinks, days, anew=anew)
+
+
+def publish_what_reads(out: Console, err: Console, environment: Environment, tables: Collection[Table]) -> bool:
+    """Publish what is due of the sinks that read some tables; returns whether all could be."""
+    sinks = [sink for sink in environment.sinks.values() if sink.reads in tables]
+    return publish_sinks(out, err, environment, sinks, is_quiet=True)
+
+
+def publish_sinks(
+    out: Console,
+    err: Console,
+    environment: Environment,
+    sinks: Sequence[Sink],
+    days: Days | None = None,
+    *,
+    anew: bool = False,
+    is_quiet: bool = False,
+) -> bool:
+    """Publish sinks, and have Dagster record what was loaded.
+
+    A sink that cannot be loaded keeps no other from it. Where all that failed may succeed later, as when somebody else
+    writes a destination, the last error is raised.
+
+    Args:
+        out: for lines about sinks.
+        err: for errors.
+        environment: settings and tables.
+        sinks: which.
+        days: load these in any case, and no others.
+        anew: begin with an empty table at the destination.
+        is_quiet: say nothing of sinks that are up to date.
+    """
     place = replace(environment.place, tell=lambda step: out.print(f"[dim]{escape(step)}[/]", soft_wrap=True))
-    survey, failed = environment.survey(), list[LakeError]()
-    for one in sinks:
+    done, failed = list[Published](), list[LakeError]()
+    for sink in sinks:
+        survey = Survey([sink.reads], environment.store, environment.settings.calendar())
         try:
-            print_published(out, publish(one, survey, place, days, anew=anew))
+            done.append(publish(sink, survey, place, days, anew=anew))
         except LakeError as error:
             failed.append(error)
-            err.print(f"[bold red]FAILED[/] {one.full_name}: {escape(str(error))}", soft_wrap=True)
+            err.print(f"[bold red]FAILED[/] {sink.full_name}: {escape(str(error))}", soft_wrap=True)
+        else:
+            print_published(out, done[-1], is_quiet=is_quiet)
+    record_published(environment.settings, done)
     if failed and all(error.retryable for error in failed):
         raise failed[-1]
     return not failed
 
 
-def print_published(out: Console, published: Published) -> None:
+def print_published(out: Console, published: Published, *, is_quiet: bool = False) -> None:
     """Print one line: sink, days, rows, seconds."""
     sink, days = published.sink, [day for day in published.days if day]
     if not published.days:
         what = "up to date" if published.version is not None else f"{sink.reads.full_name} was never written"
-        out.print(f"[green]ok[/]           {sink.full_name:<32} {what}", soft_wrap=True)
+        if not is_quiet:
+            out.print(f"[green]ok[/]           {sink.full_name:<32} {what}", soft_wrap=True)
         return
     ranges = ", ".join(map(str, Days.ranges(days)[:3])) or "whole"
     more = f" and {len(Days.ranges(days)) - 3} more ranges" if len(Days.ranges(days)) > 3 else ""

@@ -16,16 +16,17 @@ from lake.batch.accepted_losses import accept_loss
 from lake.batch.survey import Survey
 from lake.commands.json_output import VERSION, print_json
 from lake.commands.problems import describe_lost
+from lake.commands.publishing import publish_what_reads
 from lake.commands.status import describe_older_code
 from lake.commands.status_report import DayRange
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
-from lake.errors import CannotAcceptLoss
+from lake.errors import CannotAcceptLoss, LakeError
 from lake.orchestration.checks import LATE
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import CheckResult, TableResult
-from lake.project.environment import open_environment
+from lake.project.environment import Environment, open_environment
 from lake.storage.unread import describe_unread
 
 __all__ = ["Ended", "RefreshReport", "accept_loss_from_command_line", "refresh_from_command_line"]
@@ -154,8 +155,18 @@ def _refresh(
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
     ended = Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
+    ended = _with_sinks(out, err, environment, tables, ended)
     problems = [*map(str, damages), *lost, *unread, *standing]
     return RefreshReport(VERSION, ended.value, [_reported(result) for result in results], problems)
+
+
+def _with_sinks(out: Console, err: Console, environment: Environment, tables: Sequence[Table], ended: Ended) -> Ended:
+    """Load the sinks of what was refreshed, also where some of it failed, because days wait for nobody."""
+    try:
+        is_published = publish_what_reads(out, err, environment, with_upstream(tables))
+    except LakeError:  # was told, and may succeed later
+        return Ended.TRY_AGAIN if ended is Ended.DONE else ended
+    return ended if is_published else Ended.FAILED
 
 
 def _reported(result: TableResult) -> RefreshedTable:

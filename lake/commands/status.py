@@ -19,6 +19,7 @@ from lake.batch.survey import Survey, TableState
 from lake.commands.json_output import print_json
 from lake.commands.look import Held, Look
 from lake.commands.problems import by_reason, find_problems, spell_days
+from lake.commands.sink_status import print_sinks
 from lake.commands.status_report import report_status
 from lake.declare.days import Days
 from lake.declare.table import Table
@@ -82,6 +83,7 @@ def print_status(console: Console, look: Look, *, verbose: bool) -> Health:
         _print_reasons(console, look.state(table), is_followed=look.frontier is not None)
     _print_days(console, look.tables, survey, verbose=verbose)
     _print_streams(console, look, verbose=verbose)
+    print_sinks(console, look)
     if look.frontier is None and not any(state.entries or state.missing for state in survey.states.values()):
         first = "lakehouse follow reads Kafka" if settings.feed == "kafka" else "lakehouse land FEED FILE"
         console.print(f"nothing has landed yet; next: [bold]{first}[/]")

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 import dagster as dg
 
 from lake.declare.broken_files import BrokenFile
+from lake.declare.sink import Sink
 from lake.declare.table import Table
 from lake.orchestration.assets import build_asset, build_checks, build_feeds
 from lake.orchestration.partitions import build_partitions
 from lake.orchestration.resource import LakehouseResource
-from lake.project.opening import open_tables
+from lake.orchestration.sinks import build_publisher, build_sink_asset, build_sink_checks
+from lake.project.opening import open_sinks, open_tables
 from lake.project.settings import Settings
 
 __all__ = ["build_definitions", "load_definitions"]
@@ -35,9 +37,12 @@ def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
     """
     settings = Settings.from_env()
     tables, broken = open_tables(settings)
+    sinks, _ = open_sinks(settings)
     for one in broken:
         dg.get_dagster_logger().error(str(one))
-    return build_definitions(settings, tables.values(), broken, sensors=sensors, schedules=schedules)
+    return build_definitions(
+        settings, tables.values(), broken, sensors=sensors, schedules=schedules, sinks=list(sinks.values())
+    )
 
 
 def build_definitions(
@@ -47,6 +52,7 @@ def build_definitions(
     *,
     sensors: Sensors = lambda *_: (),
     schedules: Schedules = lambda *_: (),
+    sinks: Sequence[Sink] = (),
 ) -> dg.Definitions:
     """Assets, checks and resources of some tables (upstream first) in one environment.
 
@@ -58,11 +64,15 @@ def build_definitions(
         assets=[
             *build_feeds(chosen),
             *(build_asset(table, settings, partitions) for table in chosen),
+            *(build_sink_asset(sink, settings, partitions) for sink in sinks),
             *map(_broken_asset, broken),
         ],
-        asset_checks=[build_checks(table, settings) for table in chosen],
+        asset_checks=[
+            *(build_checks(table, settings) for table in chosen),
+            *(build_sink_checks(sink, settings) for sink in sinks),
+        ],
         schedules=list(schedules(settings, chosen)),
-        sensors=list(sensors(settings, chosen, broken)),
+        sensors=[*sensors(settings, chosen, broken), *([build_publisher(settings, sinks)] if sinks else [])],
         resources={"lakehouse": LakehouseResource.from_settings(settings).definition()},
         # One process and so one JVM for all tables of a run, because Spark itself uses all cores.
         executor=dg.in_process_executor,

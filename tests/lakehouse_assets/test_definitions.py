@@ -125,6 +125,7 @@ def test_what_the_workspace_loads_is_valid(tmp_path: Path, monkeypatch: pytest.M
         "failing_checks",
         "failure_alerts",
         "freshness_alerts",
+        "publish",
         "reconcile",
         "stalled_streams",
         "stream_commits",

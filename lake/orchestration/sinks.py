@@ -1,0 +1,203 @@
+"""Sink -> Dagster asset and checks.
+
+A run loads the days that it was asked for; one that the sensor `publish` asks for loads what is due.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from lake.batch.survey import Survey
+from lake.declare.days import Days
+from lake.declare.sink import Sink
+from lake.errors import LakeError
+from lake.orchestration.assets import CAUSE
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.keys import asset_key
+from lake.orchestration.partitions import days_of_run, range_tags, tell_of_days
+from lake.orchestration.resource import Lakehouse
+from lake.project.settings import Settings
+from lake.serve.compare import find_differing, stand
+from lake.serve.publish import Published, publish
+from lake.serve.source import Day
+from lake.serve.target import Load, Place
+from lake.write.store import DeltaStore
+
+__all__ = ["ONLY_DUE", "build_publisher", "build_sink_asset", "build_sink_checks", "record_published", "sink_key"]
+
+ONLY_DUE = "lakehouse/only_due"
+"""Run tag "true": load what is due of the sink, whatever days the run has."""
+_EQUAL, _LOADED = "equal", "loaded"
+_PROMISES = {
+    _EQUAL: "Count and checksum of each day at the destination are those of the table.",
+    _LOADED: "No day that may be loaded waits to be.",
+}
+_SHOWN = 5
+
+
+def sink_key(sink: Sink) -> dg.AssetKey:
+    """Name a sink as Dagster does."""
+    return dg.AssetKey(sink.full_name.split("."))
+
+
+def build_sink_asset(sink: Sink, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that loads a sink."""
+    kind = type(sink.to).__name__
+    mapping = dg.TimeWindowPartitionMapping() if sink.is_by_day else None
+
+    def load(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
+        asked = days_of_run(context.run.tags)
+        only_due = context.run.tags.get(ONLY_DUE) == "true"
+        survey = _survey(sink, lakehouse.store(), settings)
+        try:
+            published = publish(sink, survey, _place(settings, context.log.info), None if only_due else asked)
+        except LakeError as error:
+            raise dg.Failure(str(error), allow_retries=error.retryable) from error
+        if asked is None or not sink.is_by_day:
+            return dg.MaterializeResult(metadata={**_facts(published), "rows": published.rows})
+        tell_of_days(context, {day: _day_facts(published, day) for day in asked})
+        return dg.MaterializeResult()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # backfill_policy; the version of Dagster is pinned
+        return dg.asset(
+            key=sink_key(sink),
+            deps=[dg.AssetDep(asset_key(sink.reads), partition_mapping=mapping)],
+            partitions_def=partitions if sink.is_by_day else None,
+            backfill_policy=dg.BackfillPolicy.single_run() if sink.is_by_day else None,
+            group_name="serving",
+            owners=[sink.reads.owner],
+            kinds={kind.lower(), "serving"},
+            description=sink.description or f"{sink.reads.full_name} for others.",
+            metadata={"destination": repr(sink.to), "reads": sink.reads.full_name, "settled only": sink.settled_only},
+            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + sink.reads.fresh_within),
+            pool=sink.full_name,
+        )(load)
+
+
+def build_sink_checks(sink: Sink, settings: Settings) -> dg.AssetChecksDefinition:
+    """The checks of a sink."""
+    key = sink_key(sink)
+    specs = [dg.AssetCheckSpec(name, asset=key, description=promise) for name, promise in _PROMISES.items()]
+
+    @dg.multi_asset_check(name=f"serving__{sink.name}__checks", specs=specs, can_subset=True)
+    def check(context: dg.AssetCheckExecutionContext, lakehouse: Lakehouse) -> Iterator[dg.AssetCheckResult]:
+        store, place = lakehouse.store(), _place(settings)
+        asked = {key.name for key in context.selected_asset_check_keys}
+        if _EQUAL in asked:
+            days = days_of_run(context.run.tags)
+            compared, differing = find_differing(sink, _survey(sink, store, settings), place, days)
+            remedy = f"lakehouse publish {sink.name} --days DAY loads it again"
+            yield _result(key, _EQUAL, f"{compared} days compared", differing, remedy)
+        if _LOADED in asked:
+            due = stand(sink, _survey(sink, store, settings), place).due.days
+            yield _result(key, _LOADED, f"{len(due)} days wait", due, f"lakehouse publish {sink.name}")
+
+    return check
+
+
+def _result(key: dg.AssetKey, name: str, said: str, failing: Mapping[Day, str], remedy: str) -> dg.AssetCheckResult:
+    shown = [f"{day or 'whole'}: {what}" for day, what in list(failing.items())[:_SHOWN]]
+    lines = [said, *shown, f"next: {remedy}"] if failing else [said]
+    severity = dg.AssetCheckSeverity.ERROR if name == _EQUAL else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=name,
+        passed=not failing,
+        severity=severity,
+        description="\n".join(lines),
+        metadata={"failing_days": len(failing)},
+    )
+
+
+def build_publisher(settings: Settings, sinks: Sequence[Sink]) -> dg.SensorDefinition:
+    """Build the sensor `publish`, which is off until somebody switches it on.
+
+    It watches what destinations say that they hold, and the logs of their tables. It has no cursor: what is due is
+    looked up each time. A sink is not asked for again while a run of it is under way. After downtime, or where a
+    destination was lost, the next tick asks for all that is due.
+    """
+    job = dg.define_asset_job(
+        "publish", selection=dg.AssetSelection.assets(*map(sink_key, sinks)), description="What `publish` asks for."
+    )
+
+    @dg.sensor(
+        name="publish",
+        job=job,
+        minimum_interval_seconds=30,
+        description="Loads the sinks whose tables hold days that their destinations do not.",
+    )
+    def publisher(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        asked = False
+        for sink in sinks:
+            if _is_under_way(context.instance, sink):
+                continue
+            try:
+                due = stand(sink, _survey(sink, lakehouse.store(), settings), _place(settings)).due
+            except LakeError as error:
+                context.log.error(str(error))
+                continue
+            if due.days:
+                asked = True
+                yield dg.RunRequest(asset_selection=[sink_key(sink)], tags=_tags(sink, list(due.days)))
+        if not asked:
+            yield dg.SkipReason("every destination is up to date, or being loaded")
+
+    return publisher
+
+
+def _tags(sink: Sink, due: Sequence[Day]) -> dict[str, str]:
+    days = [day for day in due if day]
+    own = range_tags(Days.between(min(days), max(days))) if days and sink.is_by_day else {}
+    return {ONLY_DUE: "true", CAUSE: "publish", _SINK: sink.full_name, **own}
+
+
+_SINK = "lakehouse/sink"
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def _is_under_way(instance: dg.DagsterInstance, sink: Sink) -> bool:
+    return bool(instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY, tags={_SINK: sink.full_name}), limit=1))
+
+
+def record_published(settings: Settings, published: Sequence[Published]) -> None:
+    """Tell Dagster what a command has loaded."""
+    loaded = [one for one in published if one.days]
+    if not loaded:
+        return
+    with open_instance(settings) as instance:
+        for one in loaded:
+            for day in one.days if one.sink.is_by_day else [None]:
+                facts = _day_facts(one, day) if day else {**_facts(one), "rows": one.rows}
+                partition = str(day) if day else None
+                event = dg.AssetMaterialization(sink_key(one.sink), partition=partition, metadata=facts)
+                instance.report_runless_asset_event(event)
+
+
+def _facts(published: Published) -> dict[str, Any]:
+    return {"version": published.version, "seconds": round(published.seconds, 2)}
+
+
+def _day_facts(published: Published, day: Day) -> dict[str, Any]:
+    load: Load | None = published.days.get(day)
+    if load is None:
+        return {**_facts(published), "outcome": "nothing to load"}
+    rows = {"dagster/partition_row_count": load.rows, "checksum": load.checksum}
+    return {**_facts(published), **rows, "outcome": published.reasons[day]}
+
+
+def _survey(sink: Sink, store: DeltaStore, settings: Settings) -> Survey:
+    return Survey([sink.reads], store, settings.calendar())
+
+
+def _place(settings: Settings, tell: Any = lambda _: None) -> Place:
+    return Place(settings.home, lock_timeout_seconds=settings.lock_timeout_seconds, tell=tell)

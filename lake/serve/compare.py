@@ -1,0 +1,63 @@
+"""Compare what a destination holds with the table, by count and checksum of both ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lake.batch.survey import Survey
+from lake.declare.days import Days
+from lake.declare.sink import Sink
+from lake.serve.plan import Due, find_due
+from lake.serve.source import Day
+from lake.serve.sums import sums_of
+from lake.serve.target import Load, Place, describe_differences, open_target
+
+__all__ = ["Standing", "find_differing", "stand"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a destination stands.
+
+    Attributes:
+        loads: what it says that it holds.
+        due: what is to be loaded.
+    """
+
+    loads: dict[Day, Load]
+    due: Due
+
+    @property
+    def newest_day(self) -> Day:
+        """The newest day that it holds rows of."""
+        return max((day for day, load in self.loads.items() if day and load.rows), default=None)
+
+
+def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
+    """Look what a destination holds and lacks; reads no rows."""
+    loads = dict(open_target(sink, place).loads())
+    return Standing(loads, find_due(sink, survey, loads))
+
+
+def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None = None) -> tuple[int, dict[Day, str]]:
+    """Read both ends and compare them, but for days that are to be loaded anyway.
+
+    Args:
+        sink: which.
+        survey: of the lake.
+        place: of the destination.
+        days: compare these; None for all.
+
+    Returns:
+        How many days were compared, and what differs, by day.
+    """
+    standing = stand(sink, survey, place)
+    source, target = standing.due.source, open_target(sink, place)
+    chosen = [day for day in standing.loads if day not in standing.due.days and (not days or not day or day in days)]
+    if source is None or not chosen:
+        return 0, {}
+    found: dict[Day, str] = {}
+    for batch in source.in_batches(sorted(chosen, key=str)):
+        expected, held = sums_of(source.rows(batch), source.table), sums_of(target.rows(batch), source.table)
+        found |= describe_differences(expected, held)
+    return len(chosen), found

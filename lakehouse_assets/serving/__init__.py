@@ -1,0 +1,1 @@
+"""What others take out of the lake: sinks, one a file."""
