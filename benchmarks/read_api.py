@@ -1,4 +1,6 @@
-"""Measure the read API: requests per second, and per second that a processor works for it.
+"""Measure the requests per second that the read API answers.
+
+And those per second that a processor works for it.
 
     python -m benchmarks.read_api URL PATH [--column flight_date] [--seconds 10] [--clients 4]
 
@@ -21,7 +23,11 @@ import psutil
 
 
 def ask(base: str, path: str, column: str, days: list[date], seconds: float, accept: str) -> tuple[Counter[int], int]:
-    """Ask for days until the time is over; returns how often which status came, and the bytes that came."""
+    """Ask for days until the time is over.
+
+    Returns:
+        How often which status came, and the bytes that came.
+    """
     statuses, received = Counter[int](), 0
     order = random.sample(days, len(days))
     with httpx.Client(base_url=base, headers={"accept": accept}, timeout=60) as client:

@@ -447,7 +447,10 @@ def api(
     ),
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
 ) -> None:
-    """Serve the tables to programs over HTTP: by day and key, as JSON or Arrow; read only. Ctrl-C ends it."""
+    """Serve the tables to programs over HTTP, read only.
+
+    By day and key, as JSON or Arrow. Ctrl-C ends it.
+    """
     from lake.commands.read_api import serve_api
     from lake.project.settings import Settings
 

@@ -125,7 +125,7 @@ class Look:
         return found
 
     def state(self, table: Table) -> TableState:
-        """The days that a table has and lacks."""
+        """Return the days that a table has and lacks."""
         return self.survey.states[table.full_name]
 
     def held(self, table: Table) -> Held:

@@ -19,7 +19,10 @@ __all__ = ["make_app", "serve_api"]
 
 
 def make_app() -> FastAPI:
-    """Make the API of the environment of this process; each worker calls it."""
+    """Make the API of the environment of this process.
+
+    Each worker calls it.
+    """
     from lake.serve.api.app import build_app
 
     environment = open_environment()
@@ -29,7 +32,9 @@ def make_app() -> FastAPI:
 
 
 def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int) -> bool:
-    """Serve until somebody stops it; returns false where the packages for it are not installed.
+    """Serve until somebody stops it and tell whether it could be served.
+
+    It cannot where the packages for it are not installed.
 
     Raises:
         BadSetting: others than programs of this machine could read without a token.
@@ -44,7 +49,7 @@ def serve_api(console: Console, settings: Settings, host: str, port: int | None,
     chosen = port or free_ports(1)[0]
     shown = f"[{host}]" if ":" in host else host
     console.print(f"http://{shown}:{chosen}/tables  (described by /openapi.json; Ctrl-C ends it)", markup=False)
-    # What is asked is not logged.
+    # Requests are not logged.
     uvicorn.run(
         f"{__name__}:make_app",
         factory=True,

@@ -1,1 +1,4 @@
-"""The read API: tables by day and key over HTTP, read by DuckDB from the files that their logs name."""
+"""Serve tables by day and key over HTTP: the read API.
+
+DuckDB reads them from the files that their logs name.
+"""

@@ -1,4 +1,7 @@
-"""Put rows into JSON or Arrow, as the caller accepts them, and know when he has them already."""
+"""Put rows into JSON or Arrow, as the caller accepts them.
+
+It knows too when he has them already.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ ARROW: MediaType = "application/vnd.apache.arrow.stream"
 
 
 def accepted(header: str | None) -> MediaType:
-    """Choose between JSON and Arrow by the header Accept; JSON where it does not matter.
+    """Choose between JSON and Arrow by the header Accept.
+
+    JSON where it does not matter.
 
     Raises:
         ProblemError: it names neither.
@@ -45,7 +50,10 @@ def _covers(name: str, kind: MediaType) -> bool:
 
 
 def json_bytes(names: Sequence[str], rows: Sequence[Sequence[Any]], about: Mapping[str, Any]) -> bytes:
-    """Write rows as JSON objects beside what is said about them; decimals and days are texts."""
+    """Write rows as JSON objects beside what is said about them.
+
+    Decimals and days are texts.
+    """
     listed = [dict(zip(names, row, strict=True)) for row in rows]
     return to_json({**about, "rows": listed}, inf_nan_mode="null", bytes_mode="base64")
 
@@ -59,7 +67,10 @@ def arrow_bytes(rows: pa.Table) -> bytes:
 
 
 def etag_of(*facts: object) -> str:
-    """Return the tag of an answer, which is another one where one of the facts is."""
+    """Return the tag of an answer.
+
+    It is another one where one of the facts is.
+    """
     return f'"{sha256(repr(facts).encode()).hexdigest()[:32]}"'
 
 

@@ -1,4 +1,7 @@
-"""The read API of a lake: one path for each table, described by its contract. Nothing is ever written."""
+"""Make the read API of a lake: one path for each table.
+
+A path is described by the table's contract. Nothing is ever written.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class Limits:
 
 
 class TableInfo(BaseModel):
-    """What there is of one table."""
+    """The facts about one table."""
 
     name: str = Field(description="layer.name")
     description: str = Field(description="what a row is")
@@ -68,7 +71,7 @@ class TableList(BaseModel):
 def build_app(
     tables: Iterable[Table],
     store: DeltaStore,
-    limits: Limits = Limits(),  # it is frozen
+    limits: Limits = Limits(),  # a `Limits` is frozen
     tokens: Sequence[str] = (),
     hosts: Sequence[str] = (),
 ) -> FastAPI:
@@ -126,7 +129,7 @@ def _described(app: FastAPI, *, secured: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Lake:
-    """What all paths read."""
+    """The parts of a lake that all paths read."""
 
     store: DeltaStore
     limits: Limits
@@ -170,7 +173,10 @@ def _path(table: Table) -> str:
 
 
 def _query_model(table: Table, limits: Limits) -> type[BaseModel]:
-    """Make the model of a table's parameters: of all tables, and its own key columns."""
+    """Make the model of a table's parameters.
+
+    They are those of all tables, and its own key columns.
+    """
     fields: dict[str, Any] = {}
     if table.day is not None:
         said = f"only rows whose {table.day} is not"
@@ -243,7 +249,10 @@ def _answer(lake: _Lake, table: Table, request: Request, asked: BaseModel) -> Re
 
 
 def _ask(table: Table, asked: BaseModel) -> tuple[Ask, int | None, bool]:
-    """Read the parameters: which rows, as of which version, and whether open days are wanted too."""
+    """Read the parameters of a request.
+
+    They say which rows, as of which version, and whether open days are wanted too.
+    """
     said = dict(asked)
     columns = {f"key_{number}": column.name for number, column in enumerate(parameter_columns(table))}
     equal = {name: said[field] for field, name in columns.items() if said[field] is not None}

@@ -1,4 +1,7 @@
-"""Say contracts in other words: JSON types for OpenAPI, typed parameters, and expressions of DuckDB."""
+"""Say contracts as JSON types, parameters and DuckDB expressions.
+
+The JSON types are for OpenAPI, the parameters are typed.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +52,14 @@ def parameter_columns(table: Table) -> list[ContractColumn]:
     return [c for c in sort_columns(table) if c.name in shown and parameter_type(c.dtype) is not None]
 
 
-# What a row is, for OpenAPI
+# The row, for OpenAPI
 
 
 def row_model(table: Table) -> type[BaseModel]:
-    """Make the model of a row as JSON shows it; it describes, and nothing passes through it."""
+    """Make the model of a row as JSON shows it.
+
+    It describes, and nothing passes through it.
+    """
     name = pascal_case(f"{table.layer}_{table.name}")
     return _model(name, [(c.name, c.dtype, c.nullable, c.description) for c in exposed(table)])
 
@@ -91,16 +97,22 @@ def _json_type(dtype: T.DataType, name: str) -> Any:
     return next(kind for spark, kind in reversed(_JSON_TYPES.items()) if isinstance(dtype, spark))
 
 
-# What can be asked of a key column
+# The parameter of a key column
 
 
 def parameter_type(dtype: T.DataType) -> Any:
-    """Return the type of a parameter that is compared with a column; None where there is no such."""
+    """Return the type of a parameter that is compared with a column.
+
+    None where there is no such.
+    """
     return next((kind for spark, kind in _PARAMETERS.items() if isinstance(dtype, spark)), None)
 
 
 def _exactly(pattern: str, read: Any, expected: str) -> Any:
-    """Read a text only where it is written in one way, because pydantic takes many things for a day or a number."""
+    """Read a text only where it is written in one way.
+
+    pydantic takes many things for a day or a number.
+    """
     written = re.compile(pattern, re.ASCII)
 
     def parse(said: object) -> object:
@@ -158,7 +170,7 @@ _PARAMETERS: dict[type[T.DataType], Any] = {
 }
 
 
-# What DuckDB is asked
+# The expressions of DuckDB
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
@@ -169,7 +181,10 @@ def column_types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[st
 
 
 def json_expression(column: ContractColumn) -> str:
-    """Return what DuckDB gives of a column for JSON; a time becomes text there, in a tenth of Python's time."""
+    """Return what DuckDB gives of a column for JSON.
+
+    A time becomes text there, in a tenth of Python's time.
+    """
     name = quoted(column.name)
     if isinstance(column.dtype, T.TimestampType):
         return f"strftime({name} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"

@@ -1,4 +1,7 @@
-"""Who may ask: holders of a token, or, where none is set, programs of this machine by its own name."""
+"""Refuse callers that may not ask.
+
+Holders of a token may, or, where none is set, programs of this machine by its own name.
+"""
 
 from __future__ import annotations
 

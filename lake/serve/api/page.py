@@ -1,4 +1,7 @@
-"""Read one page of a table: rows in the order of day and key, from as few files as hold them."""
+"""Read one page of a table, in the order of day and key.
+
+It reads as few files as hold the rows.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,10 @@ class Ask:
 
 
 class Reader:
-    """Reads pages of tables by one DuckDB in this process; several threads may."""
+    """Reads pages of tables by one DuckDB in this process.
+
+    Several threads may.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -93,7 +99,10 @@ class Reader:
         self._statements: dict[str, Statement] = {}
 
     def rows(self, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> list[tuple[Any, ...]]:
-        """Read one row more than was asked for, if there are so many, with values as JSON shows them."""
+        """Read one row more than was asked for, if there are so many.
+
+        Values are as JSON shows them.
+        """
         select = self._statement(snapshot.table).select_json
         found = self._read(snapshot, days, ask, select, duckdb.DuckDBPyConnection.fetchall)
         return [row for part in found for row in part]
@@ -142,7 +151,10 @@ class Reader:
 
 
 class Statement:
-    """The parts of the query of one table. All names in it are those of the contract; values are bound."""
+    """The parts of the query of one table.
+
+    All names in it are those of the contract; values are bound.
+    """
 
     def __init__(self, table: Table, types: Mapping[str, str]) -> None:
         shown, stored = exposed(table), table.contract.stored
@@ -213,7 +225,10 @@ def _chosen(snapshot: Snapshot, days: Collection[Day], ask: Ask) -> list[Day]:
 
 
 def _growing(snapshot: Snapshot, days: Sequence[Day], rows: int) -> Iterator[list[File]]:
-    """Give the files of days: first those that hold so many rows, then twice as many, and so on."""
+    """Give the files of days in growing parts.
+
+    First those that hold so many rows, then twice as many, and so on.
+    """
     files, held = list[File](), 0
     for day in days:
         files += snapshot.files[day]

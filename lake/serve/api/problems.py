@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Problem(BaseModel):
-    """What is wrong with a request, or why it cannot be answered."""
+    """A reason why a request is wrong or cannot be answered."""
 
     title: str = Field(description="the status in words")
     status: int = Field(description="the HTTP status")
@@ -50,7 +50,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Let every error of an app become a problem; what an error says of files and folders goes to the log only."""
+    """Let every error of an app become a problem.
+
+    What an error says of files and folders goes to the log only.
+    """
 
     @app.exception_handler(ProblemError)
     async def _on_problem(_: Request, error: ProblemError) -> JSONResponse:

@@ -1,4 +1,7 @@
-"""Which days of a table are settled: batch has computed them, and no stream owns them or what they came from."""
+"""Find the settled days of a table.
+
+Batch has computed them, and no stream owns them or what they came from.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,10 @@ __all__ = ["Settled"]
 
 @dataclass
 class Settled:
-    """Know the settled days of the tables of a lake. What was found is kept while the logs are as they were.
+    """The settled days of the tables of a lake.
 
-    A settled day that has become stale stays settled: its rows are those of the receipt, until it is computed again.
+    What was found is kept while the logs are as they were. A settled day that has become stale stays settled: its rows
+    are those of the receipt, until it is computed again.
 
     Attributes:
         store: the lake.
@@ -29,7 +33,10 @@ class Settled:
     _known: dict[str, tuple[object, object, object, frozenset[Day]]] = field(default_factory=dict, repr=False)
 
     def days(self, table: Table) -> frozenset[Day]:
-        """Return the settled days; a table without days is settled as None. Ask before the version is chosen."""
+        """Return the settled days.
+
+        A table without days is settled as None. Ask before the version is chosen.
+        """
         entries = Ledger(self.store).latest_by_table().get(table.full_name, {})
         frontier, touched = FrontierTable(self.store).state(), self._touched(table)
         known = self._known.get(table.full_name)
@@ -45,7 +52,10 @@ class Settled:
         return known[3]
 
     def days_at(self, table: Table, version: int, held: Collection[Day]) -> frozenset[Day]:
-        """Return, of the days that a version holds, those that batch had computed by then and no stream owns now."""
+        """Return the days of a version that were settled by then.
+
+        Batch had computed them by then, and no stream owns them now.
+        """
         log = self.store.table_log(table)
         entries = Ledger(self.store).entries(table.full_name, held)
         computed = (one for one in entries if one.version <= version and _is_computed(one, table, log.table_id()))

@@ -1,4 +1,7 @@
-"""A table at one version: its days, and the files that hold their rows. A process lists each version once."""
+"""List a table at one version: its days and their files.
+
+The files hold the rows of the days. A process lists each version once.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ class Snapshots:
         self._earlier: OrderedDict[tuple[str, str, int], Snapshot] = OrderedDict()
 
     def at(self, table: Table, version: int | None = None) -> Snapshot:
-        """Return a table at a version; None for the newest.
+        """Return a table at a version, None for the newest.
 
         Raises:
             ProblemError: there is no such table, or no such version any more.
