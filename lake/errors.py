@@ -19,6 +19,7 @@
     ├── LandingGone             days of bronze whose files are gone would lose their rows
     ├── InputLost               an input holds fewer rows than it had
     ├── CannotAcceptLoss        nothing of these days is lost, or nobody said which or why
+    ├── CannotExport            a file for other tools cannot be written
     ├── RowsOutsideDays         a refresh produced rows of days that it was not asked for
     ├── RowsWithoutDay          a refresh produced rows that belong to no day
     ├── RowsLost                a refresh cannot account for every row that it read
@@ -92,6 +93,7 @@ __all__ = [
     "BucketMissing",
     "CannotAcceptLoss",
     "CannotCompile",
+    "CannotExport",
     "CannotLand",
     "CannotPassOver",
     "ContractBroken",
@@ -583,6 +585,24 @@ class InputLost(LakeError):
             f"lakehouse refresh {self.source}{_days_option(self.days)} computes them again; where that cannot be, "
             f"restore the folder of that table from a backup{accepting}",
         )
+
+
+@dataclass(eq=False)
+class CannotExport(LakeError):
+    """A file for other tools cannot be written. One that was there stays.
+
+    Attributes:
+        file: its name.
+        reason: why not.
+        remedy: what to do instead.
+    """
+
+    file: str
+    reason: str
+    remedy: str
+
+    def message(self) -> Message:
+        return Message(f"file {self.file}", f"{self.reason}; nothing was written", self.remedy)
 
 
 @dataclass(eq=False)

@@ -386,6 +386,32 @@ def describe(
 
 
 @commands.command()
+def explain(
+    table: Annotated[str, typer.Argument(help="The table, as layer.name.")],
+    day: Annotated[str | None, typer.Argument(help="The day, 2024-01-31; none for a table without days.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story of a day of a table, and the next command.
+
+    What it was computed from, when and by which run and code; what became of each row; whether it is stale, and why;
+    what would change it.
+    """
+    chosen = parse_option("DAY", day, parse_day)
+
+    from lake.commands.explaining import explain_day, print_explanation
+    from lake.commands.json_output import print_json
+    from lake.commands.look import Look
+    from lake.project.environment import open_environment
+
+    look = Look(open_environment())
+    said = explain_day(look, look.environment.table(table), chosen)
+    if as_json:
+        print_json(out, said)
+    else:
+        print_explanation(out, said)
+
+
+@commands.command()
 def quarantine(
     table: Annotated[str, typer.Argument(help="The table, as layer.name.")],
     days: DayRange = None,
@@ -456,6 +482,22 @@ def api(
 
     if not serve_api(out, Settings.from_env(), host, port, workers):
         raise typer.Exit(NOT_SET_UP)
+
+
+@commands.command()
+def export(
+    duckdb: Annotated[Path, typer.Option("--duckdb", metavar="FILE", help="The DuckDB file to write.")],
+    tables: TableNames = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the rows, so that the file needs no other.")] = False,
+) -> None:
+    """Write tables into a DuckDB file that BI tools open, as views or copies.
+
+    Both show what the tables hold now, until the next export; docs/read-the-tables.md says what each gives up.
+    """
+    from lake.commands.exporting import export_duckdb
+    from lake.project.environment import open_environment
+
+    export_duckdb(out, open_environment(), tables or [], duckdb, copies=copy)
 
 
 @commands.command()

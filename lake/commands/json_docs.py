@@ -10,6 +10,7 @@ from typing import Any
 
 from lake.commands.describing import Description
 from lake.commands.doctor import DoctorReport
+from lake.commands.explaining import Explanation
 from lake.commands.json_output import VERSION, schema_of
 from lake.commands.planning import RefreshPlan
 from lake.commands.quarantining import QuarantineReport
@@ -25,6 +26,7 @@ REPORTS: Mapping[str, type[Any]] = {
     "refresh --plan --json": RefreshPlan,
     "quarantine TABLE --json": QuarantineReport,
     "describe NAME --json": Description,
+    "explain TABLE DAY --json": Explanation,
     "doctor --json": DoctorReport,
     "sql QUERY --json": QueryResult,
 }
