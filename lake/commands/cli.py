@@ -148,7 +148,10 @@ def _end_with(error: LakeError) -> NoReturn:
 
 
 def _outage() -> LakeError | None:
-    """Say why the object store of the tables, if they lie in one, does not answer any more."""
+    """Return why the object store of the tables does not answer any more.
+
+    None where it does, or they lie in none.
+    """
     asked = sys.modules.get("lake.storage.reached")
     found: LakeError | None = None if asked is None else asked.outage()
     return found

@@ -83,7 +83,10 @@ class Look:
 
     @cached_property
     def sinks(self) -> Mapping[Sink, Standing | LakeError]:
-        """How the sinks that read the tables asked for stand, or why nobody knows."""
+        """The standing of the sinks that read the tables asked for.
+
+        Or why nobody knows it.
+        """
         sinks = [sink for sink in self.environment.sinks.values() if sink.reads in self.tables]
         return {sink: self._standing(sink) for sink in sinks}
 

@@ -34,7 +34,11 @@ def publish_from_command_line(
 
 
 def publish_what_reads(out: Console, err: Console, environment: Environment, tables: Collection[Table]) -> bool:
-    """Publish what is due of the sinks that read some tables; returns whether all could be."""
+    """Publish what is due of the sinks that read some tables.
+
+    Returns:
+        Whether all could be.
+    """
     sinks = [sink for sink in environment.sinks.values() if sink.reads in tables]
     return publish_sinks(out, err, environment, sinks, is_quiet=True)
 

@@ -161,7 +161,10 @@ def _refresh(
 
 
 def _with_sinks(out: Console, err: Console, environment: Environment, tables: Sequence[Table], ended: Ended) -> Ended:
-    """Load the sinks of what was refreshed, also where some of it failed, because days wait for nobody."""
+    """Load the sinks of what was refreshed.
+
+    Also where some of it failed, because days wait for nobody.
+    """
     try:
         is_published = publish_what_reads(out, err, environment, with_upstream(tables))
     except LakeError:  # was told, and may succeed later

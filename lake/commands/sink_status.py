@@ -13,7 +13,10 @@ __all__ = ["print_sinks"]
 
 
 def print_sinks(console: Console, look: Look) -> None:
-    """Print a line for each sink of the tables asked for; nothing where there is none."""
+    """Print a line for each sink of the tables asked for.
+
+    Nothing where there is none.
+    """
     grid = Grid("sink", "reads", "newest day", "rows", "state", box=None, pad_edge=False)
     grid.columns[3].justify = "right"
     for sink, standing in look.sinks.items():

@@ -1,4 +1,7 @@
-"""Compare what a destination holds with the table, by count and checksum of both ends."""
+"""Compare what a destination holds with its table.
+
+It compares the counts and checksums of both ends.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["Standing", "find_differing", "stand"]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a destination stands.
+    """The days that a destination holds and lacks.
 
     Attributes:
         loads: what it says that it holds.
@@ -34,13 +37,15 @@ class Standing:
 
 
 def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
-    """Look what a destination holds and lacks; reads no rows."""
+    """Look what a destination holds and lacks, without reading rows."""
     loads = dict(open_target(sink, place).loads())
     return Standing(loads, find_due(sink, survey, loads))
 
 
 def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None = None) -> tuple[int, dict[Day, str]]:
-    """Read both ends and compare them, but for days that are to be loaded anyway.
+    """Read both ends and compare them by day.
+
+    Days that are to be loaded anyway are left out.
 
     Args:
         sink: which.

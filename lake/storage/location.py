@@ -14,5 +14,5 @@ def is_local(location: str) -> bool:
 
 
 def scheme_of(location: str) -> str:
-    """Return how a URL begins, as `s3`; empty for a folder."""
+    """Return how a URL begins, as `s3`, or "" for a folder."""
     return "" if is_local(location) else location.partition(_SEPARATOR)[0].lower()

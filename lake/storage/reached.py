@@ -1,4 +1,7 @@
-"""Ask once whether an object store answers, because later it would be a traceback of many lines."""
+"""Ask once whether an object store answers.
+
+Later it would be a traceback of many lines.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ _ASKS_FOR_KEYS = ("169.254.169.254", "169.254.170.2", "credentials", "Credential
 
 
 def refuse_unreachable(location: str, options: Mapping[str, str]) -> None:
-    """Raise where an object store cannot be used; a process asks until it has answered once.
+    """Raise where an object store cannot be used.
+
+    A process asks until it has answered once.
 
     Raises:
         StorageUnreachable: nothing answers there.
@@ -37,7 +42,10 @@ def refuse_unreachable(location: str, options: Mapping[str, str]) -> None:
 
 
 def outage() -> LakeError | None:
-    """Why a store that has answered this process does not any more; None where each does."""
+    """Return why a store that has answered this process no longer does.
+
+    None where each does.
+    """
     problems = (_problem(location, options) for location, options in _REACHED.items())
     return next((problem for problem in problems if problem is not None), None)
 

@@ -1,4 +1,6 @@
-"""How a lake on S3 is reached: by delta-rs, which commits, and by Spark, which reads and writes files.
+"""Reach a lake on S3.
+
+delta-rs commits to it, and Spark reads and writes its files.
 
 Both go by the variables `AWS_...`, as all programs of this kind do; storage options win over them. Keys are handed to
 Spark's JVM in its environment alone, because command lines and settings of Spark are shown to others.
@@ -48,7 +50,7 @@ class S3:
 
     @classmethod
     def of(cls, tables: str, given: Mapping[str, str], variables: Mapping[str, str]) -> S3 | None:
-        """The options of a lake; None where its tables lie elsewhere."""
+        """Return the options of a lake, None where its tables lie elsewhere."""
         return cls(given, variables) if scheme_of(tables) in SCHEMES else None
 
     def _option(self, name: str) -> str | None:
@@ -66,7 +68,7 @@ class S3:
 
     @property
     def endpoint(self) -> str | None:
-        """The server; None for Amazon's own."""
+        """The server, None for Amazon's own."""
         return self._option("endpoint_url")
 
     @property
@@ -76,7 +78,10 @@ class S3:
 
     @property
     def options(self) -> dict[str, str]:
-        """What delta-rs is told; it finds the keys by itself where they are not among the storage options."""
+        """The options for delta-rs.
+
+        It finds the keys by itself where they are not among the storage options.
+        """
         said = {"region": self.region} | ({"endpoint_url": self.endpoint} if self.endpoint else {})
         if (self.endpoint or "").startswith("http://") and self._option("allow_http") is None:
             said["allow_http"] = "true"

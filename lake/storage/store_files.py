@@ -27,7 +27,10 @@ class _Written(io.RawIOBase):
         return self._size
 
     def write(self, part: Any) -> int:
-        """Write bytes: Arrow hands on what is large as a buffer, and delta-rs takes none."""
+        """Write bytes.
+
+        Arrow hands on what is large as a buffer, and delta-rs takes none.
+        """
         self._size += int(self._opened.write(bytes(part)))
         return len(part)
 

@@ -1,4 +1,4 @@
-"""A file or folder in an object store, used as one of this machine is.
+"""Use a file or folder in an object store as one of this machine.
 
 Only what checkpoints need: small files that are written whole, and lists of names.
 """
@@ -84,12 +84,18 @@ class StorePath:
             file.write(content)
 
     def iterdir(self) -> Iterator[StorePath]:
-        """List what lies in a folder; nothing where there is none."""
+        """List what lies in a folder.
+
+        Nothing where there is none.
+        """
         found = self._files.get_file_info(FileSelector(self._within, allow_not_found=True))
         return (self / name for name in sorted({one.base_name for one in found}))
 
     def glob(self, pattern: str) -> Iterator[StorePath]:
-        """Find what lies below and has names like these; `*` and `[0-9]` stand for letters of one name."""
+        """Find what lies below and has names like these.
+
+        `*` and `[0-9]` stand for letters of one name.
+        """
         first, _, more = pattern.partition("/")
         here = [self / first] if not any(sign in first for sign in "*?[") else self._named(first)
         for one in here:
@@ -111,7 +117,7 @@ AnyPath: TypeAlias = Path | StorePath
 
 
 def open_path(location: str, options: Mapping[str, str]) -> AnyPath:
-    """Open a folder of this machine or the URL of one in an object store.
+    """Open a folder of this machine, or one in an object store by its URL.
 
     Raises:
         StorageUnreachable, StorageRefused, BucketMissing: the object store cannot be used, at the first look.
@@ -131,7 +137,7 @@ def remove_tree(folder: AnyPath) -> None:
 
 
 def write_text(file: AnyPath, content: str) -> None:
-    """Write a file in one step; it survives a power cut."""
+    """Write a file in one step, so that it survives a power cut."""
     if isinstance(file, StorePath):
         file.write(content.encode())
     else:

@@ -1,1 +1,1 @@
-"""What others take out of the lake: sinks, one a file."""
+"""The sinks by which others take rows out of the lake, one a file."""

@@ -1,4 +1,4 @@
-"""What is known of flights before they leave, for models."""
+"""Features of flights that are known before they leave, for models."""
 
 from lake.declare.destinations import DuckDb
 from lake.declare.sink import sink
