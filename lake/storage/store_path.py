@@ -117,7 +117,7 @@ AnyPath: TypeAlias = Path | StorePath
 
 
 def open_path(location: str, options: Mapping[str, str]) -> AnyPath:
-    """Open a folder of this machine, or one in an object store by its URL.
+    """Open a folder of this machine or of an object store.
 
     Raises:
         StorageUnreachable, StorageRefused, BucketMissing: the object store cannot be used, at the first look.
