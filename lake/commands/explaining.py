@@ -1,6 +1,6 @@
-"""Tell the whole story of a day: what it was computed from, by whom, what became of each row, what would change it.
+"""Tell the whole story of a day, without a JVM.
 
-Needs no JVM.
+What it was computed from, by whom, what became of each row, what would change it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `lakehouse explain TABLE DAY --json` prints.
+    """The object that `lakehouse explain TABLE DAY --json` prints.
 
     Attributes:
         version: of all reports in JSON.
@@ -144,7 +144,7 @@ class Explanation:
 
 
 def explain_day(look: Look, table: Table, asked: Day) -> Explanation:
-    """Explain a day of a table; of one without days, its whole.
+    """Explain a day of a table, or the whole of one without days.
 
     Raises:
         BadDay: the calendar does not have it, or the table has days and none was named.
@@ -270,7 +270,10 @@ def _files(look: Look, feed: Feed, day: Day, entry: Entry | None) -> list[str]:
 
 
 def _lacks(look: Look, source: Table, days: Days | None) -> Iterator[str]:
-    """Say what is wrong with the days of an input: what a day waits for."""
+    """Find what is wrong with the days of an input.
+
+    A day waits for them.
+    """
     state = look.state(source)
     for kind, found in (("missing", state.missing), ("stale", state.stale), ("lost", state.lost)):
         for day, reason in found.items():

@@ -1,4 +1,6 @@
-"""Write the tables into a DuckDB file that other tools open: DBeaver, Metabase, Superset, Evidence, notebooks.
+"""Write the tables into a DuckDB file that other tools open.
+
+DBeaver, Metabase, Superset, Evidence and notebooks do.
 
 A view reads the Parquet files of the version that its table had then, so that no extension of DuckDB is needed and
 nothing is fetched; a copy holds the rows. Both stay as they are until the next export.
@@ -26,7 +28,9 @@ __all__ = ["export_duckdb"]
 
 
 def export_duckdb(out: Console, environment: Environment, names: Sequence[str], file: Path, *, copies: bool) -> None:
-    """Write a view, or a copy, of each table that was ever written; the file appears whole, in place of an older one.
+    """Write a view, or a copy, of each table that was ever written.
+
+    The file appears whole, in place of an older one.
 
     Raises:
         CannotExport: views were asked for and the tables lie on an object store, or the file cannot be written.
@@ -72,7 +76,10 @@ def _add(connection: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table,
 
 
 def _over_files(connection: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, stored: str) -> str:
-    """Return a query over the files of a table's version, with the columns and types that the table has now."""
+    """Return a query over the files of a table's version.
+
+    It has the columns and types that the table has now.
+    """
     types = {column: str(kind) for column, kind, *_ in connection.execute(f"DESCRIBE {stored}").fetchall()}
     files = sorted(unquote(uri) for uri in store.table_log(table).require().file_uris())
     if not files:
