@@ -32,6 +32,8 @@
     ├── WrittenMeanwhile        another writer was faster, and Delta refused this one (retryable)
     ├── PublishError            a sink and what its destination holds
     │   ├── UnknownSink         a name that no sink has
+    │   ├── CannotMirror        the table has something that Iceberg cannot express
+    │   ├── NotHandedOn         a topic did not take what was sent (retryable)
     │   ├── DestinationDrift    the destination has other columns than the contract
     │   ├── DestinationDiffers  the destination does not hold what was loaded; nothing was published
     │   ├── DestinationUnreachable  the destination does not answer (retryable)
@@ -95,6 +97,7 @@ __all__ = [
     "CannotCompile",
     "CannotExport",
     "CannotLand",
+    "CannotMirror",
     "CannotPassOver",
     "ContractBroken",
     "ContractError",
@@ -127,6 +130,7 @@ __all__ = [
     "Message",
     "MessagesGone",
     "NotAStream",
+    "NotHandedOn",
     "Offline",
     "OtherMessage",
     "PublishError",
@@ -919,6 +923,43 @@ class UnknownSink(PublishError):
         if not self.known:
             hint = "declare one in serving/<name>.py of the project (docs/serving.md)"
         return Message(f"sink {_quoted(self.name)}", "no such sink", hint)
+
+
+@dataclass(eq=False)
+class CannotMirror(PublishError):
+    """The table has something that Iceberg cannot express, so readers would see other rows.
+
+    Attributes:
+        sink: `serving.name`.
+        problem: what.
+        remedy: what to do.
+    """
+
+    sink: str
+    problem: str
+    remedy: str
+
+    def message(self) -> Message:
+        return Message(self.sink, self.problem, self.remedy)
+
+
+@dataclass(eq=False)
+class NotHandedOn(PublishError):
+    """A topic did not take what was sent. What it took is sent again, under the same ids.
+
+    Attributes:
+        sink: `serving.name`.
+        topic: the topic.
+        problem: what the client said.
+    """
+
+    retryable: ClassVar[bool] = True
+    sink: str
+    topic: str
+    problem: str
+
+    def message(self) -> Message:
+        return Message(f"{self.sink}, topic {self.topic}", self.problem, f"lakehouse publish {self.sink}")
 
 
 @dataclass(eq=False)

@@ -10,13 +10,14 @@ Only days that batch owns are joined; the stream joins those that it writes. Fil
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from math import ceil
 from pathlib import Path
+from types import MappingProxyType
 
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable
@@ -32,7 +33,7 @@ from lake.ownership.ledger import Ledger
 from lake.storage.durable import flush_files
 from lake.storage.log import Log
 from lake.storage.offsets_files import versions_read
-from lake.storage.retention import kept_for, properties_of
+from lake.storage.retention import Promise, kept_for, properties_of
 from lake.storage.store_path import AnyPath
 from lake.write.data_files import FOLDER
 from lake.write.store import DeltaStore, day_predicate
@@ -102,6 +103,7 @@ def maintain(
     *,
     checkpoints: AnyPath,
     now: datetime | None = None,
+    promises: Mapping[str, Sequence[Promise]] = MappingProxyType({}),
     on_done: Callable[[Maintained], None] = lambda _: None,
 ) -> list[Maintained]:
     """Maintain these tables, their quarantines and the lake's own tables, one after the other.
@@ -111,12 +113,13 @@ def maintain(
         store: where they are.
         checkpoints: folder of the streams' checkpoints; what their streams have not read yet is kept.
         now: the clock, aware; that of the machine where None.
+        promises: by table, what its sinks have promised to their readers.
         on_done: told of each table when it is done.
 
     Raises:
         TableLocked: another process kept writing a table. What was done before stays done.
     """
-    work = Maintenance(store, checkpoints, now or datetime.now(UTC))
+    work = Maintenance(store, checkpoints, now or datetime.now(UTC), promises)
     done = []
     for place in work.places(tables):
         done.append(work.maintain(place))
@@ -148,11 +151,13 @@ class Maintenance:
         store: where they are.
         checkpoints: folder of the streams' checkpoints.
         now: the clock, aware.
+        promises: by table, what its sinks have promised to their readers.
     """
 
     store: DeltaStore
     checkpoints: AnyPath
     now: datetime
+    promises: Mapping[str, Sequence[Promise]] = field(default_factory=dict)
 
     def places(self, tables: Iterable[Table]) -> Iterator[Place]:
         """Find the existing tables among these, their quarantines and the lake's own."""
@@ -215,6 +220,9 @@ class Maintenance:
         version = self._readers.get(log.table_id() or "")
         if version is not None and _committed_at(log, version) < oldest:
             return f"a stream has read up to version {version} only"
+        for promise in self.promises.get(place.name, ()):
+            if promise.needs_log and promise.since < oldest:
+                return f"{promise.by} is further behind than that"
         step = self._newest_step(log) if self._is_claimed(place) else None
         if step is not None and _committed_at(log, step) < oldest:
             return f"version {step} may be asked for by the stream that wrote it"
@@ -254,12 +262,13 @@ class Maintenance:
     def vacuum(self, place: Place) -> int:
         """Remove files of no promised version and return how many.
 
-        A version is promised for as long as `kept_for` says.
+        A version is promised for as long as `kept_for` says, or a sink.
         """
         files = self._log(place).files
         before = _parquet_files(files)
         _remove_unfinished(files, self.now - kept_for(place.table))
-        hours = kept_for(place.table).total_seconds() / 3600
+        since = min((promise.since for promise in self.promises.get(place.name, ())), default=self.now)
+        hours = max(kept_for(place.table), self.now - since).total_seconds() / 3600
         if place.table is None:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             table.vacuum(int(hours), dry_run=False, full=True)

@@ -8,6 +8,7 @@ from lake.batch.maintain import Maintained, describe, maintain, summarize
 from lake.declare.words import counted
 from lake.project.environment import Environment
 from lake.project.opening import open_checkpoints
+from lake.serve.publish import find_promises
 
 __all__ = ["maintain_from_command_line"]
 
@@ -24,5 +25,6 @@ def maintain_from_command_line(out: Console, env: Environment) -> None:
         if done.did_anything or done.note:
             out.print(f"{done.name}: {describe(done)}", soft_wrap=True)
 
-    found = maintain(env.tables.values(), env.store, checkpoints=checkpoints, on_done=tell)
+    promises = find_promises(env.sinks.values(), env.store, env.place)
+    found = maintain(env.tables.values(), env.store, checkpoints=checkpoints, promises=promises, on_done=tell)
     out.print(", ".join(counted(number, what) for what, number in summarize(found).items()))

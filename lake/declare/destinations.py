@@ -18,6 +18,8 @@ __all__ = [
     "DuckDb",
     "EachNewRow",
     "How",
+    "Iceberg",
+    "KafkaTopic",
     "ParquetFolders",
     "Postgres",
     "Whole",
@@ -27,6 +29,7 @@ __all__ = [
 Problem = tuple[str, str]
 """What is wrong, and what to write instead."""
 
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*", re.ASCII)
 
 
@@ -59,9 +62,12 @@ class Destination:
 
     Attributes:
         ways: how rows can reach a destination of this kind.
+        follows_log: whether it compares itself with the table's log file by file; else days are compared with what the
+            destination says of them.
     """
 
     ways: ClassVar[tuple[type[How], ...]] = (ByDay, Whole)
+    follows_log: ClassVar[bool] = False
 
     def problems(self) -> Iterator[Problem]:
         """Say what is wrong with the declaration."""
@@ -114,6 +120,47 @@ class Postgres(Destination):
         yield from secret_problems("dsn_from", self.dsn_from)
         if not is_name(self.schema):
             yield f"has the schema {self.schema!r}", "use lower case letters, digits and underscores"
+
+
+@dataclass(frozen=True)
+class Iceberg(Destination):
+    """An Iceberg table over the data files of the Delta table itself (extra `iceberg`): no row is copied.
+
+    Attributes:
+        namespace: of the table in the catalog.
+        catalog_from: name of the environment variable that says which catalog: the URL of a REST catalog, or a JSON
+            object of properties as PyIceberg takes them. None for the lake's own: a SQLite file in its home.
+    """
+
+    follows_log: ClassVar[bool] = True
+    namespace: str = "lake"
+    catalog_from: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        if self.catalog_from is not None:
+            yield from secret_problems("catalog_from", self.catalog_from)
+        if not is_name(self.namespace):
+            yield f"has the namespace {self.namespace!r}", "use lower case letters, digits and underscores"
+
+
+@dataclass(frozen=True)
+class KafkaTopic(Destination):
+    """A topic of the lake's Kafka (extra `kafka`): each new row is a message under the values of the table's key.
+
+    Attributes:
+        topic: its name. Beside it lie `<topic>.cursor` and `<topic>.dead`.
+        in_transaction: whether the rows of one publication become visible at once, each exactly once to who reads
+            committed messages only.
+    """
+
+    ways: ClassVar[tuple[type[How], ...]] = (EachNewRow,)
+    follows_log: ClassVar[bool] = True
+    topic: str
+    in_transaction: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        if not _TOPIC.fullmatch(self.topic):
+            yield f"names the topic {self.topic!r}", "use letters, digits, dots, dashes and underscores, at most 200"
 
 
 def secret_problems(fact: str, variable: str) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from lake.declare.destinations import ByDay, Destination, How, Whole
+from lake.declare.destinations import ByDay, Destination, How
 from lake.declare.names import is_name
 from lake.declare.table import OnBroken, Table, modules_of
 from lake.errors import DeclarationError
@@ -74,7 +74,7 @@ def sink(
     Args:
         reads: the table.
         to: the destination.
-        how: by day by default; whole for a table without days.
+        how: the first that the destination does; by day, or whole for a table without days, where it does that.
         settled_only: leave days alone that are early.
         name: that of the file by default; a file of several sinks names each.
 
@@ -87,7 +87,8 @@ def sink(
     called = name or module.rpartition(".")[2]
     for problem, remedy in _strange(reads, to):
         raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)
-    chosen = how or (Whole() if reads.day is None else ByDay())
+    ways = [way for way in to.ways if reads.day is not None or way is not ByDay]
+    chosen = how or (ways or to.ways)[0]()
     declared = Sink(called, reads, to, chosen, settled_only, described, module)
     for problem, remedy in _problems(declared):
         raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)

@@ -16,7 +16,7 @@ from lake.declare.sink import Sink
 from lake.serve.source import Day, Source, open_source
 from lake.serve.target import Load
 
-__all__ = ["Due", "find_due"]
+__all__ = ["Due", "find_allowed", "find_due"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,19 @@ def _touched(source: Source) -> Mapping[Any, int | None]:
     """Return the newest version that changed each day."""
     day = source.table.day
     return {None: source.log.newest_change()} if day is None else source.log.newest_touch(day)
+
+
+def find_allowed(sink: Sink, survey: Survey) -> set[Day] | None:
+    """The days that a destination which follows the log may hold; None for any.
+
+    A day that batch has computed once stays, though it may be due again: what follows a log shows one version of it.
+    """
+    state = survey.states[sink.reads.full_name]
+    if state.unreadable:
+        raise state.unreadable
+    if not sink.settled_only:
+        return None
+    return {day for day in state.entries if not survey.is_early(sink.reads, day)}
 
 
 def _order(day: Day) -> date:

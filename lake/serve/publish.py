@@ -6,18 +6,21 @@ A repeat finds nothing to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
-from lake.serve.plan import Due, find_due
-from lake.serve.source import Day
-from lake.serve.target import Load, Place, open_target
+from lake.serve.plan import Due, find_allowed, find_due
+from lake.serve.source import Day, open_source
+from lake.serve.target import Load, Place, open_follower, open_target
+from lake.storage.retention import Promise
+from lake.write.store import DeltaStore
 
-__all__ = ["Published", "is_due", "publish"]
+__all__ = ["Published", "find_promises", "is_due", "publish"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Published:
 
 def is_due(sink: Sink, survey: Survey, place: Place) -> Due:
     """Look what is due, without loading it."""
+    if sink.to.follows_log:
+        allowed, source = find_allowed(sink, survey), open_source(survey.store, sink.reads)
+        due = open_follower(sink, place).due(source, allowed) if source else {}
+        return Due(sink, source, due, source.held if source else ())
     return find_due(sink, survey, open_target(sink, place).loads())
 
 
@@ -56,7 +63,7 @@ def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, 
         sink: which.
         survey: of the lake that holds its table.
         place: of its destination.
-        days: load these in any case, and no others; None for what is due.
+        days: load these in any case, and no others; None for what is due. What follows the log holds all or nothing.
         anew: begin with an empty table at the destination.
 
     Raises:
@@ -64,6 +71,8 @@ def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, 
         LogDamaged: the table cannot be read.
     """
     began = time.monotonic()
+    if sink.to.follows_log:
+        return _follow(sink, survey, place, began, anew=anew)
     target = open_target(sink, place, anew=anew)
     failpoint("before_load", sink.full_name)
     due = find_due(sink, survey, target.loads(), days)
@@ -72,3 +81,23 @@ def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, 
         return Published(sink, version, seconds=time.monotonic() - began)
     loaded = target.replace(due.source, list(due.days), whole=not sink.is_by_day)
     return Published(sink, version, loaded, due.days, time.monotonic() - began)
+
+
+def _follow(sink: Sink, survey: Survey, place: Place, began: float, *, anew: bool) -> Published:
+    """Bring a destination that follows the log up to its newest version."""
+    follower = open_follower(sink, place, anew=anew)
+    failpoint("before_load", sink.full_name)
+    allowed = find_allowed(sink, survey)  # before the version is chosen, so that a day is no earlier than it says
+    source = open_source(survey.store, sink.reads)
+    loaded = follower.load(source, allowed) if source else {}
+    return Published(sink, source.version if source else None, loaded, seconds=time.monotonic() - began)
+
+
+def find_promises(sinks: Iterable[Sink], store: DeltaStore, place: Place) -> dict[str, list[Promise]]:
+    """Say, by table, what `lake.batch.maintain` has to keep for the readers of sinks."""
+    found: dict[str, list[Promise]] = {}
+    for one in sinks:
+        source = open_source(store, one.reads) if one.to.follows_log else None
+        if source and (promise := open_follower(one, place).promise(source, datetime.now(UTC))):
+            found.setdefault(one.reads.full_name, []).append(promise)
+    return found

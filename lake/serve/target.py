@@ -9,17 +9,35 @@ import importlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from lake.declare.destinations import Destination, DuckDb, ParquetFolders, Postgres
+from lake.declare.destinations import Destination, DuckDb, Iceberg, KafkaTopic, ParquetFolders, Postgres
 from lake.declare.sink import Sink
 from lake.errors import ExtraMissing, SecretMissing
 from lake.serve.source import Day, Source
+from lake.storage.retention import Promise
+from lake.stream.kafka import KafkaCluster
 
-__all__ = ["TARGETS", "Load", "Place", "Target", "describe_differences", "load_of", "open_target"]
+__all__ = [
+    "EPOCH",
+    "TARGETS",
+    "Follower",
+    "Load",
+    "Place",
+    "Target",
+    "describe_differences",
+    "load_of",
+    "open_follower",
+    "open_target",
+]
+
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+"""Since then everything is kept."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +80,14 @@ class Place:
         secrets: value by name of a variable.
         lock_timeout_seconds: how long to wait for another process that loads the same destination.
         tell: told of each step, for people.
+        kafka: the cluster of the lake; None where there is none.
     """
 
     home: Path
     secrets: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     lock_timeout_seconds: float = 1800.0
     tell: Callable[[str], None] = lambda _: None
+    kafka: KafkaCluster | None = None
 
     def secret(self, sink: Sink, variable: str) -> str:
         """Look up a secret.
@@ -106,8 +126,32 @@ class Target(Protocol):
         """Read the rows of some days, or of all, as the contract has them."""
 
 
+class Follower(Protocol):
+    """What one destination that follows the table's log holds of one sink."""
+
+    def due(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, str]:
+        """Say which days it does not hold as the source does, and why.
+
+        Args:
+            source: the table at a version.
+            allowed: the days that it may hold; None for all.
+        """
+
+    def load(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, Load]:
+        """Bring it up to the source, all of it or nothing that readers see; returns the days that changed.
+
+        Raises:
+            PublishError: it holds what it held before.
+        """
+
+    def promise(self, source: Source, now: datetime) -> Promise | None:
+        """Say what its readers, or it itself, may still read of the table; None for nothing."""
+
+
 TARGETS: dict[type[Destination], str] = {
     DuckDb: "lake.serve.duckdb_file:DuckDbTarget",
+    Iceberg: "lake.serve.iceberg:IcebergTarget",
+    KafkaTopic: "lake.serve.kafka_topic:KafkaTarget",
     ParquetFolders: "lake.serve.parquet_folders:ParquetTarget",
     Postgres: "lake.serve.postgres:PostgresTarget",
 }
@@ -120,13 +164,23 @@ def open_target(sink: Sink, place: Place, *, anew: bool = False) -> Target:
     Raises:
         ExtraMissing: a package is not installed that this kind of destination needs.
     """
+    target: Target = _open(sink, place, anew)
+    return target
+
+
+def open_follower(sink: Sink, place: Place, *, anew: bool = False) -> Follower:
+    """Open the destination of a sink that follows the log. Errors as `open_target`."""
+    follower: Follower = _open(sink, place, anew)
+    return follower
+
+
+def _open(sink: Sink, place: Place, anew: bool) -> Any:
     module, _, name = TARGETS[type(sink.to)].partition(":")
     try:
         kind = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise ExtraMissing(sink.full_name, type(sink.to).__name__, str(error.name)) from error
-    target: Target = kind(sink, place, anew)
-    return target
+    return kind(sink, place, anew)
 
 
 def describe_differences(expected: Mapping[Day, object], found: Mapping[Day, object]) -> dict[Day, str]:

@@ -5,16 +5,32 @@ Table properties say so to every engine.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from lake.declare.table import Table, is_followable
 
-__all__ = ["HISTORY", "RECENT", "kept_for", "properties_of"]
+__all__ = ["HISTORY", "RECENT", "Promise", "kept_for", "properties_of"]
 
 HISTORY = timedelta(days=30)
 """How far back the versions of a table can be read."""
 RECENT = timedelta(days=2)
 """The same of a table that can be followed: a commit a second makes 86,400 files of its log a day."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Say what somebody outside of the lake may still read of a table.
+
+    Attributes:
+        by: the sink that promised it.
+        since: every file that was part of the table then, or later, is kept.
+        needs_log: whether commits are kept too.
+    """
+
+    by: str
+    since: datetime
+    needs_log: bool = False
 
 
 def kept_for(table: Table | None) -> timedelta:

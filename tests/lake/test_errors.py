@@ -21,6 +21,7 @@ from lake.errors import (
     CannotAcceptLoss,
     CannotCompile,
     CannotExport,
+    CannotMirror,
     CannotPassOver,
     ContractBroken,
     DayAhead,
@@ -50,6 +51,7 @@ from lake.errors import (
     LogDamaged,
     MessagesGone,
     NotAStream,
+    NotHandedOn,
     Offline,
     OtherMessage,
     RowsLost,
@@ -104,6 +106,8 @@ EXAMPLES: list[LakeError] = [
     WrittenMeanwhile("silver.departures", "DELTA_CONCURRENT_APPEND"),
     UnknownSink("bord", ["serving.board"]),
     UnknownSink("board", []),
+    CannotMirror("serving.board", "its columns are mapped", "write it without that"),
+    NotHandedOn("serving.board", "alerts", "the broker is gone"),
     DestinationDrift("serving.board", ["carrier is int, the contract says string"]),
     DestinationDiffers("serving.board", {date(2013, 1, 1): "24 rows, 23 there"}),
     DestinationInUse("serving.board", "/lake/warehouse.duckdb", "it has a write-ahead log"),
@@ -178,6 +182,7 @@ def test_only_a_lock_and_the_network_are_worth_a_second_try() -> None:
         "TopicUnreachable",
         "DestinationInUse",
         "DestinationUnreachable",
+        "NotHandedOn",
     }
 
 

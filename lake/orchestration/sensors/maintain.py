@@ -12,8 +12,10 @@ from lake.batch.maintain import describe, maintain, summarize
 from lake.declare.table import Table
 from lake.declare.words import plural
 from lake.orchestration.resource import Lakehouse
+from lake.project.environment import open_environment
 from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
+from lake.serve.publish import find_promises
 
 __all__ = ["build_maintenance"]
 
@@ -28,7 +30,9 @@ def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.Schedul
 
     @dg.op(name="maintain_tables", description=__doc__)
     def maintain_lake(context: dg.OpExecutionContext, lakehouse: Lakehouse) -> None:
-        done = maintain(tables, lakehouse.store(), checkpoints=open_checkpoints(settings))
+        environment, store = open_environment(settings), lakehouse.store()
+        promises = find_promises(environment.sinks.values(), store, environment.place)
+        done = maintain(tables, store, checkpoints=open_checkpoints(settings), promises=promises)
         for one in done:
             if one.did_anything or one.note:
                 context.log.info(f"{one.name}: {describe(one)}")

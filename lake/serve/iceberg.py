@@ -1,0 +1,137 @@
+"""Show a table to engines that speak Iceberg, over the data files that it has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.manifest import DataFile
+
+from lake.declare.destinations import Iceberg
+from lake.declare.sink import Sink
+from lake.serve.iceberg_files import FileFacts, file_facts
+from lake.serve.iceberg_mirror import Difference, Mirror
+from lake.serve.local_files import hold
+from lake.serve.source import Day, Source
+from lake.serve.target import EPOCH, Load, Place
+from lake.storage.retention import Promise, kept_for
+
+__all__ = ["FOLDER", "IcebergTarget"]
+
+FOLDER = "iceberg"
+"""In the home of the lake: the catalog, and what it says of each table."""
+_FIRST_DAY = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class IcebergTarget:
+    """The Iceberg table of one sink; see `lake.serve.target.Follower`."""
+
+    sink: Sink
+    place: Place
+    anew: bool = False
+
+    @property
+    def to(self) -> Iceberg:
+        """What was declared."""
+        assert isinstance(self.sink.to, Iceberg)
+        return self.sink.to
+
+    def due(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, str]:
+        with self._mirror() as mirror:
+            found = mirror.compare(self._files(source, allowed))
+        return dict.fromkeys(self._days(found), "has other files")
+
+    def load(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, Load]:
+        with hold(self._folder / self.sink.name, self.place), self._mirror() as mirror:
+            if self.anew:
+                mirror.forget()
+            files = self._files(source, allowed)
+            found = mirror.show(source, files)
+        if found:
+            what = f"{len(found.new)} files added, {len(found.gone)} removed"
+            self.place.tell(f"{self.sink.full_name}: {what} in one snapshot")
+        rows = dict.fromkeys(self._days(found), 0)
+        for file in files:
+            if (day := self._day(file)) in rows:
+                rows[day] += file.said["num_records"]
+        return {day: Load(source.table_id, source.version, source.commit, count, "") for day, count in rows.items()}
+
+    def promise(self, source: Source, now: datetime) -> Promise | None:
+        """Keep the files of what is shown, and of what was shown lately.
+
+        Those of a table that was there before nobody could tell from files that a killed writer left, so all are kept.
+        """
+        with self._mirror() as mirror:
+            shown = mirror.promised(now)
+        since = [one.committed_at if one.table_id == source.table_id else EPOCH for one in shown]
+        return Promise(self.sink.full_name, min(since)) if since else None
+
+    def loads(self) -> Mapping[Day, Load]:
+        """Say of each day what readers see: rows of one version of the table."""
+        with self._mirror() as mirror:
+            shown, files = mirror.shown(), mirror.files()
+        found: dict[Day, Load] = {}
+        if shown is None:
+            return found
+        for file in files:
+            day = self._day_of(file)
+            before = found[day].rows if day in found else 0
+            found[day] = Load(shown.table_id, shown.version, "", before + file.record_count, "")
+        return found
+
+    def rows(self, days: Collection[Day] | None = None) -> pa.Table:
+        """Read what it shows, by PyIceberg, in the columns of the contract."""
+        with self._mirror() as mirror:
+            table = mirror.table()
+            assert table is not None
+            read = table.scan().to_arrow()
+        schema = self.sink.reads.contract.arrow_schema
+        found = pa.table([read[one.name].cast(one.type) for one in schema], names=schema.names)
+        if days is None or self.sink.reads.day is None:
+            return found
+        return found.filter(pc.is_in(found[self.sink.reads.day], pa.array([day for day in days if day], pa.date32())))
+
+    @property
+    def _folder(self) -> Path:
+        return self.place.home / FOLDER
+
+    @contextmanager
+    def _mirror(self) -> Iterator[Mirror]:
+        with self._catalog() as catalog:
+            yield Mirror(self.sink.full_name, catalog, (self.to.namespace, self.sink.name), kept_for(self.sink.reads))
+
+    def _catalog(self) -> Catalog:
+        if self.to.catalog_from is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{self._folder.resolve() / 'catalog.db'}"
+            return load_catalog("lake", type="sql", uri=uri, warehouse=f"file://{self._folder.resolve()}")
+        said = self.place.secret(self.sink, self.to.catalog_from)
+        properties = json.loads(said) if said.lstrip().startswith("{") else {"type": "rest", "uri": said}
+        return load_catalog("lake", **properties)
+
+    def _files(self, source: Source, allowed: Collection[Day] | None) -> list[FileFacts]:
+        found = file_facts(source.log, source.stored)
+        return [one for one in found if allowed is None or self._day(one) in allowed]
+
+    def _day(self, file: FileFacts) -> Day:
+        day: Day = file.partition(self.sink.reads.day) if self.sink.reads.day else None
+        return day
+
+    def _days(self, found: Difference) -> list[Day]:
+        """The days of which files differ."""
+        days = {self._day(one) for one in found.new} | {self._day_of(one) for one in found.gone}
+        return sorted(days, key=lambda day: day or date.min)
+
+    def _day_of(self, file: DataFile) -> Day:
+        if self.sink.reads.day is None:
+            return None
+        value = file.partition[self.sink.reads.partition_columns.index(self.sink.reads.day)]
+        return _FIRST_DAY + timedelta(days=value) if isinstance(value, int) else value
