@@ -29,9 +29,11 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
+from lake.orchestration.shown import observe_feed, sample_of
 from lake.orchestration.standing import as_errors, still_differs
 from lake.project.settings import Settings
 from lake.storage.location import is_local
+from lake.write.store import DeltaStore
 
 __all__ = [
     "CAUSE",
@@ -144,7 +146,9 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
             evaluation = build_check_evaluation(table, "contract", verdict)
             context.log_event(evaluation)
             RedChecks(settings.home).note(as_errors([evaluation]))
-        return _report(context, table, receipt)
+        for feed in table.feeds:
+            context.log_event(observe_feed(store, feed))
+        return _report(context, table, receipt, store)
 
     return compute
 
@@ -207,7 +211,9 @@ def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
     )
 
 
-def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -> dg.MaterializeResult[None]:
+def _report(
+    context: dg.AssetExecutionContext, table: Table, receipt: Receipt, store: DeltaStore
+) -> dg.MaterializeResult[None]:
     if receipt.failed_days:
         _report_good_days(context, table, receipt)
         metadata: dict[str, Any] = {
@@ -219,8 +225,12 @@ def _report(context: dg.AssetExecutionContext, table: Table, receipt: Receipt) -
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
     context.log.info(_said(table, receipt))
     if table.day is None:
-        return dg.MaterializeResult(metadata=_day_metadata(receipt, None))
-    tell_of_days(context, dict(_metadata_of_days(table, receipt, days_of_run(context.run.tags))))
+        return dg.MaterializeResult(metadata={**_day_metadata(receipt, None), **sample_of(table, store, None)})
+    facts = dict(_metadata_of_days(table, receipt, days_of_run(context.run.tags)))
+    newest = max((day for day, found in receipt.counts.items() if day in facts and found.rows_out), default=None)
+    if newest is not None:
+        facts[newest] = {**facts[newest], **sample_of(table, store, newest)}
+    tell_of_days(context, facts)
     return dg.MaterializeResult()
 
 

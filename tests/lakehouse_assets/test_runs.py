@@ -82,6 +82,14 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     for key in ("bronze/readings", "silver/measurements"):
         days = instance.fetch_materializations(dg.AssetKey(key.split("/")), limit=10).records
         assert len({round(record.timestamp, 3) for record in days}) == len(days) == 3, "one line each in the UI"
+        samples = {record.partition_key: record.asset_materialization for record in days}
+        assert [day for day, told in samples.items() if told and "sample" in told.metadata] == [str(THREE_DAYS.last)], (
+            "of the newest day"
+        )
+    (landed,) = instance.fetch_observations(dg.AssetKey(["feeds", "sensors"]), limit=1).records
+    facts = landed.asset_observation.metadata if landed.asset_observation else {}
+    assert facts["landing days"].value == 3
+    assert facts["newest landing day"].value == str(THREE_DAYS.last)
 
 
 @pytest.mark.spark

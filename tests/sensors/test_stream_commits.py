@@ -311,7 +311,7 @@ def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_min
             definitions=definitions_of(daemon.settings, FOLLOWED),
         ) as context:
             daemon.cursor = sensor.evaluate_tick(context).cursor
-        keys = [dg.AssetCheckKey(asset_key(DEPARTURES), check) for check in (*WITHOUT_SPARK, "key_unique")]
+        keys = [dg.AssetCheckKey(asset_key(DEPARTURES), check) for check in (*WITHOUT_SPARK, "range_equals_day")]
         found = daemon.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         return {key.name: record.id for key, record in found.items()}
 

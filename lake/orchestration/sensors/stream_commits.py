@@ -46,8 +46,8 @@ __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "WITHOUT_SPARK", "build_stream_commi
 COMMITS_AT_ONCE = 50
 """Most commits of one table that a tick reports; a stream makes about ten between two ticks."""
 CHECKED_EVERY_SECONDS = 60.0
-WITHOUT_SPARK = ("contract", "row_count", "fresh", "streaming")
-"""Checks that are reported beside the commits of a stream; that keys are unique, a scan of the whole table says."""
+WITHOUT_SPARK = ("key_unique", "contract", "row_count", "fresh", "streaming")
+"""Checks that are reported beside the commits of a stream."""
 LOOKS_BACK = 500
 """Most commits that a full comparison reads; what days older commits wrote is taken from the frontier."""
 
