@@ -101,6 +101,7 @@ def _run(work: Path, side: str, plan: StreamPlan, number: int, out: Console, *, 
         address = broker.up().address
         create_topics(KafkaCluster(address), TOPICS)
         extra = {"LAKEHOUSE_HOME": str(home), "LAKEHOUSE_KAFKA": address, ADDRESS: address}
+        extra["LAKEHOUSE_LAST_DAY"] = "open"  # the messages are of today, and the example's calendar has ended
         extra |= {TUNED: "1"} if side == "tuned" else {}
         with started(SIDES[side], clean_env(extra), work / f"{home.name}.log") as process:
             sent_from, cores, memory = _send(process, home, address, plan, work / f"{home.name}.log")
