@@ -110,6 +110,7 @@ ROOMS = [
     {"project"},
     {"orchestration"},
     {"commands"},
+    {"dashboard"},
     {"testing"},
 ]
 """Each imports what stands before it, and itself."""

@@ -19,7 +19,8 @@ def extras(kind: str) -> Iterator[tuple[str, Any]]:
     What cannot be loaded is named on standard error and left out.
 
     Args:
-        kind: "commands" (functions as Typer takes them) or "checks" (functions that return a `Check` of the doctor).
+        kind: "commands" (functions as Typer takes them), "checks" (functions that return a `Check` of the doctor) or
+            "pages" (functions that draw a page of the dashboard of a `lake.dashboard.sight.Sight`).
             An installed distribution declares them as entry points of the group `lakehouse.<kind>`; a project that is
             not installed, in the table `[tool.lakehouse.<kind>]`.
     """

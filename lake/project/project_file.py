@@ -26,7 +26,7 @@ from lake.errors import BadSetting
 
 __all__ = ["EXTRAS", "Given", "Project", "read_extras", "read_project", "variable"]
 
-EXTRAS = ("checks", "commands")
+EXTRAS = ("checks", "commands", "pages")
 """Tables that name functions of the project, by the name of a command or of a check."""
 
 _FILE = "pyproject.toml"

@@ -1,0 +1,43 @@
+"""Run the dashboard under Streamlit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+
+from lake.engine.ports import HOST, free_ports
+from lake.project.settings import Settings
+
+__all__ = ["serve_dashboard"]
+
+
+def serve_dashboard(console: Console, settings: Settings, port: int | None) -> int | None:
+    """Serve until somebody stops it; returns None where Streamlit is not installed."""
+    if not find_spec("streamlit"):
+        console.print(
+            "the dashboard needs a package that is not here: pip install 'lakehouse[dashboard]'", markup=False
+        )
+        return None
+    chosen = port or free_ports(1)[0]
+    console.print(f"http://{HOST}:{chosen}  ({settings.tables}; Ctrl-C ends it)", markup=False)
+    script = Path(__file__).parents[1] / "dashboard" / "main.py"
+    options = {
+        "server.address": HOST,
+        "server.port": chosen,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(script), *arguments])
+    try:
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,1 @@
+"""The dashboard: pages that show any team's tables, and those that a project adds."""

@@ -1,0 +1,196 @@
+"""The pages that every lake has: its operation, the quality of its data, and its tables day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamReport, TableReport
+from lake.dashboard.sight import Shown, Sight, live
+from lake.declare.days import Days
+from lake.declare.table import Table
+from lake.ownership.ledger import Entry, Ledger
+
+__all__ = ["browse", "operations", "quality"]
+
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
+"""Of the palette of Okabe and Ito, which people of every colour vision tell apart."""
+_ROWS = 1000
+
+
+def operations(_: Sight) -> None:
+    """What is wrong, what is due, and how far the streams are."""
+    st.title("Operations")
+    live(_draw_operations)
+
+
+def _draw_operations(sight: Sight) -> None:
+    report = sight.report()
+    _draw_summary(report)
+    for problem in report.problems:
+        (st.error if problem.is_error else st.warning)(str(problem))
+    if not report.problems:
+        st.success("✓ nothing is wrong: every table is fresh, and no day is missing or stale")
+    st.subheader("Tables")
+    st.dataframe([_of_table(table) for table in report.tables], hide_index=True)
+    st.subheader("Streams")
+    if report.streams:
+        st.dataframe([_of_stream(stream) for stream in report.streams], hide_index=True)
+    else:
+        st.info("no table was ever followed; next: lakehouse follow")
+
+
+def _draw_summary(report: StatusReport) -> None:
+    late = sum(table.freshness.is_late for table in report.tables)
+    stalled = sum(stream.stalled is not None for stream in report.streams)
+    opened = min((table.open_from for table in report.tables if table.open_from), default=None)
+    st.caption(f"{report.tables_at}, as of {report.as_of[:16].replace('T', ' ')} UTC")
+    columns = st.columns(4)
+    columns[0].metric("problems", len(report.problems))
+    columns[1].metric("late tables", f"{late} of {len(report.tables)}")
+    columns[2].metric("stalled streams", f"{stalled} of {len(report.streams)}")
+    columns[3].metric("open from", str(opened or "batch owns all"))
+
+
+def _of_table(table: TableReport) -> dict[str, Any]:
+    return {
+        "table": table.table,
+        "state": "✗ late" if table.freshness.is_late else "✓ fresh",
+        "newest day": table.newest_day,
+        "open from": table.open_from,
+        "missing": _due(table.missing),
+        "stale": _due(table.stale),
+        "freshness": table.freshness.text,
+        "owner": table.owner,
+    }
+
+
+def _of_stream(stream: StreamReport) -> dict[str, Any]:
+    return {
+        "table": stream.table,
+        "state": f"✗ {stream.stalled}" if stream.stalled else f"✓ {stream.state}",
+        "lag, messages": stream.lag_messages,
+        "lag, seconds": stream.lag_seconds,
+        "rows per second": stream.rows_per_second,
+        "watermark": stream.watermark,
+        "open from": stream.open_from,
+        "error": stream.last_error,
+    }
+
+
+def _due(due: Sequence[DueDays] | None) -> str:
+    if due is None:
+        return "nobody knows: a log is damaged"
+    return "; ".join(f"{', '.join(map(_span, one.days)) or 'the table'}: {one.reason}" for one in due)
+
+
+def _span(days: DayRange) -> str:
+    return str(days.first) if days.first == days.last else f"{days.first}..{days.last}"
+
+
+def quality(sight: Sight) -> None:
+    """What was refused, what disagreed, and what each number was computed from."""
+    st.title("Data quality")
+    entries = Ledger(sight.environment.store).latest_by_table()
+    known = {name: list(entries[name].values()) for name in sight.environment.tables if entries.get(name)}
+    if not known:
+        st.info("nothing was computed yet; next: lakehouse refresh")
+        return
+    st.dataframe([_of_counts(name, found) for name, found in known.items()], hide_index=True)
+    chosen = st.selectbox("table", list(known), key="quality_table")
+    days = {entry.day: entry for entry in known[chosen]}
+    if None not in days:
+        _draw_counts(known[chosen])
+    day = st.selectbox(
+        "day", sorted(days, key=_newest_first, reverse=True), format_func=_day, key=f"quality_day_{chosen}"
+    )
+    _draw_lineage(days[day])
+    _draw_quarantine(sight, sight.environment.tables[chosen], day)
+
+
+def _newest_first(day: date | None) -> date:
+    return day or date.min
+
+
+def _day(day: date | None) -> str:
+    return "the whole table" if day is None else str(day)
+
+
+def _of_counts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    sums = {what: sum(getattr(e, what) for e in entries) for what in ("rows_in", "rows_out", "rejected")}
+    more = {what: sum(getattr(e, what) for e in entries) for what in ("duplicates", "disagreeing")}
+    failed = sum(entry.outcome == "failed" for entry in entries)
+    return {"table": name, **sums, **more, "failed days": failed, "computed": max(e.recorded_at for e in entries)}
+
+
+def _draw_counts(entries: Sequence[Entry]) -> None:
+    kinds = ("rejected", "duplicates", "disagreeing")
+    counts = [{"day": str(e.day), "rows": getattr(e, kind), "kind": kind} for e in entries for kind in kinds]
+    if not any(one["rows"] for one in counts):
+        st.success("✓ no row was rejected, and none came twice")
+        return
+    colours = alt.Scale(domain=list(kinds), range=[ORANGE, BLUE, GREY])
+    chart = alt.Chart(pd.DataFrame(counts)).mark_line(point=True)
+    shown = chart.encode(
+        x="day:T", y="rows:Q", color=alt.Color("kind:N", scale=colours), shape="kind:N", tooltip=["day", "kind", "rows"]
+    )
+    st.altair_chart(shown, width="stretch")
+
+
+def _draw_lineage(entry: Entry) -> None:
+    read = [f"`{name}` {_version(said)}" for name, said in sorted(entry.inputs.items())]
+    at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S} UTC in {entry.seconds:.1f} s"
+    st.markdown(
+        f"**{entry.outcome}** as version {entry.version}: {entry.rows_in:,} rows in = {entry.rows_out:,} out + "
+        f"{entry.rejected:,} rejected + {entry.duplicates:,} duplicates. "
+        f"Computed from {', '.join(read) or 'nothing'} at {at}, "
+        f"by code `{entry.code_version[:12]}`, run `{entry.run_id or '-'}`."
+    )
+
+
+def _version(said: Any) -> str:
+    return f"version {said}" if isinstance(said, int) else f"{len(said)} files" if isinstance(said, dict) else str(said)
+
+
+def _draw_quarantine(sight: Sight, table: Table, day: date | None) -> None:
+    store = sight.environment.store
+    of_day = f"WHERE day = DATE '{day}'" if day else ""  # a date: nothing to escape
+    rejected = store.log(store.quarantine_path(table)).query(f"SELECT rules, raw, row FROM stored {of_day} LIMIT 50")
+    if rejected:
+        st.subheader("In quarantine")
+        st.dataframe(rejected, hide_index=True)
+    else:
+        st.caption("nothing of it is in quarantine")
+
+
+def browse(sight: Sight) -> None:
+    """The rows of a table, day by day."""
+    st.title("Tables")
+    name = st.selectbox("table", list(sight.environment.tables), key="browse_table")
+    table = sight.environment.tables[name]
+    st.markdown(table.description)
+    shown = sight.show(table)
+    st.caption(f"version {shown.snapshot.version} · owner {table.owner} · key {', '.join(table.key)}")
+    days = _choose_day(table, shown)
+    rows = sight.rows(shown, days, _ROWS)
+    described = {c.name: st.column_config.Column(help=c.description) for c in table.contract.stored}
+    st.dataframe(rows, hide_index=True, column_config=described)
+    st.caption(f"{len(rows):,} rows" + (f"; the first {_ROWS:,} are shown" if len(rows) == _ROWS else ""))
+
+
+def _choose_day(table: Table, shown: Shown) -> Days | None:
+    if table.day is None:
+        return None
+    if not shown.held:
+        st.info("it holds no rows")
+        return None
+    names = {day: str(day) if day in shown.settled else f"{day} (open: early)" for day in shown.held}
+    day = st.selectbox("day", shown.held, format_func=lambda one: names[one], key=f"day_{table.name}")
+    if day not in shown.settled:
+        st.warning(f"{day} is open: late rows may be missing. Settled through {shown.settled_through or 'no day yet'}.")
+    return Days.of(day)
