@@ -23,10 +23,11 @@ from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
 from lake.serve.columns import find_differences
-from lake.serve.local_files import hold, swap
+from lake.serve.local_files import hold
 from lake.serve.source import Day, Source
 from lake.serve.sums import Sum, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
+from lake.storage.durable import flush_files, flush_folders
 
 __all__ = ["ParquetTarget"]
 
@@ -81,30 +82,53 @@ class ParquetTarget:
                 shutil.rmtree(self.folder)
             self._refuse_other_columns(whole=whole)
             if whole:
-                return self._write(None, source, source.rows(days), days)
+                return self._write({None: days}, source, source.rows(days))
             loaded: dict[Day, Load] = {}
             for batch, rows in source.batches(days):
-                for day in batch:
-                    loaded |= self._write(day, source, rows.filter(_is_of(rows, source, day)), [day])
+                loaded |= self._write({day: [day] for day in batch}, source, rows)
                 self.place.tell(f"{self.sink.full_name}: {len(loaded)} of {len(days)} days")
             return loaded
 
-    def _write(self, day: Day, source: Source, rows: pa.Table, days: Sequence[Day]) -> dict[Day, Load]:
-        """Write one file, read it back, and let it replace the one before."""
+    def _write(self, files: Mapping[Day, Sequence[Day]], source: Source, rows: pa.Table) -> dict[Day, Load]:
+        """Write files beside those that readers see, read them back, and let each take its place.
+
+        Args:
+            files: the days of each file, which is of one of them, or of none in particular.
+            source: where the rows are from.
+            rows: of all these days.
+        """
         sums = sums_of(rows, source.table)
-        loaded = {one: load_of(source, *sums.get(one, Sum(0, 0))) for one in days}
+        days = [day for within in files.values() for day in within]
+        loaded = {day: load_of(source, *sums.get(day, Sum(0, 0))) for day in days}
+        aside = self.folder / ".new"
+        shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+        aside.mkdir(parents=True)
+        written = {day: aside / f"{day}.tmp" for day in files}
+        for day, file in written.items():
+            own = rows if day is None else rows.filter(_is_of(rows, source, day))
+            self._write_file(file, day, own, {one: loaded[one] for one in files[day]})
+        failpoint("after_load", self.sink.full_name)
+        self._refuse_other(written, source, sums)
+        flush_files(written.values())
+        failpoint("before_swap", self.sink.full_name)
+        for day, file in written.items():
+            self._file(day).parent.mkdir(parents=True, exist_ok=True)
+            file.replace(self._file(day))
+            failpoint("after_swap", self.sink.full_name)
+        flush_folders([self.folder, *(self._file(day).parent for day in written)])
+        return loaded
+
+    def _write_file(self, file: Path, day: Day, rows: pa.Table, loaded: Mapping[Day, Load]) -> None:
         note = json.dumps({str(one or ""): load.as_dict() for one, load in loaded.items()})
         schema = self._schema(day)
         content = rows.select(schema.names).cast(schema).replace_schema_metadata({_NOTE: note})
-        with swap(self._file(day), self.folder / ".new") as new:
-            pq.write_table(content, new, compression="zstd")
-            failpoint("after_load", self.sink.full_name)
-            plain = pa.schema([pa.field(one.name, one.type) for one in source.schema])
-            if differing := describe_differences(sums, sums_of(self._read(new, day, plain), source.table)):
-                raise DestinationDiffers(self.sink.full_name, differing)
-            failpoint("before_swap", self.sink.full_name)
-        failpoint("after_swap", self.sink.full_name)
-        return loaded
+        pq.write_table(content, file, compression="zstd")
+
+    def _refuse_other(self, written: Mapping[Day, Path], source: Source, sums: Mapping[Day, Sum]) -> None:
+        plain = pa.schema([pa.field(one.name, one.type) for one in source.schema])
+        held = pa.concat_tables(self._read(file, day, plain) for day, file in written.items())
+        if differing := describe_differences(sums, sums_of(held, source.table)):
+            raise DestinationDiffers(self.sink.full_name, differing)
 
     def _schema(self, day: Day) -> pa.Schema:
         """Return the columns of a file.

@@ -23,7 +23,7 @@ from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationUnreachable, ValueRefused
 from lake.serve.columns import find_differences, literal, notes_of
 from lake.serve.source import Day, Source
-from lake.serve.sums import NAN, Sum, json_text, quoted, sums_of
+from lake.serve.sums import NAN, Sum, has_any_text, json_text, quoted, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["PostgresTarget"]
@@ -265,7 +265,9 @@ def _read_as(kind: pa.DataType) -> str:
 def _text(name: str, kind: pa.DataType) -> str:
     """Write a value as `lake.serve.sums` does."""
     value = f"({_value(quoted(name), kind)})"
-    return f"coalesce(length({value}) || ':' || {value}, '-')"
+    if has_any_text(kind):
+        return f"coalesce(length({value}) || ':' || {value}, '-')"
+    return f"coalesce({value}, '') || ','"
 
 
 def _value(name: str, kind: pa.DataType) -> str:

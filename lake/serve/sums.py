@@ -2,10 +2,11 @@
 
 Every destination can follow the rules.
 
-A row is written as one text: its values in the order of the contract, each behind its length, so that no two rows share
-a text. Its hash is the first 60 bits of the text's MD5. The sum over the rows of a day does not depend on their order.
+A row is written as one text: its values in the order of the contract, texts behind their lengths and others before a
+comma, so that no two rows share a text. Its hash is the first 60 bits of the text's MD5. The sum over the rows of a day
+does not depend on their order.
 
-    null                    -
+    null                    - for texts, else nothing
     boolean                 0 or 1
     whole number, decimal   its digits; a decimal with all of its scale
     double, float           the bits of the double as a whole number; one NaN for all, and one zero (DuckDB may
@@ -29,7 +30,7 @@ from lake.declare.nested import is_nested
 from lake.declare.table import Table
 from lake.serve.source import Day
 
-__all__ = ["NAN", "Sum", "json_text", "quoted", "sums_of"]
+__all__ = ["NAN", "Sum", "has_any_text", "json_text", "quoted", "sums_of"]
 
 NAN = 0x7FF8000000000000
 """The bits of every NaN."""
@@ -103,7 +104,14 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
 
 def _text(name: str, kind: pa.DataType) -> str:
     value = _value(quoted(name), kind)
-    return f"coalesce(length({value}) || ':' || {value}, '-')"
+    if has_any_text(kind):
+        return f"coalesce(length({value}) || ':' || {value}, '-')"
+    return f"coalesce({value}, '') || ','"
+
+
+def has_any_text(kind: pa.DataType) -> bool:
+    """Tell whether the text of a value may hold any character, so that its length has to say where it ends."""
+    return pa.types.is_string(kind) or pa.types.is_nested(kind)
 
 
 def _value(name: str, kind: pa.DataType) -> str:

@@ -77,7 +77,7 @@ def load_and_die(random: Random, store: DeltaStore, place: Place, sink: Sink) ->
         for module in (duckdb_file, parquet_folders):
             patch.setattr(module, "failpoint", die)
         load(store, place, sink)
-    for aside in (place.home / ".warehouse.duckdb.new", place.home / "exports" / "board" / ".new"):
+    for aside in (place.home / ".warehouse.duckdb.new", place.home / "exports" / "board" / ".new" / f"{D1}.tmp"):
         if aside.parent.exists():
             aside.write_bytes(b"half of a file")
 
