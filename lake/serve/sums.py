@@ -111,7 +111,7 @@ def _text(name: str, kind: pa.DataType) -> str:
 
 def has_any_text(kind: pa.DataType) -> bool:
     """Tell whether the text of a value may hold any character, so that its length has to say where it ends."""
-    return pa.types.is_string(kind) or pa.types.is_nested(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_nested(kind))
 
 
 def _value(name: str, kind: pa.DataType) -> str:
