@@ -21,7 +21,10 @@ SETTLED, EARLY = "settled", "open: early"
 
 
 def network(_: Sight) -> None:
-    """Departures by the hour; hours of open days are marked as early, and a line shows what is sealed."""
+    """Draw departures by the hour.
+
+    Hours of open days are marked as early, and a line shows what is sealed.
+    """
     st.title("The network now")
     live(_draw_network)
 
@@ -39,7 +42,10 @@ def _draw_network(sight: Sight) -> None:
 
 
 def _look(sight: Sight, name: str) -> Shown:
-    """Look at a table, and say on the page as of when, and whether it is late."""
+    """Look at a table, and say on the page how fresh it is.
+
+    That is as of when, and whether it is late.
+    """
     shown = sight.show(sight.environment.tables[name])
     fresh = next(table.freshness for table in sight.report().tables if table.table == name)
     settled = shown.settled_through or "no day yet"
@@ -70,11 +76,9 @@ def _draw_now(hours: pd.DataFrame) -> None:
 
 
 def departures_by_hour(hours: pd.DataFrame, settled: Collection[date]) -> pd.DataFrame:
-    """Add up departures on time and late by the hour, and say of each hour whether its day is settled.
+    """Add up departures on time and late by the hour.
 
-    Args:
-        hours: rows of `hourly_airport_performance`.
-        settled: the days that are.
+    Of each hour it says whether its day is settled.
     """
     sums = hours.groupby(["hour_at", "hour_on"], as_index=False)[["departures", "departures_on_time"]].sum()
     sums["late"] = sums["departures"] - sums["departures_on_time"]
@@ -108,7 +112,7 @@ def _sealed_line(through: date | None) -> Any:
 
 
 def carriers(sight: Sight) -> None:
-    """How punctual carriers were over the last four weeks that are known."""
+    """Draw how punctual carriers were over the last four known weeks."""
     st.title("Carriers")
     shown = _look(sight, "gold.daily_carrier_performance")
     if not shown.held:
@@ -133,7 +137,10 @@ def carriers(sight: Sight) -> None:
 
 
 def routes(sight: Sight) -> None:
-    """The routes with the longest mean delay of arrivals over the last two weeks that are known."""
+    """Draw the routes with the longest mean delay of arrivals.
+
+    Over the last two weeks that are known.
+    """
     st.title("Worst routes")
     shown = _look(sight, "silver.flights")
     if not shown.held:

@@ -945,7 +945,9 @@ class CannotMirror(PublishError):
 
 @dataclass(eq=False)
 class NotHandedOn(PublishError):
-    """A topic did not take what was sent. What it took is sent again, under the same ids.
+    """A topic did not take what was sent.
+
+    What it took is sent again, under the same ids.
 
     Attributes:
         sink: `serving.name`.

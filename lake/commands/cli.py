@@ -492,7 +492,10 @@ def api(
 def dashboard(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen; a free port if none.")] = None,
 ) -> None:
-    """Show the lake in a browser on 127.0.0.1: operation, data quality, tables, and the project's own pages."""
+    """Show the lake in a browser on 127.0.0.1.
+
+    Operation, data quality, tables, and the project's own pages.
+    """
     from lake.commands.dashboard import serve_dashboard
     from lake.project.settings import Settings
 

@@ -16,7 +16,10 @@ __all__ = ["serve_dashboard"]
 
 
 def serve_dashboard(console: Console, settings: Settings, port: int | None) -> int | None:
-    """Serve until somebody stops it; returns None where Streamlit is not installed."""
+    """Serve until somebody stops it and return the exit code.
+
+    None where Streamlit is not installed.
+    """
     if not find_spec("streamlit"):
         console.print(
             "the dashboard needs a package that is not here: pip install 'lakehouse[dashboard]'", markup=False

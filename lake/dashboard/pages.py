@@ -1,4 +1,7 @@
-"""The pages that every lake has: its operation, the quality of its data, and its tables day by day."""
+"""Draw the pages that every lake has.
+
+They show its operation, the quality of its data, and its tables day by day.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _ROWS = 1000
 
 
 def operations(_: Sight) -> None:
-    """What is wrong, what is due, and how far the streams are."""
+    """Draw what is wrong, what is due, and how far the streams are."""
     st.title("Operations")
     live(_draw_operations)
 
@@ -94,7 +97,10 @@ def _span(days: DayRange) -> str:
 
 
 def quality(sight: Sight) -> None:
-    """What was refused, what disagreed, and what each number was computed from."""
+    """Draw what was refused, what disagreed, and where numbers come from.
+
+    For each number, what it was computed from.
+    """
     st.title("Data quality")
     entries = Ledger(sight.environment.store).latest_by_table()
     known = {name: list(entries[name].values()) for name in sight.environment.tables if entries.get(name)}

@@ -1,4 +1,7 @@
-"""What pages of the dashboard see of a lake: rows of some days, and what is known of tables and streams."""
+"""Give the pages of the dashboard their sight of a lake.
+
+They see rows of some days, and what is known of tables and streams.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _ALL = 2_000_000
 
 @dataclass(frozen=True)
 class Shown:
-    """What a table has to show.
+    """The version and the days that a table has to show.
 
     Attributes:
         snapshot: its newest version.
@@ -75,11 +78,17 @@ class Sight:
         return Shown(snapshot, held, frozenset(day for day in held if day in settled))
 
     def rows(self, shown: Shown, days: Days | None = None, limit: int = _ALL) -> pd.DataFrame:
-        """Read rows of some days (None: of all); a version is read once."""
+        """Read rows of some days (None: of all).
+
+        A version is read once.
+        """
         return _rows(self, shown.snapshot, days or ALL_DAYS, limit)
 
     def report(self) -> StatusReport:
-        """Say what is known of all tables and streams; what was found counts for some seconds."""
+        """Return what is known of all tables and streams.
+
+        What was found counts for some seconds.
+        """
         return _report(self)
 
 
@@ -109,7 +118,10 @@ def _report(sight: Sight) -> StatusReport:
 
 
 def open_sight() -> Sight:
-    """Open the lake of this process's settings; once, as long as these are the same."""
+    """Open the lake of this process's settings.
+
+    Once, as long as these are the same.
+    """
     return _open(Settings.from_env())
 
 
@@ -125,7 +137,7 @@ Page = Callable[[Sight], None]
 
 
 def guarded(page: Page) -> Callable[[], None]:
-    """Draw a page; what is empty or broken is said where its rows would be."""
+    """Draw a page, and what is empty or broken in place of its rows."""
 
     def draw() -> None:
         try:
@@ -139,5 +151,8 @@ def guarded(page: Page) -> Callable[[], None]:
 
 
 def live(panel: Page) -> None:
-    """Draw a part of a page that follows streams: it is drawn again every few seconds, without the rest."""
+    """Draw a part of a page that follows streams.
+
+    It is drawn again every few seconds, without the rest.
+    """
     st.fragment(run_every=EVERY)(guarded(panel))()  # Streamlit tells nobody else of what is raised in a fragment

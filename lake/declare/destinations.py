@@ -124,7 +124,9 @@ class Postgres(Destination):
 
 @dataclass(frozen=True)
 class Iceberg(Destination):
-    """An Iceberg table over the data files of the Delta table itself (extra `iceberg`): no row is copied.
+    """An Iceberg table over the data files of the Delta table itself.
+
+    It needs the extra `iceberg`, and copies no row.
 
     Attributes:
         namespace: of the table in the catalog.
@@ -145,7 +147,9 @@ class Iceberg(Destination):
 
 @dataclass(frozen=True)
 class KafkaTopic(Destination):
-    """A topic of the lake's Kafka (extra `kafka`): each new row is a message under the values of the table's key.
+    """A topic of the lake's Kafka, with a message for each new row.
+
+    It needs the extra `kafka`. A message lies under the values of the table's key.
 
     Attributes:
         topic: its name. Beside it lie `<topic>.cursor` and `<topic>.dead`.

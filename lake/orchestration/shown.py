@@ -1,4 +1,7 @@
-"""Show in Dagster what a person asks first: some rows of a table, and what has landed in a feed."""
+"""Show in Dagster what a person asks first.
+
+That is some rows of a table, and what has landed in a feed.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ def observe_feed(store: DeltaStore, feed: Feed) -> dg.AssetObservation:
 
 
 def sample_of(table: Table, store: DeltaStore, day: date | None) -> dict[str, dg.TableMetadataValue]:
-    """Give a few rows of a day, or of a table without days; nothing where there are none."""
+    """Give a few rows of a day, or of a table without days.
+
+    Nothing where there are none.
+    """
     within = f" WHERE \"{table.day}\" = DATE '{day}'" if day is not None else ""
     rows = store.table_log(table).query(f"SELECT * FROM stored{within} LIMIT {_ROWS}")
     if not rows:

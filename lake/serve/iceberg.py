@@ -1,4 +1,7 @@
-"""Show a table to engines that speak Iceberg, over the data files that it has."""
+"""Show a table to engines that speak Iceberg.
+
+It lies over the data files that the table has.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ _FIRST_DAY = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class IcebergTarget:
-    """The Iceberg table of one sink; see `lake.serve.target.Follower`."""
+    """The Iceberg table of one sink.
+
+    See `lake.serve.target.Follower`.
+    """
 
     sink: Sink
     place: Place
@@ -40,7 +46,7 @@ class IcebergTarget:
 
     @property
     def to(self) -> Iceberg:
-        """What was declared."""
+        """The declaration."""
         assert isinstance(self.sink.to, Iceberg)
         return self.sink.to
 

@@ -1,4 +1,6 @@
-"""Say of the files of a Delta table what an Iceberg manifest says: where each lies, its partition, rows and bounds.
+"""Describe the files of a Delta table as an Iceberg manifest does.
+
+It says where each lies, its partition, rows and bounds.
 
 Nothing is opened but the log; of a file whose writer counted nothing there, the footer too.
 """
@@ -61,7 +63,7 @@ _BOUNDED = (
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What the log says of one file.
+    """The facts that the log has about one file.
 
     Attributes:
         location: its URL.
@@ -120,7 +122,10 @@ def data_file(file: FileFacts, schema: Schema, spec: PartitionSpec) -> DataFile:
 
 
 def _by_id(schema: Schema, find: Any) -> dict[int, Any]:
-    """Ask for each column that is not nested, and leave out those without an answer."""
+    """Ask for each column that is not nested and keep the answers.
+
+    Columns without an answer are left out.
+    """
     fields: Sequence[NestedField] = [one for one in schema.fields if isinstance(one.field_type, PrimitiveType)]
     found = {field.field_id: find(field) for field in fields}
     return {number: value for number, value in found.items() if value is not None}

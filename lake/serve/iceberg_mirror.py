@@ -1,4 +1,6 @@
-"""Mirror a Delta table as an Iceberg table over the same data files: no row is copied.
+"""Mirror a Delta table as an Iceberg table over the same data files.
+
+No row is copied.
 
 What a snapshot shows is the files of one version of the table. Its summary names the table's id, the version and where
 the table lies, and that is the cursor: what is shown is compared with the log file by file, so a lost catalog, a
@@ -51,7 +53,7 @@ _REMEDY = "load it into another destination, or write the table without that"
 
 @dataclass(frozen=True)
 class Shown:
-    """What a snapshot shows.
+    """The version of a Delta table that a snapshot shows.
 
     Attributes:
         table_id: of the Delta table.
@@ -66,7 +68,9 @@ class Shown:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs between what an Iceberg table shows and what it shall show.
+    """The files that an Iceberg table has to add and to remove.
+
+    It then shows what it shall show.
 
     Attributes:
         new: files to be added.
@@ -97,14 +101,17 @@ class Mirror:
     kept_for: timedelta
 
     def table(self) -> IcebergTable | None:
-        """Load it; None where there is none, or its metadata are lost."""
+        """Load the table.
+
+        None where there is none, or its metadata are lost.
+        """
         try:
             return self.catalog.load_table(self.name)
         except (NoSuchTableError, FileNotFoundError):
             return None
 
     def shown(self) -> Shown | None:
-        """Say what readers see; None where they see nothing."""
+        """Return what readers see, None where they see nothing."""
         table = self.table()
         snapshot = table.current_snapshot() if table else None
         return None if snapshot is None else _shown(snapshot)
@@ -114,7 +121,10 @@ class Mirror:
         return list(_files(self.table()).values())
 
     def promised(self, now: datetime) -> list[Shown]:
-        """Say what readers may be reading: what is shown now, and what was shown lately."""
+        """Return what readers may be reading.
+
+        That is what is shown now, and what was shown lately.
+        """
         table = self.table()
         snapshots = self._snapshots(table, now)[0] if table else []
         return [shown for one in snapshots if (shown := _shown(one))]
@@ -131,7 +141,9 @@ class Mirror:
         return Difference(new, [one for location, one in held.items() if location not in wanted])
 
     def show(self, source: Source, files: Iterable[FileFacts]) -> Difference:
-        """Let it show some files of a table's version, by one snapshot; by none where it shows them already.
+        """Let it show some files of a table's version, by one snapshot.
+
+        By none where it shows them already.
 
         Returns:
             What was changed.
@@ -189,7 +201,10 @@ class Mirror:
         return change.set_properties({TableProperties.DEFAULT_NAME_MAPPING: mapping})
 
     def _snapshots(self, table: IcebergTable, now: datetime) -> tuple[list[Snapshot], list[Snapshot]]:
-        """Tell the snapshots that readers may be reading from those that nobody is promised any longer."""
+        """Split snapshots into those still promised to readers and the others.
+
+        Readers may be reading from a promised one.
+        """
         ordered = sorted(table.snapshots(), key=lambda one: one.sequence_number or 0)
         promised, over = list[Snapshot](), list[Snapshot]()
         for one, successor in zip(ordered, [*ordered[1:], None], strict=True):
@@ -225,7 +240,10 @@ def refuse_features(sink: str, stored: DeltaTable) -> None:
 
 
 def _can_grow(table: IcebergTable, schema: pa.Schema, by: list[str]) -> bool:
-    """Whether a table has the partition columns of a schema, and all other columns are old or new ones."""
+    """Tell whether a table can take over the columns of a schema.
+
+    It has the partition columns of the schema, and all other columns are old or new ones.
+    """
     partition = [table.schema().find_column_name(one.source_id) for one in table.spec().fields]
     if partition != by or not {field.name for field in table.schema().fields} <= set(schema.names):
         return False
@@ -238,7 +256,10 @@ def _can_grow(table: IcebergTable, schema: pa.Schema, by: list[str]) -> bool:
 
 
 def _arrow_schema(source: Source) -> pa.Schema:
-    """The columns of a table. None is required, because files need not hold those that say which partition it is."""
+    """Return the columns of a table, none of them required.
+
+    Files need not hold those that say which partition it is.
+    """
     said = {one.name: one.description for one in source.table.contract.stored}
     return pa.schema(
         [
@@ -262,7 +283,7 @@ def _metadata_files(table: IcebergTable, snapshot: Snapshot) -> list[str]:
 
 
 def _summary(source: Source) -> dict[str, str]:
-    """What a snapshot says of the version that it shows."""
+    """Return what a snapshot says of the version that it shows."""
     commit = source.log.commit(source.version)
     return {
         _ID: source.table_id,

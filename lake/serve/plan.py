@@ -72,7 +72,7 @@ def _touched(source: Source) -> Mapping[Any, int | None]:
 
 
 def find_allowed(sink: Sink, survey: Survey) -> set[Day] | None:
-    """The days that a destination which follows the log may hold; None for any.
+    """Return the days that a follower of the log may hold, None for any.
 
     A day that batch has computed once stays, though it may be due again: what follows a log shows one version of it.
     """

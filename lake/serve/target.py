@@ -127,7 +127,10 @@ class Target(Protocol):
 
 
 class Follower(Protocol):
-    """What one destination that follows the table's log holds of one sink."""
+    """The rows of one sink at one destination that follows the log.
+
+    The log is that of the table.
+    """
 
     def due(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, str]:
         """Say which days it does not hold as the source does, and why.
@@ -138,14 +141,20 @@ class Follower(Protocol):
         """
 
     def load(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, Load]:
-        """Bring it up to the source, all of it or nothing that readers see; returns the days that changed.
+        """Bring it up to the source, wholly or not at all for readers.
+
+        Returns:
+            The days that changed.
 
         Raises:
             PublishError: it holds what it held before.
         """
 
     def promise(self, source: Source, now: datetime) -> Promise | None:
-        """Say what its readers, or it itself, may still read of the table; None for nothing."""
+        """Return what may still be read of the table, None for nothing.
+
+        Its readers may, or it itself.
+        """
 
 
 TARGETS: dict[type[Destination], str] = {
