@@ -29,6 +29,9 @@ def print_sinks(console: Console, look: Look) -> None:
 def _cells(standing: Standing | LakeError) -> tuple[str, str, str]:
     if isinstance(standing, LakeError):
         return "", "", "[red]cannot be read[/]"
+    state = "[yellow]behind[/]" if standing.due.days else "[green]up to date[/]"
+    if standing.due.sink.to.follows_log:
+        return "", "", state
     rows = sum(load.rows for load in standing.loads.values())
-    state = "[green]up to date[/]" if standing.loads else "nothing to load yet"
-    return str(standing.newest_day or "-"), f"{rows:,}", "[yellow]behind[/]" if standing.due.days else state
+    is_new = not (standing.loads or standing.due.days)
+    return str(standing.newest_day or "-"), f"{rows:,}", "nothing to load yet" if is_new else state

@@ -6,6 +6,7 @@ A run loads the days that it was asked for; one that the sensor `publish` asks f
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import days_of_run, range_tags, tell_of_days
 from lake.orchestration.resource import Lakehouse
+from lake.project.environment import Environment
+from lake.project.opening import open_store
 from lake.project.settings import Settings
 from lake.serve.compare import find_differing, stand
 from lake.serve.publish import Published, publish
@@ -192,7 +195,7 @@ def _day_facts(published: Published, day: Day) -> dict[str, Any]:
     if load is None:
         return {**_facts(published), "outcome": "nothing to load"}
     rows = {"dagster/partition_row_count": load.rows, "checksum": load.checksum}
-    return {**_facts(published), **rows, "outcome": published.reasons[day]}
+    return {**_facts(published), **rows, "outcome": published.reasons.get(day, "changed")}
 
 
 def _survey(sink: Sink, store: DeltaStore, settings: Settings) -> Survey:
@@ -200,4 +203,4 @@ def _survey(sink: Sink, store: DeltaStore, settings: Settings) -> Survey:
 
 
 def _place(settings: Settings, tell: Any = lambda _: None) -> Place:
-    return Place(settings.home, lock_timeout_seconds=settings.lock_timeout_seconds, tell=tell)
+    return replace(Environment(settings, {}, open_store(settings)).place, tell=tell)

@@ -11,6 +11,7 @@ from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.sink import Sink
 from lake.serve.plan import Due, find_due
+from lake.serve.publish import is_due
 from lake.serve.source import Day
 from lake.serve.sums import sums_of
 from lake.serve.target import Load, Place, describe_differences, open_target
@@ -23,7 +24,7 @@ class Standing:
     """The days that a destination holds and lacks.
 
     Attributes:
-        loads: what it says that it holds.
+        loads: what it says that it holds of each day; none where it follows the log.
         due: what is to be loaded.
     """
 
@@ -38,6 +39,8 @@ class Standing:
 
 def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
     """Look what a destination holds and lacks, without reading rows."""
+    if sink.to.follows_log:
+        return Standing({}, is_due(sink, survey, place))
     loads = dict(open_target(sink, place).loads())
     return Standing(loads, find_due(sink, survey, loads))
 
@@ -56,6 +59,8 @@ def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None =
     Returns:
         How many days were compared, and what differs, by day.
     """
+    if sink.to.follows_log:
+        return 0, {}  # its readers see the table's own files, or have read each row
     standing = stand(sink, survey, place)
     source, target = standing.due.source, open_target(sink, place)
     chosen = [day for day in standing.loads if day not in standing.due.days and (not days or not day or day in days)]

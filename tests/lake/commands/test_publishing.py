@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from lake.commands.problems import find_problems
 from lake.commands.publishing import publish_from_command_line, publish_what_reads
 from lake.commands.sink_status import print_sinks
 from lake.declare.days import Days
-from lake.declare.destinations import DuckDb, Postgres
+from lake.declare.destinations import DuckDb, Iceberg, Postgres
 from lake.declare.sink import sink
 from lake.errors import DestinationUnreachable, UnknownSink
 from lake.project.environment import Environment
 from lake.project.opening import open_store
 from lake.project.settings import Settings
+from lake.serve.compare import find_differing
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
-from tests.served import CALENDAR, D1, D2, fact_files, facts, lookup, refill, row
+from tests.served import CALENDAR, D1, D2, fact_files, facts, lookup, refill, row, survey_of
 
 pytestmark = QUIET_DAGSTER
 
@@ -114,3 +116,16 @@ def test_status_says_how_far_behind_a_sink_is(environment: Environment) -> None:
     _, said = status(environment)
 
     assert "2024-02-28     2  up to date" in said
+
+
+def test_status_and_checks_know_what_follows_the_log(environment: Environment) -> None:
+    mirror = sink(reads=facts, to=Iceberg(), settled_only=False, name="mirror")
+    known = replace(environment, sinks={mirror.full_name: mirror})
+    assert "behind" in status(known)[1]
+
+    assert publish(known, "mirror")[0]
+
+    is_whole, said = status(known)
+    assert is_whole
+    assert "up to date" in said
+    assert find_differing(mirror, survey_of(known.store, facts), known.place) == (0, {})
