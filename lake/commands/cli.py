@@ -488,7 +488,6 @@ def api(
 
 
 @commands.command()
-@commands.command()
 def dashboard(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Where to listen; a free port if none.")] = None,
 ) -> None:
@@ -501,3 +500,166 @@ def dashboard(
 
     ended = serve_dashboard(out, Settings.from_env(), port)
     raise typer.Exit(NOT_SET_UP if ended is None else ended)
+
+
+@commands.command()
+def export(
+    duckdb: Annotated[Path, typer.Option("--duckdb", metavar="FILE", help="The DuckDB file to write.")],
+    tables: TableNames = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the rows, so that the file needs no other.")] = False,
+) -> None:
+    """Write tables into a DuckDB file that BI tools open, as views or copies.
+
+    Both show what the tables hold now, until the next export; docs/read-the-tables.md says what each gives up.
+    """
+    from lake.commands.exporting import export_duckdb
+    from lake.project.environment import open_environment
+
+    export_duckdb(out, open_environment(), tables or [], duckdb, copies=copy)
+
+
+@commands.command()
+def maintain() -> None:
+    """Join small files, and remove files and commits that no reader needs.
+
+    Safe beside streams and refreshes. Versions can be read back for 30 days, those of tables that stream for 2 days,
+    and whatever a stream has not read yet is kept. The schedule `maintain` in the UI does the same every night, once it
+    is switched on.
+    """
+    from lake.commands.maintaining import maintain_from_command_line
+    from lake.project.environment import open_environment
+
+    maintain_from_command_line(out, open_environment())
+
+
+@commands.command()
+def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
+    """Write the catalog of tables, with lineage and columns, as Markdown."""
+    from lake.commands.catalog import render_catalog
+    from lake.project.environment import open_environment
+
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(render_catalog(open_environment().tables.values()))
+    out.print(f"wrote {to}")
+
+
+@commands.command()
+def follow(
+    tables: TableNames = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Read what there is, then exit.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Hand all days back to batch; no stream may run.")] = False,
+    reopen: Annotated[
+        str | None, typer.Option(help="Open the days from this one on again, then exit; no stream may run.")
+    ] = None,
+    new_generation: Annotated[
+        list[str] | None, typer.Option(help="A table whose open days begin anew, for a damaged checkpoint.")
+    ] = None,
+    accept_loss: Annotated[
+        list[str] | None, typer.Option(help="A bronze table that lost messages for good: go on without them.")
+    ] = None,
+    pass_over: Annotated[
+        list[str] | None,
+        typer.Option(help="A message that Spark refuses to read, TOPIC:PARTITION:OFFSET: go on behind it."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="At the first start: the first landing day to follow, not the first that landed.")
+    ] = None,
+    feed: Annotated[str | None, typer.Option(help="Read topics from files or kafka; LAKEHOUSE_FEED if none.")] = None,
+) -> None:
+    """Run tables as streams, from the same declarations as batch.
+
+    SIGTERM or Ctrl-C ends after the micro-batch.
+    """
+    first, opened = parse_option("--since", since, parse_day), parse_option("--reopen", reopen, parse_day)
+
+    from lake.commands.following import (
+        follow_from_command_line,
+        release_from_command_line,
+        reopen_from_command_line,
+    )
+
+    if release:
+        release_from_command_line(out)
+    elif opened is not None:
+        reopen_from_command_line(out, opened)
+    else:
+        is_whole = follow_from_command_line(
+            out,
+            tables or [],
+            new_generation or [],
+            accept_loss or [],
+            first,
+            until_idle=until_idle,
+            feed=feed,
+            passing=pass_over or [],
+        )
+        if until_idle and not is_whole:
+            raise typer.Exit(FAILED)
+
+
+kafka = typer.Typer(no_args_is_help=True, help="A real Kafka of one node on 127.0.0.1, kept under LAKEHOUSE_HOME.")
+commands.add_typer(kafka, name="kafka")
+
+
+@kafka.command("up")
+def kafka_up() -> None:
+    """Start the broker, unless it runs, and print its address."""
+    from lake.commands.brokers import local_broker
+
+    out.print(local_broker().up().address)
+
+
+@kafka.command("down")
+def kafka_down() -> None:
+    """Stop the broker and keep its messages."""
+    from lake.commands.brokers import local_broker
+
+    out.print("stopped" if local_broker().down() else "it was not running")
+
+
+@kafka.command("status")
+def kafka_status() -> None:
+    """Print the broker's address, or exit with 1 where it does not run."""
+    from lake.commands.brokers import local_broker
+
+    running = local_broker().status()
+    out.print("not running: lakehouse kafka up" if running is None else f"{running.address} (pid {running.pid})")
+    if running is None:
+        raise typer.Exit(FAILED)
+
+
+@commands.command()
+def up(
+    port: Annotated[
+        int | None, typer.Option(help="Port of the web UI on 127.0.0.1; 3000 or the next free one.")
+    ] = None,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Run the local Kafka too; with --streams, topics are read from it.")
+    ] = False,
+    streams: Annotated[
+        bool, typer.Option("--streams", help="Run every table that can be followed as a stream, too.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(help="When streams start for the first time: the first landing day to follow.")
+    ] = None,
+) -> None:
+    """Start the Dagster UI and its daemon on 127.0.0.1.
+
+    On request Kafka and the streams run, too. One view shows all logs. Ctrl-C or SIGTERM stops all in order: the
+    streams after their running micro-batch, the UI with its daemon, then Kafka if it was started here.
+
+    Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
+    everything, with exit code 1.
+    """
+    first = parse_option("--since", since, parse_day)
+    if first and not streams:
+        raise typer.BadParameter("it is for streams: add --streams", param_hint="--since")
+
+    from lake.commands.up import serve
+    from lake.project.settings import Settings
+
+    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
+
+
+if __name__ == "__main__":
+    main()
