@@ -13,7 +13,6 @@ from lake.declare.sink import Sink
 from lake.serve.plan import Due, find_due
 from lake.serve.publish import is_due
 from lake.serve.source import Day
-from lake.serve.sums import sums_of
 from lake.serve.target import Load, Place, describe_differences, open_target
 
 __all__ = ["Standing", "find_differing", "stand"]
@@ -66,6 +65,8 @@ def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None =
     chosen = [day for day in standing.loads if day not in standing.due.days and (not days or not day or day in days)]
     if source is None or not chosen:
         return 0, {}
+    from lake.serve.sums import sums_of  # DuckDB, which a look at the lake does not need
+
     found: dict[Day, str] = {}
     for batch in source.in_batches(sorted(chosen, key=str)):
         expected, held = sums_of(source.rows(batch), source.table), sums_of(target.rows(batch), source.table)
