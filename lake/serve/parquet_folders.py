@@ -90,12 +90,9 @@ class ParquetTarget:
             return loaded
 
     def _write(self, files: Mapping[Day, Sequence[Day]], source: Source, rows: pa.Table) -> dict[Day, Load]:
-        """Write files beside those that readers see, read them back, and let each take its place.
+        """Write files aside, read them back, and let each take its place.
 
-        Args:
-            files: the days of each file, which is of one of them, or of none in particular.
-            source: where the rows are from.
-            rows: of all these days.
+        Readers see those that were there before until then.
         """
         sums = sums_of(rows, source.table)
         days = [day for within in files.values() for day in within]

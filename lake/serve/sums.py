@@ -110,7 +110,10 @@ def _text(name: str, kind: pa.DataType) -> str:
 
 
 def has_any_text(kind: pa.DataType) -> bool:
-    """Tell whether the text of a value may hold any character, so that its length has to say where it ends."""
+    """Tell whether the text of a value may hold any character.
+
+    Its length then has to say where it ends.
+    """
     return bool(pa.types.is_string(kind) or pa.types.is_nested(kind))
 
 
