@@ -93,6 +93,11 @@ class ParquetTarget:
         """Write files aside, read them back, and let each take its place.
 
         Readers see those that were there before until then.
+
+        Args:
+            files: the days of each file, which is of one of them, or of none in particular.
+            source: where the rows are from.
+            rows: of all these days.
         """
         sums = sums_of(rows, source.table)
         days = [day for within in files.values() for day in within]
