@@ -252,6 +252,7 @@ def _show_next(console: Console) -> None:
         ("lakehouse up", "the asset graph, runs, checks and freshness in the browser"),
         ("lakehouse status", "what each table has, and what is missing or stale"),
         ("lakehouse publish", "load the warehouse with what has changed (docs/serving.md)"),
+        ("lakehouse model train", "a model of late departures, measured on the last quarter of the days"),
         ("lakehouse quarantine silver.departures", "the rows that broke the contract"),
         (
             'lakehouse sql "from gold.hourly_airport_performance order by worst_delay_minutes desc limit 5"',

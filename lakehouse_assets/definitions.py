@@ -1,7 +1,8 @@
-"""Give Dagster the airline's tables, sensors and schedules."""
+"""Give Dagster the airline's tables, model, sensors and schedules."""
 
 import dagster as dg
 
+from airline.delay_model.assets import build_delay_model
 from lake.orchestration.definitions import load_definitions
 from sensors.chosen import schedules, sensors
 
@@ -9,4 +10,4 @@ from sensors.chosen import schedules, sensors
 @dg.definitions
 def defs() -> dg.Definitions:
     """Load everything, as the environment says."""
-    return load_definitions(sensors, schedules)
+    return load_definitions(sensors, schedules, build_delay_model)

@@ -1,4 +1,4 @@
-"""Definitions of some tables with the sensors and schedules that the airline runs."""
+"""Definitions of some tables with the sensors, schedules and model that the airline runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
+from airline.delay_model.assets import build_delay_model
 from lake.declare.table import Table
 from lake.orchestration.definitions import build_definitions
 from lake.project.settings import Settings
@@ -16,4 +17,4 @@ __all__ = ["definitions_of"]
 
 def definitions_of(settings: Settings, tables: Iterable[Table]) -> dg.Definitions:
     """Everything that Dagster loads where a project has these tables."""
-    return build_definitions(settings, tables, sensors=sensors, schedules=schedules)
+    return build_definitions(settings, tables, sensors=sensors, schedules=schedules, own=build_delay_model)

@@ -24,9 +24,11 @@ __all__ = ["build_definitions", "load_definitions"]
 
 Sensors = Callable[[Settings, Sequence[Table], Sequence[BrokenFile]], Iterable[dg.SensorDefinition]]
 Schedules = Callable[[Settings, Sequence[Table]], Iterable[dg.ScheduleDefinition]]
+Own = Callable[[Settings, Sequence[Table]], dg.Definitions]
+"""Builds what a project has beside its tables: assets, with their checks, schedules and jobs."""
 
 
-def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
+def load_definitions(sensors: Sensors, schedules: Schedules, own: Own = lambda *_: dg.Definitions()) -> dg.Definitions:
     """Build the definitions of the project that this process belongs to.
 
     Tables that are left out are named in the log.
@@ -34,6 +36,7 @@ def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
     Args:
         sensors: builds the sensors that the project runs, from its settings, its tables and its broken files.
         schedules: likewise the schedules.
+        own: likewise assets that are no tables. One may have the key of a feed: then it is what delivers the feed.
     """
     settings = Settings.from_env()
     tables, broken = open_tables(settings)
@@ -41,7 +44,7 @@ def load_definitions(sensors: Sensors, schedules: Schedules) -> dg.Definitions:
     for one in broken:
         dg.get_dagster_logger().error(str(one))
     return build_definitions(
-        settings, tables.values(), broken, sensors=sensors, schedules=schedules, sinks=list(sinks.values())
+        settings, tables.values(), broken, sensors=sensors, schedules=schedules, sinks=list(sinks.values()), own=own
     )
 
 
@@ -53,6 +56,7 @@ def build_definitions(
     sensors: Sensors = lambda *_: (),
     schedules: Schedules = lambda *_: (),
     sinks: Sequence[Sink] = (),
+    own: Own = lambda *_: dg.Definitions(),
 ) -> dg.Definitions:
     """Assets, checks and resources of some tables (upstream first) in one environment.
 
@@ -60,9 +64,11 @@ def build_definitions(
     """
     chosen = list(tables)
     partitions = build_partitions(settings)
-    return dg.Definitions(
+    beside = own(settings, chosen)
+    delivering = {key for one in beside.assets or () if isinstance(one, dg.AssetsDefinition) for key in one.keys}
+    built = dg.Definitions(
         assets=[
-            *build_feeds(chosen),
+            *(feed for feed in build_feeds(chosen) if feed.key not in delivering),
             *(build_asset(table, settings, partitions) for table in chosen),
             *(build_sink_asset(sink, settings, partitions) for sink in sinks),
             *map(_broken_asset, broken),
@@ -77,6 +83,7 @@ def build_definitions(
         # One process and so one JVM for all tables of a run, because Spark itself uses all cores.
         executor=dg.in_process_executor,
     )
+    return dg.Definitions.merge(built, beside)
 
 
 def _broken_asset(broken: BrokenFile) -> dg.AssetSpec:

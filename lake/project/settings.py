@@ -260,6 +260,10 @@ class Settings:
         """Return which times this environment believes now."""
         return Horizon(self.now(), self.whole_calendar)
 
+    def today(self) -> date:
+        """The open day, or the last one of a calendar that has ended."""
+        return min(utc_day(self.now()), self.calendar().last)
+
     def newest_closed_day(self) -> date:
         """Return the last day that is over, in this environment's time."""
         return min(utc_day(self.now()) - timedelta(days=1), self.calendar().last)

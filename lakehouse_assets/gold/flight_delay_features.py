@@ -25,6 +25,8 @@ BEFORE_DEPARTURE = timedelta(hours=2)
 MEASURED = ["temperature_f", "wind_speed_mph", "visibility_miles", "precipitation_inches"]
 RECENT = timedelta(hours=3)
 """How far back before the cutoff departures and weather count."""
+FEATURE_VERSION = 1
+"""Raised where a column gets another meaning: no model scores features of another version than it learned from."""
 
 
 class FlightDelayFeatures(FlightKey):

@@ -1,0 +1,25 @@
+"""Once a month, train the model of late departures anew and put it to work, if it is better than the mean.
+
+It is one run of the asset `feeds/delay_models`. What it delivers reaches the scores as any other delivery does: by the
+sensor `reconcile`, the schedule `daily` or `lakehouse refresh`.
+"""
+
+import dagster as dg
+
+__all__ = ["build_retraining"]
+
+CRON = "0 5 1 * *"
+
+
+def build_retraining(model: dg.AssetKey) -> dg.ScheduleDefinition:
+    """Build the schedule `retrain`, on the first of a month at five UTC.
+
+    It is off until somebody switches it on.
+    """
+    return dg.ScheduleDefinition(
+        name="retrain",
+        target=dg.AssetSelection.assets(model),
+        cron_schedule=CRON,
+        execution_timezone="UTC",
+        description=__doc__,
+    )
