@@ -33,6 +33,7 @@ from lake.errors import LakeError, Message
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import TableResult
 from lake.project.environment import Environment, open_environment
+from lake.serve.target import open_target
 
 __all__ = ["run_demo"]
 
@@ -92,7 +93,9 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
         results += refresher.days([environment.tables["silver.departures"]], RERUN_DAY)
     with _scene(console, f"4. {LIVE_DAYS} come as a stream, with late, double and broken messages"):
         results += _stream_and_repair(console, environment, refresher, held_back)
-    with _scene(console, "5. What is settled of gold is loaded into a warehouse, a DuckDB file for BI tools"):
+    with _scene(
+        console, "5. What is settled of gold goes into a DuckDB file for BI tools, and to Iceberg readers"
+    ):
         is_published = _publish(console, environment)
     ok = all(result.ok for result in results) and is_published
     _show_results(console, environment)
@@ -109,6 +112,10 @@ def _publish(console: Console, environment: Environment) -> bool:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         (airports, hours) = connection.execute(_IN_WAREHOUSE).fetchone() or (0, 0)
     console.print(f"{warehouse} holds {hours:,} hours of {airports} airports, each day equal to the table")
+    shown = open_target(environment.sinks["serving.hourly_mirror"], environment.place).loads().values()
+    console.print(
+        f"the Iceberg table lake.hourly_mirror shows {sum(load.rows for load in shown):,} hours, without a copy"
+    )
     return is_published
 
 

@@ -113,7 +113,7 @@ def maintain(
         store: where they are.
         checkpoints: folder of the streams' checkpoints; what their streams have not read yet is kept.
         now: the clock, aware; that of the machine where None.
-        promises: by table, what its sinks have promised to their readers.
+        promises: by table, what its sinks still need.
         on_done: told of each table when it is done.
 
     Raises:
@@ -151,7 +151,7 @@ class Maintenance:
         store: where they are.
         checkpoints: folder of the streams' checkpoints.
         now: the clock, aware.
-        promises: by table, what its sinks have promised to their readers.
+        promises: by table, what its sinks still need.
     """
 
     store: DeltaStore
@@ -221,8 +221,8 @@ class Maintenance:
         if version is not None and _committed_at(log, version) < oldest:
             return f"a stream has read up to version {version} only"
         for promise in self.promises.get(place.name, ()):
-            if promise.needs_log and promise.since < oldest:
-                return f"{promise.by} is further behind than that"
+            if promise.since < oldest:
+                return f"{promise.by} needs the version of {promise.since:%Y-%m-%d %H:%M}"
         step = self._newest_step(log) if self._is_claimed(place) else None
         if step is not None and _committed_at(log, step) < oldest:
             return f"version {step} may be asked for by the stream that wrote it"
@@ -262,13 +262,12 @@ class Maintenance:
     def vacuum(self, place: Place) -> int:
         """Remove files of no promised version and return how many.
 
-        A version is promised for as long as `kept_for` says, or a sink.
+        A version is promised for as long as `kept_for` says.
         """
         files = self._log(place).files
         before = _parquet_files(files)
         _remove_unfinished(files, self.now - kept_for(place.table))
-        since = min((promise.since for promise in self.promises.get(place.name, ())), default=self.now)
-        hours = max(kept_for(place.table), self.now - since).total_seconds() / 3600
+        hours = kept_for(place.table).total_seconds() / 3600
         if place.table is None:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             table.vacuum(int(hours), dry_run=False, full=True)

@@ -5,7 +5,7 @@ A run loads the days that it was asked for; one that the sensor `publish` asks f
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,8 +21,7 @@ from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import days_of_run, range_tags, tell_of_days
 from lake.orchestration.resource import Lakehouse
-from lake.project.environment import Environment
-from lake.project.opening import open_store
+from lake.project.environment import place_of
 from lake.project.settings import Settings
 from lake.serve.compare import find_differing, stand
 from lake.serve.publish import Published, publish
@@ -202,5 +201,5 @@ def _survey(sink: Sink, store: DeltaStore, settings: Settings) -> Survey:
     return Survey([sink.reads], store, settings.calendar())
 
 
-def _place(settings: Settings, tell: Any = lambda _: None) -> Place:
-    return replace(Environment(settings, {}, open_store(settings)).place, tell=tell)
+def _place(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> Place:
+    return replace(place_of(settings), tell=tell)

@@ -25,9 +25,10 @@ from lake.project.opening import open_sinks, open_store, open_tables
 from lake.project.settings import Settings
 from lake.serve.target import Place
 from lake.storage.unread import Unread, find_unread
+from lake.stream.kafka import local_cluster
 from lake.write.store import DeltaStore
 
-__all__ = ["Environment", "open_environment", "take_left_out"]
+__all__ = ["Environment", "open_environment", "place_of", "take_left_out"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Environment:
     @property
     def place(self) -> Place:
         """The place in which the destinations of sinks lie."""
-        return Place(self.settings.home, lock_timeout_seconds=self.settings.lock_timeout_seconds)
+        return place_of(self.settings)
 
     def choose(self, names: Sequence[str]) -> list[Table]:
         """Return the tables that these names mean, upstream first.
@@ -150,6 +151,12 @@ class Environment:
 
         if SparkSession.getActiveSession() is None:
             Thread(target=start, daemon=True).start()
+
+
+def place_of(settings: Settings) -> Place:
+    """The place in which the destinations of sinks lie."""
+    kafka = settings.kafka or local_cluster(settings.kafka_folder)
+    return Place(settings.home, lock_timeout_seconds=settings.lock_timeout_seconds, kafka=kafka)
 
 
 def open_environment(settings: Settings | None = None) -> Environment:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from lake.batch.survey import Survey
 from lake.declare.days import Days
+from lake.declare.destinations import EachNewRow
 from lake.declare.sink import Sink
 from lake.serve.plan import Due, find_due
 from lake.serve.publish import is_due
 from lake.serve.source import Day
-from lake.serve.target import Load, Place, describe_differences, open_target
+from lake.serve.target import Load, Place, describe_differences, open_follower, open_target
 
 __all__ = ["Standing", "find_differing", "stand"]
 
@@ -38,10 +39,8 @@ class Standing:
 
 def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
     """Look what a destination holds and lacks, without reading rows."""
-    if sink.to.follows_log:
-        return Standing({}, is_due(sink, survey, place))
     loads = dict(open_target(sink, place).loads())
-    return Standing(loads, find_due(sink, survey, loads))
+    return Standing(loads, is_due(sink, survey, place) if sink.to.follows_log else find_due(sink, survey, loads))
 
 
 def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None = None) -> tuple[int, dict[Day, str]]:
@@ -58,8 +57,9 @@ def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None =
     Returns:
         How many days were compared, and what differs, by day.
     """
-    if sink.to.follows_log:
-        return 0, {}  # its readers see the table's own files, or have read each row
+    if isinstance(sink.how, EachNewRow):
+        left_out = open_follower(sink, place).left_out()
+        return 0, {None: left_out} if left_out else {}
     standing = stand(sink, survey, place)
     source, target = standing.due.source, open_target(sink, place)
     chosen = [day for day in standing.loads if day not in standing.due.days and (not days or not day or day in days)]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,15 +70,16 @@ class IcebergTarget:
                 rows[day] += file.said["num_records"]
         return {day: Load(source.table_id, source.version, source.commit, count, "") for day, count in rows.items()}
 
-    def promise(self, source: Source, now: datetime) -> Promise | None:
-        """Keep the files of what is shown, and of what was shown lately.
+    def left_out(self) -> str:
+        return ""
 
-        Those of a table that was there before nobody could tell from files that a killed writer left, so all are kept.
-        """
+    def promise(self, source: Source) -> Promise | None:
+        """Keep what is shown, while that is files which the table no longer has."""
         with self._mirror() as mirror:
-            shown = mirror.promised(now)
-        since = [one.committed_at if one.table_id == source.table_id else EPOCH for one in shown]
-        return Promise(self.sink.full_name, min(since)) if since else None
+            shown, found = mirror.shown(), mirror.compare(file_facts(source.log, source.stored))
+        if shown is None or not found.gone:
+            return None
+        return Promise(self.sink.full_name, shown.committed_at if shown.table_id == source.table_id else EPOCH)
 
     def loads(self) -> Mapping[Day, Load]:
         """Say of each day what readers see: rows of one version of the table."""

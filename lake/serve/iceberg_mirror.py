@@ -120,15 +120,6 @@ class Mirror:
         """The files that readers see."""
         return list(_files(self.table()).values())
 
-    def promised(self, now: datetime) -> list[Shown]:
-        """Return what readers may be reading.
-
-        That is what is shown now, and what was shown lately.
-        """
-        table = self.table()
-        snapshots = self._snapshots(table, now)[0] if table else []
-        return [shown for one in snapshots if (shown := _shown(one))]
-
     def forget(self) -> None:
         """Remove it from the catalog. The files are the Delta table's and stay."""
         with suppress(NoSuchTableError):

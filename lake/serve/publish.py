@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from lake.batch.survey import Survey
 from lake.declare.days import Days
@@ -90,7 +89,8 @@ def _follow(sink: Sink, survey: Survey, place: Place, began: float, *, anew: boo
     allowed = find_allowed(sink, survey)  # before the version is chosen, so that a day is no earlier than it says
     source = open_source(survey.store, sink.reads)
     loaded = follower.load(source, allowed) if source else {}
-    return Published(sink, source.version if source else None, loaded, seconds=time.monotonic() - began)
+    reasons = dict.fromkeys(loaded, "its files changed")
+    return Published(sink, source.version if source else None, loaded, reasons, time.monotonic() - began)
 
 
 def find_promises(sinks: Iterable[Sink], store: DeltaStore, place: Place) -> dict[str, list[Promise]]:
@@ -98,6 +98,6 @@ def find_promises(sinks: Iterable[Sink], store: DeltaStore, place: Place) -> dic
     found: dict[str, list[Promise]] = {}
     for one in sinks:
         source = open_source(store, one.reads) if one.to.follows_log else None
-        if source and (promise := open_follower(one, place).promise(source, datetime.now(UTC))):
+        if source and (promise := open_follower(one, place).promise(source)):
             found.setdefault(one.reads.full_name, []).append(promise)
     return found

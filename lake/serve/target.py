@@ -150,11 +150,11 @@ class Follower(Protocol):
             PublishError: it holds what it held before.
         """
 
-    def promise(self, source: Source, now: datetime) -> Promise | None:
-        """Return what may still be read of the table, None for nothing.
+    def left_out(self) -> str:
+        """Say which rows it could not take; empty where it took all."""
 
-        Its readers may, or it itself.
-        """
+    def promise(self, source: Source) -> Promise | None:
+        """Return the older version of the table that its readers, or it itself, need; None for none."""
 
 
 TARGETS: dict[type[Destination], str] = {

@@ -20,17 +20,15 @@ RECENT = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Promise:
-    """Say what somebody outside of the lake may still read of a table.
+    """Say what somebody outside of the lake still needs of a table.
 
     Attributes:
         by: the sink that promised it.
-        since: every file that was part of the table then, or later, is kept.
-        needs_log: whether commits are kept too.
+        since: when the version was committed that it needs, with its files and its log.
     """
 
     by: str
     since: datetime
-    needs_log: bool = False
 
 
 def kept_for(table: Table | None) -> timedelta:

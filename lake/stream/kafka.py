@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pyspark.sql.functions as F
@@ -19,11 +20,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from lake.declare.days import utc_day
 from lake.declare.feed import TOPIC_FRAME, TopicFeed
 from lake.declare.topic_source import PassedMessage, Place, Received, Unread
+from lake.engine.ports import HOST
 from lake.errors import TopicUnreachable
 from lake.stream.kafka_places import fetch, first_offsets_at
 from lake.stream.topic_reader import TopicReader, missing, moment_of, topic_reader
 
-__all__ = ["KafkaCluster", "KafkaSource", "plain_login"]
+__all__ = ["KafkaCluster", "KafkaSource", "local_cluster", "plain_login"]
 
 _ANSWERS_WITHIN_SECONDS = 20.0
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -71,6 +73,15 @@ class KafkaCluster:
         if self.ca_file:
             conf |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": self.ca_file}
         return conf
+
+
+def local_cluster(folder: Path) -> KafkaCluster | None:
+    """The broker that `lakehouse kafka up` has started in a folder; None where it never did."""
+    try:
+        port = json.loads((folder / "broker.json").read_text())["port"]
+    except (OSError, ValueError, LookupError):
+        return None
+    return KafkaCluster(f"{HOST}:{port}")
 
 
 def plain_login(**options: str) -> str:
