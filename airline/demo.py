@@ -93,9 +93,7 @@ def _act(console: Console, environment: Environment, refresher: Refresher) -> bo
         results += refresher.days([environment.tables["silver.departures"]], RERUN_DAY)
     with _scene(console, f"4. {LIVE_DAYS} come as a stream, with late, double and broken messages"):
         results += _stream_and_repair(console, environment, refresher, held_back)
-    with _scene(
-        console, "5. What is settled of gold goes into a DuckDB file for BI tools, and to Iceberg readers"
-    ):
+    with _scene(console, "5. What is settled of gold goes into a DuckDB file for BI tools, and to Iceberg readers"):
         is_published = _publish(console, environment)
     ok = all(result.ok for result in results) and is_published
     _show_results(console, environment)
