@@ -79,6 +79,10 @@ def departures_by_hour(hours: pd.DataFrame, settled: Collection[date]) -> pd.Dat
     """Add up departures on time and late by the hour.
 
     Of each hour it says whether its day is settled.
+
+    Args:
+        hours: rows of `hourly_airport_performance`.
+        settled: the days that are.
     """
     sums = hours.groupby(["hour_at", "hour_on"], as_index=False)[["departures", "departures_on_time"]].sum()
     sums["late"] = sums["departures"] - sums["departures_on_time"]

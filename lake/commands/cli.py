@@ -339,6 +339,9 @@ def publish(
     """Load sinks with what has changed since they were loaded.
 
     A second call finds nothing to do.
+
+    With --days: load these days in any case, and no others. Days that are not settled are left to later, unless a sink
+    asks for open days too.
     """
     chosen = parse_option("--days", days, Days.parse)
     if chosen is not None and anew:
