@@ -1213,7 +1213,7 @@ class NotAStream(StreamError):
         can = f"these can be followed: {', '.join(self.known)}" if self.known else "no table here can be followed"
         return Message(
             f"table {self.table}" if self.table else "all tables",
-            "batch only: no topic leads there, the table has no days, or it is written by Replace()",
+            "batch only: no topic leads there, it is written by Replace(), or it has no days and is not Latest",
             f"lakehouse refresh {self.table}".rstrip() + f"; {can}",
         )
 

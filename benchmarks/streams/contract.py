@@ -38,7 +38,8 @@ from lake.engine.session import build_session
 from lake.storage.landing import Landing
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.write.bounded import Bounded
-from lake.write.enforce import IS_VALID, Collected, Enforcer
+from lake.write.enforce import Collected, Enforcer
+from lake.write.key_order import IS_VALID
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events

@@ -201,25 +201,29 @@ class FreshnessJudge:
         """Name what a table without days has not read.
 
         That is an input that changed since then, or was made anew, or the table itself if it was. Only changes of days
-        up to the due one count.
+        up to the due one count, and where a stream keeps it current, only of those that batch owns.
         """
         entry = self.survey.view.ledger.get(table.full_name, {}).get(None)
         if entry is not None and not entry.is_about(table.full_name, self.survey.store.table_log(table).table_id()):
             return f"{table.full_name} was made anew and does not hold what was computed"
-        for source in table.inputs:
-            newest, made = self._newest_change(source, due), self.survey.store.table_log(source).table_id()
+        for read in table.reads:
+            source = read.source
+            if isinstance(source, Feed):
+                continue
+            newest, made = self._newest_change(table, read, source, due), self.survey.store.table_log(source).table_id()
             if newest is not None and entry is not None and not entry.is_about(source.full_name, made):
                 return f"{source.full_name} was made anew, which {table.full_name} has not read"
             if newest is not None and (entry is None or newest > entry.version_read(source.full_name)):
                 return f"{source.full_name} changed in version {newest}, which {table.full_name} has not read"
         return None
 
-    def _newest_change(self, source: Table, due: date) -> int | None:
-        log = self.survey.store.table_log(source)
+    def _newest_change(self, table: Table, read: Read, source: Table, due: date) -> int | None:
+        log, streamed_from = self.survey.store.table_log(source), self.survey.streamed_from(table, read)
         if source.read_by is None:
             return log.newest_change()
         touched = log.newest_touch(source.read_by)
-        return max((version for day, version in touched.items() if day <= due), default=None)
+        before = min(due + timedelta(days=1), streamed_from or date.max)
+        return max((version for day, version in touched.items() if day < before), default=None)
 
 
 def _hours(length: timedelta) -> str:

@@ -124,11 +124,14 @@ class LakeView:
             return self.changed(table)
         return self.touched(table, column).get(day)
 
-    def newest_input(self, source: Table, read: Read, day: Day) -> int:
+    def newest_input(self, source: Table, read: Read, day: Day, streamed_from: date | None = None) -> int:
         """Return the newest version that changed a day of an input.
 
-        Looked at are the days of the input that `day` reads; -1 where no version changed one.
+        Looked at are the days of the input that `day` reads; -1 where no version changed one. With `streamed_from`, only of days before that one: later rows reach a table without days by its stream.
         """
+        if streamed_from is not None and source.read_by is not None:
+            touched = self.touched(source, source.read_by).items()
+            return max((version for day, version in touched if day < streamed_from), default=-1)
         days = list(read.selected(Days.of(day))) if day and source.day and read.is_widened else [day]
         newer = (self.newest_touch(source, source_day, source.read_by) for source_day in days)
         return max((version for version in newer if version is not None), default=-1)

@@ -196,7 +196,7 @@ def _refresh(
         wanted = table.own_range(days) if table.day and days is not None else None
         base = store.version(table)
         # Under the lock: a seal or a claim is complete only when it has had this lock too.
-        frontier = FrontierTable(store).state() if wanted is not None else None
+        frontier = FrontierTable(store).state()
         if frontier is not None and wanted is not None:
             frontier.refuse_open(table, wanted)
         refuse_across_days(table, store.spark)

@@ -19,7 +19,7 @@ from lake.batch.lake_view import Day, LakeView
 from lake.batch.settled import ByDay, Evidence, Settled
 from lake.declare.days import Days
 from lake.declare.feed import Feed
-from lake.declare.table import Read, Table
+from lake.declare.table import Read, Table, stream_reads
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.ownership.ledger import Entry
 from lake.write.store import DeltaStore
@@ -267,7 +267,9 @@ class Survey:
         """Decide whether a computed day is stale, archived or lost."""
         own = self._own_reason(table, day, entry)
         changes = [self.view.file_changes(feed, day, entry) for feed in table.feeds]
-        reason = own or next((found for read in table.reads if (found := self._input_changed(read, day, entry))), None)
+        reason = own or next(
+            (found for read in table.reads if (found := self._input_changed(table, read, day, entry))), None
+        )
         is_gone = any(change.gone for change in changes)
         is_bare = bool(changes and entry.rows_out) and not self.view.has_files(table, day)
         if (is_gone or is_bare) and (loss := self.view.lost(table).get(day)):
@@ -312,11 +314,23 @@ class Survey:
         is_other = not entry.is_about(table.full_name, self.view.table_id(table))
         if is_other or (self.view.version(table) or 0) < entry.version or (own is None and entry.rows_out):
             return "the table was made anew and does not hold it"
-        if own is not None and own > entry.version:
+        if own is not None and own > entry.version and self.streamed_from(table) is None:
             return f"version {own} was written without a receipt"
         return None
 
-    def _input_changed(self, read: Read, day: Day, entry: Entry) -> str | None:
+    def streamed_from(self, table: Table, read: Read | None = None) -> date | None:
+        """Return from which day on a stream keeps a table without days current; None where none does.
+
+        With `read`: by the rows of that input.
+        """
+        if table.day is not None or self.view.frontier is None or (read and read not in stream_reads(table)):
+            return None
+        return self.view.frontier.first_open_day(table)
+
+    def _newest_input(self, table: Table, source: Table, read: Read, day: Day) -> int:
+        return self.view.newest_input(source, read, day, self.streamed_from(table, read))
+
+    def _input_changed(self, table: Table, read: Read, day: Day, entry: Entry) -> str | None:
         if isinstance(read.source, Feed):
             is_other = self.view.file_changes(read.source, day, entry).other
             return f"other files landed in {read.source.name}" if is_other else None
@@ -324,7 +338,7 @@ class Survey:
         seen = entry.version_read(name)
         if not entry.is_about(name, self.view.table_id(read.source)) or (self.view.version(read.source) or 0) < seen:
             return f"{name} was made anew"
-        newest = self.view.newest_input(read.source, read, day)
+        newest = self._newest_input(table, read.source, read, day)
         return f"{name} changed in version {newest}" if newest > seen else None
 
     def inputs_of(self, table: Table, day: Day) -> list[object]:
@@ -333,7 +347,7 @@ class Survey:
         Of each table its id and the version that changed it last; of each feed the hashes of its files.
         """
         return [
-            (self.view.table_id(read.source), self.view.newest_input(read.source, read, day))
+            (self.view.table_id(read.source), self._newest_input(table, read.source, read, day))
             if isinstance(read.source, Table)
             else self.view.files_now(read.source, day)
             for read in table.reads

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.declare.feed import Feed
 from lake.declare.plan_text import analyzed_plan
-from lake.declare.table import INSTEAD_OF_YESTERDAY, Table
+from lake.declare.table import INSTEAD_OF_YESTERDAY, Table, is_followable
 from lake.errors import DeclarationError
 
 __all__ = ["refuse_across_days"]
@@ -41,10 +41,14 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
     Raises:
         DeclarationError: a limit, or a group or window that holds rows of several days.
     """
-    if table.day is None:
+    if table.day is None and not is_followable(table):
         return
     frames = [_empty(spark, read.source, has_days=_has_days(read.source)) for read in table.reads]
-    plan = _Plan.of(table(*frames))
+    rows = table(*frames)
+    plan = _Plan.of(rows)
+    if table.day is None:
+        _refuse_what_no_stream_sees(table, plan, rows.columns)
+        return
     for node, problem in plan.problems(table):
         where = inspect.getfile(table.transform)
         is_running = node.name == "Window" and not _is_near(node.text)
@@ -54,6 +58,23 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
         )
         remedy = f"{INSTEAD_OF_YESTERDAY}; or {around}" if is_running else around
         raise DeclarationError(where, f"{table.name}: {problem}: a range would give other rows than its days", remedy)
+
+
+def _refuse_what_no_stream_sees(table: Table, plan: _Plan, columns: Sequence[str]) -> None:
+    """Raise where a stream would give other rows of a table without days than batch.
+
+    Batch reads its inputs whole.
+    """
+    where = inspect.getfile(table.transform)
+    for _, problem in plan.problems(table):
+        told = f"{table.name}: {problem}, of which a stream sees those that are new"
+        raise DeclarationError(where, told, "let each row stand alone, or use write=Replace(), which is for batch only")
+    changing = [one for one in table.inputs if not one.write.keeps_everything and is_followable(one)]
+    if changing and "_event_date" not in columns:
+        told = (
+            f"{table.name}: does not say of which day of {changing[0].full_name} a row is, and batch may change a day"
+        )
+        raise DeclarationError(where, told, f'select F.col("{changing[0].day}").alias("_event_date") too')
 
 
 def _has_days(source: Table | Feed) -> bool:
@@ -116,11 +137,13 @@ class _Plan:
             return None
         by = _grouping(node)
         names = [name for name, _ in _ATTRIBUTE.findall(by)]
+        what = {"Window": "has a window", "Aggregate": "groups rows", "Deduplicate": "keeps one row"}[node.name]
+        if table.day is None:
+            return f"{what} over rows of several days"
         if {table.day, table.day_of} & set(names) or any(self._is_of_a_day(one, set()) for one in _attributes(by)):
             return None
         if node.name == "Window" and _is_near(node.text) and any(read.is_widened for read in table.reads):
             return None  # the window looks a few rows back, so the days around may well be enough
-        what = {"Window": "has a window", "Aggregate": "groups rows", "Deduplicate": "keeps one row"}[node.name]
         return f"{what} {'by ' + ', '.join(names) if names else 'over all rows'}, whatever the day"
 
     def _is_of_a_day(self, attribute: str, seen: set[str]) -> bool:

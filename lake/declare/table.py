@@ -27,7 +27,7 @@ from lake.declare.code_version import code_version, text_version
 from lake.declare.contract import CompiledContract, compile_contract
 from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
-from lake.declare.modes import Append, InsertNew, Replace, Upsert, Write
+from lake.declare.modes import Append, InsertNew, Latest, Replace, Upsert, Write
 from lake.declare.names import is_name
 from lake.declare.nested import is_nested
 from lake.errors import DeclarationError
@@ -39,6 +39,7 @@ __all__ = [
     "ROWS",
     "Append",
     "InsertNew",
+    "Latest",
     "OnBroken",
     "Policy",
     "Read",
@@ -493,8 +494,7 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
         yield f"the event time {declared.event_time!r} is not a TIMESTAMP of the contract", "name a column <event>_at"
     if (declared.event_time is None) != (declared.lateness is None):
         yield "states only one of event_time and lateness", "a watermark needs both"
-    if isinstance(declared.write, InsertNew) and not declared.write.order:
-        yield "does not say which row of a key came first", "give InsertNew(first_by=[...]) a total order"
+    yield from declared.write.problems(declared.contract, declared.layer, declared.day)
     if declared.write.keeps_everything and declared.layer != "bronze":
         yield "appends outside of bronze", "use InsertNew, Upsert or Replace"
     for source in _upserted_by_streams(declared):
@@ -536,9 +536,10 @@ def _hides_news(table: Table) -> bool:
 def is_followable(table: Table) -> bool:
     """Tell whether a table can run as a stream.
 
-    It has days, is not batch only, and a topic leads to it.
+    It is not batch only, has days or none as its mode asks, and a topic leads to it.
     """
-    return table.day is not None and table.write.streamable and bool(stream_reads(table))
+    is_whole = table.day is None
+    return table.write.streamable and is_whole != table.write.has_days and bool(stream_reads(table))
 
 
 def stream_reads(table: Table) -> list[Read]:

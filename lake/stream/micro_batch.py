@@ -30,7 +30,8 @@ from lake.storage.own_table import OwnTable
 from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan, step_txn
 from lake.stream.input_events import NEWEST_EVENT, InputEvents
-from lake.stream.mode_writers import Batch, ModeWriter, writer_of
+from lake.stream.mode_writer import Batch, ModeWriter
+from lake.stream.mode_writers import writer_of
 from lake.stream.progress import MicroBatch
 from lake.stream.read_offsets import READ_TO, planned
 from lake.stream.stream_inputs import StreamInputs

@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import Column, DataFrame, Observation, Window
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.window import WindowSpec
 
 from lake.declare.contract import CompiledContract
 from lake.declare.days import Days
@@ -28,20 +27,18 @@ from lake.declare.table import Table
 from lake.errors import RowsWithoutDay
 from lake.write.bounded import Bounded
 from lake.write.horizon import Horizon
+from lake.write.key_order import IS_VALID, PLACE_IN_KEY, day_and_key, first_by_key, has_unordered_repeats, places
 
 __all__ = [
     "DISAGREES",
-    "IS_VALID",
     "NOTHING_DROPPED",
     "NO_DAY",
-    "PLACE_IN_KEY",
     "QUARANTINE",
     "Collected",
     "Counts",
     "Dropped",
     "Enforced",
     "Enforcer",
-    "day_and_key",
     "day_within",
     "enforce",
 ]
@@ -58,8 +55,6 @@ QUARANTINE = T.StructType(
 )
 """Columns of every quarantine table."""
 
-IS_VALID, PLACE_IN_KEY = "_is_valid", "_place_in_key"
-"""Columns with the verdict on a candidate row: whether it satisfies the contract, and its place among those that do."""
 DISAGREES = "_disagrees"
 """Column that says of a duplicate whether it differs from the row that is kept, in a column that is stored."""
 LANDED_ON = "_landed_on"
@@ -249,7 +244,7 @@ class Enforced:
         return self.flagged.withColumn(DISAGREES, differs)
 
     def _kept(self, value: Column) -> Column:
-        return F.first(value).over(_places(self.table))
+        return F.first(value).over(places(self.table))
 
     def _is_duplicate(self) -> Column:
         return F.col(IS_VALID) & (F.col(PLACE_IN_KEY) > 1)
@@ -293,7 +288,7 @@ class Collected:
     def accepted(self) -> pa.Table:
         """The rows to write, with exactly the stored columns of the contract."""
         valid = self.judged.filter(pc.field(IS_VALID))
-        return _first_by_key(valid, self.table).select(self.table.contract.stored_names)
+        return first_by_key(valid, self.table).select(self.table.contract.stored_names)
 
     @cached_property
     def counts(self) -> Counts:
@@ -312,29 +307,6 @@ class Collected:
     @cached_property
     def _broken(self) -> pa.Table:
         return self.judged.filter(~pc.field(IS_VALID))
-
-
-def _has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
-    """Tell whether a key repeats whose rows Arrow cannot sort, because columns are nested."""
-    if not any(pa.types.is_nested(rows.schema.field(name).type) for name, _ in _order(table)):
-        return False
-    by = day_and_key(table)
-    return bool(rows.select(by).group_by(by).aggregate([]).num_rows < rows.num_rows)
-
-
-def _first_by_key(rows: pa.Table, table: Table) -> pa.Table:
-    """Return the first row of each day and key, as `_order` says.
-
-    It is what the window of `Enforcer` does in Spark.
-    """
-    by = day_and_key(table)
-    if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
-        return rows
-    order = [(name, "descending" if falls else "ascending") for name, falls in _order(table)]
-    placed = rows.take(pc.sort_indices(rows, order)) if order else rows
-    numbered = placed.append_column(PLACE_IN_KEY, pa.array(range(placed.num_rows)))
-    first = numbered.group_by(by).aggregate([(PLACE_IN_KEY, "min")])
-    return placed.take(first.column(f"{PLACE_IN_KEY}_min"))
 
 
 def enforce(
@@ -412,7 +384,7 @@ class Enforcer:
         day = self.table.day
         if day and "_event_date" not in found.column_names and found.column(day).null_count:
             raise RowsWithoutDay(self.table.full_name, day)
-        if _has_unordered_repeats(found, self.table):
+        if has_unordered_repeats(found, self.table):
             return None
         return Collected(self.table, found, judged, edge)
 
@@ -430,39 +402,12 @@ class Enforcer:
 
     @cached_property
     def _place(self) -> Column:
-        return F.row_number().over(_places(self.table))
+        return F.row_number().over(places(self.table))
 
     @cached_property
     def _day_there(self) -> Column:
         day = str(self.table.day)
         return F.coalesce(day, F.raise_error(F.lit(f"{NO_DAY} {self.table.full_name}")).cast("date"))
-
-
-def day_and_key(table: Table) -> list[str]:
-    """Return what no two rows of a table share, the day first.
-
-    Rows in its order need no sorting to be written.
-    """
-    return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
-
-
-def _order(table: Table) -> list[tuple[str, bool]]:
-    """Return the columns by which the rows of a key are ordered.
-
-    Each comes with whether its greatest value is first. All columns that the declaration does not name follow, because
-    the order of the input must never matter.
-    """
-    stated = table.write.order
-    first = {name.removeprefix("-"): name.startswith("-") for name in stated}
-    rest = (name for name in table.contract.stored_names if name not in {*first, *table.key, table.day})
-    return [*first.items(), *((name, False) for name in rest)]
-
-
-def _places(table: Table) -> WindowSpec:
-    """Return the rows of a key, valid ones apart, first to last."""
-    placed = [(table.contract.comparable(name), falls) for name, falls in _order(table)]
-    by = [one.desc_nulls_last() if falls else one.asc_nulls_last() for one, falls in placed] or [F.lit(1)]
-    return Window.partitionBy(*day_and_key(table), IS_VALID).orderBy(*by)
 
 
 def _said(table: Table) -> list[str]:

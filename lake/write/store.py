@@ -29,7 +29,8 @@ from lake.storage.retention import properties_of
 from lake.write.checksum import write_checksum
 from lake.write.committer import Committer, Note, Txn
 from lake.write.data_files import FOLDER
-from lake.write.enforce import QUARANTINE, day_and_key, day_within
+from lake.write.enforce import QUARANTINE, day_within
+from lake.write.key_order import day_and_key
 from lake.write.own_rows import OwnRows
 from lake.write.store_places import LOCKS
 from lake.write.store_reads import StoreReads
@@ -97,12 +98,20 @@ class DeltaStore(StoreReads, OwnRows):
         before = target.log.version()
         return target.add(self._missing(table, rows, days), Note(metadata, txn, before))
 
-    def upsert(self, table: Table, rows: DataFrame | pa.Table, txn: Txn | None, metadata: Mapping[str, Any]) -> Commit:
+    def upsert(
+        self,
+        table: Table,
+        rows: DataFrame | pa.Table,
+        txn: Txn | None,
+        metadata: Mapping[str, Any],
+        *,
+        since: int | None = None,
+    ) -> Commit:
         """Add rows with new keys and replace the others.
 
-        `rows` holds at most one row per key.
+        `rows` holds at most one row per key. With `since`, the version at which the caller chose the rows: nobody may have written their days after it.
         """
-        return self._of_table(table).merge(rows, day_and_key(table), Note(metadata, txn))
+        return self._of_table(table).merge(rows, day_and_key(table), Note(metadata, txn, since))
 
     def count_missing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> int:
         """Count the rows whose key the table does not hold.
@@ -138,7 +147,8 @@ class DeltaStore(StoreReads, OwnRows):
 
         They are read from its files; None where it has no file of them.
         """
-        assert table.day is not None
+        if table.day is None:
+            return self.read(table).select(*table.key)
         held = self.table_log(table).files_by_day(table.day, days).values()
         files = [name for names in held for name in names]
         if not files:
@@ -230,11 +240,13 @@ class DeltaStore(StoreReads, OwnRows):
     def compact(self, table: Table, days: Days) -> None:
         """Join the small files of these days, without changing a row.
 
+        Of a table without days all.
+
         By Spark: delta-rs does not notice that another writer joins the same files meanwhile, and would double rows.
         """
-        assert table.day is not None
+        where = f" WHERE {day_predicate(table.day, [days])}" if table.day else ""
         with self.flushed(self.path(table)):
-            self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))} WHERE {day_predicate(table.day, [days])}")
+            self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))}{where}")
 
     def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table) -> None:
         """Create a table or its quarantine where it does not exist."""

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,19 @@ from pyspark.sql import DataFrame
 from lake.declare.contract import Contract
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed
-from lake.declare.table import ROWS, Append, InsertNew, Read, Replace, Table, Upsert, discover, table
+from lake.declare.table import (
+    ROWS,
+    Append,
+    InsertNew,
+    Latest,
+    Read,
+    Replace,
+    Table,
+    Upsert,
+    discover,
+    is_followable,
+    table,
+)
 from lake.errors import DeclarationError
 from tests.tiny_topics import TABLES, answers, call_events, calls, hourly_calls, people, texts
 
@@ -51,6 +64,9 @@ SOUND: dict[str, Any] = {
     "owner": "team:operations",
     "layer": "silver",
 }
+
+
+LATEST: dict[str, Any] = {"day": None, "key": ["airport"], "write": Latest(by=["landed_at"])}
 
 
 def declare(transform: Any = landings, **changed: Any) -> Table:
@@ -197,6 +213,21 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("an event time without lateness", {"event_time": "landed_at"}, "only one of event_time and lateness", "both"),
     ("a lateness without event time", {"lateness": timedelta(1)}, "only one of event_time and lateness", "both"),
     ("an order of nothing", {"write": InsertNew(first_by=[])}, "which row of a key came first", "total order"),
+    (
+        "the newest of what a feed sends",
+        {**LATEST, **CALL_EVENTS, "reads": [call_events], "layer": "bronze"},
+        "keeps only the newest row of what",
+        "Append it",
+    ),
+    ("the newest row with days", {"write": Latest(by=["landed_at"])}, "whatever its day, and has days", "day=None"),
+    (
+        "the newest by nothing",
+        {**LATEST, "write": Latest(by=[])},
+        "which row of a key is the newest",
+        "columns that grow",
+    ),
+    ("the newest by lineage", {**LATEST, "write": Latest(by=["_offset"])}, "'_offset', which the contract", "add it"),
+    ("the newest by a null", {**LATEST, "write": Latest(by=["noted_on"])}, "noted_on, which can be null", "never null"),
     (
         "a stream that would read what a stream upserts",
         {
@@ -536,6 +567,16 @@ def test_a_table_is_called_like_its_function() -> None:
 def test_an_upsert_and_an_insert_are_accepted_in_any_layer_but_only_bronze_appends() -> None:
     assert declare(write=Upsert()).write == Upsert()
     assert declare(write=InsertNew(first_by=["landed_at"])).write == InsertNew(first_by=["landed_at"])
+
+
+def test_current_rows_stream_without_days_and_any_other_table_with_them() -> None:
+    current = declare(**LATEST)
+
+    assert current.write.order == ["-landed_at"]
+    assert is_followable(current)
+    assert not is_followable(replace(current, day="landed_on"))
+    assert not is_followable(replace(current, write=Upsert()))
+    assert not is_followable(replace(current, reads=(Read(people),))), "no topic leads there"
 
 
 def test_the_page_for_authors_of_tables_names_every_fact() -> None:

@@ -1,6 +1,6 @@
 """Show every commit of a stream as materializations of its table.
 
-There is one for each of its days.
+There is one for each of its days, and one of a table without days.
 
 The sensor reads the logs of the tables that were ever followed; no Spark. A commit counts when its metadata say that a
 stream made it, so what is reported was committed: at least once, since the events come before the cursor, and never
@@ -25,6 +25,8 @@ from typing import Any
 
 import dagster as dg
 
+from lake.batch.lake_view import Day
+from lake.batch.survey import in_order
 from lake.declare.days import Days
 from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
@@ -168,8 +170,8 @@ class _Reports:
         """
         events: list[dg.AssetMaterialization] = []
         for commit in filter(_is_streamed, commits):
-            facts, rows = self._facts(commit), commit.rows_by_day(self._day)
-            for day in sorted(commit.days(self._day)):
+            facts, rows = self._facts(commit), self._rows(commit)
+            for day in in_order(self._days(commit)):
                 events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
         return (self._place(commits[-1].version) if commits else None), events
 
@@ -184,44 +186,50 @@ class _Reports:
         newest = self.log.version()
         if newest is None:
             return None, []
-        place, rows = self._place(newest), self.log.rows_by_day(self._day)
+        day_column = self.table.day
+        held: dict[Day, int] = dict(self.log.rows_by_day(day_column).items()) if day_column else {None: self.log.rows()}
         events: list[dg.AssetMaterialization] = []
-        commits = self._newest_by_day(newest, set(rows))
-        for day in sorted(rows.keys() | commits.keys()):
-            count = {"dagster/partition_row_count": rows.get(day, 0)}
+        commits = self._newest_by_day(newest, set(held))
+        for day in in_order(held.keys() | commits.keys()):
+            count = {"dagster/partition_row_count": held.get(day, 0)}
             commit = commits.get(day)
             if commit is not None and _is_streamed(commit):
-                written = commit.rows_by_day(self._day).get(day, 0)
+                written = self._rows(commit).get(day, 0)
                 events += self._event(day, {**count, "rows_written": written, **self._facts(commit)})
-            elif commit is None and first_open is not None and day >= first_open:
+            elif commit is None and first_open is not None and (day is None or day >= first_open):
                 events += self._event(day, {**count, "version": newest})
-        return place, events
+        return self._place(newest), events
 
-    @property
-    def _day(self) -> str:
-        assert self.table.day is not None, "every table that streams has days"
-        return self.table.day
+    def _rows(self, commit: Commit) -> Mapping[Day, int]:
+        return dict(commit.rows_by_day(self.table.day).items()) if self.table.day else {None: commit.rows}
+
+    def _days(self, commit: Commit) -> set[Day]:
+        """Return the days whose rows a commit changed; None is that of a table without days."""
+        if self.table.day is None:
+            return {None} if commit.touched else set()
+        return set(commit.days(self.table.day))
 
     def _place(self, version: int) -> Place | None:
         found = self.log.fingerprint(version)
         return None if found is None else (version, found)
 
-    def _newest_by_day(self, newest: int, held: set[date]) -> dict[date, Commit]:
+    def _newest_by_day(self, newest: int, held: set[Day]) -> dict[Day, Commit]:
         """Find the newest commit that changed each day.
 
         Looks as far back as the log and `LOOKS_BACK` reach.
         """
-        found: dict[date, Commit] = {}
+        found: dict[Day, Commit] = {}
         for version in range(newest, max(newest - LOOKS_BACK, -1), -1):
             if held <= found.keys() or (commit := self.log.commit(version)) is None:
                 break
-            for day in commit.days(self._day):
+            for day in self._days(commit):
                 found.setdefault(day, commit)
         return found
 
-    def _event(self, day: date, facts: Mapping[str, Any]) -> Iterator[dg.AssetMaterialization]:
-        if day in self._calendar:  # Dagster knows no other
-            yield dg.AssetMaterialization(asset_key(self.table), partition=str(day), metadata=facts)
+    def _event(self, day: Day, facts: Mapping[str, Any]) -> Iterator[dg.AssetMaterialization]:
+        if day is None or day in self._calendar:  # Dagster knows no other
+            partition = None if day is None else str(day)
+            yield dg.AssetMaterialization(asset_key(self.table), partition=partition, metadata=facts)
 
     @cached_property
     def _calendar(self) -> Days:
