@@ -39,8 +39,8 @@ from lake.storage.landing import Landing
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.write.bounded import Bounded
 from lake.write.enforce import Collected, Enforcer
-from lake.write.key_order import IS_VALID
 from lake.write.horizon import Horizon
+from lake.write.key_order import IS_VALID
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.departures import departures

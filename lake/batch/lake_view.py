@@ -127,7 +127,8 @@ class LakeView:
     def newest_input(self, source: Table, read: Read, day: Day, streamed_from: date | None = None) -> int:
         """Return the newest version that changed a day of an input.
 
-        Looked at are the days of the input that `day` reads; -1 where no version changed one. With `streamed_from`, only of days before that one: later rows reach a table without days by its stream.
+        Looked at are the days of the input that `day` reads; -1 where no version changed one. With
+        `streamed_from`, only those before that day: later rows reach a table without days by its stream.
         """
         if streamed_from is not None and source.read_by is not None:
             touched = self.touched(source, source.read_by).items()

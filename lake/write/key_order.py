@@ -1,4 +1,4 @@
-"""The order of the rows of a key: which of them a table keeps, found by Spark and, for a few, in this process."""
+"""Choose which of the rows of a key a table keeps, by Spark and, for a few, in this process."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ _IS_NEW = "_is_new"
 
 
 def day_and_key(table: Table) -> list[str]:
-    """What no two rows of a table share, the day first: rows that are in its order need no sorting to be written."""
+    """Return what no two rows of a table share, the day first.
+
+    Rows in its order need no sorting to be written.
+    """
     return list(dict.fromkeys([*([table.day] if table.day else []), *table.key]))
 
 
 def _order(table: Table) -> list[tuple[str, bool]]:
-    """Return by what the rows of a key are ordered, each column with whether its greatest value comes first.
+    """Return the columns by which the rows of a key are ordered.
 
-    All columns that the declaration does not name follow, because the order of the input must never matter.
+    Each comes with whether its greatest value is first. All columns that the declaration does not name follow, because
+    the order of the input must never matter.
     """
     stated = table.write.order
     first = {name.removeprefix("-"): name.startswith("-") for name in stated}
@@ -58,7 +62,10 @@ def has_unordered_repeats(rows: pa.Table, table: Table) -> bool:
 
 
 def first_by_key(rows: pa.Table, table: Table) -> pa.Table:
-    """One row of each day and key, the first as `_order` says; what the window of `Enforcer` does in Spark."""
+    """Return the first row of each day and key, as `_order` says.
+
+    It is what the window of `Enforcer` does in Spark.
+    """
     by = day_and_key(table)
     if rows.select(by).group_by(by).aggregate([]).num_rows == rows.num_rows:
         return rows
@@ -70,7 +77,9 @@ def first_by_key(rows: pa.Table, table: Table) -> pa.Table:
 
 
 def newer_than_held(table: Table, rows: pa.Table, log: Log) -> pa.Table | None:
-    """The rows that come before what the table holds under their keys; None where only Spark can tell.
+    """Return the rows that come before what the table holds under their keys.
+
+    None where only Spark can tell.
 
     Args:
         table: which keeps one row of each key, whatever its day.
@@ -92,7 +101,7 @@ def newer_than_held(table: Table, rows: pa.Table, log: Log) -> pa.Table | None:
 
 
 def with_held(table: Table, rows: DataFrame, held: DataFrame) -> DataFrame:
-    """The first row of each key, of those that come and those that the table holds."""
+    """Return the first row of each key, of those that come and those that the table holds."""
     # In the session of the rows, which is the query's own: only there does what observes them hear of the end.
     both = rows.unionByName(held).withColumn(IS_VALID, F.lit(True))
     placed = both.withColumn(PLACE_IN_KEY, F.row_number().over(places(table)))

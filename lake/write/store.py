@@ -109,7 +109,8 @@ class DeltaStore(StoreReads, OwnRows):
     ) -> Commit:
         """Add rows with new keys and replace the others.
 
-        `rows` holds at most one row per key. With `since`, the version at which the caller chose the rows: nobody may have written their days after it.
+        `rows` holds at most one row per key. With `since`, the version at which the caller chose the rows: nobody may
+        have written their days after it.
         """
         return self._of_table(table).merge(rows, day_and_key(table), Note(metadata, txn, since))
 
