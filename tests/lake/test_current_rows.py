@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,15 +23,20 @@ from lake.batch.freshness import FreshnessJudge
 from lake.batch.plan import steps_to_date
 from lake.batch.survey import Survey
 from lake.declare.days import Days
+from lake.engine.failpoints import VARIABLE
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.stream_commits import build_stream_commits
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.project.settings import Settings
+from lake.stream.latest_writer import LatestWriter
+from lake.stream.mode_writer import Batch
 from lake.testing.lakes import stored_rows
-from lake.write.key_order import first_by_key, newer_than_held
-from lake.write.store import DeltaStore
+from lake.write.enforce import Collected
+from lake.write.horizon import Horizon
+from lake.write.key_order import IS_VALID, first_by_key, newer_than_held
+from lake.write.store import DeltaStore, Txn
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import without_spark
@@ -188,13 +197,47 @@ def test_rows_in_any_order_cut_anywhere_and_given_twice_leave_the_newest_of_each
         assert store.version(parcels) == version, "nothing is new"
 
 
-def keep_newer(store: DeltaStore, rows: list[tuple[str, int, int, str | None]]) -> None:
-    """What a small micro-batch of these rows does."""
+def rows_of(rows: list[tuple[str, int, int, str | None]]) -> pa.Table:
+    """Rows of parcels, in the columns of their contract."""
     names = ("parcel", "scanned_at", "scan", "place")
     at = [(parcel, datetime(2013, 1, 1, hour, tzinfo=UTC), scan, place) for parcel, hour, scan, place in rows]
     columns = dict(zip(names, zip(*at, strict=True), strict=True))
-    table = pa.table({name: list(values) for name, values in columns.items()}, schema=parcels.contract.arrow_schema)
-    newer = newer_than_held(parcels, first_by_key(table, parcels), store.table_log(parcels))
+    return pa.table({name: list(values) for name, values in columns.items()}, schema=parcels.contract.arrow_schema)
+
+
+def keep_newer(store: DeltaStore, rows: list[tuple[str, int, int, str | None]]) -> None:
+    """What a small micro-batch of these rows does."""
+    newer = newer_than_held(parcels, first_by_key(rows_of(rows), parcels), store.table_log(parcels))
     assert newer is not None
     if newer.num_rows:
         store.upsert(parcels, newer, None, {})
+
+
+def write_small(home: Path) -> None:
+    """Write four small micro-batches as the stream does, of which those that were written are passed over."""
+    store = without_spark(home)
+    store.create(parcels)
+    writer = LatestWriter(parcels, store, False, lambda step, number: Txn(f"test/{step}", number), lambda number: {})
+    for number, hours in enumerate(([1, 2], [0, 3], [3, 2], [1, 1])):
+        judged = rows_of([("abc"[place], hour, number, "Oslo") for place, hour in enumerate(hours)])
+        judged = judged.append_column(IS_VALID, pa.array([True] * judged.num_rows))
+        nothing: Any = None  # no frame is looked at where no row is rejected
+        batch = Batch(number, nothing, D1, Horizon(datetime.now(UTC)))
+        if not store.is_committed(store.path(parcels), writer.txn("write", number)):
+            writer.write_few(Collected(parcels, judged, nothing), batch)
+
+
+@pytest.mark.parametrize("point", ["before_write:2", "after_files:2", "after_commit:2", "after_files:3"])
+def test_a_process_that_is_killed_while_it_writes_goes_on_with_the_same_rows(tmp_path: Path, point: str) -> None:
+    command = [sys.executable, "-c", f"from {__name__} import *; write_small(Path({str(tmp_path)!r}))"]
+    root = Path(__file__).parents[2]
+    victim = os.environ | {"PYTHONPATH": str(root), VARIABLE: point}
+
+    assert subprocess.run(command, env=victim, cwd=root, check=False).returncode == -signal.SIGKILL
+    for _ in range(2):
+        write_small(tmp_path)
+
+    store = without_spark(tmp_path)
+    held = {row["parcel"]: (row["scanned_at"].hour, row["scan"]) for row in stored_rows(store, parcels)}
+    assert held == {"a": (3, 2), "b": (3, 1)}
+    assert store.version(parcels) == 3, "each step was committed once, and the last has nothing new"
