@@ -1,17 +1,13 @@
 """Tables of current rows: streams = batch = DuckDB, over late, double and broken messages in any order.
 
 Messages of several seeds go into one lake, so that they cost one set of queries. They land in portions; between these
-streams are killed, begin anew and are overtaken by batch, which rebuilds a table while a stream keeps it current.
+streams begin anew and are overtaken by batch, which rebuilds a table while a stream keeps it current.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,13 +26,11 @@ from lake.batch.refresh import refresh
 from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.engine.failpoints import VARIABLE
-from lake.engine.session import build_session
 from lake.errors import DeclarationError
 from lake.ownership.frontier import FrontierTable
 from lake.stream.driver import Followed
 from lake.stream.follow import follow, release
-from lake.testing.lakes import INTERPRETED, interpreted, open_lake, quarantined, stored_rows
+from lake.testing.lakes import interpreted, open_lake, quarantined, stored_rows
 from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice
 from lake.testing.streamed import compute_as_streams, streams_give_the_rows_of_batch
 from lake.write.store import DeltaStore
@@ -239,47 +233,6 @@ def test_a_rebuild_takes_away_nothing_that_a_stream_wrote_and_the_stream_nothing
     assert None in due(store)["silver.parcels"], "batch owns it again, and did not write it last"
     to_date(store)
     assert rows(store, parcels) == computed
-
-
-KILLED_AT = [
-    "after_files@silver.parcels",
-    "after_commit@silver.parcels",
-    "after_commit@quarantine.silver.parcels",
-    "before_checkpoint@gold.parcel_places",
-    "",
-]
-"""Where the process that follows each portion is killed; the last is not."""
-
-
-def follow_portion(home: Path, number: int) -> None:
-    """Let a portion land and follow it, going on where the process before was killed."""
-    store = open_lake(home, build_session(app_name="victim", master="local[2]", extra_conf=INTERPRETED))
-    land(store, made(SEEDS[:2])[number], str(number))
-    run_streams(store, home, since=None if number else CALENDAR.start)
-
-
-@pytest.mark.timeout(1800)
-def test_streams_that_are_killed_between_their_steps_lose_and_double_nothing(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    home = tmp_path / "killed"
-    home.mkdir()
-    for number, point in enumerate(KILLED_AT):
-        command = f"from {__name__} import *; follow_portion(Path({str(home)!r}), {number})"
-        env = os.environ | {"TZ": "UTC", "PYTHONPATH": str(ROOT)} | ({VARIABLE: point} if point else {})
-        done = subprocess.run(
-            [sys.executable, "-c", command], env=env, cwd=home, capture_output=True, text=True, timeout=600
-        )
-        assert done.returncode == (-signal.SIGKILL if point else 0), f"{point}: {done.stderr[-3000:]}"
-    store = open_lake(home, spark)
-    to_date(store)
-
-    computed = open_lake(tmp_path / "computed", spark, landing=store.landing.root)
-    for table in TABLES.values():
-        refresh(table, computed, CALENDAR if table.day else None)
-    for table, of_scans in ((parcels, False), (parcel_places, True)):
-        assert rows(store, table) == rows(computed, table) == by_duckdb(store, of_scans=of_scans)
-        assert rejects(store, table) == rejects(computed, table)
 
 
 def test_what_a_stream_could_not_keep_current_is_refused(spark: SparkSession) -> None:
