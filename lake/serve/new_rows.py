@@ -1,0 +1,202 @@
+"""Which rows a table has that it did not have when they were last handed on.
+
+Two versions are compared by their files, and rows only where files differ: rows that were joined into other files, or
+computed again with the same result, are not new.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from lake.serve.source import Day, Source
+from lake.write.data_files import read_file
+
+__all__ = ["HandedOn", "NewRow", "NewRows"]
+
+
+@dataclass(frozen=True)
+class HandedOn:
+    """Up to where rows were handed on.
+
+    Attributes:
+        table_id: of the table.
+        version: whose rows were.
+        commit: hash of that version's commit file.
+        committed_at: when that version was committed.
+        left_out: days of that version whose rows were not, because they were early.
+        rows: how many were sent so far.
+        dead_letters: how many were too large.
+    """
+
+    table_id: str
+    version: int
+    commit: str
+    committed_at: str
+    left_out: tuple[str, ...] = ()
+    rows: int = 0
+    dead_letters: int = 0
+
+    @classmethod
+    def from_json(cls, text: str) -> HandedOn:
+        """Read what `asdict` gives."""
+        said = json.loads(text)
+        return cls(**{**said, "left_out": tuple(said["left_out"])})
+
+
+@dataclass(frozen=True)
+class NewRow:
+    """A row as a message.
+
+    Attributes:
+        id: the values of the table's key, as a JSON array.
+        value: all columns of the contract, as a JSON object.
+    """
+
+    id: str
+    value: str
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    partition: Mapping[str, str | None]
+    day: Day
+    rows: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """The rows of a source that were not handed on.
+
+    Attributes:
+        source: the table at a version.
+        before: up to where rows were handed on; None where that is not known.
+        allowed: the days whose rows may be; None for all.
+    """
+
+    source: Source
+    before: HandedOn | None
+    allowed: Collection[Day] | None
+    _known: dict[str, dict[str, _File]] = field(default_factory=dict, repr=False)
+
+    @property
+    def handed_on(self) -> HandedOn:
+        """Up to where rows are handed on once these are.
+
+        Days that wait are left out. One that was handed on before does not wait, though it may be open again.
+        """
+        source = self.source
+        commit = source.log.commit(source.version)
+        left_out = {str(one.day) for one in self._now.values()} - {str(one.day) for one in self._shown.values()}
+        at = str(commit.committed_at) if commit else ""
+        return HandedOn(source.table_id, source.version, source.commit, at, tuple(sorted(left_out)))
+
+    def files_by_day(self) -> dict[Day, tuple[list[_File], list[_File]]]:
+        """For each day with files that were not there: these, and those that are no longer there."""
+        found: dict[Day, tuple[list[_File], list[_File]]] = {}
+        for path, file in sorted(self._shown.items(), key=lambda item: (str(item[1].day), item[1].modified, item[0])):
+            if path not in self._sent:
+                found.setdefault(file.day, ([], []))[0].append(file)
+        for path, file in self._sent.items():
+            if path not in self._shown and file.day in found:
+                found[file.day][1].append(file)
+        return found
+
+    def rows(self, added: Collection[_File], removed: Collection[_File]) -> Iterator[NewRow]:
+        """Give the rows of some files that other files do not hold, in the order in which they were written."""
+        sent = {(row.id, row.value) for file in removed for row in self._read(file, may_be_gone=True)}
+        for file in added:
+            for row in self._read(file):
+                if (row.id, row.value) not in sent:
+                    yield row
+
+    @property
+    def _now(self) -> dict[str, _File]:
+        return self._files("now", self.source.stored)
+
+    @property
+    def _shown(self) -> dict[str, _File]:
+        known = {file.day for file in self._sent.values()}
+        allowed = self.allowed
+        return {
+            path: one for path, one in self._now.items() if allowed is None or one.day in allowed or one.day in known
+        }
+
+    @property
+    def _sent(self) -> dict[str, _File]:
+        """The files whose rows were handed on; none where nobody knows any longer what they were."""
+        if "sent" not in self._known:
+            found = self._files("before", self._opened()) if self._opened() is not None else {}
+            left_out = self.before.left_out if self.before else ()
+            self._known["sent"] = {path: one for path, one in found.items() if str(one.day) not in left_out}
+        return self._known["sent"]
+
+    def _opened(self) -> DeltaTable | None:
+        before, log = self.before, self.source.log
+        if before is None or before.table_id != self.source.table_id or before.version > self.source.version:
+            return None
+        if log.fingerprint(before.version) != before.commit:
+            return None
+        try:
+            return DeltaTable(log.location, version=before.version, storage_options=dict(log.options))
+        except DeltaError:
+            return None
+
+    def _files(self, name: str, stored: DeltaTable | None) -> dict[str, _File]:
+        if name not in self._known:
+            said = pa.table(stored.get_add_actions(flatten=True)).to_pylist() if stored is not None else []
+            self._known[name] = {one["path"]: self._file(one) for one in said}
+        return self._known[name]
+
+    def _file(self, said: Mapping[str, Any]) -> _File:
+        values = {name.partition(".")[2]: value for name, value in said.items() if name.startswith("partition.")}
+        texts = {name: None if value is None else str(value) for name, value in values.items()}
+        day = self.source.table.day
+        rows = said["num_records"] or 0
+        return _File(unquote(said["path"]), texts, values[day] if day else None, rows, said["modification_time"])
+
+    def _read(self, file: _File, *, may_be_gone: bool = False) -> Iterator[NewRow]:
+        try:
+            rows = read_file(file.path, file.partition, self.source.schema, self.source.log.files)
+        except FileNotFoundError:
+            if not may_be_gone:
+                raise
+            return  # maintenance has removed it: its rows are handed on once more
+        key = self.source.table.key
+        for row in rows.to_pylist():
+            plain = {name: _plain(value) for name, value in row.items()}
+            yield NewRow(_json([plain[name] for name in key]), _json(plain))
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it: decimals as text with all of their digits, points in time in UTC."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z" if value.tzinfo else value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, date | Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
