@@ -38,6 +38,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from lake.storage.location import is_local
 from lake.storage.log import Log
 
 __all__ = ["FileFacts", "data_file", "file_facts", "root_of"]
@@ -90,7 +91,7 @@ def file_facts(log: Log, stored: DeltaTable) -> Iterator[FileFacts]:
         path = unquote(said["path"])
         if said["num_records"] is None:
             said["num_records"] = pq.read_metadata(log.open_file(path)).num_rows
-        yield FileFacts(path if "://" in path else f"{root}/{path}", said)
+        yield FileFacts(f"{root}/{path}" if is_local(path) else path, said)
 
 
 def data_file(file: FileFacts, schema: Schema, spec: PartitionSpec) -> DataFile:
