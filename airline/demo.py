@@ -255,6 +255,7 @@ def _show_next(console: Console) -> None:
     console.print("\n[bold]Next[/]")
     for command, what in (
         ("lakehouse up", "the asset graph, runs, checks and freshness in the browser"),
+        ("lakehouse dashboard", "the network, what is late or wrong, and what each number was computed from"),
         ("lakehouse status", "what each table has, and what is missing or stale"),
         ("lakehouse publish", "load the warehouse with what has changed (docs/serving.md)"),
         ("lakehouse model train", "a model of late departures, measured on the last quarter of the days"),
