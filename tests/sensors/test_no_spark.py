@@ -114,6 +114,8 @@ def test_every_sensor_and_schedule_works_where_there_is_no_java(home: Path) -> N
     assert ticked == {
         "daily": ["1 runs"],
         "maintain": ["1 runs"],
+        "retrain": ["1 runs"],
+        "score_today": ["1 runs"],
         "failing_checks": ["0 checks found errors"] * 2,
         "failure_alerts": ["starts from now", "0 runs finished, 0 incidents"],
         "freshness_alerts": ["6 tables late"] * 2,

@@ -128,4 +128,4 @@ def test_status_and_checks_know_what_follows_the_log(environment: Environment) -
     is_whole, said = status(known)
     assert is_whole
     assert "up to date" in said
-    assert find_differing(mirror, survey_of(known.store, facts), known.place) == (0, {})
+    assert find_differing(mirror, survey_of(known.store, facts), known.place) == (2, {})
