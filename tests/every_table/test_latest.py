@@ -177,6 +177,7 @@ def test_batch_keeps_what_duckdb_finds_to_be_the_newest(lakes: ComputedTwice) ->
     assert rejects(lakes.store, parcels).total() > 20
 
 
+@pytest.mark.streams
 def test_streams_give_the_rows_of_batch(lakes: ComputedTwice, tmp_path: Path) -> None:
     streamed = compute_as_streams(lakes, tmp_path)
 
@@ -185,6 +186,7 @@ def test_streams_give_the_rows_of_batch(lakes: ComputedTwice, tmp_path: Path) ->
         assert rejects(streamed, table) == rejects(lakes.store, table)
 
 
+@pytest.mark.streams
 def test_a_stream_that_batch_rebuilds_and_that_begins_anew_ends_with_what_batch_computes(
     lakes: ComputedTwice, spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_stream_that_batch_rebuilds_and_that_begins_anew_ends_with_what_batch_
     assert {table.name: judge.lack(table, FIRST.date()) for table in LATEST} == {"parcels": None, "parcel_places": None}
 
 
+@pytest.mark.streams
 def test_a_rebuild_takes_away_nothing_that_a_stream_wrote_and_the_stream_nothing_that_it_computed(
     spark: SparkSession, tmp_path: Path
 ) -> None:
