@@ -341,7 +341,9 @@ def test_the_warehouse_says_what_the_contract_says(store: DeltaStore, place: Pla
 
 
 @every_destination
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize(
+    "seed", [seed if seed < 5 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(25)]
+)
 @pytest.mark.parametrize("how", [ByDay(), Whole()], ids=["by_day", "whole"])
 def test_after_any_series_of_changes_the_destination_equals_the_table(
     to: Destination, seed: int, how: How, store: DeltaStore, place: Place
