@@ -1,7 +1,9 @@
-"""Once a month, train the model of late departures anew and put it to work, if it is better than the mean.
+"""Train the model of late departures anew once a month.
 
-It is one run of the asset `feeds/delay_models`. What it delivers reaches the scores as any other delivery does: by the
-sensor `reconcile`, the schedule `daily` or `lakehouse refresh`.
+It is put to work if it is better than the mean.
+
+This is one run of the asset `feeds/delay_models`. What it delivers reaches the scores as any other delivery does: by
+the sensor `reconcile`, the schedule `daily` or `lakehouse refresh`.
 """
 
 import dagster as dg

@@ -1,8 +1,8 @@
-"""Every ten minutes, score the flights of today and yesterday anew, from what streams and files have brought so far.
+"""Score the flights of today and yesterday anew every ten minutes.
 
-Batch leaves days alone that depend on open ones, until streams have sealed them. These scores are wanted before: so
-they are computed early, over and over, with what batch alone computes of their inputs. Only days that differ are
-committed.
+They are scored from what streams and files have brought so far. Batch leaves days alone that depend on open ones, until
+streams have sealed them. These scores are wanted before: so they are computed early, over and over, with what batch
+alone computes of their inputs. Only days that differ are committed.
 """
 
 from collections.abc import Sequence

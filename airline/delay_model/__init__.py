@@ -1,1 +1,4 @@
-"""The model of late departures: trained on features as of a version, measured on later days, delivered as JSON."""
+"""Train, measure and deliver the model of late departures.
+
+It is trained on features as of a version, measured on later days, and delivered as JSON.
+"""

@@ -1,4 +1,7 @@
-"""The model of late departures as a Dagster asset: it delivers the feed `delay_models`, and says how good it is."""
+"""Build the Dagster asset of the model of late departures.
+
+It delivers the feed `delay_models`, and says how good the model is.
+"""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
 from collections.abc import Sequence
@@ -28,7 +31,10 @@ BETTER = "better_than_usual"
 
 
 class Training(dg.Config):
-    """What a run may choose; texts as `lakehouse --days` takes them, empty for the default."""
+    """The choices of a run.
+
+    They are texts as `lakehouse --days` takes them, empty for the default.
+    """
 
     learned: str = ""
     held_out: str = ""
@@ -36,7 +42,10 @@ class Training(dg.Config):
 
 
 def build_delay_model(settings: Settings, tables: Sequence[Table]) -> dg.Definitions:
-    """Build the asset that trains, its check and its schedule; nothing where the tables that it reads are left out."""
+    """Build the asset that trains, its check and its schedules.
+
+    Nothing is built where the tables that it reads are left out.
+    """
     if not {flight_delay_features, flights} <= set(tables):
         return dg.Definitions()
 

@@ -1,4 +1,7 @@
-"""The command `lakehouse model`: train one, list them, and put an earlier one to work again."""
+"""Define the command `lakehouse model`.
+
+It trains a model, lists them, and puts an earlier one to work again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ __all__ = ["Action", "model"]
 
 
 class Action(StrEnum):
-    """What to do."""
+    """The actions of `lakehouse model`."""
 
     TRAIN = "train"
     LIST = "list"
@@ -35,7 +38,10 @@ def model(
     learned: Annotated[str | None, typer.Option(help="With train: the flight dates that it learns from.")] = None,
     held_out: Annotated[str | None, typer.Option(help="With train: the later ones that it is measured on.")] = None,
 ) -> None:
-    """Train the model of late departures and measure it on later days; list the models; roll back to an earlier one."""
+    """Train, list or roll back models of late departures.
+
+    A trained model is measured on later days. A rollback goes back to an earlier one.
+    """
     start = parse_option("--from", serves_from, Days.parse)
     for option, days in (("--learned", learned), ("--held-out", held_out)):
         parse_option(option, days, Days.parse)
@@ -70,7 +76,11 @@ def _roll_back(environment: Environment, model_id: str | None, start: Days | Non
 
 
 def _train(environment: Environment, start: Days | None, learned: str, held_out: str) -> bool:
-    """Run the asset in this process, recorded by Dagster; returns whether the model was put to work."""
+    """Run the asset in this process, recorded by Dagster.
+
+    Returns:
+        Whether the model was put to work.
+    """
     from airline.delay_model.assets import BETTER, MODEL, Training, build_delay_model
     from lake.orchestration.assets import CAUSE, PID, this_process
     from lake.orchestration.dagster_home import open_instance

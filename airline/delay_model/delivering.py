@@ -1,6 +1,7 @@
-"""Put a model to work: deliver it to the feed `delay_models`, after training or as a rollback.
+"""Put a model to work: deliver it to the feed `delay_models`.
 
-A delivery is a file of one JSON line. What is read back is believed only where the model has the hash that its id says.
+This is done after training or as a rollback. A delivery is a file of one JSON line. What is read back is believed only
+where the model has the hash that its id says.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _FILE = re.compile(r"delay-model-(\d{6})-[0-9a-f]+\.jsonl")
 
 @dataclass(frozen=True)
 class Delivery:
-    """A line of the feed; `lakehouse_assets.silver.delay_models` says what its fields are."""
+    """A line of the feed.
+
+    `lakehouse_assets.silver.delay_models` says what its fields are.
+    """
 
     serves_from: str
     issue: int
@@ -62,7 +66,10 @@ def id_of(body: str) -> str:
 
 
 def new_delivery(model: Model, rows: TrainingSet, measures: Measures, serves_from: date) -> Delivery:
-    """Describe a trained model; it gets its number where it is put to work."""
+    """Describe a trained model.
+
+    It gets its number where it is put to work.
+    """
     return Delivery(
         serves_from=str(serves_from),
         issue=0,
@@ -80,14 +87,19 @@ def new_delivery(model: Model, rows: TrainingSet, measures: Measures, serves_fro
 
 
 def deliveries(landing: Landing) -> list[Delivery]:
-    """Read all that was delivered, in order; files that are none are passed over, because the table tells of them."""
+    """Read all that was delivered, in order.
+
+    Files that are no delivery are passed over, because the table tells of them.
+    """
     files = sorted((landing.root / delay_models.name).glob("landed_on=*/*.jsonl"))
     found = [one for file in files if _FILE.fullmatch(file.name) and (one := _read(file))]
     return sorted(found, key=lambda one: one.issue)
 
 
 def put_to_work(landing: Landing, delivery: Delivery, landed_on: date, serves_from: date) -> Delivery:
-    """Deliver a model under the next number; from `serves_from` on it scores, whatever was delivered before.
+    """Deliver a model under the next number.
+
+    From `serves_from` on it scores, whatever was delivered before.
 
     Args:
         landing: the landing folder.

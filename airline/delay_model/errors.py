@@ -1,4 +1,4 @@
-"""What keeps a model from being trained, or put to work.
+"""Name what keeps a model from being trained or put to work.
 
 LakeError
 ├── NoSuchModel

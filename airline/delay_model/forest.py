@@ -1,7 +1,8 @@
-"""Train the trees, and write them as numbers: JSON that a transform applies, and that no reader executes.
+"""Train the trees, and write them as numbers.
 
-The same rows give the same model, and so the same id: rows come in the order of their keys, training uses one thread
-and one seed, and the id is a hash of what the model computes with.
+They are JSON that a transform applies, and that no reader executes. The same rows give the same model, and so the same
+id: rows come in the order of their keys, training uses one thread and one seed, and the id is a hash of what the model
+computes with.
 """
 
 from __future__ import annotations
@@ -62,7 +63,10 @@ class Model:
         return found
 
     def predict_usual(self, flights: pd.DataFrame) -> Floats:
-        """Give the mean of a flight's carrier and hour, which a model has to beat."""
+        """Give the mean of a flight's carrier and hour.
+
+        A model has to beat it.
+        """
         return np.asarray(_rate(flights, self.rates, "carrier_hour").fillna(self.usual), dtype=np.float64)
 
 
@@ -84,16 +88,20 @@ def train(flights: pd.DataFrame) -> Model:
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """Keep scikit-learn to one thread: several add numbers up in another order, which changes the last digits.
+    """Keep scikit-learn to one thread.
 
-    And where other programs need the cores, its threads wait for each other far longer than they compute.
+    This is done because several threads add numbers up in another order, which changes the last digits. And where other
+    programs need the cores, its threads wait for each other far longer than they compute.
     """
     limits: AbstractContextManager[Any] = threadpool_limits(limits=1)
     return limits
 
 
 def rates_of(flights: pd.DataFrame) -> Rates:
-    """Give the share of late flights by group, drawn to that of all where a group is small."""
+    """Give the share of late flights by group.
+
+    It is drawn to that of all where a group is small.
+    """
     usual = flights["is_late"].mean()
     found = {}
     for group in RATES:
@@ -104,7 +112,10 @@ def rates_of(flights: pd.DataFrame) -> Rates:
 
 
 def matrix(flights: pd.DataFrame, rates: Rates) -> Floats:
-    """Give what a model sees of flights: a row each, in the order of FEATURES; what is unknown is NaN."""
+    """Give what a model sees of flights.
+
+    Each flight is a row, with columns in the order of FEATURES. What is unknown is NaN.
+    """
     columns = [flights[name].astype(float) for name in NUMBERS] + [_rate(flights, rates, group) for group in RATES]
     return np.column_stack([column.to_numpy(dtype=np.float64) for column in columns])
 
@@ -114,7 +125,10 @@ def _rate(flights: pd.DataFrame, rates: Rates, group: str) -> pd.Series[float]:
 
 
 def _names(flights: pd.DataFrame, group: str) -> pd.Series[str]:
-    """Name the group of each flight as the transform does: its known values, with spaces between."""
+    """Name the group of each flight as the transform does.
+
+    A name is the known values of the group, with spaces between.
+    """
     columns = [_as_word(flights[name]) for name in RATES[group]]
     return pd.Series([" ".join(filter(None, words)) for words in zip(*columns, strict=True)], index=flights.index)
 

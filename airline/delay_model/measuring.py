@@ -1,4 +1,6 @@
-"""Measure a model on flights of later days, beside the mean of carrier and hour; show it in pictures.
+"""Measure a model on flights of later days.
+
+It is set beside the mean of carrier and hour, and shown in pictures.
 
 Whether a flight leaves 15 minutes late or more is what is predicted, not by how many minutes: that is the airlines' own
 measure of being on time, and minutes have so long a tail (1,301 at most) that a few flights would decide what is
@@ -29,7 +31,7 @@ SAMPLE, REPEATS, SEED = 5_000, 2, 2013
 
 @dataclass(frozen=True)
 class Scores:
-    """How true chances were.
+    """The scores that say how true chances were.
 
     Attributes:
         log_loss: mean, nats; less is better.
@@ -44,7 +46,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measures:
-    """How a model did on held-out flights.
+    """The measures of a model on held-out flights.
 
     Attributes:
         flights: how many.
@@ -60,7 +62,10 @@ class Measures:
 
     @property
     def is_better(self) -> bool:
-        """Tell whether the model is better than the mean by both measures of true chances."""
+        """Tell whether the model is better than the mean.
+
+        It has to be by both measures of true chances.
+        """
         return self.model.log_loss < self.usual.log_loss and self.model.brier < self.usual.brier
 
 
@@ -82,7 +87,10 @@ def _scores(late: np.typing.NDArray[np.bool_], chance: Floats) -> Scores:
 
 
 def draw_calibration(model: Model, held_out: pd.DataFrame) -> str:
-    """Draw how many flights left late of those with about the same chance, as a Markdown image."""
+    """Draw the share of flights that left late by their chance.
+
+    Flights with about the same chance count together. The picture is a Markdown image.
+    """
     figure = Figure(figsize=(5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="as often as said")
@@ -100,7 +108,10 @@ def draw_calibration(model: Model, held_out: pd.DataFrame) -> str:
 
 
 def draw_importance(model: Model, held_out: pd.DataFrame) -> str:
-    """Draw how much worse the log loss is with one feature shuffled, as a Markdown image."""
+    """Draw how much worse a shuffled feature makes the log loss.
+
+    One feature is shuffled at a time. The picture is a Markdown image.
+    """
     sample = held_out.sample(min(SAMPLE, len(held_out)), random_state=SEED)
     with one_thread():
         found = permutation_importance(

@@ -1,4 +1,7 @@
-"""What a model learns from and is measured on: features and outcomes as of a version of their tables, without a JVM."""
+"""Read the flights that a model learns from and is measured on.
+
+They are features and outcomes as of a version of their tables, read without a JVM.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ OUTCOME_KNOWN_AFTER = timedelta(days=2)
 
 @dataclass(frozen=True)
 class Split:
-    """Which flight dates a model learns from, and on which later ones it is measured."""
+    """The flight dates of learning and of measuring.
+
+    A model is measured on later dates than those it learns from.
+    """
 
     learned: Days
     held_out: Days
@@ -36,7 +42,9 @@ class Split:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Flights that left, with what was known two hours before and whether they left late.
+    """Flights that left, with features and outcomes.
+
+    Features are what was known two hours before, an outcome is whether a flight left late.
 
     Attributes:
         split: the flight dates.
@@ -74,7 +82,9 @@ def read_training_set(
     features_version: int | None = None,
     flights_version: int | None = None,
 ) -> TrainingSet:
-    """Read flights in the order of their keys, so that the same versions give the same rows in the same order.
+    """Read flights in the order of their keys.
+
+    The order is fixed, because the same versions have to give the same rows in the same order.
 
     Args:
         store: the lake.

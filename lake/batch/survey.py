@@ -319,9 +319,10 @@ class Survey:
         return None
 
     def streamed_from(self, table: Table, read: Read | None = None) -> date | None:
-        """Return from which day on a stream keeps a table without days current; None where none does.
+        """Return from which day on a stream keeps a table current.
 
-        With `read`: by the rows of that input.
+        It is about a table without days: None for any other, and where no stream keeps it so. With `read`: by the rows
+        of that input.
         """
         if table.day is not None or self.view.frontier is None or (read and read not in stream_reads(table)):
             return None

@@ -61,9 +61,9 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
 
 
 def _refuse_what_no_stream_sees(table: Table, plan: _Plan, columns: Sequence[str]) -> None:
-    """Raise where a stream would give other rows of a table without days than batch.
+    """Raise where a stream would give other rows than batch.
 
-    Batch reads its inputs whole.
+    It is about a table without days. Batch reads its inputs whole.
     """
     where = inspect.getfile(table.transform)
     for _, problem in plan.problems(table):

@@ -36,9 +36,9 @@ class Write:
 
     @property
     def order(self) -> Sequence[str]:
-        """Name the columns whose order chooses the kept row of a key, `-` before a name for descending.
+        """Name the columns whose order chooses the kept row of a key.
 
-        Empty where the mode does not choose.
+        A `-` before a name means descending. Empty where the mode does not choose.
         """
         return ()
 

@@ -1,4 +1,7 @@
-"""Send rows to a topic, and behind them the note up to where rows were handed on."""
+"""Send rows to a topic.
+
+Behind them goes the note up to where rows were handed on.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,15 @@ class Topics:
 
     @property
     def notes(self) -> str:
-        """Where it says up to where rows were handed on; compacted."""
+        """Name the topic that says up to where rows were handed on.
+
+        It is compacted.
+        """
         return f"{self.rows}.cursor"
 
     @property
     def dead_letters(self) -> str:
-        """Where the ids of rows go that are too large to be sent."""
+        """Name the topic for ids of rows too large to send."""
         return f"{self.rows}.dead"
 
 
@@ -74,7 +80,11 @@ class Sender:
     _failed: list[KafkaError] = field(default_factory=list)
 
     def send(self, row: NewRow) -> bool:
-        """Send a row; false where it is too large, and its id went to the dead letters."""
+        """Send a row.
+
+        Returns:
+            False where it is too large, and its id went to the dead letters.
+        """
         key, value = row.id.encode(), row.value.encode()
         size = 2 * len(key) + len(value) + _AROUND  # the id is key and header
         if size <= self.limit:
@@ -136,7 +146,9 @@ class Sender:
 
 @contextmanager
 def open_sender(conf: Mapping[str, str], topics: Topics, *, in_transaction: bool) -> Iterator[Sender]:
-    """Open a sender; where another process has begun a transaction and died, that one is given up.
+    """Open a sender.
+
+    Where another process has begun a transaction and died, that one is given up.
 
     Raises:
         TopicMissing: there is no such topic.
@@ -165,7 +177,10 @@ def open_sender(conf: Mapping[str, str], topics: Topics, *, in_transaction: bool
 
 
 def _settings(topics: Topics, limit: int, *, in_transaction: bool) -> dict[str, str | int | bool]:
-    """All replicas have a message before it counts, and a repeat of the client's own is no second one."""
+    """Return the settings of the producer.
+
+    All replicas have a message before it counts, and a repeat of the client's own is no second one.
+    """
     found: dict[str, str | int | bool] = {
         "acks": "all",
         "enable.idempotence": True,
@@ -182,7 +197,11 @@ def _settings(topics: Topics, limit: int, *, in_transaction: bool) -> dict[str, 
 
 
 def _prepare(admin: AdminClient, topics: Topics, address: str) -> int:
-    """Make the topics that stand beside that of the rows; returns the largest message that this one takes."""
+    """Make the topics that stand beside that of the rows.
+
+    Returns:
+        The largest message that the topic of the rows takes.
+    """
     known = admin.list_topics(timeout=_ANSWERS_WITHIN_SECONDS).topics
     if topics.rows not in known:
         raise missing(admin, topics.rows, address, _ANSWERS_WITHIN_SECONDS)
@@ -200,7 +219,9 @@ def _prepare(admin: AdminClient, topics: Topics, address: str) -> int:
 
 
 def last_note(conf: Mapping[str, str], topics: Topics) -> str | None:
-    """Read the newest note of a sink; None where there is none.
+    """Read the newest note of a sink.
+
+    None where there is none.
 
     Raises:
         TopicUnreachable: the cluster does not answer.

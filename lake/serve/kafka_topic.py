@@ -1,8 +1,8 @@
-"""Hand the new rows of a table on to a Kafka topic, each under the id of its row.
+"""Hand the new rows of a table on to a Kafka topic.
 
-Up to where rows were handed on is noted in a compacted topic beside, after the rows are there; so a relay that is
-killed sends some rows again, under the same ids, and none is missing. In a transaction rows and note become visible
-together: who reads committed messages only sees each row once.
+Each goes under the id of its row. Up to where rows were handed on is noted in a compacted topic beside, after the rows
+are there; so a relay that is killed sends some rows again, under the same ids, and none is missing. In a transaction
+rows and note become visible together: who reads committed messages only sees each row once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["KafkaTarget"]
 
 @dataclass(frozen=True)
 class KafkaTarget:
-    """The topic of one sink; see `lake.serve.target.Follower`."""
+    """The topic of one sink, as a `lake.serve.target.Follower`."""
 
     sink: Sink
     place: Place
@@ -35,13 +35,13 @@ class KafkaTarget:
 
     @property
     def to(self) -> KafkaTopic:
-        """What was declared."""
+        """Return the topic that was declared."""
         assert isinstance(self.sink.to, KafkaTopic)
         return self.sink.to
 
     @property
     def topics(self) -> Topics:
-        """Where it sends to."""
+        """Name the topics that it sends to."""
         return Topics(self.sink.full_name, self.to.topic)
 
     @property
@@ -52,7 +52,10 @@ class KafkaTarget:
         return self.place.kafka.for_librdkafka()
 
     def handed_on(self) -> HandedOn | None:
-        """Read up to where rows were handed on; None where the destination does not know."""
+        """Read up to where rows were handed on.
+
+        None where the destination does not know.
+        """
         note = None if self.anew else last_note(self._conf, self.topics)
         return None if note is None else HandedOn.from_json(note)
 

@@ -1,7 +1,7 @@
-"""Which rows a table has that it did not have when they were last handed on.
+"""Find the rows of a table that were not handed on.
 
-Two versions are compared by their files, and rows only where files differ: rows that were joined into other files, or
-computed again with the same result, are not new.
+They are those that it did not have when rows were last handed on. Two versions are compared by their files, and rows
+only where files differ: rows that were joined into other files, or computed again with the same result, are not new.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class NewRows:
         return HandedOn(source.table_id, source.version, source.commit, at, tuple(sorted(left_out)))
 
     def files_by_day(self) -> dict[Day, tuple[list[_File], list[_File]]]:
-        """For each day with files that were not there: these, and those that are no longer there."""
+        """Find the added and the removed files of each day.
+
+        Added ones were not there before, removed ones are no longer there. Only days with added ones are in it.
+        """
         found: dict[Day, tuple[list[_File], list[_File]]] = {}
         for path, file in sorted(self._shown.items(), key=lambda item: (str(item[1].day), item[1].modified, item[0])):
             if path not in self._sent:
@@ -116,7 +119,10 @@ class NewRows:
         return found
 
     def rows(self, added: Collection[_File], removed: Collection[_File]) -> Iterator[NewRow]:
-        """Give the rows of some files that other files do not hold, in the order in which they were written."""
+        """Give the rows of some files that other files do not hold.
+
+        They come in the order in which they were written.
+        """
         sent = {(row.id, row.value) for file in removed for row in self._read(file, may_be_gone=True)}
         for file in added:
             for row in self._read(file):
@@ -137,7 +143,10 @@ class NewRows:
 
     @property
     def _sent(self) -> dict[str, _File]:
-        """The files whose rows were handed on; none where nobody knows any longer what they were."""
+        """Return the files whose rows were handed on.
+
+        None of them where nobody knows any longer what they were.
+        """
         if "sent" not in self._known:
             found = self._files("before", self._opened()) if self._opened() is not None else {}
             left_out = self.before.left_out if self.before else ()
@@ -186,7 +195,10 @@ def _json(value: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as JSON has it: decimals as text with all of their digits, points in time in UTC."""
+    """Give a value as JSON has it.
+
+    Decimals are text with all of their digits, points in time are in UTC.
+    """
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z" if value.tzinfo else value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):

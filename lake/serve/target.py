@@ -151,10 +151,16 @@ class Follower(Protocol):
         """
 
     def left_out(self) -> str:
-        """Say which rows it could not take; empty where it took all."""
+        """Say which rows it could not take.
+
+        Empty where it took all.
+        """
 
     def promise(self, source: Source) -> Promise | None:
-        """Return the older version of the table that its readers, or it itself, need; None for none."""
+        """Return the older version of the table that is still needed.
+
+        Its readers need it, or it itself does. None where none is needed.
+        """
 
 
 TARGETS: dict[type[Destination], str] = {

@@ -76,7 +76,10 @@ class KafkaCluster:
 
 
 def local_cluster(folder: Path) -> KafkaCluster | None:
-    """The broker that `lakehouse kafka up` has started in a folder; None where it never did."""
+    """Return the broker that `lakehouse kafka up` started in a folder.
+
+    None where it never did.
+    """
     try:
         port = json.loads((folder / "broker.json").read_text())["port"]
     except (OSError, ValueError, LookupError):

@@ -1,9 +1,9 @@
-"""Write a micro-batch into a table that keeps the newest row of each key, in days that nobody owns.
+"""Write a micro-batch into a table that keeps each key's newest row.
 
-The newest of some rows is the same in whatever order and how often they come. So a repeated micro-batch, a generation
-that begins anew and a rebuild by batch in between cost work and never a row, as long as nobody writes what a later
-version of the inputs has taken back: rows of sealed days come from batch alone, and batch reads its inputs under the
-table's lock, when all that a stream has written came from no later version.
+Nobody owns its days. The newest of some rows is the same in whatever order and how often they come. So a repeated
+micro-batch, a generation that begins anew and a rebuild by batch in between cost work and never a row, as long as
+nobody writes what a later version of the inputs has taken back: rows of sealed days come from batch alone, and batch
+reads its inputs under the table's lock, when all that a stream has written came from no later version.
 """
 
 from __future__ import annotations
@@ -42,13 +42,19 @@ class LatestWriter(ModeWriter):
         return self._write_anew(rows.accepted(fail_on_reject=fails), batch)
 
     def _write_anew(self, rows: DataFrame, batch: Batch) -> Commit:
-        """Write the whole table, which costs no more than to look up many keys in all of its files."""
+        """Write the whole table.
+
+        It looks no keys up, because to do so for many keys in all files costs no less.
+        """
         since, txn = self.store.version(self.table), self.txn("write", batch.number)
         newest = with_held(self.table, rows, self.store.read(self.table, version=since))
         return self.store.replace(self.table, newest, None, self.metadata(batch.number), txn=txn, since=since)
 
     def quarantine(self, rows: Enforced | Collected, counts: Counts, batch: Batch) -> None:
-        """File the rejected rows that are not there yet, because batch may have met them before."""
+        """File the rejected rows that are not there yet.
+
+        Some may be, because batch may have met them before.
+        """
         store, txn = self.store, self.txn("quarantine", batch.number)
         if not counts.rejected or store.is_committed(store.quarantine_path(self.table), txn):
             return

@@ -1,7 +1,8 @@
-"""What writes the micro-batches of a table: one class for each write mode, of which this is the base.
+"""Define the base class that writes the micro-batches of a table.
 
-A micro-batch is the same for all modes: own days -> verdicts -> write -> quarantine -> receipt. What differs is which
-days are the stream's own, what the first micro-batch of a generation does, and what a repeat may find done.
+Each write mode has its own. A micro-batch is the same for all modes: own days -> verdicts -> write -> quarantine ->
+receipt. What differs is which days are the stream's own, what the first micro-batch of a generation does, and what a
+repeat may find done.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ class ModeWriter(ABC):
         """
 
     def finish(self, rows: Enforced, batch: Batch) -> None:  # noqa: B027
-        """Do the steps behind the first, which was committed before a crash; of most modes there is none."""
+        """Do the steps behind the first, which was committed before a crash.
+
+        Most modes have none.
+        """
 
     def days(self, batch: Batch) -> Sequence[Days]:
         """Name the days among which the rows of a micro-batch lie."""

@@ -1,4 +1,7 @@
-"""The mode writers that need no module of their own, and which writer is that of a mode."""
+"""Define the mode writers that need no module of their own.
+
+`writer_of` says which writer is that of a mode.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Choose which of the rows of a key a table keeps, by Spark and, for a few, in this process."""
+"""Choose which of the rows of a key a table keeps.
+
+Spark does it and, for a few rows, this process.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,10 @@ def newer_than_held(table: Table, rows: pa.Table, log: Log) -> pa.Table | None:
 
 
 def with_held(table: Table, rows: DataFrame, held: DataFrame) -> DataFrame:
-    """Return the first row of each key, of those that come and those that the table holds."""
+    """Return the first row of each key, new or held.
+
+    New are the rows that come, held are those of the table.
+    """
     # In the session of the rows, which is the query's own: only there does what observes them hear of the end.
     both = rows.unionByName(held).withColumn(IS_VALID, F.lit(True))
     placed = both.withColumn(PLACE_IN_KEY, F.row_number().over(places(table)))

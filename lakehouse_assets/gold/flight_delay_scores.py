@@ -1,4 +1,7 @@
-"""How likely each flight is to leave late, as the model says that was at work on its date."""
+"""Score each flight by how likely it is to leave late.
+
+The model says so that was at work on its date.
+"""
 
 from datetime import timedelta
 
@@ -68,7 +71,9 @@ class FlightDelayScores(FlightKey):
     counts={ROWS: flight_delay_features},
 )
 def flight_delay_scores(flight_delay_features: DataFrame, delay_models: DataFrame) -> DataFrame:
-    """One row per scheduled flight, with the chance that it leaves 15 minutes late or more. Batch only.
+    """One row per scheduled flight, scored for leaving late. Batch only.
+
+    The score is the chance that it leaves 15 minutes late or more.
 
     Grain: flight date, carrier, flight, origin. Day: `flight_date`, a local date.
 
@@ -91,7 +96,10 @@ def flight_delay_scores(flight_delay_features: DataFrame, delay_models: DataFram
 
 
 def _models_of_days(flights: DataFrame, models: DataFrame) -> DataFrame:
-    """Find the model that is at work on each flight date: `flight_date`, `model_id` and `model`."""
+    """Find the model that is at work on each flight date.
+
+    Columns are `flight_date`, `model_id` and `model`.
+    """
     serves = models.select("serves_from", "issue", "model_id", "body")
     days_at_work = F.datediff("flight_date", "serves_from")
     model = F.from_json("body", BODY).alias("model")
@@ -107,12 +115,18 @@ def _models_of_days(flights: DataFrame, models: DataFrame) -> DataFrame:
 
 
 def _seen() -> Column:
-    """Give what the model sees of a flight, in the order of FEATURES; null where it is not known."""
+    """Give what the model sees of a flight.
+
+    Values are in the order of FEATURES, null where they are not known.
+    """
     return F.array(*(F.col(name).cast("double") for name in NUMBERS), *map(_rate, RATES))
 
 
 def _rate(group: str) -> Column:
-    """Look up the share of late flights of a flight's group; null for a group that the model has not met."""
+    """Look up the share of late flights of a flight's group.
+
+    Null for a group that the model has not met.
+    """
     name = F.concat_ws(" ", *(F.col(column).cast("string") for column in RATES[group]))
     return F.try_element_at(f"model.rates.{group}", name)
 

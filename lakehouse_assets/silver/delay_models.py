@@ -1,4 +1,7 @@
-"""Models that predict late departures, one row each time that one is put to work."""
+"""Models that predict late departures.
+
+Each has one row each time that it is put to work.
+"""
 
 from datetime import timedelta
 
@@ -58,7 +61,9 @@ class DelayModels(ReadableJson):
     owner="team:data-science",
 )
 def delay_models(delay_model_files: DataFrame) -> DataFrame:
-    """One row per model that was put to work: by training, or again by a rollback. Batch only.
+    """One row per model put to work. Batch only.
+
+    It was put to work by training, or again by a rollback.
 
     Grain: first flight date that it scores, number of the delivery. Day: `serves_from`, a local date.
 

@@ -204,7 +204,10 @@ class _Reports:
         return dict(commit.rows_by_day(self.table.day).items()) if self.table.day else {None: commit.rows}
 
     def _days(self, commit: Commit) -> set[Day]:
-        """Return the days whose rows a commit changed; None is that of a table without days."""
+        """Return the days whose rows a commit changed.
+
+        None is the day of a table without days.
+        """
         if self.table.day is None:
             return {None} if commit.touched else set()
         return set(commit.days(self.table.day))
