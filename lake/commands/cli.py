@@ -96,9 +96,9 @@ def main() -> None:
         code = end.code
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_DFL)  # all output is written by now
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    vars(threading)[
+        "_shutdown"
+    ]()  # as the interpreter does: pools that a library has left end, other threads are waited for
     atexit._run_exitfuncs()
     if isinstance(code, str):
         print(code, file=sys.stderr)

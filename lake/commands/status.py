@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from time import sleep
 from typing import NamedTuple
 
 from rich.console import Console
@@ -67,7 +67,7 @@ def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_jso
             print_status(console, look, verbose=verbose)
         console.clear()
         console.out(captured.get(), end="", highlight=False)
-        time.sleep(every)
+        sleep(every)
 
 
 def print_status(console: Console, look: Look, *, verbose: bool) -> Health:

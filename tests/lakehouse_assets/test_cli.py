@@ -424,7 +424,7 @@ def test_a_watched_status_is_shown_again_until_ctrl_c(
         if len(pauses) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("lake.commands.status.time.sleep", pause)
+    monkeypatch.setattr("lake.commands.status.sleep", pause)
 
     done = lakehouse(tmp_path, "status", "--watch", "5")
 

@@ -351,3 +351,14 @@ def test_a_damaged_log_is_named_and_the_other_tables_are_shown(
     assert (sql.returncode, sql.stdout, said in sql.stderr) == (1, "carrier\n9E\nAA\n", True)
     for done in (status, doctor, refresh, sql):
         assert "Traceback" not in done.stderr
+
+
+def test_a_command_ends_though_a_library_has_left_a_pool_of_threads() -> None:
+    code = (
+        "import sys\nfrom concurrent.futures import ThreadPoolExecutor\nfrom lake.commands.cli import main\n"
+        "pool = ThreadPoolExecutor(1)\npool.submit(int).result()\nsys.argv = ['lakehouse', '--version']\nmain()\n"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stdout[:10]) == (0, "lakehouse ")
