@@ -243,3 +243,14 @@ def test_an_import_that_breaks_the_rules_would_be_seen() -> None:
     broken = ast.parse("import os\nfrom dagster import asset\ndef f(x):\n    from lakehouse_assets.gold import y\n")
 
     assert list(imports(broken)) == ["os", "dagster", "lakehouse_assets.gold"]
+
+
+def test_tests_of_the_framework_import_nothing_of_the_example() -> None:
+    """They pass where the example is removed, with the tests and helpers that need it."""
+    of_the_example = ("airline", "lakehouse_assets", "resources", "sensors")
+    refused = (*of_the_example, *(f"tests.{name}" for name in of_the_example), "tests.definitions")
+    for file in (ROOT / "tests" / "lake").rglob("*.py"):
+        found = [
+            one for one in imports(parsed(file)) if one in refused or one.startswith(tuple(f"{r}." for r in refused))
+        ]
+        assert not found, file

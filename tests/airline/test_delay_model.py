@@ -36,8 +36,8 @@ from lakehouse_assets.gold.flight_delay_scores import NUMBERS, flight_delay_scor
 from lakehouse_assets.silver.delay_models import delay_models
 from tests.airline_lakes import TABLES
 from tests.delay_models import BODY, delivered_line, land_model, with_id
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import without_spark
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 

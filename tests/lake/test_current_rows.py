@@ -25,6 +25,7 @@ from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.engine.failpoints import VARIABLE
 from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.definitions import build_definitions
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.stream_commits import build_stream_commits
@@ -37,9 +38,8 @@ from lake.write.enforce import Collected
 from lake.write.horizon import Horizon
 from lake.write.key_order import IS_VALID, first_by_key, newer_than_held
 from lake.write.store import DeltaStore, Txn
-from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
 from tests.lakes import without_spark
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.recorded import D1, D2, D3, commit, follow, hold, record
 from tests.tiny_latest import TABLES, parcel_events, parcel_places, parcel_scans, parcels
 
@@ -131,7 +131,7 @@ def tick(instance: dg.DagsterInstance, home: Path, cursor: str | None) -> str | 
         instance=instance,
         cursor=cursor,
         resources={"lakehouse": LakehouseResource.from_settings(lakehouse_settings)},
-        definitions=definitions_of(lakehouse_settings, tables),
+        definitions=build_definitions(lakehouse_settings, tables),
     ) as context:
         return build_stream_commits(lakehouse_settings, tables).evaluate_tick(context).cursor
 

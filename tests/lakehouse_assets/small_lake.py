@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-import pytest
 from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
@@ -21,13 +20,9 @@ from lake.declare.received import FileLine
 from lake.declare.table import Append, InsertNew, Replace, Table, table
 from lake.project.settings import Settings
 
-__all__ = ["DAY", "QUIET_DAGSTER", "SENSORS", "TABLES", "by_name", "land", "settings_for"]
+__all__ = ["DAY", "SENSORS", "TABLES", "by_name", "land", "settings_for"]
 
 DAY = date(2020, 1, 1)
-QUIET_DAGSTER = pytest.mark.filterwarnings(
-    # Dagster warns of its own use of its own deprecated property wherever a resource holds another.
-    "ignore:InitResourceContext.dagster_run is deprecated:DeprecationWarning"
-)
 FRESH = timedelta(hours=26)
 
 sensors = SENSORS = FileFeed("sensors", "lines of sensor, day and value")

@@ -25,7 +25,8 @@ from lake.orchestration.resource import LakehouseResource
 from lake.ownership.ledger import Ledger
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land
+from tests.lakehouse_assets.small_lake import DAY, TABLES, by_name, land
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = [
     pytest.mark.spark,

@@ -19,7 +19,7 @@ from lake.project.settings import Settings
 from lakehouse_assets import definitions
 from tests.lake.test_table import BRONZE_FILE
 from tests.lakehouse_assets.conftest import Lakehouse
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 

@@ -24,7 +24,7 @@ from lake.ownership.ledger import Entry, Ledger
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 
 D2 = date(2013, 1, 2)
 CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"

@@ -31,7 +31,7 @@ from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.silver.carriers import carriers
 from lakehouse_assets.silver.departures import departures
 from tests.lakehouse_assets.conftest import Lakehouse
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 

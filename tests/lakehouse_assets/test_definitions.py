@@ -20,7 +20,7 @@ from lake.orchestration.keys import asset_key
 from lake.project.settings import Settings
 from lakehouse_assets.definitions import defs
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 

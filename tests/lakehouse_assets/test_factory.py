@@ -22,7 +22,8 @@ from lake.orchestration.red_checks import RedChecks
 from lake.project.opening import open_store
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, TABLES, by_name, land, settings_for
+from tests.lakehouse_assets.small_lake import DAY, TABLES, by_name, land, settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
 

@@ -21,7 +21,7 @@ from lake.project.environment import Environment, open_environment
 from lake.project.settings import Settings
 from lake.testing.lakes import interpreted
 from tests.airline_lakes import cut_source
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 
 EARLIER = Days.parse("2013-02-01..2013-02-02")
 

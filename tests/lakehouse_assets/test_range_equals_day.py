@@ -16,7 +16,8 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, DailyTotals, by_name, land
+from tests.lakehouse_assets.small_lake import DAY, DailyTotals, by_name, land
+from tests.quiet_dagster import QUIET_DAGSTER
 
 FOUR_DAYS = Days.between(DAY, date(2020, 1, 4))
 CHOOSES_THE_LAST = "00000000-0000-4000-8000-000000000010"

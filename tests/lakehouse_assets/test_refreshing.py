@@ -26,7 +26,8 @@ from lake.project.settings import Settings
 from lake.testing.lakes import interpreted, stored_rows
 from lake.write.store import DeltaStore
 from tests.lakehouse_assets.conftest import Lakehouse
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, settings_for
+from tests.lakehouse_assets.small_lake import settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]

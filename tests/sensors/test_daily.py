@@ -15,7 +15,8 @@ from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.daily import WAITS_FOR, build_daily_schedule, days_to_look_back
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
+from tests.lakehouse_assets.small_lake import SENSORS, TABLES, by_name, land, settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 

@@ -16,7 +16,8 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.sensors.failing_checks import build_failing_checks
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, by_name, settings_for
+from tests.lakehouse_assets.small_lake import DAY, by_name, settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
 pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]

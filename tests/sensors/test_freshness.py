@@ -17,7 +17,8 @@ from lake.orchestration.sensors.freshness import build_freshness_alerts
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER, by_name, settings_for
+from tests.lakehouse_assets.small_lake import by_name, settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import commit
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 

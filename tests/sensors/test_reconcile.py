@@ -26,7 +26,8 @@ from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import DAY, QUIET_DAGSTER, SENSORS, TABLES, by_name, land, settings_for
+from tests.lakehouse_assets.small_lake import DAY, SENSORS, TABLES, by_name, land, settings_for
+from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
 

@@ -22,7 +22,7 @@ from lake.storage.lease import lease
 from lake.stream.progress import StreamStatus
 from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 from tests.streaming import FOLLOWED
 

@@ -23,7 +23,7 @@ from lake.orchestration.sensors.stream_commits import WITHOUT_SPARK, build_strea
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 from tests.streaming import FOLLOWED, Lake, Messages, at
 

@@ -21,7 +21,7 @@ from lake.project.environment import Environment
 from lake.project.opening import open_store
 from lake.project.settings import Settings
 from lake.serve.compare import find_differing
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.served import CALENDAR, D1, D2, fact_files, facts, lookup, refill, row, survey_of
 
 pytestmark = QUIET_DAGSTER

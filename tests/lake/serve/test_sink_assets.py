@@ -22,7 +22,7 @@ from lake.project.settings import Settings
 from lake.serve.publish import publish
 from lake.serve.target import Place
 from lake.write.store import DeltaStore
-from tests.lakehouse_assets.small_lake import QUIET_DAGSTER
+from tests.quiet_dagster import QUIET_DAGSTER
 from tests.served import CALENDAR, D1, D2, fact_files, facts, refill, row, sink_of, survey_of
 
 pytestmark = QUIET_DAGSTER
