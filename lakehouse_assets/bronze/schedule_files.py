@@ -11,7 +11,4 @@ FLIGHT_DATE = Claim("flight_date", calendar_date, after=PLAUSIBLE_DAYS)
 
 @received(schedules, claim=FLIGHT_DATE, fresh_within=timedelta(hours=2), owner="team:operations")
 def schedule_files() -> None:
-    """One row per line of a timetable file, about a flight date.
-
-    A flight date is a local date.
-    """
+    """One row per line of a timetable file, about a local flight date."""
