@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from lake.batch.inputs import Loss
 from lake.batch.survey import Survey
-from lake.declare.days import ALL_DAYS, Days
+from lake.declare.days import ALL_DAYS, Day, Days
 from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss
 from lake.ownership.frontier import FrontierTable
@@ -27,7 +27,6 @@ from lake.write.store import DeltaStore
 
 __all__ = ["SCHEMA", "AcceptedLoss", "AcceptedLosses", "accept_loss"]
 
-Day = date | None
 
 SCHEMA = pa.schema(
     [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from lake.batch.lake_view import Day, LakeView
-from lake.declare.days import Days
+from lake.batch.lake_view import LakeView
+from lake.declare.days import Day, Days
 from lake.declare.table import Table
 
 __all__ = ["Expected"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from lake.declare.days import parse_day
+from lake.declare.days import Day, parse_day
 from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import BadDay
@@ -24,7 +24,6 @@ from lake.storage.touches import ForeignFile
 
 __all__ = ["foreign_days", "foreign_files", "how_to_mend"]
 
-Day = date | None
 
 _REWRITES = {"DELETE", "OPTIMIZE"}
 """Operations that write rows anew and make none, by whomever. A merge of this project adds none but its own."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
 
+from lake.declare.days import Day
 from lake.declare.table import Table
 
 __all__ = ["held_back"]
-
-Day = date | None
 
 
 def held_back(tables: Iterable[Table], failed: Mapping[Table, set[Day]]) -> dict[Table, set[Day]]:

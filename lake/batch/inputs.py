@@ -14,7 +14,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from lake.declare.days import Days, parse_day
+from lake.declare.days import Day, Days, parse_day
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table
 from lake.errors import InputLost, LandingGone
@@ -24,8 +24,6 @@ from lake.storage.landed_files import changes_since
 from lake.write.store import DeltaStore
 
 __all__ = ["Inputs", "Loss", "lost_days", "pin_inputs", "split_days"]
-
-Day = date | None
 
 
 class Loss(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cached_property
 
 from lake.batch.inputs import Loss, lost_days
-from lake.declare.days import Days, parse_day
+from lake.declare.days import Day, Days, parse_day
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table
 from lake.ownership.frontier import Frontier, FrontierTable
@@ -16,10 +16,7 @@ from lake.ownership.ledger import Entry, Ledger
 from lake.storage.landed_files import Changes, LandedFile, changes_since, hash_of
 from lake.write.store import DeltaStore
 
-__all__ = ["Day", "LakeView"]
-
-Day = date | None
-"""A day of a table; None stands for a table without days."""
+__all__ = ["LakeView"]
 
 
 @dataclass

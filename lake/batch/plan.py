@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from lake.batch.lake_view import Day
 from lake.batch.survey import Survey, TableState
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.feed import Feed
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Read, Table

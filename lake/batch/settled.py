@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-__all__ = ["ByDay", "Evidence", "Settled"]
+from lake.declare.days import Day
 
-Day = date | None
+__all__ = ["ByDay", "Evidence", "Settled"]
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ from functools import cached_property, partial
 from lake.batch.expected import Expected
 from lake.batch.foreign_rows import foreign_days, how_to_mend
 from lake.batch.inputs import Loss
-from lake.batch.lake_view import Day, LakeView
+from lake.batch.lake_view import LakeView
 from lake.batch.settled import ByDay, Evidence, Settled
-from lake.declare.days import Days
+from lake.declare.days import Day, Days, in_order
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table, stream_reads
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.ownership.ledger import Entry
 from lake.write.store import DeltaStore
 
-__all__ = ["Survey", "TableState", "Totals", "Unreadable", "in_order", "ways_to_mend"]
+__all__ = ["Survey", "TableState", "Totals", "Unreadable", "ways_to_mend"]
 
 Unreadable = LogDamaged | FolderNotReadable
 
@@ -367,8 +367,3 @@ def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tupl
         found.setdefault(how, []).append(day)
     ranges = {how: Days.ranges(day for day in days if day) for how, days in found.items()}
     return [(how.format(days=ranges[how][0] if ranges[how] else ""), days) for how, days in found.items()]
-
-
-def in_order(days: Iterable[Day]) -> list[Day]:
-    """Sort days, with the one of a table without days first."""
-    return sorted(days, key=lambda day: day or date.min)

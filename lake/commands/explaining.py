@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Literal
 
 from rich.console import Console
@@ -19,7 +18,7 @@ from lake.commands.json_output import VERSION
 from lake.commands.look import Look
 from lake.commands.problems import describe_lost
 from lake.commands.quarantining import BrokenRule, report_quarantine
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.feed import Feed
 from lake.declare.graph import readers_of
 from lake.declare.table import Read, Table
@@ -29,7 +28,6 @@ from lake.ownership.ledger import Entry, Ledger
 
 __all__ = ["Change", "Computation", "Explanation", "InputOfDay", "explain_day", "print_explanation"]
 
-Day = date | None
 State = Literal["settled", "open", "missing", "stale", "archived", "lost", "unreadable", "empty"]
 _FILES_SHOWN = 5
 

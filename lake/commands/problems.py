@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Literal, TypeVar
 
 from lake.batch.survey import TableState, ways_to_mend
 from lake.commands.look import Look
-from lake.declare.days import Days, utc_day
+from lake.declare.days import Day, Days, utc_day
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
 from lake.declare.words import counted
@@ -24,7 +23,6 @@ from lake.stream.progress import describe_unread_files
 
 __all__ = ["Problem", "by_reason", "describe_lost", "find_problems", "spell_days"]
 
-Day = date | None
 Reason = TypeVar("Reason")
 Kind = Literal[
     "damaged",

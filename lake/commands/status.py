@@ -21,7 +21,7 @@ from lake.commands.look import Held, Look
 from lake.commands.problems import by_reason, find_problems, spell_days
 from lake.commands.sink_status import print_sinks
 from lake.commands.status_report import report_status
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.ownership.frontier import Frontier, event_progress
@@ -36,8 +36,6 @@ __all__ = [
     "read_ownership",
     "show_status",
 ]
-
-Day = date | None
 
 
 class Health(NamedTuple):
@@ -281,7 +279,7 @@ def _print_disagreeing(console: Console, state: TableState) -> None:
     """
     found = state.totals.disagreeing
     if found:
-        total, days = sum(found.values()), spell_days(sorted(found, key=str))
+        total, days = sum(found.values()), spell_days(found)
         said = f"{total:,} duplicates disagree with the row that is kept: {days}; see docs/late-data.md"
         console.print(f"{state.table.full_name}: {said}", soft_wrap=True)
 
@@ -292,7 +290,7 @@ def _print_rescued(console: Console, table: Table, found: Mapping[date | None, i
     Their source has grown.
     """
     if found:
-        rows, days = counted(sum(found.values()), "row"), spell_days(sorted(found, key=str))
+        rows, days = counted(sum(found.values()), "row"), spell_days(found)
         said = f"{rows} with fields that the contract does not know: {days}; see _rescued and docs/feeds.md"
         console.print(f"{table.full_name}: {said}", soft_wrap=True)
 

@@ -15,7 +15,7 @@ import streamlit as st
 
 from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamReport, TableReport
 from lake.dashboard.sight import Shown, Sight, live
-from lake.declare.days import Days
+from lake.declare.days import Days, in_order
 from lake.declare.table import Table
 from lake.ownership.ledger import Entry, Ledger
 
@@ -112,15 +112,9 @@ def quality(sight: Sight) -> None:
     days = {entry.day: entry for entry in known[chosen]}
     if None not in days:
         _draw_counts(known[chosen])
-    day = st.selectbox(
-        "day", sorted(days, key=_newest_first, reverse=True), format_func=_day, key=f"quality_day_{chosen}"
-    )
+    day = st.selectbox("day", in_order(days)[::-1], format_func=_day, key=f"quality_day_{chosen}")
     _draw_lineage(days[day])
     _draw_quarantine(sight, sight.environment.tables[chosen], day)
-
-
-def _newest_first(day: date | None) -> date:
-    return day or date.min
 
 
 def _day(day: date | None) -> str:

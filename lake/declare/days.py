@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 from lake.errors import BadDay
 
-__all__ = ["ALL_DAYS", "Days", "Span", "parse_day", "parse_moment", "utc_day"]
+__all__ = ["ALL_DAYS", "Day", "Days", "Span", "in_order", "parse_day", "parse_moment", "utc_day"]
 
+Day = date | None
+"""A day of a table; None stands for a table without days."""
 Span = Literal["week", "month"]
 """Days that belong together: a week begins on Monday."""
 
@@ -57,6 +59,11 @@ def parse_moment(text: Any) -> datetime | None:
 def utc_day(at: datetime) -> date:
     """Return the UTC calendar day of an aware timestamp."""
     return at.astimezone(UTC).date()
+
+
+def in_order(days: Iterable[Day]) -> list[Day]:
+    """Sort days, with the one of a table without days first."""
+    return sorted(days, key=lambda day: day or date.min)
 
 
 @dataclass(frozen=True, order=True)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Literal
 
@@ -26,7 +26,7 @@ from lake.batch.foreign_rows import foreign_days
 from lake.batch.freshness import FreshnessJudge
 from lake.batch.rescued import count_rescued
 from lake.batch.survey import Survey, ways_to_mend
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable
 from lake.errors import LakeError, first_few
@@ -52,7 +52,6 @@ __all__ = [
     "next_step",
 ]
 
-Day = date | None
 Severity = Literal["WARN", "ERROR"]
 
 CHECKS: Mapping[str, str] = {

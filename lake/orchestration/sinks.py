@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from lake.batch.survey import Survey
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.errors import LakeError
 from lake.orchestration.assets import CAUSE
@@ -25,7 +25,6 @@ from lake.project.environment import place_of
 from lake.project.settings import Settings
 from lake.serve.compare import find_differing, stand
 from lake.serve.publish import Published, publish
-from lake.serve.source import Day
 from lake.serve.target import Load, Place
 from lake.write.store import DeltaStore
 

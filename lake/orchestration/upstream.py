@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.feed import Feed
 from lake.declare.table import ROWS, Read, Table
 from lake.ownership.ledger import Entry
@@ -24,8 +24,6 @@ from lake.storage.landed_files import Changes, changes_since
 from lake.write.store import DeltaStore
 
 __all__ = ["Comparison", "Upstream"]
-
-Day = date | None
 
 
 @dataclass(frozen=True)

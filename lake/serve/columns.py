@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 import pyarrow as pa
 
-from lake.serve.source import Day
+from lake.declare.days import Day
 from lake.serve.target import Load
 
 __all__ = ["NOTES", "find_differences", "literal", "notes_of"]

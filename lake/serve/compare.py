@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lake.batch.survey import Survey
-from lake.declare.days import Days
+from lake.declare.days import Day, Days, in_order
 from lake.declare.destinations import EachNewRow
 from lake.declare.sink import Sink
 from lake.serve.plan import Due, find_due
 from lake.serve.publish import is_due
-from lake.serve.source import Day
 from lake.serve.target import Load, Place, describe_differences, open_follower, open_target
 
 __all__ = ["Standing", "find_differing", "stand"]
@@ -68,7 +67,7 @@ def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None =
     from lake.serve.sums import sums_of  # DuckDB, which a look at the lake does not need
 
     found: dict[Day, str] = {}
-    for batch in source.in_batches(sorted(chosen, key=str)):
+    for batch in source.in_batches(in_order(chosen)):
         expected, held = sums_of(source.rows(batch), source.table), sums_of(target.rows(batch), source.table)
         found |= describe_differences(expected, held)
     return len(chosen), found

@@ -17,13 +17,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from lake.declare.days import Day
 from lake.declare.destinations import DuckDb
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationInUse
 from lake.serve.columns import find_differences, literal, notes_of
 from lake.serve.local_files import hold, swap
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.serve.sums import Sum, quoted, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 

@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.manifest import DataFile
 
+from lake.declare.days import Day, in_order
 from lake.declare.destinations import Iceberg
 from lake.declare.sink import Sink
 from lake.serve.iceberg_files import FileFacts, file_facts
 from lake.serve.iceberg_mirror import Difference, Mirror
 from lake.serve.local_files import hold
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.serve.target import EPOCH, Load, Place
 from lake.storage.retention import Promise, kept_for
 
@@ -135,7 +136,7 @@ class IcebergTarget:
     def _days(self, found: Difference) -> list[Day]:
         """The days of which files differ."""
         days = {self._day(one) for one in found.new} | {self._day_of(one) for one in found.gone}
-        return sorted(days, key=lambda day: day or date.min)
+        return in_order(days)
 
     def _day_of(self, file: DataFile) -> Day:
         if self.sink.reads.day is None:

@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from lake.declare.days import Day
 from lake.declare.destinations import KafkaTopic
 from lake.declare.sink import Sink
 from lake.errors import NotHandedOn, TopicUnreachable
 from lake.serve.kafka_sending import Topics, last_note, open_sender
 from lake.serve.local_files import hold
 from lake.serve.new_rows import HandedOn, NewRows
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.serve.target import EPOCH, Load, Place
 from lake.storage.retention import Promise
 

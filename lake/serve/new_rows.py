@@ -20,7 +20,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from lake.serve.source import Day, Source
+from lake.declare.days import Day
+from lake.serve.source import Source
 from lake.write.data_files import read_file
 
 __all__ = ["HandedOn", "NewRow", "NewRows"]

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lake.declare.days import parse_day
+from lake.declare.days import Day, parse_day
 from lake.declare.destinations import ParquetFolders
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
 from lake.serve.columns import find_differences
 from lake.serve.local_files import hold
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.serve.sums import Sum, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 from lake.storage.durable import flush_files, flush_folders

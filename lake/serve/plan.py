@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from lake.batch.survey import Survey
-from lake.declare.days import Days
+from lake.declare.days import Day, Days, in_order
 from lake.declare.sink import Sink
-from lake.serve.source import Day, Source, open_source
+from lake.serve.source import Source, open_source
 from lake.serve.target import Load
 
 __all__ = ["Due", "find_allowed", "find_due"]
@@ -55,7 +54,7 @@ def find_due(sink: Sink, survey: Survey, loads: Mapping[Day, Load], asked: Days 
         return Due(sink)
     touched = _touched(source)
     known = {day for day in {*touched, *source.held, *loads} if settled is None or day in settled}
-    loadable = sorted((day for day in known if day in source.held or day in loads), key=_order)
+    loadable = in_order(day for day in known if day in source.held or day in loads)
     reasons = {day: _reason(source, loads.get(day), touched.get(day)) for day in loadable}
     due = {day: reason for day, reason in reasons.items() if reason}
     if asked is not None:
@@ -82,10 +81,6 @@ def find_allowed(sink: Sink, survey: Survey) -> set[Day] | None:
     if not sink.settled_only:
         return None
     return {day for day in state.entries if not survey.is_early(sink.reads, day)}
-
-
-def _order(day: Day) -> date:
-    return day or date.min
 
 
 def _settled(sink: Sink, survey: Survey) -> set[Day] | None:

@@ -16,13 +16,14 @@ import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lake.declare.days import Day
 from lake.declare.destinations import Postgres
 from lake.declare.nested import is_nested
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationUnreachable, ValueRefused
 from lake.serve.columns import find_differences, literal, notes_of
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.serve.sums import NAN, Sum, has_any_text, json_text, quoted, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lake.batch.survey import Survey
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.serve.plan import Due, find_allowed, find_due
-from lake.serve.source import Day, open_source
+from lake.serve.source import open_source
 from lake.serve.target import Load, Place, open_follower, open_target
 from lake.storage.retention import Promise
 from lake.write.store import DeltaStore

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from lake.declare.days import Day
 from lake.declare.table import Table
 from lake.storage.log import Log
 from lake.write.store import DeltaStore
 
-__all__ = ["Day", "Source", "open_source"]
+__all__ = ["Source", "open_source"]
 
-Day = date | None
 ROWS_AT_ONCE = 1_000_000
 """Days are read together up to so many rows."""
 

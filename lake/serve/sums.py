@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lake.declare.days import Day
 from lake.declare.nested import is_nested
 from lake.declare.table import Table
-from lake.serve.source import Day
 
 __all__ = ["NAN", "Sum", "has_any_text", "json_text", "quoted", "sums_of"]
 

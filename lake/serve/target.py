@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from lake.declare.days import Day, in_order
 from lake.declare.destinations import Destination, DuckDb, Iceberg, KafkaTopic, ParquetFolders, Postgres
 from lake.declare.sink import Sink
 from lake.errors import ExtraMissing, SecretMissing
-from lake.serve.source import Day, Source
+from lake.serve.source import Source
 from lake.storage.retention import Promise
 from lake.stream.kafka import KafkaCluster
 
@@ -202,6 +203,6 @@ def describe_differences(expected: Mapping[Day, object], found: Mapping[Day, obj
     """Say of which days two ends do not say the same."""
     return {
         day: f"{expected.get(day, 'no rows')} loaded, {found.get(day, 'no rows')} there"
-        for day in sorted({*expected, *found}, key=str)
+        for day in in_order({*expected, *found})
         if expected.get(day) != found.get(day)
     }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 
+from lake.declare.days import Day
 from lake.declare.feed import TopicFeed
 from lake.declare.table import Table
 from lake.declare.topic_source import TopicSource
@@ -24,8 +24,6 @@ from lake.stream.read_offsets import Offsets, began_at
 from lake.write.store import DeltaStore
 
 __all__ = ["read_from", "refuse_lost_bronze"]
-
-Day = date | None
 
 
 def refuse_lost_bronze(

@@ -27,9 +27,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from lake.batch.lake_view import Day
 from lake.batch.plan import Step, steps_to_date
 from lake.batch.survey import Survey
+from lake.declare.days import Day
 from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LogDamaged

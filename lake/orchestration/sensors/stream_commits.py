@@ -25,9 +25,7 @@ from typing import Any
 
 import dagster as dg
 
-from lake.batch.lake_view import Day
-from lake.batch.survey import in_order
-from lake.declare.days import Days
+from lake.declare.days import Day, Days, in_order
 from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
 from lake.orchestration.assets import build_check_evaluation

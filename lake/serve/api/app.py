@@ -17,7 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from lake.declare.days import ALL_DAYS, Days
+from lake.declare.days import ALL_DAYS, Day, Days
 from lake.declare.table import Table
 from lake.serve.api.answers import ARROW, JSON, accepted, arrow_bytes, etag_of, is_known, json_bytes
 from lake.serve.api.columns import DAY, FLAG, VERSION, exposed, parameter_columns, parameter_type, row_model
@@ -25,7 +25,7 @@ from lake.serve.api.guard import guard
 from lake.serve.api.page import BOOKMARK, Ask, Bookmark, Reader, key_of
 from lake.serve.api.problems import Problem, ProblemError, answer_with_problems, documented
 from lake.serve.api.settled import Settled
-from lake.serve.api.snapshot import Day, Snapshot, Snapshots
+from lake.serve.api.snapshot import Snapshot, Snapshots
 from lake.write.store import DeltaStore
 
 __all__ = ["Limits", "build_app"]

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lake.declare.days import Day
 from lake.declare.table import Table
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
-from lake.serve.api.snapshot import Day
 from lake.write.store import DeltaStore
 
 __all__ = ["Settled"]

@@ -8,21 +8,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from lake.declare.days import Day, in_order
 from lake.declare.table import Table
 from lake.serve.api.problems import ProblemError
 from lake.storage.log import Log
 from lake.write.store import DeltaStore
 
-__all__ = ["Day", "File", "Snapshot", "Snapshots"]
+__all__ = ["File", "Snapshot", "Snapshots"]
 
-Day = date | None
 _KEPT = 64
 _UNREADABLE = {"deletionVectors", "columnMapping"}
 
@@ -118,7 +117,7 @@ def _list(table: Table, log: Log, opened: DeltaTable) -> Snapshot:
         day = one.get(f"partition.{table.day}") if table.day else None
         partition = {name: _text(one.get(f"partition.{name}")) for name in table.partition_columns}
         files.setdefault(day, []).append(File(one["path"], one["num_records"] or 0, partition))
-    ordered = dict(sorted(files.items(), key=lambda item: item[0] or date.min))
+    ordered = {day: files[day] for day in in_order(files)}
     return Snapshot(table, log, opened.version(), str(opened.metadata().id), ordered)
 
 
