@@ -17,6 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import duckdb
 
 from airline.replay.errors import SourceColumnsMissing
+from lake.declare.sql_text import literal
 
 __all__ = ["UNREADABLE", "scan"]
 
@@ -39,20 +40,16 @@ def scan(database: duckdb.DuckDBPyConnection, file: Path, columns: Sequence[str]
         SourceColumnsMissing: before any row is read.
     """
     if file.suffix == ".parquet":
-        query = f"read_parquet({_literal(escape(str(file)))})"
+        query = f"read_parquet({literal(escape(str(file)))})"
         _check_columns(file, columns, database.sql(f"FROM {query}").columns)
         return query
     content = _unzip(file, scratch) if file.suffix == ".zip" else file
     header = _header(content)
     _check_columns(file, columns, header)
     # DuckDB must not guess, because a guess would depend on the rows that it happens to look at.
-    types = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in header)
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
     options = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"'"
-    return f"read_csv({_literal(escape(str(content)))}, columns = {{{types}}}, {options})"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"read_csv({literal(escape(str(content)))}, columns = {{{types}}}, {options})"
 
 
 def _check_columns(file: Path, needed: Sequence[str], found: Sequence[str]) -> None:

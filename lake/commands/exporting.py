@@ -18,6 +18,7 @@ import duckdb
 from rich.console import Console
 
 from lake.commands.query import connect
+from lake.declare.sql_text import literal, quoted
 from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import CannotExport
@@ -47,7 +48,7 @@ def export_duckdb(out: Console, environment: Environment, names: Sequence[str], 
     begun = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
         with connect(store, tables) as connection:
-            connection.execute(f"ATTACH {_text(str(begun))} AS exported")
+            connection.execute(f"ATTACH {literal(str(begun))} AS exported")
             for table in tables:
                 _add(connection, store, table, copies=copies)
             _add_versions(connection, store, tables)
@@ -65,14 +66,14 @@ def export_duckdb(out: Console, environment: Environment, names: Sequence[str], 
 
 
 def _add(connection: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, *, copies: bool) -> None:
-    name, kind = f"exported.{table.layer}.{_name(table.name)}", "TABLE" if copies else "VIEW"
+    name, kind = f"exported.{table.layer}.{quoted(table.name)}", "TABLE" if copies else "VIEW"
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS exported.{table.layer}")
-    stored = f"SELECT * FROM {table.layer}.{_name(table.name)}"
+    stored = f"SELECT * FROM {table.layer}.{quoted(table.name)}"
     connection.execute(f"CREATE {kind} {name} AS {stored if copies else _over_files(connection, store, table, stored)}")
-    connection.execute(f"COMMENT ON {kind} {name} IS {_text(table.description)}")
+    connection.execute(f"COMMENT ON {kind} {name} IS {literal(table.description)}")
     for column in table.contract.columns:
         if column.stored:
-            connection.execute(f"COMMENT ON COLUMN {name}.{_name(column.name)} IS {_text(column.description)}")
+            connection.execute(f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(column.description)}")
 
 
 def _over_files(connection: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, stored: str) -> str:
@@ -83,13 +84,13 @@ def _over_files(connection: duckdb.DuckDBPyConnection, store: DeltaStore, table:
     types = {column: str(kind) for column, kind, *_ in connection.execute(f"DESCRIBE {stored}").fetchall()}
     files = sorted(unquote(uri) for uri in store.table_log(table).require().file_uris())
     if not files:
-        empty = ", ".join(f"CAST(NULL AS {kind}) AS {_name(column)}" for column, kind in types.items())
+        empty = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
         return f"SELECT {empty} WHERE false"
-    listed = ", ".join(_text(file) for file in files)
+    listed = ", ".join(literal(file) for file in files)
     source = f"read_parquet([{listed}], hive_partitioning = true, union_by_name = true)"
     known = {column for column, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     cells = (
-        f"CAST({_name(column) if column in known else 'NULL'} AS {kind}) AS {_name(column)}"
+        f"CAST({quoted(column) if column in known else 'NULL'} AS {kind}) AS {quoted(column)}"
         for column, kind in types.items()
     )
     return f"SELECT {', '.join(cells)} FROM {source}"
@@ -108,13 +109,3 @@ def _add_versions(connection: duckdb.DuckDBPyConnection, store: DeltaStore, tabl
 
 def _versions(store: DeltaStore, tables: Sequence[Table]) -> Iterator[tuple[str, int | None]]:
     return ((table.full_name, store.version(table)) for table in tables)
-
-
-def _text(text: str) -> str:
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'"
-
-
-def _name(name: str) -> str:
-    quoted = name.replace('"', '""')
-    return f'"{quoted}"'

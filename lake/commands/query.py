@@ -13,6 +13,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from lake.commands.query_output import Show
+from lake.declare.sql_text import literal
 from lake.declare.table import LAYERS, Table
 from lake.errors import LogDamaged
 from lake.project.environment import Environment
@@ -78,8 +79,7 @@ def confine(connection: duckdb.DuckDBPyConnection, store: DeltaStore) -> None:
 
     No query can change that.
     """
-    lake = store.log(store.tables).location.replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{lake}']")
+    connection.execute(f"SET allowed_directories = [{literal(store.log(store.tables).location)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
@@ -107,8 +107,7 @@ def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: st
     if log.version() is None:
         return
     if log.is_local:
-        location = log.location.replace("'", "''")
-        read = f"delta_scan('{location}')"
+        read = f"delta_scan({literal(log.location)})"
     else:  # DuckDB would need an extension for each store, and its keys
         read = f'"{name} as files"'
         connection.register(read.strip('"'), log.require().to_pyarrow_dataset())

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lake.declare.days import Day
 from lake.serve.target import Load
 
-__all__ = ["NOTES", "find_differences", "literal", "notes_of"]
+__all__ = ["NOTES", "find_differences", "notes_of"]
 
 NOTES = pa.schema(
     [
@@ -50,8 +50,3 @@ def find_differences(stored: Mapping[str, str], wanted: Mapping[str, str], nulla
     extra = [f"{name} is not in the contract" for name in stored if name not in wanted]
     lacking = [f"{name} is missing and not nullable" for name in wanted if name not in stored and name not in nullable]
     return [*other, *extra, *lacking]
-
-
-def literal(text: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + text.replace("'", "''") + "'"

@@ -20,12 +20,13 @@ import pyarrow as pa
 from lake.declare.days import Day
 from lake.declare.destinations import DuckDb
 from lake.declare.sink import Sink
+from lake.declare.sql_text import literal, quoted
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationInUse
-from lake.serve.columns import find_differences, literal, notes_of
+from lake.serve.columns import find_differences, notes_of
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Source
-from lake.serve.sums import Sum, quoted, sums_of
+from lake.serve.sums import Sum, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["DuckDbTarget"]

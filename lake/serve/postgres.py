@@ -20,11 +20,12 @@ from lake.declare.days import Day
 from lake.declare.destinations import Postgres
 from lake.declare.nested import is_nested
 from lake.declare.sink import Sink
+from lake.declare.sql_text import literal, quoted
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationUnreachable, ValueRefused
-from lake.serve.columns import find_differences, literal, notes_of
+from lake.serve.columns import find_differences, notes_of
 from lake.serve.source import Source
-from lake.serve.sums import NAN, Sum, has_any_text, json_text, quoted, sums_of
+from lake.serve.sums import NAN, Sum, has_any_text, json_text, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["PostgresTarget"]

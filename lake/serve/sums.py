@@ -28,9 +28,10 @@ import pyarrow.compute as pc
 
 from lake.declare.days import Day
 from lake.declare.nested import is_nested
+from lake.declare.sql_text import quoted
 from lake.declare.table import Table
 
-__all__ = ["NAN", "Sum", "has_any_text", "json_text", "quoted", "sums_of"]
+__all__ = ["NAN", "Sum", "has_any_text", "json_text", "sums_of"]
 
 NAN = 0x7FF8000000000000
 """The bits of every NaN."""
@@ -44,11 +45,6 @@ class Sum(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.rows:,} rows, checksum {self.checksum:x}"
-
-
-def quoted(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def sums_of(rows: pa.Table, table: Table) -> dict[Day, Sum]:

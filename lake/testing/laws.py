@@ -28,6 +28,7 @@ from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.landed import landing_day
 from lake.declare.sink import Sink
+from lake.declare.sql_text import literal
 from lake.declare.table import Table
 from lake.serve.sums import json_text
 from lake.serve.target import Place, open_target
@@ -303,8 +304,8 @@ def _as_of(sql: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, vers
 
     A column that it did not have yet is null.
     """
-    location = store.table_log(table).location.replace("'", "''")
-    held = sql.execute(f"SELECT * FROM delta_scan('{location}', version := {version})").to_arrow_table()
+    location = literal(store.table_log(table).location)
+    held = sql.execute(f"SELECT * FROM delta_scan({location}, version := {version})").to_arrow_table()
     schema = pa.schema([pa.field(one.name, one.type) for one in table.contract.arrow_schema])
     columns = [held[one.name] if one.name in held.column_names else pa.nulls(held.num_rows, one.type) for one in schema]
     return pa.table([column.cast(one.type) for column, one in zip(columns, schema, strict=True)], schema=schema)

@@ -16,8 +16,8 @@ import pyspark.sql.types as T
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 
 from lake.declare.contract import ContractColumn
+from lake.declare.sql_text import quoted
 from lake.declare.table import Table, pascal_case
-from lake.serve.sums import quoted
 
 __all__ = [
     "DAY",

@@ -18,11 +18,11 @@ import duckdb
 import pyarrow as pa
 
 from lake.declare.days import Day, Days
+from lake.declare.sql_text import quoted
 from lake.declare.table import Table
 from lake.serve.api.columns import column_types, exposed, json_expression, sort_columns
 from lake.serve.api.problems import ProblemError
 from lake.serve.api.snapshot import File, Snapshot, gone
-from lake.serve.sums import quoted
 from lake.write.data_files import read_file
 
 __all__ = ["Ask", "Bookmark", "Reader", "interrupted_after", "key_of"]

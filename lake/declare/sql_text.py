@@ -1,0 +1,13 @@
+"""Write names and texts into SQL, so that no name and no text is read as SQL."""
+
+__all__ = ["literal", "quoted"]
+
+
+def quoted(name: str) -> str:
+    """Quote a name of a table or column."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text."""
+    return "'" + text.replace("'", "''") + "'"
