@@ -123,8 +123,8 @@ def _known_days(store: DeltaStore, until: date) -> list[date]:
 
 
 def _open(store: DeltaStore, table: Table, version: int | None) -> DeltaTable:
-    options = dict(store.storage_options)
-    return DeltaTable(store.table_log(table).location, version=version, storage_options=options)
+    log = store.table_log(table)
+    return log.require() if version is None else log.at(version)
 
 
 def _read(table: DeltaTable, days: Days, columns: list[str]) -> pd.DataFrame:

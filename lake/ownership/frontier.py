@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 from lake.declare.days import Days, utc_day
 from lake.declare.graph import topics_of
@@ -173,7 +173,7 @@ class FrontierTable:
         return _READ.get(self.store.log(self._location), self._as_of)
 
     def _as_of(self, place: Place) -> Frontier | None:
-        stored = DeltaTable(self._location, place[0], storage_options=dict(self.store.storage_options))
+        stored = self.store.log(self._location).at(place[0])
         rows = readable("frontier", stored).to_pyarrow_table().to_pylist()
         return _from_row(rows[0]) if rows else None
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lake.declare.days import Day
 from lake.serve.source import Source
+from lake.storage.stored_files import StoredFile, stored_files
 from lake.write.data_files import read_file
 
 __all__ = ["HandedOn", "NewRow", "NewRows"]
@@ -70,15 +69,6 @@ class NewRow:
 
 
 @dataclass(frozen=True)
-class _File:
-    path: str
-    partition: Mapping[str, str | None]
-    day: Day
-    rows: int
-    modified: int
-
-
-@dataclass(frozen=True)
 class NewRows:
     """The rows of a source that were not handed on.
 
@@ -91,7 +81,7 @@ class NewRows:
     source: Source
     before: HandedOn | None
     allowed: Collection[Day] | None
-    _known: dict[str, dict[str, _File]] = field(default_factory=dict, repr=False)
+    _known: dict[str, dict[str, StoredFile]] = field(default_factory=dict, repr=False)
 
     @property
     def handed_on(self) -> HandedOn:
@@ -105,12 +95,12 @@ class NewRows:
         at = str(commit.committed_at) if commit else ""
         return HandedOn(source.table_id, source.version, source.commit, at, tuple(sorted(left_out)))
 
-    def files_by_day(self) -> dict[Day, tuple[list[_File], list[_File]]]:
+    def files_by_day(self) -> dict[Day, tuple[list[StoredFile], list[StoredFile]]]:
         """Find the added and the removed files of each day.
 
         Added ones were not there before, removed ones are no longer there. Only days with added ones are in it.
         """
-        found: dict[Day, tuple[list[_File], list[_File]]] = {}
+        found: dict[Day, tuple[list[StoredFile], list[StoredFile]]] = {}
         for path, file in sorted(self._shown.items(), key=lambda item: (str(item[1].day), item[1].modified, item[0])):
             if path not in self._sent:
                 found.setdefault(file.day, ([], []))[0].append(file)
@@ -119,7 +109,7 @@ class NewRows:
                 found[file.day][1].append(file)
         return found
 
-    def rows(self, added: Collection[_File], removed: Collection[_File]) -> Iterator[NewRow]:
+    def rows(self, added: Collection[StoredFile], removed: Collection[StoredFile]) -> Iterator[NewRow]:
         """Give the rows of some files that other files do not hold.
 
         They come in the order in which they were written.
@@ -131,11 +121,11 @@ class NewRows:
                     yield row
 
     @property
-    def _now(self) -> dict[str, _File]:
+    def _now(self) -> dict[str, StoredFile]:
         return self._files("now", self.source.stored)
 
     @property
-    def _shown(self) -> dict[str, _File]:
+    def _shown(self) -> dict[str, StoredFile]:
         known = {file.day for file in self._sent.values()}
         allowed = self.allowed
         return {
@@ -143,7 +133,7 @@ class NewRows:
         }
 
     @property
-    def _sent(self) -> dict[str, _File]:
+    def _sent(self) -> dict[str, StoredFile]:
         """Return the files whose rows were handed on.
 
         None of them where nobody knows any longer what they were.
@@ -161,24 +151,17 @@ class NewRows:
         if log.fingerprint(before.version) != before.commit:
             return None
         try:
-            return DeltaTable(log.location, version=before.version, storage_options=dict(log.options))
+            return log.at(before.version)
         except DeltaError:
             return None
 
-    def _files(self, name: str, stored: DeltaTable | None) -> dict[str, _File]:
+    def _files(self, name: str, stored: DeltaTable | None) -> dict[str, StoredFile]:
         if name not in self._known:
-            said = pa.table(stored.get_add_actions(flatten=True)).to_pylist() if stored is not None else []
-            self._known[name] = {one["path"]: self._file(one) for one in said}
+            found = stored_files(stored, self.source.table.day) if stored is not None else []
+            self._known[name] = {one.path: one for one in found}
         return self._known[name]
 
-    def _file(self, said: Mapping[str, Any]) -> _File:
-        values = {name.partition(".")[2]: value for name, value in said.items() if name.startswith("partition.")}
-        texts = {name: None if value is None else str(value) for name, value in values.items()}
-        day = self.source.table.day
-        rows = said["num_records"] or 0
-        return _File(unquote(said["path"]), texts, values[day] if day else None, rows, said["modification_time"])
-
-    def _read(self, file: _File, *, may_be_gone: bool = False) -> Iterator[NewRow]:
+    def _read(self, file: StoredFile, *, may_be_gone: bool = False) -> Iterator[NewRow]:
         try:
             rows = read_file(file.path, file.partition, self.source.schema, self.source.log.files)
         except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from deltalake import DeltaTable
 from lake.declare.days import Day
 from lake.declare.table import Table
 from lake.storage.log import Log
+from lake.storage.stored_files import stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Source", "open_source"]
@@ -42,7 +44,7 @@ class Source:
     @cached_property
     def stored(self) -> DeltaTable:
         """Its files."""
-        return DeltaTable(self.log.location, version=self.version, storage_options=dict(self.log.options))
+        return self.log.at(self.version)
 
     @cached_property
     def held(self) -> Mapping[Day, int]:
@@ -50,13 +52,9 @@ class Source:
 
         None stands for all rows of a table without days.
         """
-        files = pa.table(self.stored.get_add_actions(flatten=True))
-        counts = files["num_records"].to_pylist()
-        column = f"partition.{self.table.day}"
-        days: list[Day] = files[column].to_pylist() if column in files.column_names else [None] * len(counts)
-        found: dict[Day, int] = {}
-        for day, count in zip(days, counts, strict=True):
-            found[day] = found.get(day, 0) + (count or 0)
+        found: Counter[Day] = Counter()
+        for file in stored_files(self.stored, self.table.day):
+            found[file.day] += file.rows
         return found
 
     @property

@@ -159,6 +159,10 @@ class LogVersions(LogFiles):
         except DeltaError as error:
             raise find_damage(self.location, dict(self.options)) or error from error
 
+    def at(self, version: int) -> DeltaTable:
+        """Open a version, which must exist, without keeping it."""
+        return DeltaTable(self.location, version=version, storage_options=dict(self.options))
+
     def require(self) -> DeltaTable:
         """Return the newest version of a table that must exist."""
         table = self.open()

@@ -22,7 +22,8 @@ from lake.declare.sql_text import quoted
 from lake.declare.table import Table
 from lake.serve.api.columns import column_types, exposed, json_expression, sort_columns
 from lake.serve.api.problems import ProblemError
-from lake.serve.api.snapshot import File, Snapshot, gone
+from lake.serve.api.snapshot import Snapshot, gone
+from lake.storage.stored_files import StoredFile
 from lake.write.data_files import read_file
 
 __all__ = ["Ask", "Bookmark", "Reader", "interrupted_after", "key_of"]
@@ -224,12 +225,12 @@ def _chosen(snapshot: Snapshot, days: Collection[Day], ask: Ask) -> list[Day]:
     return [day for day in held if day is None or (day in ask.days and day >= first)]
 
 
-def _growing(snapshot: Snapshot, days: Sequence[Day], rows: int) -> Iterator[list[File]]:
+def _growing(snapshot: Snapshot, days: Sequence[Day], rows: int) -> Iterator[list[StoredFile]]:
     """Give the files of days in growing parts.
 
     First those that hold so many rows, then twice as many, and so on.
     """
-    files, held = list[File](), 0
+    files, held = list[StoredFile](), 0
     for day in days:
         files += snapshot.files[day]
         held += sum(file.rows for file in snapshot.files[day])
@@ -241,7 +242,7 @@ def _growing(snapshot: Snapshot, days: Sequence[Day], rows: int) -> Iterator[lis
 
 
 def _source(
-    cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[File], statement: Statement
+    cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[StoredFile], statement: Statement
 ) -> tuple[str, list[Any]]:
     """Return what a query reads from, and the values of that."""
     log = snapshot.log

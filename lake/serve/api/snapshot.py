@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
@@ -18,27 +16,13 @@ from lake.declare.days import Day, in_order
 from lake.declare.table import Table
 from lake.serve.api.problems import ProblemError
 from lake.storage.log import Log
+from lake.storage.stored_files import StoredFile, stored_files
 from lake.write.store import DeltaStore
 
-__all__ = ["File", "Snapshot", "Snapshots"]
+__all__ = ["Snapshot", "Snapshots"]
 
 _KEPT = 64
 _UNREADABLE = {"deletionVectors", "columnMapping"}
-
-
-@dataclass(frozen=True)
-class File:
-    """Describe a file of a table.
-
-    Attributes:
-        path: relative to the table.
-        rows: how many it holds.
-        partition: value of each partition column, as text.
-    """
-
-    path: str
-    rows: int
-    partition: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ class Snapshot:
     log: Log
     version: int
     table_id: str
-    files: Mapping[Day, Sequence[File]]
+    files: Mapping[Day, Sequence[StoredFile]]
 
 
 class Snapshots:
@@ -95,7 +79,7 @@ class Snapshots:
         if found is None:
             log = newest.log
             try:
-                opened = DeltaTable(log.location, version, storage_options=dict(log.options))
+                opened = log.at(version)
             except DeltaError as error:
                 raise gone(newest.table, version) from error
             found = self._earlier[place] = _list(newest.table, log, opened)
@@ -112,14 +96,8 @@ def gone(table: Table, version: int) -> ProblemError:
 def _list(table: Table, log: Log, opened: DeltaTable) -> Snapshot:
     if beyond := _UNREADABLE & set(opened.protocol().reader_features or ()):
         raise ProblemError(501, f"{table.full_name} uses {', '.join(sorted(beyond))}, which this API does not read")
-    files: dict[Day, list[File]] = {}
-    for one in pa.table(opened.get_add_actions(flatten=True)).to_pylist():
-        day = one.get(f"partition.{table.day}") if table.day else None
-        partition = {name: _text(one.get(f"partition.{name}")) for name in table.partition_columns}
-        files.setdefault(day, []).append(File(one["path"], one["num_records"] or 0, partition))
+    files: dict[Day, list[StoredFile]] = {}
+    for file in stored_files(opened, table.day):
+        files.setdefault(file.day, []).append(file)
     ordered = {day: files[day] for day in in_order(files)}
     return Snapshot(table, log, opened.version(), str(opened.metadata().id), ordered)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
