@@ -20,25 +20,16 @@ import pyarrow as pa
 from lake.declare.days import Day
 from lake.declare.destinations import DuckDb
 from lake.declare.sink import Sink
-from lake.declare.sql_text import literal, quoted
+from lake.declare.sql_text import quoted
 from lake.engine.failpoints import failpoint
-from lake.errors import DestinationDiffers, DestinationDrift, DestinationInUse
-from lake.serve.columns import find_differences, notes_of
+from lake.errors import DestinationDiffers, DestinationInUse
+from lake.serve.columns import LOADS, MAKE_LOADS, comments_on, creation_of, lacking_columns, notes_of, sums_noted
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Source
 from lake.serve.sums import Sum, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["DuckDbTarget"]
-
-_LOADS = "lakehouse.loads"
-_MAKE_LOADS = f"""
-CREATE SCHEMA IF NOT EXISTS lakehouse;
-CREATE TABLE IF NOT EXISTS {_LOADS} (
-    sink VARCHAR NOT NULL, day DATE, table_id VARCHAR NOT NULL, version BIGINT NOT NULL, "commit" VARCHAR NOT NULL,
-    "rows" BIGINT NOT NULL, checksum VARCHAR NOT NULL, loaded_at TIMESTAMPTZ NOT NULL DEFAULT now()
-);
-"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ class DuckDbTarget:
             if not _has(connection, "main", self.sink.name):
                 return {}  # somebody has dropped it
             names = 'day, table_id, version, "commit", "rows", checksum'
-            found = connection.execute(f"SELECT {names} FROM {_LOADS} WHERE sink = ?", [self.sink.name]).fetchall()
+            found = connection.execute(f"SELECT {names} FROM {LOADS} WHERE sink = ?", [self.sink.name]).fetchall()
             return {day: Load(*facts) for day, *facts in found}
 
     def rows(self, days: Collection[Day] | None = None) -> pa.Table:
@@ -116,7 +107,8 @@ class DuckDbTarget:
     def _load(
         self, connection: duckdb.DuckDBPyConnection, source: Source, days: Sequence[Day], *, whole: bool
     ) -> dict[Day, Load]:
-        connection.execute(_MAKE_LOADS)
+        for statement in MAKE_LOADS:
+            connection.execute(statement)
         if self.anew:
             connection.execute(f"DROP TABLE IF EXISTS {self._table}")
         self._make(connection, source)
@@ -140,54 +132,36 @@ class DuckDbTarget:
 
         Comments are those of the contract.
         """
-        contract = source.table.contract
         kinds = dict(zip(source.schema.names, connection.from_arrow(source.schema.empty_table()).types, strict=True))
         if not _has(connection, "main", self.sink.name):
-            columns = [f"{quoted(c.name)} {kinds[c.name]}{'' if c.nullable else ' NOT NULL'}" for c in contract.stored]
-            key = ", ".join(map(quoted, source.table.key))
-            connection.execute(f"CREATE TABLE {self._table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
+            connection.execute(creation_of(self._table, source.table, kinds))
         stored = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {self._table})").fetchall())
-        for name in self._lacking(source, stored, {name: str(kind) for name, kind in kinds.items()}):
+        for name in lacking_columns(self.sink, stored, {name: str(kind) for name, kind in kinds.items()}):
             connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kinds[name]}")
-        what = source.table.description.partition("\n")[0]
-        connection.execute(f"COMMENT ON TABLE {self._table} IS {literal(what)}")
-        for column in contract.stored:
-            place = f"{self._table}.{quoted(column.name)}"
-            connection.execute(f"COMMENT ON COLUMN {place} IS {literal(column.description)}")
-
-    def _lacking(self, source: Source, stored: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-        """Find the columns to add.
-
-        Raises:
-            DestinationDrift: the columns differ otherwise.
-        """
-        nullable = {column.name for column in source.table.contract.stored if column.nullable}
-        if differences := find_differences(stored, wanted, nullable):
-            raise DestinationDrift(self.sink.full_name, differences)
-        return [name for name in wanted if name not in stored]
+        for statement in comments_on(self._table, source.table):
+            connection.execute(statement)
 
     def _remove(self, connection: duckdb.DuckDBPyConnection, source: Source, days: Sequence[Day] | None) -> None:
         """Remove the rows of some days (None: all), and what is said of them."""
         if days is None:
             connection.execute(f"DELETE FROM {self._table}")
-            connection.execute(f"DELETE FROM {_LOADS} WHERE sink = ?", [self.sink.name])
+            connection.execute(f"DELETE FROM {LOADS} WHERE sink = ?", [self.sink.name])
             return
         dates = [day for day in days if day]
         connection.execute(
             f"DELETE FROM {self._table} WHERE {quoted(str(source.table.day))} IN (FROM unnest(?))", [dates]
         )
-        connection.execute(f"DELETE FROM {_LOADS} WHERE sink = ? AND day IN (FROM unnest(?))", [self.sink.name, dates])
+        connection.execute(f"DELETE FROM {LOADS} WHERE sink = ? AND day IN (FROM unnest(?))", [self.sink.name, dates])
 
     def _refuse_other(self, connection: duckdb.DuckDBPyConnection, source: Source, loaded: Mapping[Day, Load]) -> None:
         for batch in source.in_batches(list(loaded)):
             found = sums_of(_read(connection, self.sink, batch), self.sink.reads)
-            expected = {day: Sum(loaded[day].rows, int(loaded[day].checksum)) for day in batch if loaded[day].rows}
-            if differing := describe_differences(expected, found):
+            if differing := describe_differences(sums_noted(loaded, batch), found):
                 raise DestinationDiffers(self.sink.full_name, differing)
 
     def _note(self, connection: duckdb.DuckDBPyConnection, loaded: Mapping[Day, Load]) -> None:
         connection.register("notes", notes_of(self.sink.name, loaded))
-        connection.execute(f"INSERT INTO {_LOADS} BY NAME SELECT * FROM notes")
+        connection.execute(f"INSERT INTO {LOADS} BY NAME SELECT * FROM notes")
         connection.unregister("notes")
 
 

@@ -22,7 +22,7 @@ from lake.declare.destinations import ParquetFolders
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
-from lake.serve.columns import find_differences
+from lake.serve.columns import lacking_columns
 from lake.serve.local_files import hold
 from lake.serve.source import Source
 from lake.serve.sums import Sum, sums_of
@@ -167,14 +167,12 @@ class ParquetTarget:
         Raises:
             DestinationDrift: columns, or the layout of the folder, are others.
         """
-        nullable = {column.name for column in self.sink.reads.contract.stored if column.nullable}
         for day, file in self._files().items():
             if (day is None) != whole:
                 layout = "one file" if day is None else "a folder for each day"
                 raise DestinationDrift(self.sink.full_name, [f"{self.folder} holds {layout}"])
             stored, wanted = ({f.name: str(f.type) for f in s} for s in (pq.read_schema(file), self._schema(day)))
-            if differences := find_differences(stored, wanted, nullable):
-                raise DestinationDrift(self.sink.full_name, [f"{file}: {one}" for one in differences])
+            lacking_columns(self.sink, stored, wanted, f"{file}: ")
 
 
 def _is_of(rows: pa.Table, source: Source, day: Day) -> pa.ChunkedArray:

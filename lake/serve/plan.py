@@ -85,13 +85,8 @@ def find_allowed(sink: Sink, survey: Survey) -> set[Day] | None:
 
 def _settled(sink: Sink, survey: Survey) -> set[Day] | None:
     """Return the days that may be loaded, None for any."""
-    state = survey.states[sink.reads.full_name]
-    if state.unreadable:
-        raise state.unreadable
-    if not sink.settled_only:
-        return None
-    due = {*state.missing, *state.stale}
-    return {day for day in state.entries if day not in due and not survey.is_early(sink.reads, day)}
+    allowed, state = find_allowed(sink, survey), survey.states[sink.reads.full_name]
+    return None if allowed is None else allowed - {*state.missing, *state.stale}
 
 
 def _reason(source: Source, load: Load | None, touched: int | None) -> str:

@@ -22,21 +22,14 @@ from lake.declare.nested import is_nested
 from lake.declare.sink import Sink
 from lake.declare.sql_text import literal, quoted
 from lake.engine.failpoints import failpoint
-from lake.errors import DestinationDiffers, DestinationDrift, DestinationUnreachable, ValueRefused
-from lake.serve.columns import find_differences, notes_of
+from lake.errors import DestinationDiffers, DestinationUnreachable, ValueRefused
+from lake.serve.columns import LOADS, MAKE_LOADS, comments_on, creation_of, lacking_columns, notes_of, sums_noted
 from lake.serve.source import Source
-from lake.serve.sums import NAN, Sum, has_any_text, json_text, sums_of
+from lake.serve.sums import NAN, Sum, json_text, sums_of, text_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["PostgresTarget"]
 
-_LOADS = "lakehouse.loads"
-_MAKE_LOADS = (
-    "CREATE SCHEMA IF NOT EXISTS lakehouse",
-    f"CREATE TABLE IF NOT EXISTS {_LOADS} (sink text NOT NULL, day date, table_id text NOT NULL, "
-    'version bigint NOT NULL, "commit" text NOT NULL, "rows" bigint NOT NULL, checksum text NOT NULL, '
-    "loaded_at timestamptz NOT NULL DEFAULT now())",
-)
 _KINDS = {
     pa.types.is_boolean: "boolean",
     pa.types.is_date: "date",
@@ -76,10 +69,10 @@ class PostgresTarget:
         if self.anew:
             return {}
         with self._connected() as (_, cursor):
-            if not (_exists(cursor, _LOADS) and _exists(cursor, self._table)):
+            if not (_exists(cursor, LOADS) and _exists(cursor, self._table)):
                 return {}
             names = 'day, table_id, version, "commit", "rows", checksum'
-            cursor.execute(f"SELECT {names} FROM {_LOADS} WHERE sink = {literal(self._note)}")
+            cursor.execute(f"SELECT {names} FROM {LOADS} WHERE sink = {literal(self._note)}")
             return {day: Load(*facts) for day, *facts in cursor.fetchall()}
 
     @property
@@ -109,7 +102,7 @@ class PostgresTarget:
             self._make(cursor, source)
             chosen = None if whole or source.table.day is None else days
             cursor.execute(f"DELETE FROM {self._table}{self._where(chosen)}")
-            noted = f"DELETE FROM {_LOADS} WHERE sink = {literal(self._note)}"
+            noted = f"DELETE FROM {LOADS} WHERE sink = {literal(self._note)}"
             cursor.execute(noted if chosen is None else f"{noted} AND {_within('day', chosen)}")
             loaded = self._load(cursor, source, days)
             failpoint("after_load", self.sink.full_name)
@@ -147,25 +140,17 @@ class PostgresTarget:
 
         Comments are those of the contract.
         """
-        contract = source.table.contract
-        for statement in (*_MAKE_LOADS, f"CREATE SCHEMA IF NOT EXISTS {quoted(self.to.schema)}"):
+        for statement in (*MAKE_LOADS, f"CREATE SCHEMA IF NOT EXISTS {quoted(self.to.schema)}"):
             cursor.execute(statement)
         if self.anew:
             cursor.execute(f"DROP TABLE IF EXISTS {self._table}")
         kinds = {one.name: _kind(one.type) for one in source.schema}
         if not _exists(cursor, self._table):
-            columns = [f"{quoted(c.name)} {kinds[c.name]}{'' if c.nullable else ' NOT NULL'}" for c in contract.stored]
-            key = ", ".join(map(quoted, source.table.key))
-            cursor.execute(f"CREATE TABLE {self._table} ({', '.join(columns)}, PRIMARY KEY ({key}))")
-        stored = self._stored(cursor)
-        if differences := find_differences(stored, kinds, {c.name for c in contract.stored if c.nullable}):
-            raise DestinationDrift(self.sink.full_name, differences)
-        for name in (name for name in kinds if name not in stored):
+            cursor.execute(creation_of(self._table, source.table, kinds))
+        for name in lacking_columns(self.sink, self._stored(cursor), kinds):
             cursor.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kinds[name]}")
-        cursor.execute(f"COMMENT ON TABLE {self._table} IS {literal(source.table.description.partition(chr(10))[0])}")
-        for column in contract.stored:
-            said = literal(column.description)
-            cursor.execute(f"COMMENT ON COLUMN {self._table}.{quoted(column.name)} IS {said}")
+        for statement in comments_on(self._table, source.table):
+            cursor.execute(statement)
 
     def _stored(self, cursor: Any) -> dict[str, str]:
         """Column -> type, as the table is."""
@@ -212,8 +197,7 @@ class PostgresTarget:
         where = self._where(loaded)
         cursor.execute(f"SELECT {day}, count(*), CAST(sum({digits}) AS text) FROM {self._table}{where} GROUP BY 1")
         found = {day: Sum(int(count), int(total)) for day, count, total in cursor.fetchall()}
-        expected = {day: Sum(load.rows, int(load.checksum)) for day, load in loaded.items() if load.rows}
-        if differing := describe_differences(expected, found):
+        if differing := describe_differences(sums_noted(loaded, loaded), found):
             raise DestinationDiffers(self.sink.full_name, differing)
 
 
@@ -266,10 +250,7 @@ def _read_as(kind: pa.DataType) -> str:
 
 def _text(name: str, kind: pa.DataType) -> str:
     """Write a value as `lake.serve.sums` does."""
-    value = f"({_value(quoted(name), kind)})"
-    if has_any_text(kind):
-        return f"coalesce(length({value}) || ':' || {value}, '-')"
-    return f"coalesce({value}, '') || ','"
+    return text_of(f"({_value(quoted(name), kind)})", kind)
 
 
 def _value(name: str, kind: pa.DataType) -> str:

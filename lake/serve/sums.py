@@ -31,7 +31,7 @@ from lake.declare.nested import is_nested
 from lake.declare.sql_text import quoted
 from lake.declare.table import Table
 
-__all__ = ["NAN", "Sum", "has_any_text", "json_text", "sums_of"]
+__all__ = ["NAN", "Sum", "json_text", "sums_of", "text_of"]
 
 NAN = 0x7FF8000000000000
 """The bits of every NaN."""
@@ -99,18 +99,21 @@ def _bits(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _text(name: str, kind: pa.DataType) -> str:
-    value = _value(quoted(name), kind)
-    if has_any_text(kind):
+    return text_of(_value(quoted(name), kind), kind)
+
+
+def text_of(value: str, kind: pa.DataType) -> str:
+    """Write in SQL what a value adds to the text of its row.
+
+    The value of a text may hold any character, so that its length has to say where it ends.
+
+    Args:
+        value: an expression that gives it as text.
+        kind: its type.
+    """
+    if pa.types.is_string(kind) or pa.types.is_nested(kind):
         return f"coalesce(length({value}) || ':' || {value}, '-')"
     return f"coalesce({value}, '') || ','"
-
-
-def has_any_text(kind: pa.DataType) -> bool:
-    """Tell whether the text of a value may hold any character.
-
-    Its length then has to say where it ends.
-    """
-    return bool(pa.types.is_string(kind) or pa.types.is_nested(kind))
 
 
 def _value(name: str, kind: pa.DataType) -> str:
