@@ -10,13 +10,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from lake.dashboard.palette import BLUE, GREY, ORANGE
 from lake.dashboard.sight import Shown, Sight, live
 from lake.declare.days import Days
 
 __all__ = ["carriers", "departures_by_hour", "network", "routes"]
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
-"""Of the palette of Okabe and Ito, which people of every colour vision tell apart."""
 SETTLED, EARLY = "settled", "open: early"
 
 

@@ -96,6 +96,11 @@ class TableState:
         due = {*self.missing, *self.stale}
         return tuple(Days.ranges(day for day in self.entries if day and day not in due))
 
+    def settled(self, first_open: date | None) -> tuple[Days, ...]:
+        """Return the up-to-date days before the first that streams own; None: they own none."""
+        before = (days if first_open is None else days.before(first_open) for days in self.up_to_date)
+        return tuple(days for days in before if days)
+
     @cached_property
     def older_code(self) -> list[Day]:
         """Days computed by an older version of the table's code."""

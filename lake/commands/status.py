@@ -141,8 +141,7 @@ def read_ownership(state: TableState, frontier: Frontier | None) -> Ownership:
     followed = frontier is not None and frontier.was_followed(table)
     never = "batch has not computed it yet" if followed else "never computed"
     reasons: dict[Day, str] = {day: reason if day in state.entries else never for day, reason in due.items()}
-    settled = (days if first_open is None else days.before(first_open) for days in state.up_to_date)
-    return Ownership(tuple(days for days in settled if days), reasons, first_open)
+    return Ownership(state.settled(first_open), reasons, first_open)
 
 
 def _print_days(console: Console, tables: Iterable[Table], survey: Survey, *, verbose: bool) -> None:

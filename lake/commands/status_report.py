@@ -165,7 +165,6 @@ def report_status(look: Look) -> StatusReport:
 def _table(look: Look, table: Table) -> TableReport:
     state, held, fresh = look.state(table), look.held(table), look.freshness[table.full_name]
     opened = look.frontier.first_early_day(table) if look.frontier and table.day else None
-    settled = (days if opened is None else days.before(opened) for days in state.up_to_date)
     is_known = state.unreadable is None
     return TableReport(
         table.full_name,
@@ -176,7 +175,7 @@ def _table(look: Look, table: Table) -> TableReport:
         held.rejected,
         _due(state.missing) if is_known else None,
         _due(state.stale) if is_known else None,
-        [DayRange(days.start, days.last) for days in settled if days],
+        [DayRange(days.start, days.last) for days in state.settled(opened)],
         opened,
         as_ranges(look.survey.older_code(table)),
         sum(state.totals.disagreeing.values()),

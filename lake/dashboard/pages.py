@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamReport, TableReport
+from lake.dashboard.palette import BLUE, GREY, ORANGE
 from lake.dashboard.sight import Shown, Sight, live
 from lake.declare.days import Days, in_order
 from lake.declare.table import Table
@@ -21,8 +22,6 @@ from lake.ownership.ledger import Entry, Ledger
 
 __all__ = ["browse", "operations", "quality"]
 
-BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#767676"
-"""Of the palette of Okabe and Ito, which people of every colour vision tell apart."""
 _ROWS = 1000
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "WORKER",
     "build_asset",
     "build_check_evaluation",
+    "build_check_result",
     "build_checks",
     "build_feeds",
     "checks_step",

@@ -5,7 +5,7 @@ A run loads the days that it was asked for; one that the sensor `publish` asks f
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from lake.batch.survey import Survey
 from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.errors import LakeError
-from lake.orchestration.assets import CAUSE
+from lake.orchestration.assets import CAUSE, build_check_result
+from lake.orchestration.checks import Verdict
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import days_of_run, range_tags, tell_of_days
@@ -37,7 +38,6 @@ _PROMISES = {
     _EQUAL: "Count and checksum of each day at the destination are those of the table.",
     _LOADED: "No day that may be loaded waits to be.",
 }
-_SHOWN = 5
 
 
 def sink_key(sink: Sink) -> dg.AssetKey:
@@ -93,26 +93,14 @@ def build_sink_checks(sink: Sink, settings: Settings) -> dg.AssetChecksDefinitio
             days = days_of_run(context.run.tags)
             compared, differing = find_differing(sink, _survey(sink, store, settings), place, days)
             remedy = f"lakehouse publish {sink.name} --days DAY loads it again"
-            yield _result(key, _EQUAL, f"{compared} days compared", differing, remedy)
+            verdict = Verdict(f"{compared} days compared", differing, remedy=remedy)
+            yield build_check_result(key, _EQUAL, verdict)
         if _LOADED in asked:
             due = stand(sink, _survey(sink, store, settings), place).due.days
-            yield _result(key, _LOADED, f"{len(due)} days wait", due, f"lakehouse publish {sink.name}")
+            verdict = Verdict(f"{len(due)} days wait", due, "WARN", remedy=f"lakehouse publish {sink.name}")
+            yield build_check_result(key, _LOADED, verdict)
 
     return check
-
-
-def _result(key: dg.AssetKey, name: str, said: str, failing: Mapping[Day, str], remedy: str) -> dg.AssetCheckResult:
-    shown = [f"{day or 'whole'}: {what}" for day, what in list(failing.items())[:_SHOWN]]
-    lines = [said, *shown, f"next: {remedy}"] if failing else [said]
-    severity = dg.AssetCheckSeverity.ERROR if name == _EQUAL else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=name,
-        passed=not failing,
-        severity=severity,
-        description="\n".join(lines),
-        metadata={"failing_days": len(failing)},
-    )
 
 
 def build_publisher(settings: Settings, sinks: Sequence[Sink]) -> dg.SensorDefinition:

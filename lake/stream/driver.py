@@ -5,7 +5,6 @@ Start them, watch them, and seal days that are over.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +40,7 @@ from lake.stream.topics import TopicGuard
 from lake.stream.watch import Watch
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
+from lake.write.store_places import tell_on_stderr
 
 __all__ = ["Driver", "Followed"]
 
@@ -48,10 +48,6 @@ _POLL_SECONDS = 1.0
 _AWAIT_SECONDS = 1
 _SEAL_EVERY_POLLS = 5
 """Looking whether a day is over, or receipts wait, costs as much as a small micro-batch."""
-
-
-def _print(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Driver:
     newest: dict[str, dict[int, Received]] = field(default_factory=dict)
     may_write: Callable[[], None] = always
     calendar: Days = ALL_DAYS
-    tell: Callable[[str], None] = _print
+    tell: Callable[[str], None] = tell_on_stderr
     checkpoint_folder: AnyPath | None = None
 
     @property

@@ -8,7 +8,6 @@ they can, so that the first micro-batch of a generation sees all open days at on
 from __future__ import annotations
 
 import errno
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,17 +25,15 @@ from lake.ownership.shared_lease import shared_lease
 from lake.storage.lease import lease
 from lake.storage.store_path import AnyPath
 from lake.stream.driver import Driver, Followed
+from lake.stream.micro_batch import always
 from lake.stream.progress import MicroBatch
 from lake.stream.query import first_lines
 from lake.write.store import DeltaStore
+from lake.write.store_places import tell_on_stderr
 
 __all__ = ["follow", "refuse_batch_only", "release"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-
-
-def _print(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _utc_now() -> datetime:
@@ -59,7 +56,7 @@ def follow(
     since: date | None = None,
     now: Callable[[], datetime] = _utc_now,
     calendar: Days = ALL_DAYS,
-    tell: Callable[[str], None] = _print,
+    tell: Callable[[str], None] = tell_on_stderr,
     on_receipt: Callable[[MicroBatch], None] | None = None,
 ) -> Followed:
     """Run these tables as streams and seal days that are over.
@@ -100,12 +97,19 @@ def follow(
     followed = _followable(tables)
     with _own_files(home), lease(store.locks), shared_lease(store) as shared:
         _configure(store)
-        driver = Driver(frontier, followed, home, source or store.landing, stop or threading.Event(), now, on_receipt)
-        driver.calendar = calendar
-        driver.tell = tell
-        driver.checkpoint_folder = checkpoints
-        if shared is not None:
-            driver.may_write = shared.check
+        driver = Driver(
+            frontier,
+            followed,
+            home,
+            source or store.landing,
+            stop or threading.Event(),
+            now,
+            on_receipt,
+            may_write=always if shared is None else shared.check,
+            calendar=calendar,
+            tell=tell,
+            checkpoint_folder=checkpoints,
+        )
         with driver.queries(new_generation, accept_loss, passing, since):
             driver.drain(until_idle=until_idle)
             if not until_idle and not driver.asked_to_stop.is_set():

@@ -19,13 +19,14 @@ from lake.storage.log import Log
 from lake.storage.reached import refuse_unreachable
 from lake.storage.table_locks import TableLocks
 
-__all__ = ["LOCKS", "StorePlaces"]
+__all__ = ["LOCKS", "StorePlaces", "tell_on_stderr"]
 
 LOCKS = ".locks"
 """Folder of the lock files, in the folder of the tables."""
 
 
-def _print_wait(message: str) -> None:
+def tell_on_stderr(message: str) -> None:
+    """Print a line beside the output of a command."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -50,7 +51,7 @@ class StorePlaces:
     session: Callable[[], SparkSession]
     storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # they may hold a key
     lock_timeout_seconds: float = 1800.0
-    on_wait: Callable[[str], None] = _print_wait
+    on_wait: Callable[[str], None] = tell_on_stderr
 
     def __post_init__(self) -> None:
         if not self.is_shared:
