@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Grid
 
+from lake.batch.rejected import rejected_rows
 from lake.commands.json_output import VERSION
 from lake.declare.days import Days
 from lake.declare.table import Table
@@ -66,7 +66,7 @@ class QuarantineReport:
 
 def report_quarantine(environment: Environment, table: Table, days: Days | None, limit: int) -> QuarantineReport:
     """Count the rows of a table that broke each rule, and show some."""
-    rows = _quarantined(environment, table, days)
+    rows = rejected_rows(environment.store, table, days)
     rules = Counter(rule for row in rows for rule in row["rules"])
     return QuarantineReport(
         VERSION,
@@ -75,15 +75,6 @@ def report_quarantine(environment: Environment, table: Table, days: Days | None,
         [BrokenRule(rule, count) for rule, count in rules.most_common()],
         [RejectedRow(row["day"], row["rules"], row["raw"], row["row"]) for row in rows[:limit]],
     )
-
-
-def _quarantined(environment: Environment, table: Table, days: Days | None) -> list[dict[str, Any]]:
-    log = environment.store.log(environment.store.quarantine_path(table))
-    if log.version() is None:
-        return []
-    rows = log.require().to_pyarrow_table().to_pylist()
-    chosen = [row for row in rows if days is None or row["day"] in days]
-    return sorted(chosen, key=lambda row: (str(row["day"]), row["row"]))
 
 
 def print_quarantine(console: Console, said: QuarantineReport, days: Days | None) -> None:

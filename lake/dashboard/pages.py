@@ -13,6 +13,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from lake.batch.rejected import rejected_rows
 from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamReport, TableReport
 from lake.dashboard.palette import BLUE, GREY, ORANGE
 from lake.dashboard.sight import Shown, Sight, live
@@ -157,12 +158,10 @@ def _version(said: Any) -> str:
 
 
 def _draw_quarantine(sight: Sight, table: Table, day: date | None) -> None:
-    store = sight.environment.store
-    of_day = f"WHERE day = DATE '{day}'" if day else ""  # a date: nothing to escape
-    rejected = store.log(store.quarantine_path(table)).query(f"SELECT rules, raw, row FROM stored {of_day} LIMIT 50")
+    rejected = rejected_rows(sight.environment.store, table, [day], limit=50)
     if rejected:
         st.subheader("In quarantine")
-        st.dataframe(rejected, hide_index=True)
+        st.dataframe(rejected, hide_index=True, column_order=["rules", "raw", "row"])
     else:
         st.caption("nothing of it is in quarantine")
 

@@ -30,7 +30,7 @@ from lake.declare.days import Day, Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable
 from lake.errors import LakeError, first_few
-from lake.orchestration.rejected_rows import rejected_rows
+from lake.orchestration.rejected_rows import show_rejected
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
@@ -235,7 +235,7 @@ class Inspection:
         severity: Severity = "ERROR" if refused or errors else "WARN"
         failing = dict(sorted({**refused, **errors, **warnings}.items(), key=_by_day))
         if failing:
-            facts |= rejected_rows(self.table, self.store, failing)
+            facts |= show_rejected(self.table, self.store, failing)
         return Verdict(f"{rejected:,} rows are in quarantine", failing, severity, facts)
 
     def row_count(self) -> Verdict:

@@ -7,30 +7,27 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
+from lake.batch.rejected import rejected_rows
 from lake.declare.table import Table
 from lake.write.store import DeltaStore
 
-__all__ = ["place_of", "rejected_rows"]
+__all__ = ["place_of", "show_rejected"]
 
 _SHOWN = 3
 _LONGEST = 300
 
 
-def rejected_rows(table: Table, store: DeltaStore, days: Collection[date | None]) -> dict[str, str]:
+def show_rejected(table: Table, store: DeltaStore, days: Collection[date | None]) -> dict[str, str]:
     """Show the first rejected rows of some days.
 
     Returns, by `rejected_row_1` and so on, the rules that a row breaks, the place that it came from, and the row.
     """
-    listed = ", ".join(f"DATE '{day}'" for day in sorted(day for day in days if day))
-    where = f"WHERE day IN ({listed})" if listed else ""
-    rows = store.log(store.quarantine_path(table)).query(
-        f'SELECT rules, raw, "row" AS said FROM stored {where} ORDER BY day, said LIMIT {_SHOWN}'
-    )
+    rows = rejected_rows(store, table, days, _SHOWN)
     return {f"rejected_row_{number}": _told(row) for number, row in enumerate(rows, 1)}
 
 
 def _told(row: Mapping[str, Any]) -> str:
-    place, text = place_of(row["said"]), str(row["raw"] or row["said"])
+    place, text = place_of(row["row"]), str(row["raw"] or row["row"])
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return f"{', '.join(row['rules'])}{f'; {place}' if place else ''}: {shown}"
 

@@ -11,4 +11,4 @@ from lakehouse_assets.feeds.delay_models import delay_models
     delay_models, claim=Claim("serves_from", calendar_date), fresh_within=timedelta(days=93), owner="team:data-science"
 )
 def delay_model_files() -> None:
-    """One row per line of a `delay_models` file, about the first flight date that a model scores."""
+    """One row per line of a `delay_models` file, about the first date it scores."""
