@@ -190,7 +190,7 @@ class FreshnessJudge:
 
         Of its open days a stream computes what comes, as it comes.
         """
-        reason = self.survey.missing_reason(table, day)
+        reason = self.survey.reasons.missing(table, day)
         frontier = self.survey.view.frontier
         if frontier is not None and self.survey.is_early(table, day):
             is_streamed = frontier.first_open_day(table) is not None
@@ -218,7 +218,7 @@ class FreshnessJudge:
         return None
 
     def _newest_change(self, table: Table, read: Read, source: Table, due: date) -> int | None:
-        log, streamed_from = self.survey.store.table_log(source), self.survey.streamed_from(table, read)
+        log, streamed_from = self.survey.store.table_log(source), self.survey.reasons.streamed_from(table, read)
         if source.read_by is None:
             return log.newest_change()
         touched = log.newest_touch(source.read_by)

@@ -16,10 +16,11 @@ from lake.batch.expected import Expected
 from lake.batch.foreign_rows import foreign_days, how_to_mend
 from lake.batch.inputs import Loss
 from lake.batch.lake_view import LakeView
+from lake.batch.reasons import Reasons
 from lake.batch.settled import ByDay, Evidence, Settled
 from lake.declare.days import Day, Days, in_order
 from lake.declare.feed import Feed
-from lake.declare.table import Read, Table, stream_reads
+from lake.declare.table import Read, Table
 from lake.errors import FolderNotReadable, LogDamaged
 from lake.ownership.ledger import Entry
 from lake.write.store import DeltaStore
@@ -159,6 +160,11 @@ class Survey:
         return Expected(self.view, self.calendar)
 
     @cached_property
+    def reasons(self) -> Reasons:
+        """The reasons for which days are due."""
+        return Reasons(self.view, self.expected)
+
+    @cached_property
     def states(self) -> dict[str, TableState]:
         """The state of each table, by `layer.name`.
 
@@ -188,7 +194,7 @@ class Survey:
         for day in in_order(self.expected.days(table) | set(entries) if to_judge is None else to_judge):
             if not self._is_batch_own(table, day):
                 skipped.add(day)
-            elif reason := self.missing_reason(table, day):
+            elif reason := self.reasons.missing(table, day):
                 state.missing[day] = reason
             elif day in entries:
                 self._judge(table, day, entries[day], state)
@@ -246,7 +252,7 @@ class Survey:
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
         """Return all that the days of a table are judged by.
 
-        It holds whatever `_judge` and `missing_reason` look at. None where the table has no days, because one verdict
+        It holds whatever `_judge` and `reasons` look at. None where the table has no days, because one verdict
         costs no more than to compare.
         """
         if table.day is None:
@@ -270,11 +276,9 @@ class Survey:
 
     def _judge(self, table: Table, day: Day, entry: Entry, state: _State) -> None:
         """Decide whether a computed day is stale, archived or lost."""
-        own = self._own_reason(table, day, entry)
+        own = self.reasons.own(table, day, entry)
         changes = [self.view.file_changes(feed, day, entry) for feed in table.feeds]
-        reason = own or next(
-            (found for read in table.reads if (found := self._input_changed(table, read, day, entry))), None
-        )
+        reason = own or self.reasons.inputs(table, day, entry)
         is_gone = any(change.gone for change in changes)
         is_bare = bool(changes and entry.rows_out) and not self.view.has_files(table, day)
         if (is_gone or is_bare) and (loss := self.view.lost(table).get(day)):
@@ -286,16 +290,6 @@ class Survey:
                 state.stale[day] = reason
             if is_gone and not any(change.other for change in changes):
                 state.archived[day] = "some files gone"
-
-    def missing_reason(self, table: Table, day: Day) -> str | None:
-        """Say why a day that some input holds rows for is not there.
-
-        None where it is, or has nothing to be computed from. Whether batch owns it is another question: see `is_early`.
-        """
-        entry = self.view.ledger.get(table.full_name, {}).get(day)
-        if entry is None:
-            return "never computed" if self.expected.has(table, day) else None
-        return "broke the contract" if entry.outcome == "failed" else None
 
     def is_early(self, table: Table, day: Day) -> bool:
         """Tell whether streams own a day, or one that it is computed from."""
@@ -312,52 +306,6 @@ class Survey:
         if table.full_name not in self._early:
             self._early[table.full_name] = self.view.frontier.first_early_day(table)
         return self._early[table.full_name]
-
-    def _own_reason(self, table: Table, day: Day, entry: Entry) -> str | None:
-        """Return how the table itself lost or changed a day since it was computed."""
-        own = self.view.newest_touch(table, day, table.day)
-        is_other = not entry.is_about(table.full_name, self.view.table_id(table))
-        if is_other or (self.view.version(table) or 0) < entry.version or (own is None and entry.rows_out):
-            return "the table was made anew and does not hold it"
-        if own is not None and own > entry.version and self.streamed_from(table) is None:
-            return f"version {own} was written without a receipt"
-        return None
-
-    def streamed_from(self, table: Table, read: Read | None = None) -> date | None:
-        """Return from which day on a stream keeps a table current.
-
-        It is about a table without days: None for any other, and where no stream keeps it so. With `read`: by the rows
-        of that input.
-        """
-        if table.day is not None or self.view.frontier is None or (read and read not in stream_reads(table)):
-            return None
-        return self.view.frontier.first_open_day(table)
-
-    def _newest_input(self, table: Table, source: Table, read: Read, day: Day) -> int:
-        return self.view.newest_input(source, read, day, self.streamed_from(table, read))
-
-    def _input_changed(self, table: Table, read: Read, day: Day, entry: Entry) -> str | None:
-        if isinstance(read.source, Feed):
-            is_other = self.view.file_changes(read.source, day, entry).other
-            return f"other files landed in {read.source.name}" if is_other else None
-        name = read.source.full_name
-        seen = entry.version_read(name)
-        if not entry.is_about(name, self.view.table_id(read.source)) or (self.view.version(read.source) or 0) < seen:
-            return f"{name} was made anew"
-        newest = self._newest_input(table, read.source, read, day)
-        return f"{name} changed in version {newest}" if newest > seen else None
-
-    def inputs_of(self, table: Table, day: Day) -> list[object]:
-        """Return what a day is computed from, as it is now.
-
-        Of each table its id and the version that changed it last; of each feed the hashes of its files.
-        """
-        return [
-            (self.view.table_id(read.source), self._newest_input(table, read.source, read, day))
-            if isinstance(read.source, Table)
-            else self.view.files_now(read.source, day)
-            for read in table.reads
-        ]
 
 
 def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tuple[str, list[Day]]]:

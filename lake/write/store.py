@@ -16,38 +16,30 @@ from typing import Any
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from deltalake import DeltaTable, Schema
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.errors import SchemaDrift
 from lake.storage.commits import Commit
 from lake.storage.log import Log
-from lake.storage.retention import properties_of
-from lake.write.checksum import write_checksum
-from lake.write.committer import Committer, Note, Txn
+from lake.write.committer import Note, Txn
 from lake.write.data_files import FOLDER
-from lake.write.enforce import QUARANTINE, day_within
+from lake.write.enforce import day_within
 from lake.write.key_order import day_and_key
 from lake.write.own_rows import OwnRows
 from lake.write.store_places import LOCKS
 from lake.write.store_reads import StoreReads
+from lake.write.store_tables import StoreTables
 
 __all__ = ["LOCKS", "DeltaStore", "Txn", "day_predicate"]
 
 
 @dataclass
-class DeltaStore(StoreReads, OwnRows):
+class DeltaStore(StoreReads, StoreTables, OwnRows):
     """Read and write the Delta tables under one root.
 
     The caller holds a table's lock where it writes.
     """
-
-    def create(self, table: Table) -> None:
-        """Create the table, without rows, where it does not exist."""
-        self._create(self.path(table), table.contract.arrow_schema, table.partition_columns, table)
 
     def replace(
         self,
@@ -180,56 +172,6 @@ class DeltaStore(StoreReads, OwnRows):
         """Add rows that broke the table's contract."""
         return self._of_quarantine(table).add(rejects, Note({}, txn))
 
-    def _of_quarantine(self, table: Table) -> Committer:
-        path, schema = self.quarantine_path(table), to_arrow_schema(QUARANTINE, timezone="UTC")
-        day = "day" if table.day else None
-        partition_by = [day] if day else []
-        self._create(path, schema, partition_by, table)
-        return Committer(self._name_of(path), path, self.log(path), schema, tuple(partition_by), day)
-
-    def lacks_columns(self, table: Table) -> bool:
-        """Ask whether the contract has nullable columns that the stored table lacks.
-
-        Raises:
-            SchemaDrift: the two differ in another way.
-        """
-        stored = self.table_log(table).schema()
-        found = {name: str(stored.field(name).type) for name in stored.names}
-        expected = {name: str(table.contract.arrow_schema.field(name).type) for name in table.contract.stored_names}
-        new = {name for name in expected if name not in found}
-        grown = {c.name for c in table.contract.stored if c.nullable}
-        if new <= grown and all(expected.get(name) == kind for name, kind in found.items()):
-            return bool(new)
-        raise SchemaDrift(table.full_name, expected, found)
-
-    def grow(self, table: Table) -> None:
-        """Add the nullable columns that `lacks_columns` speaks of.
-
-        Changes no row. It happens before a query reads the table, because Spark refuses a micro-batch with other
-        columns than it began with.
-        """
-        path = self.path(table)
-        log = self.log(path)
-        stored, wanted = log.schema(), table.contract.arrow_schema
-        fields = Schema.from_arrow(pa.schema([field for field in wanted if field.name not in stored.names])).fields
-        with self.flushed(path):
-            DeltaTable(log.location, storage_options=dict(self.storage_options)).alter.add_columns(fields)
-        write_checksum(log, log.version() or 0)
-
-    def _of_table(self, table: Table) -> Committer:
-        """Prepare commits to the table.
-
-        The table is made or given new columns where that is needed.
-
-        Raises:
-            SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
-        """
-        self.create(table)
-        if self.lacks_columns(table):
-            self.grow(table)
-        path, columns = self.path(table), tuple(table.partition_columns)
-        return Committer(table.full_name, path, self.log(path), table.contract.arrow_schema, columns, table.day)
-
     def is_committed(self, path: str, txn: Txn) -> bool:
         """Tell whether this step was committed, without a JVM.
 
@@ -248,22 +190,6 @@ class DeltaStore(StoreReads, OwnRows):
         where = f" WHERE {day_predicate(table.day, [days])}" if table.day else ""
         with self.flushed(self.path(table)):
             self.spark.sql(f"OPTIMIZE {_quoted_path(self.path(table))}{where}")
-
-    def _create(self, path: str, schema: pa.Schema, partition_by: list[str], table: Table) -> None:
-        """Create a table or its quarantine where it does not exist."""
-        log = self.log(path)
-        if log.version() is None:
-            with self.flushed(path):
-                DeltaTable.create(
-                    log.location,
-                    schema=schema,
-                    mode="ignore",
-                    partition_by=partition_by or None,
-                    description=table.description.partition("\n")[0] if path == self.path(table) else None,
-                    configuration=properties_of(table),
-                    storage_options=dict(self.storage_options),
-                )
-            write_checksum(log, 0)
 
 
 def _quoted_path(path: str) -> str:

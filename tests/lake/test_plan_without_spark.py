@@ -96,7 +96,7 @@ def test_days_outside_the_calendar_are_no_matter_of_the_plan(store: DeltaStore) 
     for day in (D1, D2, D3):
         land(store, day, "a", [("a", day, 1)])
     assert due(survey(store, calendar=Days.of(D2))) == {FILES: ({D2: "never computed"}, {})}
-    reasons = [survey(store, calendar=Days.of(D2)).missing_reason(mark_files, day) for day in (D1, D2)]
+    reasons = [survey(store, calendar=Days.of(D2)).reasons.missing(mark_files, day) for day in (D1, D2)]
     assert reasons == [None, "never computed"]
     compute(store, mark_files, [D1, D3], version=0)
     assert due(survey(store, calendar=Days.of(D2))) == {FILES: ({D2: "never computed"}, {})}
@@ -369,9 +369,9 @@ def test_a_table_that_was_never_computed_and_whose_log_is_damaged_is_told(store:
 
 def test_what_a_day_is_computed_from_changes_with_an_input(store: DeltaStore) -> None:
     compute(store, marks, [D1])
-    before = [survey(store).inputs_of(totals, day) for day in (D1, D2, D3)]
+    before = [survey(store).reasons.inputs_of(totals, day) for day in (D1, D2, D3)]
     hold(store, marks, [D1])
-    after = [survey(store).inputs_of(totals, day) for day in (D1, D2, D3)]
+    after = [survey(store).reasons.inputs_of(totals, day) for day in (D1, D2, D3)]
     table_id = store.table_log(marks).table_id()
     assert before == [[(table_id, 1)], [(table_id, 1)], [(table_id, -1)]]
     assert after == [[(table_id, 2)], [(table_id, 2)], [(table_id, -1)]]
@@ -380,13 +380,13 @@ def test_what_a_day_is_computed_from_changes_with_an_input(store: DeltaStore) ->
 def test_what_a_landing_day_is_computed_from_changes_with_its_files(store: DeltaStore) -> None:
     register = replace(mark_files, name="register", day=None, read_by=None)
     land(store, D1, "a", [("a", D1, 1)])
-    before, all_before = (survey(store).inputs_of(*of) for of in ((mark_files, D1), (register, None)))
+    before, all_before = (survey(store).reasons.inputs_of(*of) for of in ((mark_files, D1), (register, None)))
     land(store, D2, "a", [("a", D2, 1)])
-    after, all_after = (survey(store).inputs_of(*of) for of in ((mark_files, D1), (register, None)))
+    after, all_after = (survey(store).reasons.inputs_of(*of) for of in ((mark_files, D1), (register, None)))
     assert before == after
     assert all_before == [{"2013-01-01": before[0]}]
     assert sorted(all_after[0]) == ["2013-01-01", "2013-01-02"]  # type: ignore[call-overload]
-    assert survey(store).inputs_of(mark_files, D3) == [None]
+    assert survey(store).reasons.inputs_of(mark_files, D3) == [None]
 
 
 # In which steps

@@ -222,7 +222,7 @@ def _evidence(survey: Survey, step: Step) -> str:
         state = survey.states[table.full_name]
         reasons = {**state.missing, **state.stale}
         due = _due(step, reasons)
-        why = [(str(d), survey.inputs_of(table, d), _computed(state.entries.get(d), reasons[d])) for d in due]
+        why = [(str(d), survey.reasons.inputs_of(table, d), _computed(state.entries.get(d), reasons[d])) for d in due]
         facts.append((table.full_name, table.code_version, why))
     return _digest(repr(facts))
 
