@@ -13,11 +13,10 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyspark.sql.types as T
 from deltalake import DeltaTable
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
 from lake.batch.survey import Survey
-from lake.declare.contract import Contract, compile_contract
+from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.destinations import Destination, How
 from lake.declare.feed import FileFeed

@@ -31,9 +31,8 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.table import Append, table
 from shop.feeds.order_messages import order_messages
 
@@ -76,9 +75,8 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.table import InsertNew, table
 from shop.bronze.order_events import order_events
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import SOME_DAYS, TopicFeed
 from lake.declare.table import InsertNew, Latest, table
 from lake.write.store import DeltaStore

@@ -7,10 +7,9 @@ from typing import Any
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import EVERY_DAY, TopicFeed
 from lake.declare.table import Append, InsertNew, Replace, Upsert, table
 

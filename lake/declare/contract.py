@@ -1,10 +1,10 @@
 """State a table's columns, types, units, nullability and checks in one place.
 
-A contract is a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream, so the
-model is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is that of
-pandera for pandas on the same value, because for Spark pandera takes over what Java and SQL think of NaN, of nulls in a
-list and of patterns. A check that cannot be compiled so is refused when the table is declared, never skipped. A null
-passes every check except `nullable=False`.
+A contract reads like a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream,
+so the contract is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is
+that of pandera for pandas on the same value, because for Spark pandera takes over what Java and SQL think of NaN, of
+nulls in a list and of patterns. A check that cannot be compiled so is refused when the table is declared, never
+skipped. A null passes every check except `nullable=False`.
 """
 
 from __future__ import annotations
@@ -21,33 +21,20 @@ from typing import Any
 import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import DataFrameModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from lake.declare.fields import CHECKS, Contract, Facts, Field, stated_columns
 from lake.declare.names import is_name
 from lake.declare.nested import comparable, inner_rules, stored_type
 from lake.declare.patterns import UnfitCheckError, java_pattern
 from lake.declare.stated import stated
 from lake.errors import CannotCompile, SchemaDrift
 
-__all__ = ["CompiledContract", "Contract", "ContractColumn", "Rule", "compile_contract"]
-
-
-class Contract(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
-    """Base of every contract, whose fields read like the table.
-
-    `country: T.StringType = Field(description="ISO country code", str_length={"min_value": 2, "max_value": 2})`
-
-    `Field(metadata={"stored": False})` states a column that the transform computes only so that it can be checked.
-    `Field(metadata={"checks": {"is_sku": lambda value: ...}})` names own checks, each a Spark expression of the column.
-    """
+__all__ = ["CompiledContract", "Contract", "ContractColumn", "Field", "Rule", "compile_contract"]
 
 
 Verdict = Callable[[Column], Column]
-Facts = Mapping[str, Any]
-"""What a check states, by pandera's names."""
-
 
 _LARGEST_EXACT = 2**53
 """Whole numbers beyond it are rounded where they meet a DOUBLE."""
@@ -119,7 +106,9 @@ def _equal(facts: Facts, dtype: T.DataType) -> Verdict:
 
 
 def _in_range(facts: Facts, dtype: T.DataType) -> Verdict:
-    low, high = (_ordered(facts[name], dtype) for name in ("min_value", "max_value"))
+    low, high = (_ordered(facts.get(name), dtype) for name in ("min_value", "max_value"))
+    if low > high or (low == high and not (facts["include_min"] and facts["include_max"])):
+        raise UnfitCheckError(f"no value lies between {low!r} and {high!r}", "state the lower value first")
     above = operator.ge if facts["include_min"] else operator.gt
     below = operator.le if facts["include_max"] else operator.lt
     return lambda value: above(value, low) & below(value, high)  # NaN is below none, to Spark too
@@ -146,8 +135,11 @@ def _of_text(dtype: T.DataType) -> None:
 def _str_length(facts: Facts, dtype: T.DataType) -> Verdict:
     _of_text(dtype)
     low, high, exact = (facts.get(name) for name in ("min_value", "max_value", "exact_value"))
+    is_stated = (exact is None) != (low is None and high is None)
     low, high = (exact, exact) if exact is not None else (low, high)
-    if not all(bound is None or _is_whole(bound) for bound in (low, high)):
+    if not (is_stated and all(bound is None or _is_whole(bound) for bound in (low, high))) or (
+        low is not None and high is not None and low > high
+    ):
         raise UnfitCheckError(
             f"no length lies between {low!r} and {high!r}", "state min_value, max_value or exact_value"
         )
@@ -306,38 +298,26 @@ class CompiledContract:
             raise SchemaDrift(table=table, expected=expected, found=found)
 
 
-def compile_contract(contract: type[DataFrameModel[Any]]) -> CompiledContract:
-    """Compile a pandera model to Spark expressions.
+def compile_contract(contract: type[Contract]) -> CompiledContract:
+    """Compile a contract to Spark expressions.
 
     Raises:
         CannotCompile: a check has no equivalent here.
     """
-    schema = contract.to_schema()
-    _refuse_what_is_of_no_column(contract.__name__, schema)
+    said = contract.__name__
     columns: list[ContractColumn] = []
     rules: list[Rule] = []
-    for name, column in schema.columns.items():
-        if column.coerce or column.regex:
-            raise CannotCompile(contract.__name__, name, "coerce" if column.coerce else "regex", tuple(_COMPILERS))
-        stored = bool((column.metadata or {}).get("stored", True))
-        columns.append(ContractColumn(name, column.dtype.type, bool(column.nullable), column.description or "", stored))
-        if not column.nullable:
+    for name, dtype, facts in stated_columns(contract):
+        if facts.coerce or facts.regex:
+            raise CannotCompile(said, name, "coerce" if facts.coerce else "regex", CHECKS)
+        stored = bool(facts.metadata.get("stored", True))
+        columns.append(ContractColumn(name, dtype, facts.nullable, facts.description, stored))
+        if not facts.nullable:
             rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
-        rules.extend(Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(column.dtype.type))
-        rules.extend(_compile_check(contract.__name__, name, column.dtype.type, check) for check in column.checks)
-        rules.extend(_own_checks(contract.__name__, name, column.metadata or {}))
-    return CompiledContract(contract.__name__, tuple(columns), tuple(rules))
-
-
-def _refuse_what_is_of_no_column(contract: str, schema: Any) -> None:
-    """Refuse a rule about whole rows or the whole frame.
-
-    It would not be looked at, because keys and days are facts of the table.
-    """
-    whole = {"unique": schema.unique, "coerce": schema.coerce, "dataframe_check": schema.checks}
-    for kind, asked in whole.items():
-        if asked:
-            raise CannotCompile(contract, "(the whole frame)", kind, tuple(_COMPILERS))
+        rules.extend(Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(dtype))
+        rules.extend(_compile_check(said, name, dtype, check) for check in facts.checks)
+        rules.extend(_own_checks(said, name, facts.metadata))
+    return CompiledContract(said, tuple(columns), tuple(rules))
 
 
 def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iterator[Rule]:
@@ -367,7 +347,7 @@ def _compile_check(contract: str, column: str, dtype: T.DataType, check: Any) ->
     name = str(check.name)
     compiler = _COMPILERS.get(name)
     if compiler is None or check.statistics is None or check.raise_warning:
-        raise CannotCompile(contract, column, name, tuple(_COMPILERS))
+        raise CannotCompile(contract, column, name, CHECKS)
     try:
         return Rule(column, name, compiler(check.statistics, dtype), stated(name, check.statistics))
     except UnfitCheckError as error:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 
 __all__ = ["ReadableJson", "Rescued", "json_errors", "read_lines", "read_messages", "with_rescued"]
 

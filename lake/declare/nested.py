@@ -10,27 +10,11 @@ from collections.abc import Callable, Iterator
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.dtypes import immutable
-from pandera.engines import pyspark_engine
 from pyspark.sql import Column
 
 __all__ = ["comparable", "inner_rules", "is_nested", "stored_type"]
 
 Verdict = Callable[[Column], Column]
-
-
-@pyspark_engine.Engine.register_dtype(equivalents=[T.StructType])
-@immutable(init=True)
-class _Struct(pyspark_engine.DataType):
-    """Tells pandera of structs, which it does not know: `Annotated[T.StructType, [T.StructField(...), ...]]`."""
-
-    def __init__(self, struct: T.StructType | None = None) -> None:
-        object.__setattr__(self, "type", struct or T.StructType())
-
-    @classmethod
-    def from_parametrized_dtype(cls, struct: T.StructType) -> pyspark_engine.DataType:
-        """Take over the fields."""
-        return cls(struct)
 
 
 def is_nested(dtype: T.DataType) -> bool:

@@ -16,11 +16,10 @@ from types import new_class
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
 from lake.declare.claims import Claim
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.table import Append, Policy, Table, pascal_case, table
 

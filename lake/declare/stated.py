@@ -37,7 +37,8 @@ def stated(check: str, facts: Mapping[str, Any]) -> str:
         low, high = ("<=" if facts[f"include_{end}"] else "<" for end in ("min", "max"))
         return f"{_value(facts['min_value'])} {low} value {high} {_value(facts['max_value'])}"
     if check == "str_length":
-        return _length(facts.get("min_value"), facts.get("max_value"))
+        exact = facts.get("exact_value")
+        return _length(facts.get("min_value"), facts.get("max_value")) if exact is None else f"length = {exact}"
     return check
 
 

@@ -17,14 +17,13 @@ from datetime import date, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import pyspark.sql.types as T
-from pandera.pyspark import DataFrameModel
 from pyspark.sql import DataFrame
 
 from lake.declare.code_version import code_version, text_version
-from lake.declare.contract import CompiledContract, compile_contract
+from lake.declare.contract import CompiledContract, Contract, compile_contract
 from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.modes import Append, InsertNew, Latest, Replace, Upsert, Write
@@ -298,7 +297,7 @@ def _declares_table(module: ModuleType) -> bool:
 def table(
     *,
     reads: Sequence[Table | Feed | Read],
-    contract: type[DataFrameModel[Any]],
+    contract: type[Contract],
     key: Sequence[str],
     day: str | None,
     write: Write,

@@ -7,10 +7,9 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.table import Replace, table
 from lakehouse_assets.silver.flight_key import AIRPORT, CARRIER, FLIGHT_KEY
 from lakehouse_assets.silver.flights import flights

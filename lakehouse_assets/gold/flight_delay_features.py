@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame, Window
 
+from lake.declare.contract import Field
 from lake.declare.table import ROWS, Replace, table
 from lakehouse_assets.gold.before_cutoff import latest, merge_events, total_within
 from lakehouse_assets.silver.airports import airports

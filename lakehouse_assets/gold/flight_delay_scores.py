@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
+from lake.declare.contract import Field
 from lake.declare.table import ROWS, Replace, table
 from lakehouse_assets.gold.flight_delay_features import FEATURE_VERSION, flight_delay_features
 from lakehouse_assets.silver.delay_models import delay_models

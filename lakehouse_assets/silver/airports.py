@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import Column, DataFrame
 
+from lake.declare.contract import Field
 from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.airports_supplement import AIRPORTS_SUPPLEMENT

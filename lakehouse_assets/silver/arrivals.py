@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
 from lake.declare.claims import calendar_date, utc_timestamp
+from lake.declare.contract import Field
 from lake.declare.json_lines import ReadableJson, json_errors, read_messages
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.arrival_events import arrival_events

@@ -4,9 +4,8 @@ Every contract about flights shares them.
 """
 
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 
 __all__ = ["AIRPORT", "CARRIER", "FLIGHT_KEY", "TAIL_NUMBER", "FlightKey"]
 

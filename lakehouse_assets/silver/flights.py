@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.contract import Field
 from lake.declare.table import ROWS, InsertNew, table
 from lakehouse_assets.silver.aircraft import aircraft
 from lakehouse_assets.silver.airports import airports

@@ -10,12 +10,11 @@ from pathlib import Path
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession, Window
 
 from lake.batch.refresh import refresh
 from lake.declare.across_days import refuse_across_days
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.days import Days
 from lake.declare.table import InsertNew, Replace, Table, table
 from lake.errors import DeclarationError

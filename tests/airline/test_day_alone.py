@@ -10,13 +10,12 @@ from typing import Any
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, Window
 
 from lake.batch import day_alone
 from lake.batch.day_alone import DayAlone, can_differ, compute_again
 from lake.batch.refresh import refresh
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.days import Days
 from lake.declare.table import Replace, Table, table
 from lake.ownership.ledger import Entry, Ledger

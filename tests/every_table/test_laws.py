@@ -13,12 +13,11 @@ import duckdb
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
 from airline.replay import replay
 from lake.batch.refresh import refresh
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.days import Days
 from lake.declare.feed import Feed
 from lake.declare.table import Replace, Table, table

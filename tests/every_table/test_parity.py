@@ -22,11 +22,10 @@ import pyspark.sql.types as T
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch.refresh import refresh
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.days import Days
 from lake.declare.table import InsertNew, Table, table
 from lake.testing.lakes import interpreted, stored_rows

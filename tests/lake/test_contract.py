@@ -18,10 +18,11 @@ import pyspark.sql.types as T
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pandera.pyspark import Field, dataframe_check
+from pandera.pyspark import Field as PanderaField
+from pandera.pyspark import dataframe_check
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from lake.declare.contract import Contract, Rule, compile_contract
+from lake.declare.contract import Contract, Field, Rule, compile_contract
 from lake.errors import CannotCompile, SchemaDrift
 
 FACTS: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
@@ -71,9 +72,9 @@ SUPPORTED = {*CHECKS.values(), "in_range", "isin", "notin", "str_length", "str_m
 INF, NAN = float("inf"), float("nan")
 
 
-def one_check(kind: type[T.DataType], facts: dict[str, Any]) -> type[Contract]:
+def one_check(kind: type[T.DataType], facts: dict[str, Any], stated_by: Callable[..., Any] = Field) -> type[Contract]:
     """A contract of one nullable column, `value`."""
-    field = Field(**{"nullable": True, "description": "any", **facts})
+    field = stated_by(**{"nullable": True, "description": "any", **facts})
     return type("Odd", (Contract,), {"value": field, "__annotations__": {"value": kind}, "__module__": __name__})
 
 
@@ -423,17 +424,67 @@ def test_a_refused_check_says_what_is_wrong_and_what_to_write(
     assert (refused.value.contract, refused.value.column, refused.value.check) == ("Odd", "value", check)
 
 
+NO_VALUE, NO_LENGTH = "no value lies between", "no length lies between"
+
+
 @pytest.mark.parametrize(
-    "facts",
+    ("kind", "facts", "said"),
     [
-        {"in_range": {"min_value": 2, "max_value": 1}},
-        {"str_length": {"min_value": 2, "max_value": 1}},
-        {"str_length": {"min_value": None, "max_value": None}},
+        (T.LongType, {"in_range": {"min_value": 2, "max_value": 1}}, NO_VALUE),
+        (T.LongType, {"in_range": {"min_value": 1, "max_value": 1, "include_max": False}}, NO_VALUE),
+        (T.LongType, {"in_range": {"min_value": 1}}, "None is no value of bigint"),
+        (T.StringType, {"str_length": {"min_value": 2, "max_value": 1}}, NO_LENGTH),
+        (T.StringType, {"str_length": {"min_value": None, "max_value": None}}, NO_LENGTH),
+        (T.StringType, {"str_length": {"exact_value": 2, "max_value": 3}}, NO_LENGTH),
     ],
 )
-def test_an_interval_that_holds_nothing_is_refused_by_pandera_itself(facts: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"empty interval|need to be specified"):
-        one_check(T.StringType, facts)
+def test_an_interval_that_holds_nothing_is_refused_as_pandera_refuses_it(
+    kind: type[T.DataType], facts: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(CannotCompile, match=said):
+        compile_contract(one_check(kind, facts))
+    with pytest.raises((ValueError, TypeError), match=r"empty interval|need to be specified|missing|cannot be combined"):
+        one_check(kind, facts, PanderaField)
+
+
+POSITIONAL: dict[str, tuple[type[T.DataType], dict[str, Any]]] = {
+    "range as a tuple": (T.LongType, {"in_range": (1, 3)}),
+    "open range as a tuple": (T.LongType, {"in_range": (1, 3, False, False)}),
+    "one length": (T.StringType, {"str_length": 2}),
+    "lengths as a tuple": (T.StringType, {"str_length": (1, 2)}),
+    "fact by its name": (T.IntegerType, {"ge": {"min_value": 3}}),
+    "several": (T.StringType, {"str_length": {"max_value": 9}, "str_matches": "A", "isin": ["A"], "ne": "B"}),
+    "decimal": (Annotated[T.DecimalType, 18, 2], {"ge": 0}),  # type: ignore[dict-item]
+    "facts of the type": (T.DecimalType, {"dtype_kwargs": {"precision": 18, "scale": 2}}),
+    "other name": (T.LongType, {"alias": "from"}),
+    "never null": (T.LongType, {"nullable": False}),
+    "only checked": (T.LongType, {"eq": 0, "metadata": {"stored": False}}),
+}
+
+
+@pytest.mark.parametrize("name", [*FACTS, *POSITIONAL])
+def test_a_field_states_what_the_same_field_of_pandera_states(name: str) -> None:
+    kind, facts = {**FACTS, **POSITIONAL}[name]
+
+    ours, theirs = (compile_contract(one_check(kind, facts, stated_by)) for stated_by in (Field, PanderaField))
+
+    assert ours.columns == theirs.columns
+    assert [(rule.name, rule.stated) for rule in ours.rules] == [(rule.name, rule.stated) for rule in theirs.rules]
+
+
+def test_a_fact_that_a_check_does_not_know_is_refused_with_those_it_knows() -> None:
+    with pytest.raises(TypeError, match="in_range knows no minimum; it takes min_value, max_value, include_min"):
+        Field(in_range={"minimum": 1, "max_value": 2})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [(int, "no type of Spark"), (T.LongType | None, "no type of Spark"), (T.ArrayType, "elementType")],
+)
+def test_a_column_of_a_type_that_spark_does_not_have_is_refused(kind: Any, said: str) -> None:
+    with pytest.raises(CannotCompile, match=said) as refused:
+        compile_contract(one_check(kind, {}))
+    assert (refused.value.contract, refused.value.column) == ("Odd", "value")
 
 
 def test_a_column_of_a_type_without_fitting_values_is_compared_with_none() -> None:
@@ -600,15 +651,37 @@ def _coerced(**facts: Any) -> type[Contract]:
     return Odd
 
 
+def _by_pandera(**facts: Any) -> type[Contract]:
+    class Odd(Contract):
+        """A wish that enforcement would not fulfil."""
+
+        code: T.StringType = PanderaField(description="a code", **facts)
+
+    return Odd
+
+
+def _stray() -> type[Contract]:
+    class Odd(Contract):
+        """A value where a field belongs."""
+
+        code: T.StringType = T.StringType()
+
+    return Odd
+
+
 @pytest.mark.parametrize(
     ("odd", "column", "check"),
     [
-        (_whole_frame, "(the whole frame)", "dataframe_check"),
+        (_whole_frame, "(the whole frame)", "never"),
         (_unique_together, "(the whole frame)", "unique"),
         (_coerced_together, "(the whole frame)", "coerce"),
         (lambda: _coerced(coerce=True), "code", "coerce"),
         (lambda: _coerced(regex=True), "code", "regex"),
-        (lambda: _coerced(isin=["A"], raise_warning=True), "code", "isin"),
+        (lambda: _coerced(unique=True), "code", "unique"),
+        (lambda: _by_pandera(coerce=True), "code", "coerce"),
+        (lambda: _by_pandera(regex=True), "code", "regex"),
+        (lambda: _by_pandera(isin=["A"], raise_warning=True), "code", "isin"),
+        (_stray, "(the whole frame)", "code"),
     ],
 )
 def test_what_enforcement_would_not_look_at_is_refused(

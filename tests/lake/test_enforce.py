@@ -9,10 +9,9 @@ from random import Random
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, Observation, SparkSession
 
-from lake.declare.contract import Contract, compile_contract
+from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import InsertNew
 from lake.errors import RowsWithoutDay

@@ -11,12 +11,12 @@ from datetime import date, timedelta
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
 from lake.batch.refresh import refresh
 from lake.batch.rescued import count_rescued
 from lake.declare.claims import Claim, calendar_date
+from lake.declare.contract import Field
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed
 from lake.declare.formats import Csv

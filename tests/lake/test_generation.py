@@ -14,10 +14,9 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
 from deltalake import DeltaTable
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import TopicFeed
 from lake.declare.table import Append, InsertNew, Read, Table, table
 from lake.ownership.frontier import Frontier, FrontierTable

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import SparkSession
 from rich.console import Console
 
@@ -24,7 +23,7 @@ from lake.batch.survey import Survey
 from lake.commands.query import connect, run_query
 from lake.commands.query_output import show_csv
 from lake.commands.terminal import Terminal
-from lake.declare.contract import Contract, compile_contract
+from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Read, Table, Upsert, is_followable
 from lake.errors import DeclarationError, RowsOutsideDays

@@ -23,6 +23,8 @@ from lake.declare.stated import stated
         (pa.Check.str_length(2, 4), "length >= 2 and length <= 4"),
         (pa.Check.str_length(min_value=2), "length >= 2"),
         (pa.Check.str_length(3, 3), "length = 3"),
+        (pa.Check.str_length(3), "length = 3"),
+        (pa.Check.str_length(0), "length = 0"),
         (pa.Check.str_matches(r"^[A-Z]{3}\Z"), r"matches ^[A-Z]{3}\Z"),
     ],
     ids=str,

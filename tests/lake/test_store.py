@@ -16,9 +16,8 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
-from pandera.pyspark import Field
 
-from lake.declare.contract import Contract, compile_contract
+from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile

@@ -14,10 +14,9 @@ from typing import Annotated, Any
 
 import pyspark.sql.types as T
 import pytest
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.days import Days
 from lake.declare.feed import FileFeed
 from lake.declare.table import (
@@ -321,8 +320,7 @@ BRONZE_FILE = '''
 """Calls."""
 from datetime import timedelta
 import pyspark.sql.types as T
-from pandera.pyspark import Field
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import FileFeed
 from lake.declare.table import Append, table
 
@@ -411,7 +409,7 @@ def test_a_table_that_reads_its_own_yesterday_is_told_how_to_keep_a_running_tota
         discover(importlib.import_module("assets_of_a_test"))
 
     assert refused.value.file == str(file)
-    assert refused.value.problem == "line 17: call_files: reads itself"
+    assert refused.value.problem == "line 16: call_files: reads itself"
     assert "keep the sum of each day in a table of its own" in refused.value.remedy
 
 

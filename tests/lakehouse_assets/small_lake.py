@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import FileFeed
 from lake.declare.received import FileLine
 from lake.declare.table import Append, InsertNew, Replace, Table, table

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import pyspark.sql.types as T
 from fastapi.testclient import TestClient
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
-from lake.declare.contract import Contract
+from lake.declare.contract import Contract, Field
 from lake.declare.feed import FileFeed
 from lake.declare.table import Replace, Table, table
 from lake.ownership.ledger import Entry, Ledger

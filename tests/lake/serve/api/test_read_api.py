@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyspark.sql.types as T
 import pytest
 from fastapi.testclient import TestClient
-from pandera.pyspark import Field
 
-from lake.declare.contract import compile_contract
+from lake.declare.contract import Field, compile_contract
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.serve.api.app import Limits
 from lake.write.store import DeltaStore

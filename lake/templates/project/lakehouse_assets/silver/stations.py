@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 import pyspark.sql.types as T
-from pandera.pyspark import Field
 from pyspark.sql import DataFrame
 
+from lake.declare.contract import Field
 from lake.declare.json_lines import ReadableJson, json_errors, read_lines
 from lake.declare.table import InsertNew, table
 from lakehouse_assets.bronze.station_files import station_files
