@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table as Grid
 
 from lake.commands.options import FAILED, out, parse_option
 from lake.declare.days import Days
-from lake.project.environment import Environment, open_environment
+
+if TYPE_CHECKING:
+    from lake.project.environment import Environment
 
 __all__ = ["Action", "model"]
 
@@ -45,6 +47,8 @@ def model(
     start = parse_option("--from", serves_from, Days.parse)
     for option, days in (("--learned", learned), ("--held-out", held_out)):
         parse_option(option, days, Days.parse)
+    from lake.project.environment import open_environment
+
     environment = open_environment()
     if action is Action.LIST:
         _list(environment)

@@ -130,7 +130,8 @@ class Dropped:
         return dict(sorted(broken.items(), key=lambda item: (-item[1], item[0])))
 
 
-NOTHING_DROPPED = Dropped(to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES, pa.bool_())).empty_table())
+# No empty_table(): where pyarrow makes an array, it imports pandas.
+NOTHING_DROPPED = Dropped(pa.Table.from_batches([], to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES, pa.bool_()))))
 
 
 @dataclass(frozen=True)
