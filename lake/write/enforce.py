@@ -131,7 +131,9 @@ class Dropped:
 
 
 # No empty_table(): where pyarrow makes an array, it imports pandas.
-NOTHING_DROPPED = Dropped(pa.Table.from_batches([], to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES, pa.bool_()))))
+NOTHING_DROPPED = Dropped(
+    pa.Table.from_batches([], to_arrow_schema(QUARANTINE).append(pa.field(DISAGREES, pa.bool_())))
+)
 
 
 @dataclass(frozen=True)

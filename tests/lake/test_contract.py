@@ -443,7 +443,9 @@ def test_an_interval_that_holds_nothing_is_refused_as_pandera_refuses_it(
 ) -> None:
     with pytest.raises(CannotCompile, match=said):
         compile_contract(one_check(kind, facts))
-    with pytest.raises((ValueError, TypeError), match=r"empty interval|need to be specified|missing|cannot be combined"):
+    with pytest.raises(
+        (ValueError, TypeError), match=r"empty interval|need to be specified|missing|cannot be combined"
+    ):
         one_check(kind, facts, PanderaField)
 
 
