@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +36,7 @@ from lake.commands.options import (
     out,
     parse_option,
 )
+from lake.commands.quick import spare_pandas
 from lake.declare.days import Days, parse_day
 from lake.errors import (
     BadDay,
@@ -116,7 +118,8 @@ def app() -> None:
     signal.signal(signal.SIGTERM, _stop)
     _left_out_tables()  # forget those of a command before this one in the same process
     try:
-        add_extras()
+        if not _is_own(sys.argv[1:2]):
+            add_extras()
         commands()
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, SystemExit) and not end.code and _left_out_tables():
@@ -160,8 +163,14 @@ def _outage() -> LakeError | None:
 def add_extras() -> None:
     """Add the commands of the project and of other distributions, once."""
     for name, command in extras("commands"):
-        if name not in {known.name for known in commands.registered_commands}:
+        if not _is_own([name]):
             commands.command(name)(command)
+
+
+def _is_own(words: Sequence[str]) -> bool:
+    """Tell whether the first word names a command that is here, so that no other has to be loaded."""
+    known = (one.name or getattr(one.callback, "__name__", None) for one in commands.registered_commands)
+    return bool(words) and words[0] in {*known, *(group.name for group in commands.registered_groups)}
 
 
 def _left_out_tables() -> bool:
@@ -370,6 +379,7 @@ def status(
 
     Of each the newest day, missing and stale days, rejected rows, freshness and owner.
     """
+    spare_pandas()
     from lake.commands.status import show_status
 
     if watch is not None and as_json:
@@ -385,6 +395,7 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Show what a table or feed is: declaration, lineage, columns, days, an example row."""
+    spare_pandas()
     from lake.commands import describing
     from lake.project.environment import open_environment
 
@@ -404,6 +415,7 @@ def explain(
     """
     chosen = parse_option("DAY", day, parse_day)
 
+    spare_pandas()
     from lake.commands.explaining import explain_day, print_explanation
     from lake.commands.json_output import print_json
     from lake.commands.look import Look
@@ -428,6 +440,7 @@ def quarantine(
 
     First counts by rule, then examples.
     """
+    spare_pandas()
     from lake.commands.json_output import print_json
     from lake.commands.quarantining import print_quarantine, report_quarantine
     from lake.project.environment import open_environment
@@ -458,6 +471,7 @@ def sql(
     """
     if csv + as_json + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --csv, --json and --parquet")
+    spare_pandas()
     from lake.commands.query import print_query, read_query
     from lake.commands.query_output import show_csv, show_json, show_table, write_parquet
     from lake.project.environment import open_environment
