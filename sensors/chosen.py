@@ -32,7 +32,7 @@ def schedules(settings: Settings, tables: Sequence[Table]) -> list[dg.ScheduleDe
 def sensors(settings: Settings, tables: Sequence[Table], broken: Sequence[BrokenFile]) -> list[dg.SensorDefinition]:
     """Build what watches tables, streams and runs."""
     return [
-        build_failure_alerts(settings),
+        build_failure_alerts(settings, tables),
         build_failing_checks(settings, tables),
         build_freshness_alerts(settings, tables, broken),
         build_reconcile(settings, tables),

@@ -132,10 +132,14 @@ def _dagster(settings: Settings, logs: Path, port: int) -> Child:
         [sys.executable, *command],
         logs / "services.log",
         announce=lambda _: _ready_at(f"http://{HOST}:{port}"),
-        env=_environment(settings),
+        env={**_environment(settings), "LAKEHOUSE_UI_URL": _address(settings, port)},
         stop_signal=signal.SIGINT,
         stops_within_seconds=DAGSTER_STOPS_WITHIN_SECONDS,
     )
+
+
+def _address(settings: Settings, port: int) -> str:
+    return settings.ui_url if "ui_url" in settings.given else f"http://{HOST}:{port}"
 
 
 def _streams(settings: Settings, logs: Path, feed: str, since: date | None) -> Child:

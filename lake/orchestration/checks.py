@@ -44,6 +44,7 @@ __all__ = [
     "LATE",
     "NEXT",
     "RANGE_CHECKS",
+    "RUNBOOK",
     "Inspection",
     "Verdict",
     "checks_of",
@@ -86,6 +87,16 @@ NEXT: Mapping[str, str] = {
     "streaming": "lakehouse status says which stream; docs/runbook.md, 'Streams: stalled, dead, behind'",
 }
 """What to do where a check fails: every message about it ends with this."""
+
+RUNBOOK: Mapping[str, str] = {
+    "key_unique": "docs/runbook.md#a-key-has-two-rows",
+    "contract": "docs/runbook.md#rows-are-in-quarantine",
+    "row_count": "docs/runbook.md#rows-do-not-add-up",
+    "fresh": "docs/runbook.md#a-table-is-late",
+    "range_equals_day": "docs/runbook.md#a-range-differs-from-its-day",
+    "streaming": "docs/runbook.md#streams-stalled-dead-behind",
+}
+"""The page and section that say more, by check."""
 
 _ON_PURPOSE: Mapping[Rows, str] = {
     "each": "where the transform drops rows on purpose, declare rows='some', where it multiplies them rows='any'",

@@ -150,7 +150,7 @@ class Refresher:
 
         def ask(names: list[str]) -> dict[str, str]:
             found = standing_errors(self.instance, [checks[name] for name in names])
-            return {name_of(key.asset_key, key.name): said for key, said in found.items()}
+            return {name_of(key.asset_key, key.name): error.description for key, error in found.items()}
 
         errors = RedChecks(self.environment.settings.home).errors(list(checks), ask)
         return [f"{name}: {first_and_last(said)}" for name, said in errors.items()]

@@ -6,22 +6,24 @@ A check that looks at chosen days would lose sight of it otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import dagster as dg
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
 )
 
-from lake.declare.days import parse_day
+from lake.declare.days import Days, parse_day
 from lake.declare.table import Table
 from lake.orchestration.checks import LATE, Verdict, checks_of
 from lake.orchestration.keys import asset_key, name_of
 from lake.ownership.ledger import Entry
 
-__all__ = ["as_errors", "first_and_last", "lasting_checks", "standing_errors", "still_differs"]
+__all__ = ["StandingError", "as_errors", "first_and_last", "lasting_checks", "standing_errors", "still_differs"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
@@ -68,13 +70,35 @@ def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
     }
 
 
-def standing_errors(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, str]:
-    """Return the checks whose newest verdict is an error.
+@dataclass(frozen=True)
+class StandingError:
+    """The newest verdict of a check, which is an error.
 
-    They come with what the verdict says, whoever started the run.
+    Attributes:
+        description: what the verdict says.
+        days: those that fail; None where it is about the whole table, or about more days than it lists.
+        run_id: the run that checked; empty where a sensor did.
     """
-    found = ((record.key, record.evaluation) for record in _newest_verdicts(instance, checks))
-    return {key: said.description or "" for key, said in found if said and _is_error(said)}
+
+    description: str
+    days: tuple[Days, ...] | None
+    run_id: str
+
+
+def standing_errors(
+    instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey]
+) -> dict[dg.AssetCheckKey, StandingError]:
+    """Return the checks whose newest verdict is an error, whoever started the run."""
+    found = ((record, record.evaluation) for record in _newest_verdicts(instance, checks))
+    return {record.key: _standing(record.run_id, said) for record, said in found if said and _is_error(said)}
+
+
+def _standing(run_id: str, said: dg.AssetCheckEvaluation) -> StandingError:
+    facts = {name: str(value.value) for name, value in said.metadata.items()}
+    listed = [part for part in facts.get("first_failing_days", "").split(", ") if part[:1].isdigit()]
+    is_whole = not listed or facts.get("failing_days") != str(len(listed))
+    days = None if is_whole else tuple(Days.ranges(map(parse_day, listed)))
+    return StandingError(said.description or "", days, "" if run_id == RUNLESS_RUN_ID else run_id)
 
 
 def as_errors(found: Iterable[dg.AssetCheckResult | dg.AssetCheckEvaluation]) -> dict[str, str]:

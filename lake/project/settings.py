@@ -14,6 +14,7 @@ from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -69,6 +70,12 @@ def _moment(said: object) -> object:
 
 def _list(said: object) -> object:
     return tuple(part.strip() for part in said.split(",") if part.strip()) if isinstance(said, str) else said
+
+
+def _url(said: object) -> object:
+    if isinstance(said, str) and urlsplit(said).scheme in ("http", "https") and urlsplit(said).netloc:
+        return said.rstrip("/")
+    raise ValueError("an address like https://dagster.example.org")
 
 
 def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,6 +141,7 @@ class Settings:
         spark_remote: a Spark Connect URL that replaces the master.
         spark: settings of Spark that win over those of `lake.engine.session`.
         alert_urls: Apprise URLs for failed runs, late tables, stalled streams (as variable comma separated).
+        ui_url: address of the web UI in messages; `lakehouse up` says its own where none is set.
         ui_hosts: names under which a proxy serves the web UI (as variable comma separated).
         api_tokens: any of them lets a program read by the API; none: not asked for (as variable comma separated).
         lock_timeout_seconds: how long to wait for a table that another process writes (`lock_timeout`, 1800).
@@ -159,6 +167,7 @@ class Settings:
     spark_remote: str | None = None
     spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
     alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
+    ui_url: Annotated[str, BeforeValidator(_url)] = "http://127.0.0.1:3000"
     ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
     api_tokens: Texts = field(default=(), repr=False)
     lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0

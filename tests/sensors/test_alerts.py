@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from lake.orchestration.sensors.alerts import build_failure_alerts
-from lake.orchestration.sensors.notify import Memory, Notifier, listed
+from lake.orchestration.sensors.notify import Memory, Message, Notifier, Spell
 from lake.project.settings import Settings
 from tests.resources.recorded_assets import defs
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
@@ -64,10 +64,16 @@ def test_an_incident_is_told_once_and_once_more_when_it_is_over(watch: Watch, ho
     watch.tick()
 
     (told,) = hook.received
-    assert told["title"] == f"Lakehouse: run {failed.run_id[:8]} failed"
-    assert told["message"] == (
-        "the third day is broken\nNot computed:\n  readings 2020-01-03\n  totals 2020-01-01..2020-01-05"
-    )
+    assert told["title"].endswith("(dev): readings was not computed, and 1 table behind it")
+    assert told["message"].splitlines()[1:] == [
+        "table: readings",
+        "days: 2020-01-03",
+        "reason: the third day is broken",
+        "behind it: totals 2020-01-01..2020-01-05",
+        "next: lakehouse refresh readings",
+        "runbook: docs/runbook.md#a-table-failed-and-others-were-skipped",
+        f"run: http://127.0.0.1:3000/runs/{failed.run_id}",
+    ]
     assert told["type"] == "failure"
     hook.received.clear()
 
@@ -80,7 +86,7 @@ def test_an_incident_is_told_once_and_once_more_when_it_is_over(watch: Watch, ho
     run(watch, "2020-01-01", "2020-01-05")
     watch.tick()
     (told,) = hook.received
-    assert told["title"] == f"Lakehouse: run {failed.run_id[:8]} made good"
+    assert told["title"].endswith(f"(dev): run {failed.run_id[:8]} made good")
     assert told["type"] == "success"
     hook.received.clear()
 
@@ -95,9 +101,8 @@ def test_a_failure_of_other_days_is_another_incident(watch: Watch, hook: Webhook
     watch.tick()
 
     first, second = hook.received
-    assert "readings 2020-01-03" in first["message"]
-    assert "readings 2020-01-05" not in first["message"]
-    assert "readings 2020-01-05" in second["message"]
+    assert "days: 2020-01-03" in first["message"]
+    assert "days: 2020-01-05" in second["message"]
     assert "totals 2020-01-06..2020-01-08" in second["message"]
 
 
@@ -115,7 +120,7 @@ def test_what_happened_while_nobody_ticked_is_told_afterwards(watch: Watch, hook
     run(watch, "2020-01-01", "2020-01-05")
     watch.tick()
 
-    assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["failed", "good"]
+    assert [began(title) for title in hook.titles()] == [True, False]
 
 
 def test_a_message_that_nobody_took_is_sent_again(watch: Watch, hook: Webhook) -> None:
@@ -145,9 +150,17 @@ def test_without_an_address_nothing_is_sent_and_the_sensor_is_off(tmp_path: Path
     assert tell(Notifier(()), Memory(), "a") == set()
 
 
+def began(title: str) -> bool:
+    """Whether a message is of a failure, not of its end."""
+    assert title.endswith("behind it") != title.endswith("made good")
+    return title.endswith("behind it")
+
+
 def tell(notifier: Notifier, memory: Memory, *holds: str) -> set[str]:
-    lines = {name: f"{name} is bad" for name in holds}
-    return notifier.tell(memory, lines.keys(), *listed(lines, "bad", "good again"))
+    def spell(said: str) -> Spell:
+        return lambda names: [Message(f"{name} is {said}", "-", {name}) for name in sorted(names)]
+
+    return notifier.tell(memory, set(holds), spell("bad"), spell("good again"))
 
 
 def test_an_address_that_makes_no_sense_is_a_failed_delivery() -> None:
@@ -161,14 +174,13 @@ def test_an_address_that_is_dead_neither_holds_up_the_others_nor_repeats_to_them
         for holds in ("a", "ab", "ab", "b"):
             assert tell(notifier, memory, *holds) == {dead.url}
             memory = Memory.parse(memory.dump())
-        assert hook.titles() == ["Lakehouse: 1 bad", "Lakehouse: 1 bad", "Lakehouse: 1 good again"]
+        assert hook.titles() == ["a is bad", "b is bad", "a is good again"]
 
         dead.is_up = True
         assert tell(notifier, memory, "b") == set()
-        assert [message["message"].strip() for message in dead.received] == ["b is bad"], "how things stand"
-        dead.titles()
+        assert dead.titles() == ["b is bad"], "how things stand"
         tell(notifier, memory)
-        assert dead.titles() == hook.titles() == ["Lakehouse: 1 good again"]
+        assert dead.titles() == hook.titles() == ["b is good again"]
 
 
 def test_what_an_older_release_told_all_addresses_is_not_told_again_and_no_address_is_written_down(
@@ -192,7 +204,7 @@ def test_failed_runs_are_told_to_each_address_by_itself(watch: Watch, hook: Webh
         run(watch, "2020-01-01", "2020-01-05", fail="1")
         assert "not delivered to 1 of 2 addresses" in watch.tick()
         watch.tick()
-        assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["failed"]
+        assert [began(title) for title in hook.titles()] == [True]
 
         dead.is_up = True
         watch.tick()
@@ -200,9 +212,9 @@ def test_failed_runs_are_told_to_each_address_by_itself(watch: Watch, hook: Webh
         run(watch, "2020-01-01", "2020-01-05")
         watch.tick()
         watch.tick()
-        assert [title.rsplit(" ", 1)[-1] for title in hook.titles()] == ["good"]
+        assert [began(title) for title in hook.titles()] == [False]
         dead.is_up = True
         watch.tick()
         watch.tick()
-        assert [title.rsplit(" ", 1)[-1] for title in dead.titles()] == ["failed", "good"]
+        assert [began(title) for title in dead.titles()] == [True, False]
         assert hook.titles() == []

@@ -66,10 +66,16 @@ def test_an_error_is_told_once_with_the_next_command_and_once_more_when_it_is_ov
     watch.find("contract", passed=False)
     assert watch.tick() == "1 checks found errors"
     (told,) = hook.received
-    assert (told["title"], told["type"]) == ("Lakehouse: 1 checks found errors", "failure")
-    first, *_, last = told["message"].strip().splitlines()
-    assert first == "silver.measurements contract (team:tests): 3 of 10 rows rejected"
-    assert last.strip().startswith("next: lakehouse quarantine silver.measurements --days 2020-01-01 ")
+    title = f"Lakehouse {watch.settings.root.name} (dev): silver.measurements fails its check contract"
+    assert (told["title"], told["type"]) == (title, "failure")
+    lake, table, days, *reason, step, page, address = told["message"].strip().splitlines()
+    assert lake == f"lake: {watch.settings.tables} (dev)"
+    assert table == "table: silver.measurements (owner team:tests)"
+    assert days == "days: 2020-01-01"
+    assert reason == ["reason: 3 of 10 rows rejected", "  2020-01-01: 3 of 10 rows rejected (30.0%)"]
+    assert step.startswith("next: lakehouse quarantine silver.measurements --days 2020-01-01 ")
+    assert page == "runbook: docs/runbook.md#rows-are-in-quarantine"
+    assert address == "page: http://127.0.0.1:3000/assets/silver/measurements"
     hook.received.clear()
 
     watch.find("contract", passed=False)
@@ -82,8 +88,8 @@ def test_an_error_is_told_once_with_the_next_command_and_once_more_when_it_is_ov
     watch.tick()
     watch.tick()
     (told,) = hook.received
-    assert (told["title"], told["type"]) == ("Lakehouse: 1 checks find no error any more", "success")
-    assert told["message"].strip() == "silver.measurements contract"
+    assert told["title"].endswith(": silver.measurements contract finds no error any more")
+    assert told["type"] == "success"
 
 
 def test_warnings_and_what_other_sensors_tell_are_left_alone(watch: Watch, hook: Webhook) -> None:
@@ -111,7 +117,8 @@ def test_a_check_that_is_only_planned_has_the_verdict_before(watch: Watch, hook:
 
     watch.tick()
 
-    assert hook.titles() == ["Lakehouse: 1 checks found errors"]
+    (title,) = hook.titles()
+    assert title.endswith("silver.measurements fails its check contract")
 
 
 def test_without_an_address_the_sensor_is_off(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ def shown(instance: dg.DagsterInstance) -> list[str]:
     return [record.status.value for record in found.values()]
 
 
+def lake(settings: Settings) -> str:
+    return f"Lakehouse {settings.root.name} (dev)"
+
+
 def at(tmp_path: Path, hook: Webhook, now: str) -> Settings:
     return settings_for(tmp_path, LAKEHOUSE_NOW=now, LAKEHOUSE_ALERT_URLS=hook.url)
 
@@ -89,11 +93,17 @@ def test_a_late_table_is_told_once_and_once_more_when_it_is_fresh(
     late = at(tmp_path, hook, "2020-01-04T03:00:00Z")
     cursor = tick(instance, late, cursor)
     (told,) = hook.received
-    assert told["title"] == "Lakehouse: 2 tables late"
-    assert told["message"].splitlines()[1].strip() == (
-        "silver.measurements (team:tests): late: 2020-01-01..2020-01-02 are missing, the first for 25 h: "
-        "sensors missed 2020-01-02"
-    )
+    assert told["title"] == f"{lake(late)}: bronze.readings is late, and 1 table behind it"
+    assert told["message"].strip().splitlines()[1:] == [
+        "table: bronze.readings (owner team:tests)",
+        "days: 2020-01-02",
+        "reason: late: 2020-01-02 is missing for 1 h: sensors missed 2020-01-02",
+        "behind it: silver.measurements 2020-01-01..2020-01-02",
+        "next: lakehouse refresh bronze.readings computes what has landed; lakehouse status --verbose says what is "
+        "missing",
+        "runbook: docs/runbook.md#a-table-is-late",
+        "page: http://127.0.0.1:3000/assets/bronze/readings",
+    ]
     assert shown(instance) == ["FAILED"]
     hook.received.clear()
 
@@ -104,7 +114,7 @@ def test_a_late_table_is_told_once_and_once_more_when_it_is_fresh(
 
     compute(late, date(2020, 1, 2))
     cursor = tick(instance, late, cursor)
-    assert hook.titles() == ["Lakehouse: 2 tables fresh again"]
+    assert hook.titles() == [f"{lake(late)}: bronze.readings is fresh again"]
     assert shown(instance) == ["SUCCEEDED"]
     tick(instance, late, cursor)
     assert hook.titles() == []
@@ -118,7 +128,7 @@ def test_a_message_that_nobody_took_is_sent_again(instance: dg.DagsterInstance, 
 
     hook.is_up = True
     tick(instance, late, cursor)
-    assert hook.titles() == ["Lakehouse: 2 tables late"]
+    assert hook.titles() == [f"{lake(late)}: bronze.readings is late, and 1 table behind it"]
 
 
 def test_a_table_that_is_left_out_since_its_file_is_broken_is_told_like_a_late_one(
@@ -130,13 +140,14 @@ def test_a_table_that_is_left_out_since_its_file_is_broken_is_told_like_a_late_o
 
     cursor = tick(instance, now, None, broken)
     (told,) = hook.received
-    assert told["message"].strip() == "gold.totals is left out: /p/gold/totals.py, line 7: NameError: x"
+    assert told["title"] == f"{lake(now)}: gold.totals is left out"
+    assert "reason: gold.totals is left out: /p/gold/totals.py, line 7: NameError: x" in told["message"].splitlines()
     hook.received.clear()
     cursor = tick(instance, now, cursor, broken)
     assert hook.titles() == []
 
     tick(instance, now, cursor)
-    assert hook.titles() == ["Lakehouse: 1 tables fresh again"]
+    assert hook.titles() == [f"{lake(now)}: gold.totals is fresh again"]
 
 
 def test_an_empty_lake_is_not_late(instance: dg.DagsterInstance, tmp_path: Path, hook: Webhook) -> None:

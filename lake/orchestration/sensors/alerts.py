@@ -5,18 +5,20 @@ It is made good when everything that it left undone was done.
 The sensor watches the runs that finish. A failed run opens an incident: the tables and days that it was to compute and
 did not. Days that are in an open incident already are not reported again, so retries that fail stay silent. An incident
 closes when other runs, whoever started them, have computed all its days. Runs that Dagster will retry by itself, and
-runs that somebody stopped, open none.
+runs that somebody stopped, open none. A run that failed because another had not computed its inputs is told with that
+one (`causes.py`).
 
 The cursor holds the last run-status event looked at, the incidents that are open, those that are over and of which
-some address still has to hear, and by address those that it was told of:
-{"after": 1234, "open": {"<run id>": {"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "told": {"1f0c...":
-["<run id>"]}}. After downtime the sensor goes on where it stopped; the first tick ever starts from now.
+some address still has to hear, the causes with what stands behind each, and by address those that it was told of:
+{"after": 1234, "open": {"<run id>": {"silver.orders": ["2024-01-05..2024-01-07"]}}, "over": {}, "causes": {"<run id>":
+{"behind": ["<run id>"], "mended_at": null}}, "told": {"1f0c...": ["<run id>"]}}. After downtime the sensor goes
+on where it stopped; the first tick ever starts from now.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -25,8 +27,11 @@ from dagster._core.events import DagsterEventType
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.declare.days import Days, parse_day
-from lake.orchestration.sensors.notify import Memory, Message, Notifier
-from lake.orchestration.sensors.verdicts import undelivered
+from lake.declare.table import Table
+from lake.orchestration.sensors.alert_text import split_next
+from lake.orchestration.sensors.causes import Causes, Finding, Ranges
+from lake.orchestration.sensors.notify import Memory, Notifier
+from lake.orchestration.sensors.verdicts import Teller, undelivered
 from lake.project.settings import Settings
 
 __all__ = ["build_failure_alerts"]
@@ -34,6 +39,7 @@ __all__ = ["build_failure_alerts"]
 AT_ONCE = 200
 """Most status events that one tick looks at."""
 SHOWN_TABLES = 8
+_RUNBOOK = "docs/runbook.md#a-table-failed-and-others-were-skipped"
 
 Undone = dict[str, set[str]]
 """`layer.table` -> days; "" is a table without days."""
@@ -46,17 +52,20 @@ class _Incidents:
     after: int
     open: dict[str, Undone] = field(default_factory=dict)
     over: dict[str, Undone] = field(default_factory=dict)
+    causes: Causes = field(default_factory=Causes)
     memory: Memory = field(default_factory=Memory)
+    failures: dict[str, Sequence[dg.EventLogEntry]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, cursor: str) -> _Incidents:
         said = json.loads(cursor)
-        told = said.get("told", list(said["open"]))  # an older release told all addresses alike
-        return cls(said["after"], _read(said["open"]), _read(said.get("over", {})), Memory.parse(told))
+        memory = Memory.parse(said.get("told", list(said["open"])))  # an older release told all addresses alike
+        causes = Causes.parse(said.get("causes"), said["open"])
+        return cls(said["after"], _read(said["open"]), _read(said.get("over", {})), causes, memory)
 
     def dump(self) -> str:
-        remembered = {"open": _written(self.open), "over": _written(self.over), "told": self.memory.dump()}
-        return json.dumps({"after": self.after, **remembered})
+        remembered = {"open": _written(self.open), "over": _written(self.over), "causes": self.causes.dump()}
+        return json.dumps({"after": self.after, **remembered, "told": self.memory.dump()})
 
     def learn(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         """Update the incidents by a run that has finished."""
@@ -72,20 +81,17 @@ class _Incidents:
         if planned:
             self.open[run.run_id] = planned
 
-    def tell(self, instance: dg.DagsterInstance, notifier: Notifier, silent: set[str]) -> set[str]:
-        """Tell each address of the incidents that it does not know.
+    def tell(self, instance: dg.DagsterInstance, teller: Teller, silent: set[str]) -> set[str]:
+        """Tell each address of the causes that it does not know.
 
         Addresses that are silent just now are left out. Returns those that are silent afterwards.
         """
-        silent = notifier.tell(
-            self.memory,
-            self.open.keys(),
-            began=lambda runs: [_failed(instance, run, self.open[run]) for run in self.open if run in runs],
-            ended=lambda runs: [_resolved(run, self.over.get(run, {})) for run in sorted(runs)],
-            beside=silent,
-        )
-        told = set().union(*self.memory.told.values())
-        self.over = {run: undone for run, undone in self.over.items() if run in told}
+        for run in self.open.keys() - self.failures.keys():
+            self.failures[run] = instance.all_logs(run, of_type=DagsterEventType.STEP_FAILURE)
+        found = {run: _finding(run, self.failures[run], undone, teller.tables) for run, undone in self.open.items()}
+        over = {run: _resolved(run, undone) for run, undone in self.over.items()}
+        silent = teller.tell(found, self.causes, self.memory, over, silent)
+        self.over = {run: undone for run, undone in self.over.items() if run in self.memory.names}
         return silent
 
 
@@ -94,12 +100,14 @@ def _minus(undone: Undone, done: Undone) -> Undone:
     return {table: days for table, days in left.items() if days}
 
 
-def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
+def build_failure_alerts(settings: Settings, tables: Iterable[Table] = ()) -> dg.SensorDefinition:
     """Build the sensor `failure_alerts`.
 
     It runs where LAKEHOUSE_ALERT_URLS is set.
     """
     notifier = Notifier(settings.alert_urls)
+    by_name = {table.full_name: table for table in tables}
+    teller = Teller("failure_alerts", settings, notifier, by_name, "is computed again")
 
     @dg.sensor(
         name="failure_alerts",
@@ -112,12 +120,12 @@ def build_failure_alerts(settings: Settings) -> dg.SensorDefinition:
         if not context.cursor:
             return dg.SensorResult(skip_reason="starts from now", cursor=_Incidents(_newest_status(instance)).dump())
         incidents = _Incidents.parse(context.cursor)
-        silent = incidents.tell(instance, notifier, set())
+        silent = incidents.tell(instance, teller, set())
         finished = _finished_runs(instance, incidents.after)
         for record in finished:
             if run := instance.get_run_by_id(record.event_log_entry.run_id):
                 incidents.learn(instance, run)
-                silent = incidents.tell(instance, notifier, silent)
+                silent = incidents.tell(instance, teller, silent)
             incidents.after = record.storage_id
         said = f"{len(finished)} runs finished, {len(incidents.open)} incidents{undelivered(notifier, silent)}"
         return dg.SensorResult(skip_reason=said, cursor=incidents.dump())
@@ -149,10 +157,40 @@ def _assets_of(instance: dg.DagsterInstance, run_id: str, kind: DagsterEventType
     return {".".join(key.path): {day or "" for day in days} for key, days in found.items()}
 
 
-def _failed(instance: dg.DagsterInstance, run_id: str, undone: Undone) -> Message:
-    reasons = [_reason(entry) for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)]
-    body = "\n".join([*reasons[:3], "Not computed:", *_spell(undone)])
-    return Message(f"Lakehouse: run {run_id[:8]} failed", body, {run_id})
+def _finding(run_id: str, failures: Sequence[dg.EventLogEntry], undone: Undone, tables: Mapping[str, Table]) -> Finding:
+    """Return what a run left undone, by its first table that failed."""
+    first = _failed_table(failures, undone) or next((name for name in tables if name in undone), min(undone))
+    days = {name: _as_ranges(said) for name, said in undone.items()}
+    reason, step = split_next("\n".join(map(_reason, failures)))
+    pages = [page for entry in failures if (page := _runbook(entry))]
+    return Finding(
+        run_id,
+        "was not computed",
+        first,
+        days.pop(first),
+        tables[first].owner if first in tables else "",
+        reason,
+        step or f"lakehouse refresh {first}",
+        pages[0] if pages else _RUNBOOK,
+        run_id,
+        beside=days,
+    )
+
+
+def _failed_table(failures: Iterable[dg.EventLogEntry], undone: Undone) -> str | None:
+    """Return the table of the first step that failed."""
+    names = ((entry.get_dagster_event().step_key or "").replace("__", ".", 1) for entry in failures)
+    return next((name for name in names if name in undone), None)
+
+
+def _as_ranges(days: set[str]) -> Ranges:
+    return None if "" in days else tuple(Days.ranges(map(parse_day, days)))
+
+
+def _runbook(entry: dg.EventLogEntry) -> str:
+    said = entry.get_dagster_event().step_failure_data.user_failure_data
+    page = said.metadata.get("runbook") if said is not None else None
+    return str(page.value) if page is not None else ""
 
 
 def _reason(entry: dg.EventLogEntry) -> str:
@@ -166,9 +204,8 @@ def _reason(entry: dg.EventLogEntry) -> str:
     return f"{event.step_key}: {error.message.strip() if error else 'failed'}"
 
 
-def _resolved(run_id: str, undone: Undone) -> Message:
-    body = "\n".join(["Computed since:", *_spell(undone)])
-    return Message(f"Lakehouse: run {run_id[:8]} made good", body, {run_id}, good_news=True)
+def _resolved(run_id: str, undone: Undone) -> str:
+    return "\n".join([f"run {run_id[:8]} made good", "computed since:", *_spell(undone)])
 
 
 def _spell(undone: Undone) -> Iterator[str]:

@@ -4,8 +4,10 @@ The run itself was green. Looks at the newest verdict of each check in Dagster's
 check that is only planned still has the verdict before. Warnings are for the UI. The checks `fresh` and `streaming`
 have sensors of their own.
 
-The cursor holds by address the checks that it was told of: {"1f0c...": ["silver.orders contract"]}. After downtime the
-next tick finds whatever has changed since.
+A check of a table whose input of the same days fails one is told with that (`causes.py`). The cursor holds the causes
+with what stands behind each, and by address those that it was told of: {"causes": {"silver.orders contract":
+{"behind": ["silver.orders contract"], "mended_at": null}}, "told": {"1f0c...": ["silver.orders contract"]}}. After
+downtime the next tick finds whatever has changed since.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from collections.abc import Iterable
 import dagster as dg
 
 from lake.declare.table import Table
+from lake.orchestration.checks import RUNBOOK
 from lake.orchestration.keys import name_of
-from lake.orchestration.sensors.notify import Memory, Notifier, listed
-from lake.orchestration.sensors.verdicts import undelivered
-from lake.orchestration.standing import first_and_last, lasting_checks, standing_errors
+from lake.orchestration.sensors.alert_text import split_next
+from lake.orchestration.sensors.causes import Causes, Finding
+from lake.orchestration.sensors.notify import Memory, Notifier
+from lake.orchestration.sensors.verdicts import Teller, undelivered
+from lake.orchestration.standing import StandingError, lasting_checks, standing_errors
 from lake.project.settings import Settings
 
 __all__ = ["build_failing_checks"]
@@ -30,8 +35,9 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
 
     It runs where LAKEHOUSE_ALERT_URLS is set.
     """
-    notifier = Notifier(settings.alert_urls)
-    watched = lasting_checks(tables)
+    by_name = {table.full_name: table for table in tables}
+    notifier, watched = Notifier(settings.alert_urls), lasting_checks(by_name.values())
+    teller = Teller("failing_checks", settings, notifier, by_name, "finds no error any more")
 
     @dg.sensor(
         name="failing_checks",
@@ -40,15 +46,34 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
         description="Sends a message when a check finds an error, and another when it no longer does.",
     )
     def failing_checks(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        errors = {}
-        for key, description in standing_errors(context.instance, list(watched)).items():
-            table = watched[key]
-            name = name_of(key.asset_key, key.name)
-            errors[name] = f"{name} ({table.owner}): {first_and_last(description)}"
-        memory = Memory.parse(json.loads(context.cursor or "{}"))
-        spoken = listed(errors, "checks found errors", "checks find no error any more")
-        silent = notifier.tell(memory, errors.keys(), *spoken)
+        errors = standing_errors(context.instance, list(watched))
+        listed = [_find(key, watched[key], error) for key, error in errors.items()]
+        found = {one.name: one for one in listed}
+        causes, memory = _parse(context.cursor)
+        silent = teller.tell(found, causes, memory)
         said = f"{len(errors)} checks found errors{undelivered(notifier, silent)}"
-        return dg.SensorResult(skip_reason=said, cursor=json.dumps(memory.dump()))
+        cursor = json.dumps({"causes": causes.dump(), "told": memory.dump()})
+        return dg.SensorResult(skip_reason=said, cursor=cursor)
 
     return failing_checks
+
+
+def _find(key: dg.AssetCheckKey, table: Table, error: StandingError) -> Finding:
+    reason, step = split_next(error.description)
+    return Finding(
+        name_of(key.asset_key, key.name),
+        f"fails its check {key.name}",
+        table.full_name,
+        error.days,
+        table.owner,
+        reason,
+        step,
+        RUNBOOK[key.name],
+        error.run_id,
+    )
+
+
+def _parse(cursor: str | None) -> tuple[Causes, Memory]:
+    said = json.loads(cursor or "{}")
+    memory = Memory.parse(said.get("told", {}) if "causes" in said else said)
+    return Causes.parse(said.get("causes"), memory.names), memory

@@ -5,7 +5,8 @@ that the feeds were to deliver for it; computing an older day changes nothing ab
 check `fresh`; where it changes, the sensor also records it, so that the UI shows a table as late although no run looked
 at it.
 
-Each address is told by itself (`notify.py`). After downtime the next tick finds whatever has changed since.
+Tables that are late because one that they read is are one message (`causes.py`). Each address is told by itself
+(`notify.py`). After downtime the next tick finds whatever has changed since.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from lake.batch.freshness import FreshnessJudge
+from lake.batch.freshness import Freshness, FreshnessJudge
 from lake.batch.survey import Survey
 from lake.declare.broken_files import BrokenFile
+from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.orchestration.checks import Verdict, judge_fresh
+from lake.orchestration.checks import judge_fresh
 from lake.orchestration.resource import Lakehouse, LakehouseResource
+from lake.orchestration.sensors.causes import Finding, Ranges
 from lake.orchestration.sensors.notify import Notifier
-from lake.orchestration.sensors.verdicts import tell_verdicts
+from lake.orchestration.sensors.verdicts import Teller, find_late, tell_verdicts
 from lake.project.settings import Settings
 
 __all__ = ["build_freshness_alerts"]
+
+_LEFT_OUT = "docs/runbook.md#a-table-is-left-out"
 
 
 def build_freshness_alerts(
@@ -36,7 +41,9 @@ def build_freshness_alerts(
     """
     notifier = Notifier(settings.alert_urls)
     watched = list(tables)
-    left_out = {one.table: str(one) for one in broken}
+    by_name = {table.full_name: table for table in watched}
+    teller = Teller("freshness_alerts", settings, notifier, by_name, "is fresh again")
+    left_out = {one.table: _left_out(one) for one in broken}
 
     @dg.sensor(
         name="freshness_alerts",
@@ -45,19 +52,32 @@ def build_freshness_alerts(
         description="Sends a message when the newest day of a table is overdue, and another when it is there.",
     )
     def freshness_alerts(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
-        verdicts = _verdicts(settings, watched, lakehouse)
-        if not verdicts:
+        judge = _judge(settings, watched, lakehouse)
+        if judge is None:
             return dg.SensorResult(skip_reason="nothing was ever refreshed or followed")
+        verdicts = {table: judge_fresh(table, judge) for table in watched}
+        days = {table: _missing(judge.judge(table)) for table in verdicts}
         return tell_verdicts(
-            context, notifier, "fresh", verdicts, became="tables late", ended="tables fresh again", beside=left_out
+            context, teller, "fresh", verdicts, {**find_late("fresh", verdicts, days, "is late"), **left_out}
         )
 
     return freshness_alerts
 
 
-def _verdicts(settings: Settings, tables: Iterable[Table], lakehouse: LakehouseResource) -> dict[Table, Verdict]:
+def _left_out(broken: BrokenFile) -> Finding:
+    return Finding(
+        broken.table, "is left out", broken.table, reason=str(broken), next="lakehouse doctor", runbook=_LEFT_OUT
+    )
+
+
+def _judge(settings: Settings, tables: Iterable[Table], lakehouse: LakehouseResource) -> FreshnessJudge | None:
     survey = Survey(list(tables), lakehouse.store(), settings.calendar())
     if not survey.view.ledger and survey.view.frontier is None:
-        return {}
-    judge = FreshnessJudge(survey, settings.now())
-    return {table: judge_fresh(table, judge) for table in survey.tables}
+        return None
+    return FreshnessJudge(survey, settings.now())
+
+
+def _missing(found: Freshness) -> Ranges:
+    if found.first_missing is None or found.due_day is None or found.is_whole:
+        return None
+    return (Days.between(found.first_missing, found.due_day),)

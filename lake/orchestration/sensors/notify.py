@@ -8,14 +8,14 @@ things stand; the others are not told again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import apprise
 
-__all__ = ["Memory", "Message", "Notifier", "listed"]
+__all__ = ["Memory", "Message", "Notifier", "Spell"]
 
 _ALL = "*"
 """In a cursor of an older release: what every address was told."""
@@ -61,6 +61,11 @@ class Memory:
     def of(self, url: str) -> set[str]:
         """Return what one address has been told, for a new one nothing."""
         return self.told.setdefault(_key(url), set(self.told.get(_ALL, ())))
+
+    @property
+    def names(self) -> set[str]:
+        """All that some address was told."""
+        return set().union(*self.told.values())
 
     def keep(self, urls: Iterable[str]) -> None:
         """Forget addresses that are no longer set."""
@@ -114,25 +119,3 @@ def _send(url: str, message: Message) -> bool:
     channel = apprise.Apprise()
     kind = apprise.NotifyType.SUCCESS if message.good_news else apprise.NotifyType.FAILURE
     return channel.add(url) and bool(channel.notify(title=message.title, body=message.body, notify_type=kind))
-
-
-def listed(lines: Mapping[str, str], became: str, over: str) -> tuple[Spell, Spell]:
-    """Spell one message for all that began and one for all that ended.
-
-    Each thing has a line.
-
-    Args:
-        lines: a line about each thing that holds; those that ended are named alone.
-        became: what is said of those that began, after their number.
-        over: likewise of those that ended.
-    """
-
-    def began(names: AbstractSet[str]) -> Iterable[Message]:
-        body = "\n".join(f"  {lines[name]}" for name in sorted(names))
-        return [Message(f"Lakehouse: {len(names)} {became}", body, names)] if names else []
-
-    def ended(names: AbstractSet[str]) -> Iterable[Message]:
-        body = "\n".join(f"  {name}" for name in sorted(names))
-        return [Message(f"Lakehouse: {len(names)} {over}", body, names, good_news=True)] if names else []
-
-    return began, ended
