@@ -6,7 +6,7 @@ It loads each sink and reports a line for each.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +20,7 @@ from lake.orchestration.sinks import record_published
 from lake.project.environment import Environment
 from lake.serve.publish import Published, publish
 
-__all__ = ["print_published", "publish_from_command_line", "publish_sinks", "publish_what_reads"]
+__all__ = ["Outcome", "print_published", "publish_from_command_line", "publish_sinks", "publish_what_reads"]
 
 
 def publish_from_command_line(
@@ -33,14 +33,21 @@ def publish_from_command_line(
     return publish_sinks(out, err, environment, sinks, days, anew=anew)
 
 
-def publish_what_reads(out: Console, err: Console, environment: Environment, tables: Collection[Table]) -> bool:
-    """Publish what is due of the sinks that read some tables.
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of one sink: what was loaded, or why it could not be."""
 
-    Returns:
-        Whether all could be.
-    """
+    sink: Sink
+    published: Published | None = None
+    error: LakeError | None = None
+
+
+def publish_what_reads(
+    out: Console, err: Console, environment: Environment, tables: Collection[Table]
+) -> list[Outcome]:
+    """Publish what is due of the sinks that read some tables."""
     sinks = [sink for sink in environment.sinks.values() if sink.reads in tables]
-    return publish_sinks(out, err, environment, sinks, is_quiet=True)
+    return _load(out, err, environment, sinks, is_quiet=True)
 
 
 def publish_sinks(
@@ -51,7 +58,6 @@ def publish_sinks(
     days: Days | None = None,
     *,
     anew: bool = False,
-    is_quiet: bool = False,
 ) -> bool:
     """Publish sinks, and have Dagster record what was loaded.
 
@@ -65,23 +71,37 @@ def publish_sinks(
         sinks: which.
         days: load these in any case, and no others.
         anew: begin with an empty table at the destination.
-        is_quiet: say nothing of sinks that are up to date.
     """
-    place = replace(environment.place, tell=lambda step: out.print(f"[dim]{escape(step)}[/]", soft_wrap=True))
-    done, failed = list[Published](), list[LakeError]()
-    for sink in sinks:
-        survey = Survey([sink.reads], environment.store, environment.settings.calendar())
-        try:
-            done.append(publish(sink, survey, place, days, anew=anew))
-        except LakeError as error:
-            failed.append(error)
-            err.print(f"[bold red]FAILED[/] {sink.full_name}: {escape(str(error))}", soft_wrap=True)
-        else:
-            print_published(out, done[-1], is_quiet=is_quiet)
-    record_published(environment.settings, done)
+    failed = [one.error for one in _load(out, err, environment, sinks, days, anew=anew) if one.error]
     if failed and all(error.retryable for error in failed):
         raise failed[-1]
     return not failed
+
+
+def _load(
+    out: Console,
+    err: Console,
+    environment: Environment,
+    sinks: Sequence[Sink],
+    days: Days | None = None,
+    *,
+    anew: bool = False,
+    is_quiet: bool = False,
+) -> list[Outcome]:
+    place = replace(environment.place, tell=lambda step: out.print(f"[dim]{escape(step)}[/]", soft_wrap=True))
+    outcomes = list[Outcome]()
+    for sink in sinks:
+        survey = Survey([sink.reads], environment.store, environment.settings.calendar())
+        try:
+            done = publish(sink, survey, place, days, anew=anew)
+        except LakeError as error:
+            outcomes.append(Outcome(sink, error=error))
+            err.print(f"[bold red]FAILED[/] {sink.full_name}: {escape(str(error))}", soft_wrap=True)
+        else:
+            outcomes.append(Outcome(sink, done))
+            print_published(out, done, is_quiet=is_quiet)
+    record_published(environment.settings, [one.published for one in outcomes if one.published])
+    return outcomes
 
 
 def print_published(out: Console, published: Published, *, is_quiet: bool = False) -> None:

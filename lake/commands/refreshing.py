@@ -16,20 +16,20 @@ from lake.batch.accepted_losses import accept_loss
 from lake.batch.survey import Survey
 from lake.commands.json_output import VERSION, print_json
 from lake.commands.problems import describe_lost
-from lake.commands.publishing import publish_what_reads
+from lake.commands.publishing import Outcome, publish_what_reads
 from lake.commands.status import describe_older_code
-from lake.commands.status_report import DayRange
+from lake.commands.status_report import DayRange, as_ranges
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
-from lake.errors import CannotAcceptLoss, LakeError
+from lake.errors import CannotAcceptLoss
 from lake.orchestration.checks import LATE
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.runs import CheckResult, TableResult
-from lake.project.environment import Environment, open_environment
+from lake.project.environment import open_environment
 from lake.storage.unread import describe_unread
 
-__all__ = ["Ended", "RefreshReport", "accept_loss_from_command_line", "refresh_from_command_line"]
+__all__ = ["Ended", "LoadedSink", "RefreshReport", "accept_loss_from_command_line", "refresh_from_command_line"]
 
 
 class Ended(Enum):
@@ -86,6 +86,29 @@ class RefreshedTable:
 
 
 @dataclass(frozen=True)
+class LoadedSink:
+    """The outcome of a sink that reads what was refreshed.
+
+    Attributes:
+        sink: `serving.name`.
+        status: done, also where nothing was due; failed.
+        days: those that were loaded, as ranges; none of a table without days.
+        rows: of these days, or of the whole table.
+        version: of the table that was read; null where it was never written, or the sink failed.
+        seconds: how long it took.
+        message: why it failed.
+    """
+
+    sink: str
+    status: str
+    days: Sequence[DayRange]
+    rows: int
+    version: int | None
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True)
 class RefreshReport:
     """The object that `lakehouse refresh --json` prints at its end.
 
@@ -96,12 +119,14 @@ class RefreshReport:
         ended: done; failed; try_again, where only a lock was in the way.
         tables: in the order in which they ran; a table that ran twice comes twice.
         problems: damaged logs, what is lost, what landed unread, checks that an earlier run left red.
+        sinks: those that read what was refreshed, loaded after it.
     """
 
     version: int
     ended: str
     tables: Sequence[RefreshedTable]
     problems: Sequence[str]
+    sinks: Sequence[LoadedSink]
 
 
 def refresh_from_command_line(
@@ -155,21 +180,26 @@ def _refresh(
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
     ended = Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
-    ended = _with_sinks(out, err, environment, tables, ended)
+    # Also where some of it failed, because days wait for nobody.
+    sinks = publish_what_reads(out, err, environment, with_upstream(tables))
     problems = [*map(str, damages), *lost, *unread, *standing]
-    return RefreshReport(VERSION, ended.value, [_reported(result) for result in results], problems)
+    reported = [_reported(result) for result in results]
+    return RefreshReport(VERSION, _with_sinks(ended, sinks).value, reported, problems, [_loaded(one) for one in sinks])
 
 
-def _with_sinks(out: Console, err: Console, environment: Environment, tables: Sequence[Table], ended: Ended) -> Ended:
-    """Load the sinks of what was refreshed.
-
-    Also where some of it failed, because days wait for nobody.
-    """
-    try:
-        is_published = publish_what_reads(out, err, environment, with_upstream(tables))
-    except LakeError:  # was told, and may succeed later
+def _with_sinks(ended: Ended, sinks: Sequence[Outcome]) -> Ended:
+    """Return the state at the end once sinks were loaded, of which some may succeed later."""
+    failed = [one.error for one in sinks if one.error]
+    if failed and all(error.retryable for error in failed):
         return Ended.TRY_AGAIN if ended is Ended.DONE else ended
-    return ended if is_published else Ended.FAILED
+    return Ended.FAILED if failed else ended
+
+
+def _loaded(outcome: Outcome) -> LoadedSink:
+    done = outcome.published
+    if done is None:
+        return LoadedSink(outcome.sink.full_name, "failed", [], 0, None, 0.0, str(outcome.error))
+    return LoadedSink(outcome.sink.full_name, "done", as_ranges(done.days), done.rows, done.version, done.seconds, "")
 
 
 def _reported(result: TableResult) -> RefreshedTable:

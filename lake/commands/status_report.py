@@ -11,7 +11,10 @@ from lake.commands.json_output import VERSION
 from lake.commands.look import Look
 from lake.commands.problems import Problem, by_reason, find_problems
 from lake.declare.days import Days
+from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.errors import LakeError
+from lake.serve.compare import Standing
 
 __all__ = [
     "DayRange",
@@ -123,6 +126,27 @@ class StreamReport:
 
 
 @dataclass(frozen=True)
+class SinkReport:
+    """What a destination holds and lacks.
+
+    Attributes:
+        sink: `serving.name`.
+        reads: the table, `layer.name`.
+        newest_day: of which it holds rows; null where it holds none, or follows the log of the table.
+        rows: that it holds; null where it follows the log.
+        due: what is to be loaded, with the reason; null where nobody knows.
+        error: why its destination cannot be read; null where it can.
+    """
+
+    sink: str
+    reads: str
+    newest_day: date | None
+    rows: int | None
+    due: Sequence[DueDays] | None
+    error: str | None
+
+
+@dataclass(frozen=True)
 class StatusReport:
     """The lake, or the tables of it that were asked for.
 
@@ -135,6 +159,7 @@ class StatusReport:
         tables: upstream first.
         first_open: streams own days from this one on; null where none ever ran.
         streams: those that ever ran.
+        sinks: those that read the tables.
     """
 
     version: int
@@ -145,6 +170,7 @@ class StatusReport:
     tables: Sequence[TableReport]
     first_open: date | None
     streams: Sequence[StreamReport]
+    sinks: Sequence[SinkReport]
 
 
 def report_status(look: Look) -> StatusReport:
@@ -159,6 +185,7 @@ def report_status(look: Look) -> StatusReport:
         [_table(look, table) for table in look.tables],
         look.frontier.first_open if look.frontier else None,
         [_stream(look, table) for table in look.environment.tables.values() if table.full_name in look.streams],
+        [_sink(sink, standing) for sink, standing in look.sinks.items()],
     )
 
 
@@ -198,6 +225,15 @@ def _stream(look: Look, table: Table) -> StreamReport:
         stream.rows_per_second,
         stream.last_error,
     )
+
+
+def _sink(sink: Sink, standing: Standing | LakeError) -> SinkReport:
+    name, reads = sink.full_name, sink.reads.full_name
+    if isinstance(standing, LakeError):
+        return SinkReport(name, reads, None, None, None, str(standing))
+    rows = None if sink.to.follows_log else sum(load.rows for load in standing.loads.values())
+    newest = None if sink.to.follows_log else standing.newest_day
+    return SinkReport(name, reads, newest, rows, _due(standing.due.days), None)
 
 
 def _due(reasons: Mapping[date | None, str]) -> list[DueDays]:

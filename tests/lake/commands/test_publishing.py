@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from lake.commands import refreshing
 from lake.commands.look import Look
 from lake.commands.problems import find_problems
 from lake.commands.publishing import publish_from_command_line, publish_what_reads
 from lake.commands.sink_status import print_sinks
+from lake.commands.status_report import DayRange, report_status
 from lake.declare.days import Days
 from lake.declare.destinations import DuckDb, Iceberg, Postgres
 from lake.declare.sink import sink
@@ -98,11 +101,13 @@ def test_an_unknown_sink_is_refused_with_those_that_exist(environment: Environme
 
 def test_a_refresh_loads_what_reads_its_tables_and_says_nothing_of_what_is_up_to_date(environment: Environment) -> None:
     said = Console(file=io.StringIO(), width=200)
-    assert publish_what_reads(said, said, environment, {facts})
+    (loaded,) = publish_what_reads(said, said, environment, {facts})
+    assert loaded.error is None
     assert "2 rows of version 1" in text(said)
 
     again = Console(file=io.StringIO(), width=200)
-    assert publish_what_reads(again, again, environment, {facts})
+    (passed_over,) = publish_what_reads(again, again, environment, {facts})
+    assert passed_over.published is not None
     assert text(again) == ""
 
 
@@ -116,6 +121,41 @@ def test_status_says_how_far_behind_a_sink_is(environment: Environment) -> None:
     _, said = status(environment)
 
     assert "2024-02-28     2  up to date" in said
+
+
+def test_status_says_of_sinks_for_programs_what_it_says_for_people(environment: Environment) -> None:
+    report = {one.sink: one for one in report_status(Look(environment, ["facts", "lookup"])).sinks}
+    board, names = report["serving.board"], report["serving.names"]
+    assert (board.reads, board.newest_day, board.rows, board.error) == ("gold.facts", None, 0, None)
+    assert board.due is not None
+    assert [days for due in board.due for days in due.days] == [DayRange(D1, D2)]
+    assert (names.rows, names.due) == (None, None)
+    assert "the variable NO_WAREHOUSE is not set" in str(names.error)
+    publish(environment, "board")
+
+    (board, _) = report_status(Look(environment, ["facts", "lookup"])).sinks
+
+    assert (board.newest_day, board.rows, board.due) == (D2, 2, [])
+
+
+def test_refresh_says_for_programs_what_became_of_each_sink(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refreshing, "open_environment", lambda: environment)
+    refill(environment.store, lookup, None, [{"name": "a", "meaning": "A"}])
+    out, err = Console(file=io.StringIO(), width=200), Console(file=io.StringIO(), width=200)
+
+    ended = refreshing.refresh_from_command_line(out, err, [], None, as_json=True)
+
+    said = {one["sink"]: one for one in json.loads(text(out))["sinks"]}
+    assert ended is refreshing.Ended.FAILED
+    assert said["serving.board"].pop("seconds") > 0
+    assert said["serving.board"] == {
+        "sink": "serving.board", "status": "done", "days": [{"first": str(D1), "last": str(D2)}], "rows": 2,
+        "version": 1, "message": "",
+    }  # fmt: skip
+    assert said["serving.names"]["status"] == "failed"
+    assert "the variable NO_WAREHOUSE is not set" in said["serving.names"]["message"]
 
 
 def test_status_and_checks_know_what_follows_the_log(environment: Environment) -> None:
