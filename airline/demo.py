@@ -51,7 +51,7 @@ LATE, DUPLICATES, MALFORMED, SEED = 0.002, 0.005, 0.002, 2013
 
 
 @dataclass(eq=False)
-class NoDemoMadeThisError(LakeError):
+class NoDemoMadeThisError(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """The demonstration starts over in an empty lake, and this one is somebody's own.
 
     Attributes:

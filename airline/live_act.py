@@ -54,7 +54,7 @@ Tables = Mapping[str, Rows]
 
 
 @dataclass(eq=False)
-class StreamDiffersError(LakeError):
+class StreamDiffersError(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """A followed table is not what batch computes from the same files.
 
     Its days are settled.

@@ -72,7 +72,8 @@
 
 Each class is a dataclass: its fields are what happened, as values; its message is built from them and says where, what
 and the next step. `retryable` is a fact of the class: True means that the same call may succeed later with nothing
-changed, and the retry policy reads it.
+changed, and the retry policy reads it. So is `runbook`, the section that ends in a command: a class, or the one above
+it, names it.
 """
 
 from __future__ import annotations
@@ -177,6 +178,15 @@ class LakeError(Exception):
     """
 
     retryable: ClassVar[bool] = False
+    runbook: ClassVar[str] = ""
+
+    def __init_subclass__(cls, runbook: str = "") -> None:
+        cls.runbook = runbook or cls.runbook
+
+    @property
+    def page(self) -> str:
+        """The page and section of the runbook that say more."""
+        return self.runbook
 
     def message(self) -> Message:
         """Say where it happened, what was expected and found, and what to do next."""
@@ -207,7 +217,7 @@ def first_few(items: Sequence[object] | Mapping[Any, Any]) -> str:
 
 
 @dataclass(eq=False)
-class DeclarationError(LakeError):
+class DeclarationError(LakeError, runbook="docs/runbook.md#a-declaration-is-refused"):
     """A table's declaration contradicts itself or its file.
 
     Attributes:
@@ -224,7 +234,7 @@ class DeclarationError(LakeError):
         return Message(self.file, self.problem, self.remedy)
 
 
-class ContractError(LakeError):
+class ContractError(LakeError, runbook="docs/runbook.md#a-declaration-is-refused"):
     """A contract, or rows under a contract."""
 
 
@@ -260,7 +270,7 @@ class CannotCompile(ContractError):
 
 
 @dataclass(eq=False)
-class ContractBroken(ContractError):
+class ContractBroken(ContractError, runbook="docs/runbook.md#a-day-broke-a-fail-contract"):
     """Rows of a table whose policy is "fail" broke its contract.
 
     The days named here were not written.
@@ -286,7 +296,7 @@ class ContractBroken(ContractError):
 
 
 @dataclass(eq=False)
-class BadDay(LakeError):
+class BadDay(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that is not a day (2024-01-31) or a range of days (2024-01-01..2024-01-31).
 
     Attributes:
@@ -306,7 +316,7 @@ class BadDay(LakeError):
 
 
 @dataclass(eq=False)
-class BadName(LakeError):
+class BadName(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that cannot be the name of a table, column or feed.
 
     It has not reached any path or SQL.
@@ -336,7 +346,7 @@ def _quoted(text: str, limit: int = 60) -> str:
 
 
 @dataclass(eq=False)
-class BadProjectName(LakeError):
+class BadProjectName(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that cannot be the name of a project. Nothing was written.
 
     Attributes:
@@ -354,7 +364,7 @@ class BadProjectName(LakeError):
 
 
 @dataclass(eq=False)
-class FolderInUse(LakeError):
+class FolderInUse(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """A new project was to be written where something is. Nothing was written.
 
     Attributes:
@@ -374,7 +384,7 @@ class FolderInUse(LakeError):
 
 
 @dataclass(eq=False)
-class FilesThere(LakeError):
+class FilesThere(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """A new table was to be written where files are. Nothing was written.
 
     Attributes:
@@ -394,7 +404,7 @@ class FilesThere(LakeError):
 
 
 @dataclass(eq=False)
-class BadSetting(LakeError):
+class BadSetting(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or-missing"):
     """A setting has a value that cannot be used.
 
     Attributes:
@@ -417,7 +427,7 @@ class BadSetting(LakeError):
 
 
 @dataclass(eq=False)
-class SettingMissing(LakeError):
+class SettingMissing(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or-missing"):
     """A setting that has no default was not set.
 
     Attributes:
@@ -439,7 +449,7 @@ class SettingMissing(LakeError):
 
 
 @dataclass(eq=False)
-class UnknownTable(LakeError):
+class UnknownTable(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """No table, or more than one, has this name.
 
     Attributes:
@@ -459,7 +469,7 @@ class UnknownTable(LakeError):
 
 
 @dataclass(eq=False)
-class UnknownFeed(LakeError):
+class UnknownFeed(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """No feed has this name.
 
     Attributes:
@@ -477,7 +487,7 @@ class UnknownFeed(LakeError):
 
 
 @dataclass(eq=False)
-class CannotLand(LakeError):
+class CannotLand(LakeError, runbook="docs/runbook.md#a-delivery-is-refused"):
     """Files cannot be a delivery of a feed. Nothing was copied.
 
     Attributes:
@@ -501,7 +511,7 @@ class CannotLand(LakeError):
 
 
 @dataclass(eq=False)
-class FeedNotByDay(LakeError):
+class FeedNotByDay(LakeError, runbook="docs/runbook.md#a-feeds-table-is-not-partitioned-by-its-day"):
     """The table of a feed is not partitioned by the feed's day.
 
     Attributes:
@@ -526,7 +536,7 @@ class FeedNotByDay(LakeError):
 
 
 @dataclass(eq=False)
-class LandingGone(LakeError):
+class LandingGone(LakeError, runbook="docs/runbook.md#files-are-gone-from-landing"):
     """Days of a bronze table have rows whose files are gone.
 
     A refresh would empty them. Nothing was written.
@@ -563,7 +573,7 @@ class LandingGone(LakeError):
 
 
 @dataclass(eq=False)
-class InputLost(LakeError):
+class InputLost(LakeError, runbook="docs/runbook.md#an-input-has-lost-rows"):
     """An input of a table holds fewer rows than it had when written.
 
     Nothing was computed.
@@ -592,7 +602,7 @@ class InputLost(LakeError):
 
 
 @dataclass(eq=False)
-class CannotExport(LakeError):
+class CannotExport(LakeError, runbook="docs/runbook.md#a-file-for-other-tools-cannot-be-written"):
     """A file for other tools cannot be written. One that was there stays.
 
     Attributes:
@@ -610,7 +620,7 @@ class CannotExport(LakeError):
 
 
 @dataclass(eq=False)
-class CannotAcceptLoss(LakeError):
+class CannotAcceptLoss(LakeError, runbook="docs/runbook.md#rows-of-bronze-are-lost-for-good"):
     """The loss of rows was to be accepted, and cannot be. Nothing was changed.
 
     Attributes:
@@ -646,7 +656,7 @@ def _days(days: Iterable[date | None]) -> str:
 
 
 @dataclass(eq=False)
-class RowsOutsideDays(LakeError):
+class RowsOutsideDays(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
     """A transform gave rows of days that this refresh does not replace.
 
     Nothing was written.
@@ -672,7 +682,7 @@ class RowsOutsideDays(LakeError):
 
 
 @dataclass(eq=False)
-class RowsWithoutDay(LakeError):
+class RowsWithoutDay(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
     """A transform gave rows that belong to no day.
 
     Their day is null, and nothing else says under which day to file them. They could not go into quarantine: a later
@@ -696,7 +706,7 @@ class RowsWithoutDay(LakeError):
 
 
 @dataclass(eq=False)
-class RowsLost(LakeError):
+class RowsLost(LakeError, runbook="docs/runbook.md#rows-do-not-add-up"):
     """Independent counts of a refresh or micro-batch disagree.
 
     Rows in are not rows out + rejected + duplicates.
@@ -724,7 +734,7 @@ class RowsLost(LakeError):
 
 
 @dataclass(eq=False)
-class SchemaDrift(LakeError):
+class SchemaDrift(LakeError, runbook="docs/runbook.md#the-stored-columns-are-not-those-of-the-contract"):
     """The columns of a frame or table are not those of the contract.
 
     The table is a stored one.
@@ -757,7 +767,7 @@ class SchemaDrift(LakeError):
 
 
 @dataclass(eq=False)
-class LandingDamaged(LakeError):
+class LandingDamaged(LakeError, runbook="docs/runbook.md#a-landed-file-cannot-be-read"):
     """Files that landed cannot be read.
 
     Their days were not written, but the others that were asked for were.
@@ -782,7 +792,7 @@ class LandingDamaged(LakeError):
 
 
 @dataclass(eq=False)
-class FilesGone(LakeError):
+class FilesGone(LakeError, runbook="docs/runbook.md#data-files-of-a-table-are-gone"):
     """Data files of a table that is read are gone. Nothing was written.
 
     Attributes:
@@ -803,7 +813,7 @@ class FilesGone(LakeError):
 
 
 @dataclass(eq=False)
-class LakeTooNew(LakeError):
+class LakeTooNew(LakeError, runbook="docs/runbook.md#a-newer-release-has-written-the-lake"):
     """A newer release wrote a table of the lake itself.
 
     This one does not know its format, and wrote nothing.
@@ -829,7 +839,7 @@ class LakeTooNew(LakeError):
 
 
 @dataclass(eq=False)
-class LogDamaged(LakeError):
+class LogDamaged(LakeError, runbook="docs/runbook.md#a-tables-log-is-damaged"):
     """A file of a table's log cannot be read.
 
     So nobody can say what the table holds. Nothing was written.
@@ -854,7 +864,7 @@ class LogDamaged(LakeError):
 
 
 @dataclass(eq=False)
-class TableLocked(LakeError):
+class TableLocked(LakeError, runbook="docs/runbook.md#a-table-is-being-written-by-another-process"):
     """Another process held the table's write lock for too long.
 
     This process waited for as long as it was willing to.
@@ -879,7 +889,7 @@ class TableLocked(LakeError):
 
 
 @dataclass(eq=False)
-class WrittenMeanwhile(LakeError):
+class WrittenMeanwhile(LakeError, runbook="docs/runbook.md#another-machine-was-faster"):
     """Another writer committed to the same rows of a table meanwhile.
 
     Nothing was written by this one.
@@ -901,7 +911,7 @@ class WrittenMeanwhile(LakeError):
         )
 
 
-class PublishError(LakeError):
+class PublishError(LakeError, runbook="docs/runbook.md#a-sink-was-not-loaded"):
     """A sink and what its destination holds."""
 
 
@@ -1106,12 +1116,12 @@ class ValueRefused(PublishError):
         return Message(f"{self.sink}, column {self.column}, days {first_few(self.days)}", self.problem, self.remedy)
 
 
-class StreamError(LakeError):
+class StreamError(LakeError, runbook="docs/runbook-streams.md#a-stream-stopped"):
     """Streams, and the days that they own."""
 
 
 @dataclass(eq=False)
-class DayIsOpen(StreamError):
+class DayIsOpen(StreamError, runbook="docs/runbook-streams.md#batch-refuses-a-day"):
     """Batch was asked to write days that the streams still own. Nothing was written.
 
     Attributes:
@@ -1136,7 +1146,7 @@ class DayIsOpen(StreamError):
 
 
 @dataclass(eq=False)
-class DayAhead(StreamError):
+class DayAhead(StreamError, runbook="docs/runbook-streams.md#days-were-sealed-too-far"):
     """Streams were to begin on a day that has not come.
 
     Every day until then would be over for them.
@@ -1158,7 +1168,7 @@ class DayAhead(StreamError):
 
 
 @dataclass(eq=False)
-class AlreadyFollowed(StreamError):
+class AlreadyFollowed(StreamError, runbook="docs/runbook-streams.md#two-drivers"):
     """Another process runs the streams of this lake. Nothing was started or changed.
 
     Attributes:
@@ -1176,7 +1186,7 @@ class AlreadyFollowed(StreamError):
 
 
 @dataclass(eq=False)
-class LeaseLost(StreamError):
+class LeaseLost(StreamError, runbook="docs/runbook-streams.md#the-lease-was-lost"):
     """This driver may no longer have the lease of its lake.
 
     It did not renew the lease in time, or another driver has taken over. Nothing was written.
@@ -1198,7 +1208,7 @@ class LeaseLost(StreamError):
 
 
 @dataclass(eq=False)
-class NotAStream(StreamError):
+class NotAStream(StreamError, runbook="docs/runbook-streams.md#a-table-cannot-be-followed"):
     """A table was to be followed that cannot run as a stream.
 
     Attributes:
@@ -1222,7 +1232,7 @@ STREAM_RUNBOOK = "docs/runbook-streams.md"
 
 
 @dataclass(eq=False)
-class BronzeLost(StreamError):
+class BronzeLost(StreamError, runbook="docs/runbook-streams.md#bronze-and-its-topic-are-gone"):
     """A bronze table is gone with what it came from.
 
     No stream was started.
@@ -1255,7 +1265,7 @@ class BronzeLost(StreamError):
 
 
 @dataclass(eq=False)
-class InputRestored(StreamError):
+class InputRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-restored"):
     """An input was restored to an earlier version while followed. Nothing was written.
 
     Attributes:
@@ -1278,7 +1288,7 @@ class InputRestored(StreamError):
 
 
 @dataclass(eq=False)
-class TableRestored(StreamError):
+class TableRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-restored"):
     """A table was restored or made anew while its stream ran. The stream stopped.
 
     Attributes:
@@ -1321,6 +1331,11 @@ class StreamBroken(StreamError):
             self.problem,
             f"{remedy.format(table=self.table)} ({STREAM_RUNBOOK}, {page!r})",
         )
+
+    @property
+    def page(self) -> str:
+        """The section about what the query said."""
+        return f"{STREAM_RUNBOOK}#{self.diagnosis[0].lower().replace(' ', '-')}"
 
     @property
     def diagnosis(self) -> tuple[str, str]:
@@ -1373,7 +1388,7 @@ _UNKNOWN_CAUSE = (
 
 
 @dataclass(eq=False)
-class TopicUnreachable(StreamError):
+class TopicUnreachable(StreamError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """The cluster of a topic did not answer. No stream was started.
 
     Attributes:
@@ -1397,7 +1412,7 @@ class TopicUnreachable(StreamError):
 
 
 @dataclass(eq=False)
-class TopicMissing(StreamError):
+class TopicMissing(StreamError, runbook="docs/runbook-streams.md#a-topic-does-not-exist"):
     """The cluster answers, and has no topic of this name.
 
     No stream was started.
@@ -1423,7 +1438,7 @@ class TopicMissing(StreamError):
 
 
 @dataclass(eq=False)
-class TopicReplaced(StreamError):
+class TopicReplaced(StreamError, runbook="docs/runbook-streams.md#a-topic-was-made-anew"):
     """A topic was removed and made anew.
 
     Its offsets begin again and mean other messages. No stream was started.
@@ -1451,7 +1466,7 @@ class TopicReplaced(StreamError):
 
 
 @dataclass(eq=False)
-class TopicShorter(StreamError):
+class TopicShorter(StreamError, runbook="docs/runbook-streams.md#a-broker-came-back-from-a-backup"):
     """A topic ends before what was read of it.
 
     Its broker lost the end, or came back from a backup. What the topic gets next has offsets under which bronze holds
@@ -1481,7 +1496,7 @@ class TopicShorter(StreamError):
 
 
 @dataclass(eq=False)
-class MessagesGone(StreamError):
+class MessagesGone(StreamError, runbook="docs/runbook-streams.md#messages-are-gone-from-the-topic"):
     """A topic no longer holds messages that were not read. No stream was started.
 
     Attributes:
@@ -1505,7 +1520,7 @@ class MessagesGone(StreamError):
 
 
 @dataclass(eq=False)
-class CannotPassOver(StreamError):
+class CannotPassOver(StreamError, runbook="docs/runbook-streams.md#a-message-that-spark-refuses-to-read"):
     """A message cannot be passed over, or need not be.
 
     Nothing was changed.
@@ -1528,7 +1543,7 @@ class CannotPassOver(StreamError):
 
 
 @dataclass(eq=False)
-class OtherMessage(StreamError):
+class OtherMessage(StreamError, runbook="docs/runbook-streams.md#a-topic-was-made-anew"):
     """A topic gave another message than bronze holds at its offset.
 
     The offset is one of a partition. The message was not written.
@@ -1552,7 +1567,7 @@ class OtherMessage(StreamError):
         )
 
 
-class SetupError(LakeError):
+class SetupError(LakeError, runbook="docs/runbook.md#java-or-the-jars"):
     """The machine lacks something that the project needs."""
 
 
@@ -1671,7 +1686,7 @@ class Offline(SetupError):
 
 
 @dataclass(eq=False)
-class StorageUnreachable(SetupError):
+class StorageUnreachable(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store does not answer.
 
     Attributes:
@@ -1695,7 +1710,7 @@ class StorageUnreachable(SetupError):
 
 
 @dataclass(eq=False)
-class StorageRefused(SetupError):
+class StorageRefused(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store does not take the keys.
 
     Attributes:
@@ -1716,7 +1731,7 @@ class StorageRefused(SetupError):
 
 
 @dataclass(eq=False)
-class BucketMissing(SetupError):
+class BucketMissing(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store has no such bucket.
 
     Attributes:
@@ -1734,7 +1749,7 @@ class BucketMissing(SetupError):
 
 
 @dataclass(eq=False)
-class FolderNotWritable(SetupError):
+class FolderNotWritable(SetupError, runbook="docs/runbook.md#a-lock-belongs-to-another-user"):
     """A folder that the project writes to cannot be written.
 
     Attributes:
@@ -1756,7 +1771,7 @@ class FolderNotWritable(SetupError):
 
 
 @dataclass(eq=False)
-class FolderNotReadable(SetupError):
+class FolderNotReadable(SetupError, runbook="docs/runbook.md#a-landed-file-cannot-be-read"):
     """A folder under `landing/` cannot be read.
 
     So nobody can say what has landed there.

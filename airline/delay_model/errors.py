@@ -15,7 +15,7 @@ __all__ = ["NoSuchModel", "TooFewFlights"]
 
 
 @dataclass(eq=False)
-class TooFewFlights(LakeError):
+class TooFewFlights(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """There is not enough to learn from.
 
     Attributes:
@@ -35,7 +35,7 @@ class TooFewFlights(LakeError):
 
 
 @dataclass(eq=False)
-class NoSuchModel(LakeError):
+class NoSuchModel(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """No delivered model can be put to work again under this id.
 
     Attributes:

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-class ReplayError(LakeError):
+class ReplayError(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """Base of everything that stops a replay."""
 
 

@@ -34,7 +34,7 @@ _PARTITIONS = 4
 
 
 @dataclass(eq=False)
-class NoBrokerError(LakeError):
+class NoBrokerError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """Streams shall read from Kafka, and there is none."""
 
     folder: Path
@@ -48,7 +48,7 @@ class NoBrokerError(LakeError):
 
 
 @dataclass(eq=False)
-class KafkaClientMissingError(SetupError):
+class KafkaClientMissingError(SetupError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """The environment was made without the extra that speaks to Kafka."""
 
     def message(self) -> Message:
@@ -56,7 +56,7 @@ class KafkaClientMissingError(SetupError):
 
 
 @dataclass(eq=False)
-class NotDeliveredError(LakeError):
+class NotDeliveredError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """A broker did not take messages.
 
     Attributes:

@@ -147,6 +147,7 @@ def _say_stopped() -> NoReturn:
 
 def _end_with(error: LakeError) -> NoReturn:
     err.print(f"[bold red]error[/] {_escape(str(error))}", soft_wrap=True)
+    err.print(f"  runbook: {error.page}", soft_wrap=True)
     sys.exit(_exit_code(error))
 
 

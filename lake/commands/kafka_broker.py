@@ -34,7 +34,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(eq=False)
-class BrokerNotReadyError(LakeError):
+class BrokerNotReadyError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """The local broker did not start.
 
     Attributes:

@@ -222,6 +222,7 @@ def _report(
             "unreadable_days": " ".join(map(str, receipt.damaged.days)) if receipt.damaged else "",
             "rejected": receipt.total.rejected,
             "rules": dict(receipt.rules),
+            "runbook": next((one.page for one in receipt.problems), ""),
         }
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
     context.log.info(_said(table, receipt))
@@ -290,7 +291,7 @@ def _failure(error: LakeError, tags: Mapping[str, str]) -> Exception:
     """
     if error.retryable and PID not in tags:
         return dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=RETRY_AFTER_SECONDS)
-    metadata: dict[str, Any] = {"error": type(error).__name__, "retryable": error.retryable}
+    metadata: dict[str, Any] = {"error": type(error).__name__, "retryable": error.retryable, "runbook": error.page}
     return dg.Failure(str(error), metadata=metadata, allow_retries=False)
 
 

@@ -33,7 +33,7 @@ from lake.project.environment import Environment
 __all__ = ["NeverUpToDateError", "Refresher"]
 
 
-class NeverUpToDateError(LakeError):
+class NeverUpToDateError(LakeError, runbook="docs/runbook.md#days-are-never-done"):
     """Bringing the tables up to date found new work again and again."""
 
     def message(self) -> Message:

@@ -47,7 +47,7 @@ OnResult = Callable[["TableResult"], None]
 
 
 @dataclass(eq=False)
-class OutsideCalendar(BadDay):
+class OutsideCalendar(BadDay, runbook="docs/runbook.md#the-calendar-does-not-have-the-day"):
     """Days were asked for that no table has, and nothing was run."""
 
     def message(self) -> Message:
