@@ -24,13 +24,13 @@ from lake.declare.days import Days
 from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
-from lake.orchestration.checks import RANGE_CHECKS, Inspection, Verdict, checks_of, next_step
+from lake.orchestration.checks import Inspection, Verdict, checks_of, next_step
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.shown import observe_feed, sample_of
-from lake.orchestration.standing import as_errors, still_differs
+from lake.orchestration.standing import as_errors, verdict_of
 from lake.project.settings import Settings
 from lake.storage.location import is_local
 from lake.write.store import DeltaStore
@@ -314,10 +314,7 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
             asked = dg.AssetCheckKey(key, name)
             if asked not in context.selected_asset_check_keys:
                 continue
-            verdict = inspection.judge(name)
-            if name in RANGE_CHECKS and not verdict.facts:  # this check has looked at no day
-                verdict = still_differs(context.instance, asked, inspection.entries) or verdict
-            result = build_check_result(key, name, verdict)
+            result = build_check_result(key, name, verdict_of(inspection, asked, context.instance))
             RedChecks(settings.home).note(as_errors([result]))
             yield result
 

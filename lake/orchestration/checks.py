@@ -15,7 +15,7 @@ day's failure green. Only a scan of a table too large to read whole keeps to the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -29,12 +29,12 @@ from lake.batch.survey import Survey, ways_to_mend
 from lake.declare.days import Day, Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Rows, Table, is_followable
-from lake.errors import LakeError, first_few
+from lake.errors import LakeError
+from lake.orchestration.disagreeing import find_disagreeing
 from lake.orchestration.rejected_rows import show_rejected
 from lake.orchestration.upstream import Upstream
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
-from lake.storage.landed_files import changed_in_place
 from lake.storage.log import Log
 from lake.stream.stalled import StreamWatch
 from lake.write.store import DeltaStore
@@ -260,7 +260,7 @@ class Inspection:
         compared = list(Upstream(self.table, self.store, self._scanned).comparisons())
         differing = {one.day: str(one) for one in compared if not one.agrees}
         severity: Severity = "ERROR" if differing or lost or foreign else "WARN"
-        wrong = {**self._disagreeing(), **differing, **lost}
+        wrong = {**find_disagreeing(self.table, self.store, self.entries), **differing, **lost}
         failing = dict(sorted({**wrong, **foreign}.items(), key=_by_day))
         facts: dict[str, int | float | str] = {
             "days": len(self.entries),
@@ -289,31 +289,6 @@ class Inspection:
             commands.append(_ON_PURPOSE[self.table.rows].format(table=self.table.full_name))
         return "; ".join([*commands, *(how for how, _ in ways_to_mend(self._survey, self.table, foreign))])
 
-    def _disagreeing(self) -> dict[Day, str]:
-        """Find days of bronze whose landed rows differ from the kept ones.
-
-        Tables of other kinds have none.
-        """
-        if not self.table.write.keeps_everything:
-            return {}
-        found = {day: entry.disagreeing for day, entry in self.entries.items() if entry.disagreeing}
-        changed = self._changed_in_place(found) if found else {}
-        return {
-            day: f"{rows:,} rows of landed files differ from those that are kept{changed[day]}"
-            for day, rows in found.items()
-        }
-
-    def _changed_in_place(self, days: Collection[Day]) -> dict[Day, str]:
-        """Name the first changed files of each day."""
-        read: dict[Day, list[Mapping[str, object]]] = {day: [] for day in days}
-        for entry in Ledger(self.store).entries(self.table.full_name, days):
-            read[entry.day].append(entry.inputs)
-        feeds = [f"feed:{one.name}" for one in self.table.feeds]
-        found = {
-            day: [n for f in feeds for n in changed_in_place(i.get(f) for i in said)] for day, said in read.items()
-        }
-        return {day: f"; changed in place: {first_few(names)}" if names else "" for day, names in found.items()}
-
     @property
     def _scanned(self) -> Mapping[Day, Entry]:
         """The days whose rows are looked at: of a large table, the run's."""
@@ -341,7 +316,8 @@ class Inspection:
         entries = self.entries if self.run_id else {}
         found = compute_again(self.table, self.store, self.run_id, entries, self.settings.horizon())
         if found is None:
-            return Verdict("no day of a range was chosen to be computed by itself")
+            said = "no day of a range was chosen to be computed by itself"
+            return Verdict(said if self.run_id else "it does not apply: no run of several days has written what is new")
         facts: dict[str, int | float | str] = {"day": str(found.day), "run": self.run_id}
         if not found.differing:
             return Verdict(f"{found.day} computed by itself has the same rows", facts=facts)

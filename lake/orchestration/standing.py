@@ -19,18 +19,29 @@ from dagster._core.storage.asset_check_execution_record import (
 
 from lake.declare.days import Days, parse_day
 from lake.declare.table import Table
-from lake.orchestration.checks import LATE, Verdict, checks_of
+from lake.orchestration.checks import LATE, RANGE_CHECKS, Inspection, Verdict, checks_of
 from lake.orchestration.keys import asset_key, name_of
 from lake.ownership.ledger import Entry
 
-__all__ = ["StandingError", "as_errors", "first_and_last", "lasting_checks", "standing_errors", "still_differs"]
+__all__ = ["StandingError", "as_errors", "first_and_last", "lasting_checks", "standing_errors", "verdict_of"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
 """Runs that were interrupted before they came to the check leave a record without a verdict."""
 
 
-def still_differs(
+def verdict_of(inspection: Inspection, check: dg.AssetCheckKey, instance: dg.DagsterInstance) -> Verdict:
+    """Judge one check of a table.
+
+    Where it has looked at no day, what an earlier run found and nobody has mended stands.
+    """
+    verdict = inspection.judge(check.name)
+    if check.name in RANGE_CHECKS and not verdict.facts:
+        return _still_differs(instance, check, inspection.entries) or verdict
+    return verdict
+
+
+def _still_differs(
     instance: dg.DagsterInstance, check: dg.AssetCheckKey, entries: Mapping[date | None, Entry]
 ) -> Verdict | None:
     """Return the verdict of an earlier run about a day not computed since.

@@ -15,13 +15,15 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lake.declare.table import Table
+from lake.orchestration.checks import checks_of
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
-from lake.orchestration.sensors.stream_commits import WITHOUT_SPARK, build_stream_commits
+from lake.orchestration.sensors.stream_commits import build_stream_commits
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
+from tests import recorded
 from tests.definitions import definitions_of
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
@@ -295,7 +297,7 @@ def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: S
     assert joined == [9 * 3600], "the newest event of a joined row is its arrival"
 
 
-def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_minute_later(
+def test_the_checks_are_told_with_the_commits_and_again_a_minute_later(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else Dagster shows them as not run, because the table has a newer materialization."""
@@ -311,7 +313,7 @@ def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_min
             definitions=definitions_of(daemon.settings, FOLLOWED),
         ) as context:
             daemon.cursor = sensor.evaluate_tick(context).cursor
-        keys = [dg.AssetCheckKey(asset_key(DEPARTURES), check) for check in (*WITHOUT_SPARK, "range_equals_day")]
+        keys = [dg.AssetCheckKey(asset_key(DEPARTURES), check) for check in checks_of(DEPARTURES)]
         found = daemon.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
         return {key.name: record.id for key, record in found.items()}
 
@@ -324,7 +326,40 @@ def test_the_checks_that_need_no_spark_are_told_with_the_commits_and_again_a_min
     later = told()
     seconds[0] += 61
 
-    assert set(first) == set(WITHOUT_SPARK)
+    assert set(first) == {"key_unique", "contract", "row_count", "fresh", "streaming", "range_equals_day"}
     assert at_once == first
-    assert all(later[name] > first[name] for name in WITHOUT_SPARK)
+    assert all(later[name] > first[name] for name in first)
     assert told() == later, "nothing was committed since"
+
+
+def test_a_range_that_was_found_to_differ_stays_red_while_streams_commit(daemon: Daemon) -> None:
+    """What streams write is no range, so they neither mend a day of batch nor hide it."""
+    check = dg.AssetCheckKey(asset_key(DEPARTURES), "range_equals_day")
+
+    def told() -> dg.AssetCheckEvaluation | None:
+        daemon.tick()
+        found = daemon.instance.event_log_storage.get_latest_asset_check_execution_by_key([check])
+        event = found[check].event if check in found else None
+        return event.dagster_event.asset_check_evaluation_data if event and event.dagster_event else None
+
+    follow(daemon.store, DEPARTURES)
+    commit(daemon.store, DEPARTURES, {D2: 5})
+    green = told()
+    assert green is not None
+    assert green.passed
+    assert (green.description or "").startswith("it does not apply")
+
+    recorded.record(daemon.store, DEPARTURES, [D1], run_id="a run")
+    said, facts = f"2 rows of a range differ from its day\n{D1}: by itself 1", {"day": str(D1), "run": "a run"}
+    red = dg.AssetCheckEvaluation(check.asset_key, check.name, passed=False, metadata=facts, description=said)
+    daemon.instance.report_runless_asset_event(red)
+    commit(daemon.store, DEPARTURES, {D2: 1})
+    still = told()
+    assert still is not None
+    assert (still.passed, still.metadata["run"].value) == (False, "a run")
+
+    recorded.record(daemon.store, DEPARTURES, [D1], run_id="another run")
+    commit(daemon.store, DEPARTURES, {D2: 1})
+    again = told()
+    assert again is not None
+    assert again.passed

@@ -29,11 +29,11 @@ from lake.declare.days import Day, Days, in_order
 from lake.declare.table import Table, is_followable
 from lake.errors import LogDamaged
 from lake.orchestration.assets import build_check_evaluation
-from lake.orchestration.checks import Inspection
+from lake.orchestration.checks import Inspection, checks_of
 from lake.orchestration.keys import asset_key
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
-from lake.orchestration.standing import as_errors
+from lake.orchestration.standing import as_errors, verdict_of
 from lake.ownership.frontier import FrontierTable
 from lake.project.settings import Settings
 from lake.storage.commits import Commit
@@ -41,13 +41,11 @@ from lake.storage.log import Log, Place
 from lake.stream.input_events import newest_event
 from lake.write.store import DeltaStore
 
-__all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "WITHOUT_SPARK", "build_stream_commits"]
+__all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
 
 COMMITS_AT_ONCE = 50
 """Most commits of one table that a tick reports; a stream makes about ten between two ticks."""
 CHECKED_EVERY_SECONDS = 60.0
-WITHOUT_SPARK = ("key_unique", "contract", "row_count", "fresh", "streaming")
-"""Checks that are reported beside the commits of a stream."""
 LOOKS_BACK = 500
 """Most commits that a full comparison reads; what days older commits wrote is taken from the frontier."""
 
@@ -96,10 +94,11 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
 
 @dataclass
 class _Checks:
-    """Report the checks that need no Spark beside the commits of a stream.
+    """Report the checks beside the commits of a stream.
 
-    Dagster shows a check as not run once its table has a newer materialization. One look costs more than a tick should,
-    so a table is looked at once a minute.
+    None needs Spark here, because days of a range are computed by themselves after runs only. Dagster shows a check as
+    not run once its table has a newer materialization. One look costs more than a tick should, so a table is looked at
+    once a minute.
 
     Attributes:
         settings: of the project.
@@ -123,7 +122,8 @@ class _Checks:
         self.waiting.discard(name)
         self._looked_at[name] = now
         inspection = Inspection(table, store, self.settings)
-        evaluations = [build_check_evaluation(table, check, inspection.judge(check)) for check in WITHOUT_SPARK]
+        keys = [dg.AssetCheckKey(asset_key(table), check) for check in checks_of(table)]
+        evaluations = [build_check_evaluation(table, k.name, verdict_of(inspection, k, instance)) for k in keys]
         for evaluation in evaluations:
             instance.report_runless_asset_event(evaluation)
         RedChecks(self.settings.home).note(as_errors(evaluations))
