@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,29 +24,24 @@ from lake.declare.table import Table
 from lake.engine.failpoints import failpoint
 from lake.errors import RowsLost
 from lake.ownership.frontier import LAST_DAY, Frontier, FrontierTable
-from lake.storage.commits import Commit
 from lake.storage.durable import flush_files, flush_folders
 from lake.storage.own_table import OwnTable
 from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan, step_txn
 from lake.stream.input_events import NEWEST_EVENT, InputEvents
+from lake.stream.judge import Judge
 from lake.stream.mode_writer import Batch, ModeWriter
 from lake.stream.mode_writers import writer_of
-from lake.stream.progress import MicroBatch
+from lake.stream.progress import MicroBatch, committed_before
 from lake.stream.read_offsets import READ_TO, planned
 from lake.stream.stream_inputs import StreamInputs
-from lake.write.bounded import Bounded
-from lake.write.enforce import Collected, Counts, Enforced, Enforcer
+from lake.write.enforce import Counts, Enforced
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore, Txn
 
 __all__ = ["BEFORE_FIRST", "MicroBatchWriter", "Stopped", "always"]
 
 _GUARD_POLL_SECONDS = 0.1
-_MOST_COLLECTED = 20_000
-"""Rows of a micro-batch that this process takes and commits; above it Spark does."""
-_MOST_COLLECTED_BYTES = 32 * 2**20
-"""And how large their texts may be."""
 BEFORE_FIRST = -1
 """The number of what a generation of bronze is given before its first micro-batch."""
 
@@ -89,9 +84,6 @@ class MicroBatchWriter:
             to the disk before a row is written.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
-        previous: rows of the micro-batch before, by which the tasks of the next are chosen; None where they were too
-            large for this process.
-        was_large: whether the micro-batch turned out to be too large for this process, though its rows are few.
     """
 
     plan: StreamPlan
@@ -110,8 +102,6 @@ class MicroBatchWriter:
     checkpoint: AnyPath | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
-    previous: int | None = None
-    was_large: bool = False
 
     @property
     def table(self) -> Table:
@@ -170,36 +160,15 @@ class MicroBatchWriter:
         first_day, believed = state.first_writable_day(self.table), self.horizon()
         counts = self._write_rows(Batch(batch_id, believed.filed(rows, self.table), first_day, believed))
         self._note_read(batch_id)
-        self.previous = None if self.was_large else counts.rows_in
+        self.judge.note(counts)
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
         table = self.table.full_name
         return MicroBatch(table, self.generation, batch_id, counts, -1 if version is None else version, seconds)
 
-    def _partitions(self, rows: DataFrame) -> int:
-        """Return how many tasks write, where Spark does.
-
-        A shuffle does not pay for the few rows of a stream that keeps up. What a query keeps in its state lies in
-        partitions of its own, which a single task would have to go through.
-        """
-        if self._was_small and not self.plan.is_stateful:
-            return 1
-        return int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
-
-    @property
-    def _was_small(self) -> bool:
-        return self.previous is not None and self.previous <= _MOST_COLLECTED
-
-    def _enforced(self, rows: DataFrame, batch: Batch) -> Enforced:
-        return self._enforce(rows, None, partitions=self._partitions(batch.rows), horizon=batch.believed)
-
     @cached_property
-    def _enforce(self) -> Enforcer:
-        return Enforcer(self.table)
-
-    @cached_property
-    def _bounded(self) -> Bounded:
-        return Bounded(_MOST_COLLECTED, _MOST_COLLECTED_BYTES)
+    def judge(self) -> Judge:
+        return Judge(self.plan)
 
     @cached_property
     def _mode(self) -> ModeWriter:
@@ -211,51 +180,24 @@ class MicroBatchWriter:
         By Spark, rejected rows cost another job.
         """
         own_days, mode = self._mode.own(batch), self._mode
-        is_written = self.store.is_committed(self.store.path(self.table), self._txn("write", batch.number))
-        if not is_written and (here := self._collect(own_days, batch)) is not None:
+        log, txn = self.store.table_log(self.table), self._txn("write", batch.number)
+        is_written = self.store.is_committed(self.store.path(self.table), txn)
+        is_for_spark = is_written or self._fails or not mode.takes_few(batch)
+        if not is_for_spark and (here := self.judge.collect(own_days, batch)) is not None:
             commit = mode.write_few(here, batch)
             mode.quarantine(here, here.counts, batch)
             return mode.inserted(here.counts, commit)
-        with self._computed_once(self._enforced(own_days, batch)) as once:
+        with self.judge.judged(own_days, batch) as once:
             if is_written:
                 counts = sum(once.counts_by_day().values(), Counts())
                 mode.finish(once, batch)
                 self._refuse_missing(once, counts, batch)
-                counts = mode.inserted(counts, self._committed(batch.number))
+                counts = mode.inserted(counts, committed_before(log, self.generation, batch.number))
             else:
                 commit = mode.write(once, batch, fails=self._fails)
                 counts = mode.inserted(once.observed(), commit)
             mode.quarantine(once, counts, batch)
         return counts
-
-    @contextmanager
-    def _computed_once(self, enforced: Enforced) -> Iterator[Enforced]:
-        """Hand out rows that are not computed twice where a query keeps state.
-
-        Each computation would go through its state.
-        """
-        if not self.plan.is_stateful:
-            yield enforced
-            return
-        kept = replace(enforced, flagged=enforced.flagged.persist())
-        try:
-            yield kept
-        finally:
-            kept.flagged.unpersist()
-
-    def _collect(self, own_days: DataFrame, batch: Batch) -> Collected | None:
-        """Return the rows of a small micro-batch with their verdicts.
-
-        None where Spark shall write it.
-        """
-        self.was_large = False
-        if not self._mode.takes_few(batch) or self._fails or not self._was_small:
-            return None
-        # A task for each partition of the state, and one that has all of their rows.
-        together = own_days.repartition(1) if self.plan.is_stateful else own_days.coalesce(1)
-        found = self._enforce.collect(together, self._bounded, batch.believed)
-        self.was_large = found is None
-        return found
 
     def _compact(self, batch_id: int, state: Frontier) -> None:
         """Join small files of the open days between two micro-batches.
@@ -305,25 +247,6 @@ class MicroBatchWriter:
         missing = self.store.count_missing(self.table, enforced.again().accepted(), days)
         if missing:
             raise RowsLost(self.table.full_name, str(counts), "the same", counts.rows_out - missing)
-
-    def _committed(self, batch_id: int) -> Commit | None:
-        """Return what a repeated micro-batch had committed before.
-
-        Only its commits know which rows were new then.
-        """
-        log, committed = self.store.table_log(self.table), None
-        newest = log.version()
-        for version in range(-1 if newest is None else newest, -1, -1):
-            commit = log.commit(version)
-            if commit is None:
-                break
-            said = commit.metadata
-            if said.get("generation") != self.generation or said.get("batch", batch_id) > batch_id:
-                continue
-            if said["batch"] < batch_id:
-                break
-            committed = commit if committed is None else commit.joined(committed)
-        return committed
 
     @property
     def _fails(self) -> bool:

@@ -21,6 +21,7 @@ from lake.declare.landed import SHOWN
 from lake.errors import STREAM_RUNBOOK
 from lake.storage.commits import Commit
 from lake.storage.durable import append_line, write_whole
+from lake.storage.log import Log
 from lake.storage.sequence import in_sequence, oldest_first
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
@@ -29,6 +30,7 @@ __all__ = [
     "MicroBatch",
     "Receipts",
     "StreamStatus",
+    "committed_before",
     "describe_unread_files",
     "micro_batches",
     "read_statuses",
@@ -86,6 +88,25 @@ class MicroBatch:
         """
         said = commit.metadata
         return (said.get("generation"), said.get("batch")) == (self.generation, self.batch_id)
+
+
+def committed_before(log: Log, generation: int, batch_id: int) -> Commit | None:
+    """Return what a repeated micro-batch had committed before.
+
+    Only its commits know which rows were new then.
+    """
+    committed, newest = None, log.version()
+    for version in range(-1 if newest is None else newest, -1, -1):
+        commit = log.commit(version)
+        if commit is None:
+            break
+        said = commit.metadata
+        if said.get("generation") != generation or said.get("batch", batch_id) > batch_id:
+            continue
+        if said["batch"] < batch_id:
+            break
+        committed = commit if committed is None else commit.joined(committed)
+    return committed
 
 
 class Receipts:

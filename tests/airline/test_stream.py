@@ -172,7 +172,7 @@ def test_a_micro_batch_with_more_rows_than_this_process_takes_is_written_by_spar
     write = writer(lake, departures, receipts)
     one, two, three = (flight(messages, 1, number) for number in (1, 2, 3))
     write(departures(bronze(spark, [one])), 0)
-    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 1)
+    monkeypatch.setattr("lake.stream.judge._MOST_COLLECTED", 1)
     monkeypatch.setattr(DeltaStore, "append", lambda *_: pytest.fail("it was not written by Spark"))
     write(departures(bronze(spark, [two, three, one])), 1)
     assert sorted(row["flight"] for row in lake.store.read(departures).collect()) == [1, 2, 3]
@@ -190,7 +190,7 @@ def test_a_micro_batch_of_few_large_messages_is_written_by_spark(
             by_this.append(txn.version)
         return append(store, table, rows, txn, metadata)
 
-    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED_BYTES", 100_000)
+    monkeypatch.setattr("lake.stream.judge._MOST_COLLECTED_BYTES", 100_000)
     monkeypatch.setattr(DeltaStore, "append", note)
     write, sent = writer(lake, departure_events, []), list[Message]()
     for batch_id, (count, size) in enumerate([(1, 10), (6, 100), (6, 10_000), (6, 10), (6, 10), (1, 40_000)]):
@@ -218,7 +218,7 @@ def test_a_query_with_state_gives_the_same_rows_where_a_micro_batch_is_larger_th
         return here
 
     monkeypatch.setattr(Enforcer, "collect", collect_and_note)
-    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", 2)
+    monkeypatch.setattr("lake.stream.judge._MOST_COLLECTED", 2)
     counted = [departure_events, arrival_events, departures, arrivals, hourly_airport_performance]
     lake, sent = Lake(tmp_path, lambda: spark, counted), []
     with interpreted(spark), lake.following() as running:
@@ -326,7 +326,7 @@ def test_a_micro_batch_of_which_a_row_was_lost_has_no_receipt_and_stops_its_quer
         commit: Commit = written(*given, **options)
         return replace(commit, added={day: held - 1 for day, held in commit.added.items()})
 
-    monkeypatch.setattr("lake.stream.micro_batch._MOST_COLLECTED", collected)
+    monkeypatch.setattr("lake.stream.judge._MOST_COLLECTED", collected)
     monkeypatch.setattr(DeltaStore, step, lossy)
 
     with pytest.raises(RowsLost) as lost:
