@@ -29,6 +29,7 @@ from lake.stream.progress import MicroBatch, micro_batches
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.aircraft_last_seen import aircraft_last_seen
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.arrivals import arrivals
@@ -39,6 +40,7 @@ __all__ = ["FOLLOWED", "Following", "Lake", "Message", "Messages", "at", "multis
 
 FOLLOWED = [
     departure_events, arrival_events, departures, arrivals, flights, hourly_airport_performance, delay_alerts,
+    aircraft_last_seen,
 ]  # fmt: skip
 """Every table that streams, upstream first."""
 
@@ -152,9 +154,9 @@ class Lake:
         raise AssertionError(f"after {_MOST_ROUNDS} rounds there is still something to do: {steps}")
 
     def rows(self, table: Table, before: date | None = None) -> Counter[str]:
-        """The table's rows as a multiset; only of days before `before`, if given."""
-        rows = self.store.read(table)
-        return multiset(rows.where(f"{table.day} < DATE'{before}'").collect() if before else rows.collect())
+        """The table's rows as a multiset; only of days before `before`, if given and it has days."""
+        rows, is_part = self.store.read(table), before and table.day
+        return multiset(rows.where(f"{table.day} < DATE'{before}'").collect() if is_part else rows.collect())
 
     def rejects(self, table: Table, before: date | None = None) -> Counter[str]:
         """The table's quarantine as a multiset."""

@@ -43,6 +43,7 @@ __all__ = [
 _EXPRESSION_IDS = re.compile(r"#\d+L?|plan_id=\d+|lambda_\d+|_gen_alias_\d+|@[0-9a-f]+")
 """What differs from session to session in a plan's text."""
 _AGGREGATE = re.compile(r"^[\s:+-]*(Aggregate|Deduplicate|FlatMapGroups)", re.MULTILINE)
+_JOIN = re.compile(r"^[\s:+-]*Join", re.MULTILINE)
 _MARKER = "generation"
 _TABLE = "table_id"
 DELIVERED = "delivered.json"
@@ -78,10 +79,11 @@ def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
     frames = [_empty(spark, read.source) for read in table.reads]
     plan = _EXPRESSION_IDS.sub("", analyzed_plan(table(*frames)))
     aggregates = bool(_AGGREGATE.search(plan))
-    is_stateful = aggregates or len(stream_reads(table)) > 1
     sources = [read.source for read in stream_reads(table)]
+    is_stateful = aggregates or (len(sources) > 1 and bool(_JOIN.search(plan)))
     marks = [(s.full_name, s.event_time, str(s.lateness)) for s in sources if isinstance(s, Table)]
-    text = repr((plan, marks)) if is_stateful else "stateless"
+    # A checkpoint numbers its sources as they come in the plan.
+    text = repr((plan, marks)) if is_stateful or len(sources) > 1 else "stateless"
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:12]
     return StreamPlan(table, is_stateful, "update" if aggregates else "append", fingerprint)
 

@@ -178,6 +178,21 @@ CREATE TABLE gold.delay_alerts AS
     FROM planned WHERE dep_delay >= 30 GROUP BY ALL HAVING count(*) >= 5;
 """
 
+LAST_SEEN = """
+CREATE TABLE gold.aircraft_last_seen AS
+    WITH moved AS (
+        SELECT *, departed_at AS seen_at, true AS is_in_flight, origin AS airport FROM planned
+        UNION ALL
+        SELECT *, arrived_at, false, dest FROM planned
+    )
+    SELECT flight_date, carrier, flight, origin, tail_number, seen_at, is_in_flight, airport, dest
+    FROM moved WHERE tail_number IS NOT NULL AND seen_at IS NOT NULL
+    QUALIFY row_number() OVER (
+        PARTITION BY tail_number
+        ORDER BY seen_at DESC, is_in_flight DESC, flight_date, carrier, flight, origin, airport, dest
+    ) = 1;
+"""
+
 # Features the slow way: each flight is compared with whatever happened before its own cutoff.
 FEATURES = """
 CREATE TABLE asked AS SELECT *, scheduled_departure_at - INTERVAL 2 HOURS AS cutoff_at FROM planned;
@@ -237,7 +252,8 @@ CREATE TABLE gold.flight_delay_features AS
 """
 
 
-ORACLE_TABLES = frozenset(re.findall(r"CREATE TABLE ((?:silver|gold)\.\w+)", SILVER + GOLD + ALERTS + FEATURES))
+COMPUTED = (SILVER, GOLD, ALERTS, LAST_SEEN, FEATURES)
+ORACLE_TABLES = frozenset(re.findall(r"CREATE TABLE ((?:silver|gold)\.\w+)", "".join(COMPUTED)))
 """The tables that it computes, as `layer.name`."""
 
 
@@ -255,7 +271,7 @@ def build_oracle(database: duckdb.DuckDBPyConnection, folder: Path | None = None
         database.register("incoming", rows)
         database.execute(f"CREATE TABLE {name}_csv AS SELECT * FROM incoming")
         database.unregister("incoming")
-    for script in (SOURCE.replace("{missing_airports}", MISSING_AIRPORTS), MOMENTS, SILVER, GOLD, ALERTS, FEATURES):
+    for script in (SOURCE.replace("{missing_airports}", MISSING_AIRPORTS), MOMENTS, *COMPUTED):
         database.execute(script)
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from itertools import count
@@ -22,10 +22,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
+from lake.declare.table import Table
 from lake.engine.failpoints import VARIABLE
+from lake.storage.commits import MERGE_MARK
+from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.aircraft_last_seen import aircraft_last_seen
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.silver.arrivals import arrivals
 from lakehouse_assets.silver.departures import departures
 from lakehouse_assets.silver.flights import flights
 from tests.following import logged
@@ -35,6 +40,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.faults, pytest.ma
 
 ROOT = Path(__file__).parents[2]
 TABLES = [departure_events, departures, delay_alerts]
+CURRENT = [departure_events, arrival_events, departures, arrivals, aircraft_last_seen]
+"""A table of current rows, with all that leads to it."""
 JAN_1 = date(2013, 1, 1)
 
 VICTIM = """
@@ -55,6 +62,8 @@ from lake.stream.follow import follow
 from tests.streaming import Lake
 session = lambda: build_session(app_name="victim", master="local[2]")
 lake = Lake(Path(sys.argv[1]), session)
+wanted = sys.argv[2:] or [table.full_name for table in lake.tables]
+lake.tables = [table for table in lake.tables if table.full_name in wanted]
 follow(lake.tables, lake.store, lake.frontier, home=lake.home)
 """
 
@@ -74,9 +83,15 @@ BETWEEN_SMALL_ONES = [
     "after_commit@gold.hourly_airport_performance:4",
     "before_checkpoint@gold.hourly_airport_performance:4",
     "before_checkpoint@silver.flights:4",
+    "after_commit@gold.aircraft_last_seen:4",
 ]
 """The first micro-batch of a process is written by Spark; the next, if small, by this process itself."""
 SEALING = ["after_claim", "after_closing", "before_sealing", "after_sealing"]
+AT_CURRENT_ROWS = [
+    "after_files@gold.aircraft_last_seen:3",
+    "after_commit@gold.aircraft_last_seen:3",
+    "before_checkpoint@gold.aircraft_last_seen:3",
+]
 FEW = ["after_files@silver.departures", "after_commit@quarantine.silver.departures", "before_sealing"]
 
 
@@ -151,9 +166,12 @@ def minutes(messages: Messages, number: int) -> list[Message]:
     return [departed, arrived, messages.again(departed, now), messages.broken("arrivals", "{nope", now)]
 
 
-def victim(home: Path, failpoint: str | None) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    """Streams that run in a process of their own until something kills it."""
-    return logged(["-c", RUNNING, str(home)], environment(failpoint), home / "victim.log")
+def victim(
+    home: Path, failpoint: str | None, tables: Iterable[Table] = ()
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Streams of some tables (all) that run in a process of their own until something kills it."""
+    names = [table.full_name for table in tables]
+    return logged(["-c", RUNNING, str(home), *names], environment(failpoint), home / "victim.log")
 
 
 def feed_until_killed(lake: Lake, process: subprocess.Popen[bytes], more: Iterator[list[Message]]) -> list[Message]:
@@ -190,7 +208,8 @@ def check_open_days(lake: Lake, sent: list[Message], whole: Lake) -> None:
     whole.refresh(Days.between(date(2012, 12, 1), date(2013, 1, 31)))
     for table in lake.tables:
         if table is not flights:
-            assert lake.rows(table) != lake.rows(table, state.first_open), f"{table.full_name} has no open row"
+            has_open = not table.day or lake.rows(table) != lake.rows(table, state.first_open)
+            assert has_open, f"{table.full_name} has no open row"
             assert lake.rows(table) == whole.rows(table), table.full_name
             assert lake.rejects(table) == whole.rejects(table), f"quarantine of {table.full_name}"
 
@@ -199,7 +218,7 @@ def check_open_days(lake: Lake, sent: list[Message], whole: Lake) -> None:
 def test_killed_between_small_micro_batches_the_lake_equals_batch(
     tmp_path: Path, session: Callable[[], SparkSession]
 ) -> None:
-    """As above while messages keep coming: all seven tables, those with state and the upserted ones among them."""
+    """As above while messages keep coming: all eight tables, those with state and the upserted ones among them."""
     messages, sent = Messages(), list[Message]()
     lake = Lake(tmp_path / "streamed", session)
     lake.home.mkdir()
@@ -226,3 +245,39 @@ def test_killed_between_small_micro_batches_the_lake_equals_batch(
     lake.land([later, last], "last.jsonl")
     lake.follow()
     lake.check_equals_batch([*sent, later, last], early=[flights])
+
+
+def moves(messages: Messages, number: int) -> list[Message]:
+    """What five aircraft do in one of many moments: one leaves, one arrives, one did so days ago and is told late."""
+    now, days_ago = at(3, 8) + timedelta(minutes=5 * number), timedelta(days=number % 3)
+    others = [{"tail_number": f"N{(number + place) % 5}AA", "dest": f"AA{'ABCDE'[number % 5]}"} for place in range(3)]
+    left, reached, late = now, now - timedelta(minutes=2), now - days_ago
+    return [
+        messages.departure(left.date(), 1 + number, scheduled=left, left=left, sent=now, **others[0]),
+        messages.arrival(reached.date(), 1 + number, scheduled=reached, reached=reached, sent=now, **others[1]),
+        messages.departure(late.date(), 2000 + number, scheduled=late, left=late, sent=now, **others[2]),
+        messages.broken("departures", "{nope", now),
+    ]
+
+
+@pytest.mark.streams
+def test_current_rows_of_streams_that_are_killed_equal_batch(
+    tmp_path: Path, session: Callable[[], SparkSession]
+) -> None:
+    """Every stream dies at once, while a small micro-batch replaces rows by their keys, and at last at any moment."""
+    messages, sent = Messages(), list[Message]()
+    lake = Lake(tmp_path / "streamed", session, CURRENT)
+    lake.home.mkdir()
+    more = (moves(messages, number) for number in count())
+    for point in AT_CURRENT_ROWS:
+        with victim(lake.home, point, CURRENT) as process:
+            sent += feed_until_killed(lake, process, more)
+        log = (lake.home / "victim.log").read_text()
+        assert process.returncode == -signal.SIGKILL, f"{point}: not killed\n{log[-3000:]}"
+    log_of_rows = lake.store.table_log(aircraft_last_seen)
+    commits = [log_of_rows.commit(version) for version in range((log_of_rows.version() or 0) + 1)]
+    assert any(commit and commit.metadata.get(MERGE_MARK) for commit in commits), "none was a small one"
+
+    lake.follow()
+    lake.check(sent)
+    check_open_days(lake, sent, Lake(tmp_path / "in batch", session, CURRENT))

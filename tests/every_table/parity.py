@@ -268,8 +268,8 @@ def heartbeat(journey: Journey) -> list[Message]:
     made, later = Messages(), datetime.combine(journey.first + timedelta(days=20), time(12))
     sent = later + timedelta(seconds=20)
     return [
-        made.departure(later.date(), 9999, scheduled=later, left=later, sent=sent),
-        made.arrival(later.date(), 9999, scheduled=later, reached=later, sent=sent),
+        made.departure(later.date(), 9999, scheduled=later, left=later, sent=sent, tail_number=None),
+        made.arrival(later.date(), 9999, scheduled=later, reached=later, sent=sent, tail_number=None),
     ]
 
 
@@ -366,7 +366,7 @@ def _rows(lake: Lake, before: date) -> Rows:
     found: dict[tuple[str, str], Counter[str]] = {}
     for table in lake.tables:
         rows, rejects = stored_rows(lake.store, table), quarantined(lake.store, table)
-        found[table.full_name, "rows"] = multiset(row for row in rows if row[table.day or ""] < before)
+        found[table.full_name, "rows"] = multiset(row for row in rows if table.day is None or row[table.day] < before)
         found[table.full_name, "rejects"] = multiset(row for row in rejects if row["day"] < before)
     return found
 

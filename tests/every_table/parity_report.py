@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lake.declare.table import Append, InsertNew, Table
+from lake.declare.table import Append, InsertNew, Latest, Table, Write
 from tests.every_table.open_days import REASONS
 from tests.every_table.parity import STREAMING, Outcome
 
@@ -124,8 +124,11 @@ def _seeds(mode: str, found: Sequence[Recorded]) -> int:
     return sum(len(one["seeds"]) for one in found if mode in one["modes"])
 
 
+_WRITES: Mapping[type[Write], str] = {Append: "append", InsertNew: "insert", Latest: "newest of a key"}
+
+
 def _write(table: Table) -> str:
-    return "append" if isinstance(table.write, Append) else "insert" if isinstance(table.write, InsertNew) else "upsert"
+    return _WRITES.get(type(table.write), "upsert")
 
 
 def _lake_row(one: Recorded) -> list[object]:

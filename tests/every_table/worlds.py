@@ -76,6 +76,8 @@ class World:
         self._made = Messages()
         letters = chr(65 + self.number // 26) + chr(65 + self.number % 26)
         self.places = {"origin": f"A{letters}", "dest": f"Z{letters}"}
+        if self.number % 2:  # an aircraft of its own; the others share one
+            self.places["tail_number"] = f"N1{letters}"
 
     def messages(self) -> list[Message]:
         """All messages, as a broker numbers them: by topic, in the order in which they are sent."""
