@@ -365,7 +365,7 @@ def _read_up_to(offsets: AnyPath) -> dict[str, int]:
 
 def _committed_at(log: Log, version: int) -> datetime:
     commit = log.commit(version)
-    return datetime.fromtimestamp(commit.timestamp_ms / 1000, UTC) if commit else datetime.max.replace(tzinfo=UTC)
+    return commit.committed_at if commit else datetime.max.replace(tzinfo=UTC)
 
 
 def _parquet_files(files: FileSystem) -> int:

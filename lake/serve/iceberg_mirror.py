@@ -29,12 +29,11 @@ from lake.engine.failpoints import failpoint
 from lake.errors import CannotMirror, DestinationInUse
 from lake.serve.iceberg_files import FileFacts, data_file, root_of
 from lake.serve.source import Source
+from lake.storage.stored_files import features_beyond_files
 
 __all__ = ["Difference", "Mirror", "Shown", "refuse_features"]
 
 _ID, _VERSION, _COMMITTED = "delta.table-id", "delta.version", "delta.committed-at"
-_READABLE = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint", "typeWidening"}
-"""Features of Delta readers that change nothing about which rows a file holds."""
 _PROPERTIES = {
     # The files are the Delta table's: nobody may remove them by way of Iceberg.
     "gc.enabled": "false",
@@ -223,10 +222,7 @@ def refuse_features(sink: str, stored: DeltaTable) -> None:
     Raises:
         CannotMirror: it names the feature.
     """
-    features = set(stored.protocol().reader_features or [])
-    if stored.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
-        features.add("columnMapping")
-    for name in sorted(features - _READABLE):
+    for name in features_beyond_files(stored):
         raise CannotMirror(sink, _REASONS.get(name, f"readers of its files must know of {name}"), _REMEDY)
 
 

@@ -11,10 +11,12 @@ from deltalake import DeltaTable
 
 from lake.declare.days import Day
 
-__all__ = ["StoredFile", "stored_files"]
+__all__ = ["StoredFile", "features_beyond_files", "stored_files"]
 
 _SAID = ("path", "num_records", "modification_time")
 _PARTITION = "partition."
+_READABLE = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint", "typeWidening"}
+"""Features of Delta readers that change nothing about which rows a file holds."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,11 @@ def stored_files(opened: DeltaTable, day: str | None) -> list[StoredFile]:
         )
         for one in said.select([*_SAID, *by]).to_pylist()
     ]
+
+
+def features_beyond_files(opened: DeltaTable) -> list[str]:
+    """Name the features for which the files of a table do not say by themselves which rows it has."""
+    features = set(opened.protocol().reader_features or [])
+    if opened.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    return sorted(features - _READABLE)

@@ -16,13 +16,12 @@ from lake.declare.days import Day, in_order
 from lake.declare.table import Table
 from lake.serve.api.problems import ProblemError
 from lake.storage.log import Log
-from lake.storage.stored_files import StoredFile, stored_files
+from lake.storage.stored_files import StoredFile, features_beyond_files, stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Snapshot", "Snapshots"]
 
 _KEPT = 64
-_UNREADABLE = {"deletionVectors", "columnMapping"}
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ def gone(table: Table, version: int) -> ProblemError:
 
 
 def _list(table: Table, log: Log, opened: DeltaTable) -> Snapshot:
-    if beyond := _UNREADABLE & set(opened.protocol().reader_features or ()):
-        raise ProblemError(501, f"{table.full_name} uses {', '.join(sorted(beyond))}, which this API does not read")
+    if beyond := features_beyond_files(opened):
+        raise ProblemError(501, f"{table.full_name} uses {', '.join(beyond)}, which this API does not read")
     files: dict[Day, list[StoredFile]] = {}
     for file in stored_files(opened, table.day):
         files.setdefault(file.day, []).append(file)
