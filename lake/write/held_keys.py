@@ -24,10 +24,8 @@ _MOST_HELD = 2_000_000
 """About 300 MB. A day of a table with more keys is better looked up by Spark."""
 
 
-@dataclass
-class _Day:
-    files: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
+_File = frozenset[str]
+"""The keys of one file."""
 
 
 @dataclass
@@ -39,7 +37,7 @@ class HeldKeys:
     """
 
     table: Table
-    _days: dict[date, _Day] = field(default_factory=dict)
+    _days: dict[date, dict[str, _File]] = field(default_factory=dict)
 
     def new_among(self, rows: pa.Table, log: Log, days: Sequence[Days]) -> pa.Table | None:
         """Return the rows whose key the table does not hold yet.
@@ -63,23 +61,21 @@ class HeldKeys:
         return rows.filter(pa.array(self._is_new(rows), pa.bool_()))
 
     def _read(self, log: Log, day: date, files: Collection[str]) -> None:
-        """Read the files of a day that were added.
+        """Read the files of a day that were added, and forget those that were removed.
 
-        Where one was removed, with its keys or not, the whole day is read.
+        Joining the small files of a day must not have all of the day read anew.
         """
-        known = self._days.get(day, _Day())
-        if known.files - set(files):
-            known = _Day()
-        for path in set(files) - known.files:
-            with log.open_file(path) as source:
-                known.keys.update(self._keys(pq.ParquetFile(source).read(columns=self._names)))
-            known.files.add(path)
-        self._days[day] = known
+        known = self._days.get(day, {})
+        self._days[day] = {path: known[path] if path in known else self._keys_in(log, path) for path in files}
+
+    def _keys_in(self, log: Log, path: str) -> _File:
+        with log.open_file(path) as source:
+            return frozenset(self._keys(pq.ParquetFile(source).read(columns=self._names)))
 
     def _is_new(self, rows: pa.Table) -> list[bool]:
         days = rows.column(str(self.table.day)).to_pylist()
         found = zip(days, self._keys(rows), strict=True)
-        return [day not in self._days or key not in self._days[day].keys for day, key in found]
+        return [not any(key in file for file in self._days.get(day, {}).values()) for day, key in found]
 
     @property
     def _names(self) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,6 +90,24 @@ def test_each_file_is_read_once(lake: DeltaStore, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pq, "ParquetFile", lambda _: pytest.fail("a file was read again"))
 
     assert new(held, lake, ("a", D1), ("b", D1)) == [("b", D1)]
+
+
+def test_where_files_are_joined_only_the_new_one_is_read(lake: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        add(lake, *((f"{number} {place}", D1) for place in range(1000 if number == 0 else 1)))
+    held, read, opened = HeldKeys(marks), list[int](), pq.ParquetFile
+    new(held, lake, ("0 0", D1))
+
+    def open_file(source: pa.NativeFile) -> pq.ParquetFile:
+        read.append(1)
+        return opened(source)
+
+    monkeypatch.setattr(pq, "ParquetFile", open_file)
+    DeltaTable(lake.path(marks)).optimize.compact(target_size=3_000)
+
+    assert new(held, lake, ("0 0", D1), ("3 0", D1), ("b", D1)) == [("b", D1)]
+    assert len(read) == 1
+    assert len(held._days[D1]) == 2, "the large file, and the joined one"
 
 
 def test_days_that_are_no_longer_open_are_forgotten(lake: DeltaStore) -> None:
