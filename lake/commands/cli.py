@@ -660,11 +660,21 @@ def up(
     since: Annotated[
         str | None, typer.Option(help="When streams start for the first time: the first landing day to follow.")
     ] = None,
+    auto: Annotated[
+        bool | None,
+        typer.Option(
+            "--auto/--no-auto",
+            help="Run daily, reconcile, maintain and alerts by themselves, from now on.",
+            show_default=False,
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that Dagster says.")] = False,
 ) -> None:
     """Start the Dagster UI and its daemon on 127.0.0.1.
 
-    On request Kafka and the streams run, too. One view shows all logs. Ctrl-C or SIGTERM stops all in order: the
-    streams after their running micro-batch, the UI with its daemon, then Kafka if it was started here.
+    On request Kafka and the streams run, too. One view shows what goes wrong, and the streams' log. Ctrl-C or SIGTERM
+    stops all in order: the streams after their running micro-batch, the UI with its daemon, then Kafka if it was
+    started here.
 
     Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
     everything, with exit code 1.
@@ -676,7 +686,8 @@ def up(
     from lake.commands.up import serve
     from lake.project.settings import Settings
 
-    sys.exit(serve(out, Settings.from_env(), port, kafka=kafka, streams=streams, since=first))
+    settings = Settings.from_env()
+    sys.exit(serve(out, settings, port, kafka=kafka, streams=streams, since=first, auto=auto, verbose=verbose))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.ownership.frontier import Frontier, event_progress
 from lake.ownership.passed_over import PassedOver
+from lake.project.automation import describe_automation
 from lake.project.environment import Environment, open_environment
 
 __all__ = [
@@ -82,6 +83,7 @@ def print_status(console: Console, look: Look, *, verbose: bool) -> Health:
     _print_days(console, look.tables, survey, verbose=verbose)
     _print_streams(console, look, verbose=verbose)
     print_sinks(console, look)
+    console.print(describe_automation(settings), soft_wrap=True)
     if look.frontier is None and not any(state.entries or state.missing for state in survey.states.values()):
         first = "lakehouse follow reads Kafka" if settings.feed == "kafka" else "lakehouse land FEED FILE"
         console.print(f"nothing has landed yet; next: [bold]{first}[/]")

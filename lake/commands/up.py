@@ -27,6 +27,7 @@ from lake.engine.ports import HOST, free_ports, is_free
 from lake.errors import LakeError, Message
 from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
 from lake.orchestration.runs import fail_runs_of_dead_processes
+from lake.project.automation import describe_automation, switch_automation
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
 from lake.stream.kafka import KafkaCluster
@@ -37,6 +38,8 @@ __all__ = ["DEFAULT_PORT", "PortTakenError", "choose_port", "serve"]
 DEFAULT_PORT = 3000
 DAGSTER_STOPS_WITHIN_SECONDS = 45.0
 MICRO_BATCH_ENDS_WITHIN_SECONDS = 120.0
+_MATTERS = r"\b(WARNING|ERROR|CRITICAL)\b|\w(Error|Exception)\b|cannot be imported|is left out"
+"""What is shown of Dagster's log: the rest is in `services.log`."""
 STREAMS_RESTART_AFTER_SECONDS = (1.0, 5.0, 15.0, 60.0, 60.0)
 
 
@@ -60,10 +63,12 @@ def serve(
     kafka: bool = False,
     streams: bool = False,
     since: date | None = None,
+    auto: bool | None = None,
+    verbose: bool = False,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
-    Says what is ready, shows all logs, and leaves no process behind.
+    Says what is ready and what goes wrong, and leaves no process behind.
 
     Args:
         console: where the log view goes.
@@ -72,6 +77,8 @@ def serve(
         kafka: run the local broker too, and let streams read from it. One that runs already is used and left running.
         streams: follow every table that can be followed.
         since: when streams start for the first time, the first landing day that they follow.
+        auto: whether schedules and sensors are on from now on; None for what was asked for before.
+        verbose: show all that Dagster says, not only what goes wrong.
 
     Returns:
         The exit code: 0 where somebody stopped it, 1 where a service ended it or was given up.
@@ -89,7 +96,10 @@ def serve(
     home = prepare_dagster_home(settings)
     with open_instance(settings) as instance:
         fail_runs_of_dead_processes(instance)
-    services: list[Service] = [_dagster(settings, home, chosen)]
+    if auto is not None:
+        switch_automation(settings, on=auto)
+    console.print(describe_automation(settings), soft_wrap=True)
+    services: list[Service] = [_dagster(settings, home, chosen, "" if verbose else _MATTERS)]
     if kafka and settings.kafka is None:
         topics = topics_of(open_environment(settings).tables.values(), settings)
         services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), topics, settings.kafka_folder / "broker.log"))
@@ -113,7 +123,7 @@ def choose_port(wanted: int | None) -> int:
     return free_ports(1)[0]
 
 
-def _dagster(settings: Settings, logs: Path, port: int) -> Child:
+def _dagster(settings: Settings, logs: Path, port: int, shown: str) -> Child:
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     command = [
         *quiet,
@@ -134,6 +144,7 @@ def _dagster(settings: Settings, logs: Path, port: int) -> Child:
         announce=lambda _: _ready_at(f"http://{HOST}:{port}"),
         env={**_environment(settings), "LAKEHOUSE_UI_URL": _address(settings, port)},
         stop_signal=signal.SIGINT,
+        shown=shown,
         stops_within_seconds=DAGSTER_STOPS_WITHIN_SECONDS,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -75,6 +76,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
 ) -> None:
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
     command = [sys.executable, "-m", "lake.commands.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
+    command.append("--verbose")
     ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 7 tables from kafka")
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
         try:
@@ -99,6 +101,58 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
     assert [process for process in family if _runs(process)] == []
     assert LocalBroker(tmp_path / "kafka").status() is None
     assert not is_followed(tmp_path / "tables" / LOCKS)
+
+
+SWITCHED = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
+
+
+@pytest.mark.slow
+def test_it_is_quiet_and_runs_by_itself_once_asked_until_that_is_taken_back(tmp_path: Path) -> None:
+    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_ALERT_URLS": ""}
+    acting = {"daily", "maintain", "reconcile"}
+
+    first, on = _come_up(env, "--auto")
+    again, still = _come_up(env)
+    back, off = _come_up(env, "--no-auto")
+
+    assert first[0].startswith("runs by itself with lakehouse up: daily, reconcile, maintain, no alerts")
+    assert first[0].endswith("lakehouse up --no-auto takes it back")
+    assert again[0] == first[0]
+    assert back[0].startswith("nothing runs by itself")
+    assert back[0].endswith("lakehouse up --auto switches on daily, reconcile, maintain and alerts")
+    for lines in (first, again, back):
+        (ready,) = lines[1:]
+        assert ready.startswith("up      | http://127.0.0.1:")
+    assert acting <= on
+    assert on == still
+    assert not acting & off
+
+
+def _come_up(env: dict[str, str], *options: str) -> tuple[list[str], set[str]]:
+    """What `up` says until it is ready, and which schedules and sensors are on then."""
+    command = [sys.executable, "-m", "lake.commands.cli", "up", *options]
+    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
+        try:
+            shown = _read_until_all_are_shown(up, [" is ready; Ctrl-C stops everything"])
+            switched = _switched_on(shown[-1].partition("http://")[2].partition(" ")[0])
+            up.send_signal(signal.SIGTERM)
+            up.communicate(timeout=120)
+        finally:
+            up.kill()
+    assert up.returncode == 0
+    return shown, switched
+
+
+def _switched_on(address: str) -> set[str]:
+    connection = http.client.HTTPConnection(address, timeout=120)
+    asked = json.dumps({"query": SWITCHED})
+    connection.request("POST", "/graphql", asked, {"Content-Type": "application/json"})
+    (found,) = json.loads(connection.getresponse().read())["data"]["repositoriesOrError"]["nodes"]
+    connection.close()
+    states = {one["name"]: one["sensorState"]["status"] for one in found["sensors"]}
+    states |= {one["name"]: one["scheduleState"]["status"] for one in found["schedules"]}
+    return {name for name, status in states.items() if status == "RUNNING"}
 
 
 def _runs(process: psutil.Process) -> bool:

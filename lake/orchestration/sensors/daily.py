@@ -27,6 +27,7 @@ from lake.orchestration.assets import CAUSE, UNLESS_EQUAL
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.resource import Lakehouse
+from lake.orchestration.sensors.automatic import default_schedule_status
 from lake.project.settings import Settings
 
 __all__ = ["WAITS_FOR", "build_daily_schedule", "days_to_look_back"]
@@ -39,7 +40,7 @@ WAITS_FOR = "lakehouse/waits_for"
 def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
     """Build the schedule `daily`, half an hour after midnight UTC.
 
-    It is off until somebody switches it on.
+    It is off until somebody switches it on, here or by `lakehouse up --auto`.
     """
     job = dg.define_asset_job("daily", selection=dg.AssetSelection.all(), description=__doc__)
 
@@ -48,6 +49,7 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
         job=job,
         cron_schedule=CRON,
         execution_timezone="UTC",
+        default_status=default_schedule_status(settings),
         description="All tables, for the days that the newest closed landing day can change.",
     )
     def daily(lakehouse: Lakehouse) -> dg.RunRequest | dg.SkipReason:

@@ -12,6 +12,7 @@ from lake.batch.maintain import describe, maintain, summarize
 from lake.declare.table import Table
 from lake.declare.words import plural
 from lake.orchestration.resource import Lakehouse
+from lake.orchestration.sensors.automatic import default_schedule_status
 from lake.project.environment import open_environment
 from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
@@ -25,7 +26,7 @@ CRON = "30 3 * * *"
 def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
     """Build the schedule `maintain`, at half past three UTC.
 
-    It is off until somebody switches it on.
+    It is off until somebody switches it on, here or by `lakehouse up --auto`.
     """
 
     @dg.op(name="maintain_tables", description=__doc__)
@@ -43,5 +44,10 @@ def build_maintenance(settings: Settings, tables: Sequence[Table]) -> dg.Schedul
         maintain_lake()
 
     return dg.ScheduleDefinition(
-        name="maintain", job=maintain_job, cron_schedule=CRON, execution_timezone="UTC", description=__doc__
+        name="maintain",
+        job=maintain_job,
+        cron_schedule=CRON,
+        execution_timezone="UTC",
+        default_status=default_schedule_status(settings),
+        description=__doc__,
     )

@@ -37,6 +37,7 @@ from lake.orchestration.assets import PID, WORKER, step_tags
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
+from lake.orchestration.sensors.automatic import default_sensor_status
 from lake.ownership.ledger import Entry
 from lake.project.settings import Settings
 from lake.storage.log import Log, Place
@@ -64,13 +65,14 @@ _TAGGED_WITHIN = timedelta(minutes=10)
 
 
 def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
-    """Build the sensor `reconcile`, which is off until somebody switches it on."""
+    """Build the sensor `reconcile`, which is off until somebody switches it on, here or by `lakehouse up --auto`."""
     job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
 
     @dg.sensor(
         name="reconcile",
         job=job,
         minimum_interval_seconds=5,
+        default_status=default_sensor_status(settings),
         description="Runs the days that batch owns and that are missing, or stale because their inputs changed.",
     )
     def reconcile(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
