@@ -67,6 +67,7 @@
         ├── StorageUnreachable  an object store does not answer (retryable)
         ├── StorageRefused      it does not take the keys
         ├── BucketMissing       it has no such bucket
+        ├── NeedsFolder         landing lies in one, and a folder is needed
         ├── FolderNotWritable
         └── FolderNotReadable
 
@@ -130,6 +131,7 @@ __all__ = [
     "LogDamaged",
     "Message",
     "MessagesGone",
+    "NeedsFolder",
     "NotAStream",
     "NotHandedOn",
     "Offline",
@@ -1706,6 +1708,24 @@ class StorageUnreachable(SetupError, runbook="docs/runbook.md#tables-in-an-objec
             self.location,
             f"{asked}: {self.problem}",
             "check AWS_ENDPOINT_URL (http or https, host, port) and the network; where it is right, run this again",
+        )
+
+
+@dataclass(eq=False)
+class NeedsFolder(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
+    """A command needs landing in a folder of this machine.
+
+    Attributes:
+        location: URL of the landing folder.
+    """
+
+    location: str
+
+    def message(self) -> Message:
+        return Message(
+            f"landing {self.location}",
+            "lies in an object store, and this needs a folder of this machine",
+            "run it with landing in a folder (LAKEHOUSE_LANDING), and put the files into the store by lakehouse land",
         )
 
 

@@ -23,6 +23,7 @@ from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.ownership.frontier import LAST_DAY, FrontierTable
 from lake.storage.landing import Landing
+from lake.storage.store_path import StorePath
 from lake.stream.driver import Followed
 from lake.stream.follow import follow
 from lake.stream.progress import MicroBatch, micro_batches
@@ -126,10 +127,14 @@ class Lake:
         for message in messages:
             files.setdefault((message["topic"], message["timestamp"][:10]), []).append(message)
         for (topic, day), lines in files.items():
-            folder = self.landing.root / topic / f"landed_on={day}"
+            folder = self.landing.location / topic / f"landed_on={day}"
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            if isinstance(folder, StorePath):
+                (folder / name).write(text.encode())
+                continue
             folder.mkdir(parents=True, exist_ok=True)
             aside = folder / f".{name}"
-            aside.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            aside.write_text(text)
             aside.rename(folder / name)
 
     def follow(self, **options: Any) -> Followed:

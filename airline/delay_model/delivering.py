@@ -21,6 +21,7 @@ from lake.declare.claims import PLAUSIBLE_DAYS
 from lake.errors import BadDay
 from lake.storage.deliver import deliver
 from lake.storage.landing import Landing
+from lake.storage.store_path import AnyPath
 from lakehouse_assets.feeds.delay_models import delay_models
 from lakehouse_assets.silver.delay_models import ID_LENGTH
 
@@ -91,7 +92,7 @@ def deliveries(landing: Landing) -> list[Delivery]:
 
     Files that are no delivery are passed over, because the table tells of them.
     """
-    files = sorted((landing.root / delay_models.name).glob("landed_on=*/*.jsonl"))
+    files = (landing.reach() / delay_models.name).glob("landed_on=*/*.jsonl")
     found = [one for file in files if _FILE.fullmatch(file.name) and (one := _read(file))]
     return sorted(found, key=lambda one: one.issue)
 
@@ -144,7 +145,7 @@ def roll_back(landing: Landing, today: date, model_id: str | None = None, serves
     return put_to_work(landing, wanted[-1], today, serves_from or today)
 
 
-def _read(file: Path) -> Delivery | None:
+def _read(file: AnyPath) -> Delivery | None:
     try:
         said = json.loads(file.read_text())
         return Delivery(**said) if isinstance(said, Mapping) else None

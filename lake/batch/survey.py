@@ -205,7 +205,7 @@ class Survey:
         return current
 
     def _key(self, table: Table) -> tuple[str, str, str]:
-        return self.store.tables, str(self.store.landing.root), table.full_name
+        return self.store.tables, str(self.store.landing.location), table.full_name
 
     def _found(self, table: Table, entries: Mapping[Day, Entry], state: _State) -> TableState:
         foreign = self._foreign(table, entries)

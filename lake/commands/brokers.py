@@ -15,6 +15,7 @@ from lake.declare.topic_source import TopicSource
 from lake.engine.jars import fetch
 from lake.errors import LakeError, Message, SetupError
 from lake.project.settings import Settings
+from lake.storage.archive import TopicArchive
 from lake.stream.kafka import KafkaCluster, KafkaSource
 
 __all__ = [
@@ -133,7 +134,7 @@ def topic_source(settings: Settings) -> TopicSource:
         Offline, JarDamaged: the jars of Spark's Kafka source are not here and cannot be fetched.
     """
     if settings.feed == "files":
-        return settings.landing
+        return TopicArchive(settings.landing)
     require_client()
     fetch("spark-kafka", print)
     if settings.kafka is not None:

@@ -27,7 +27,7 @@ def check_landing(environment: Environment) -> Check:
     """Check that whatever has landed is read by some table."""
     found = "; ".join(describe_unread(environment.unread()))
     remedy = "move it to landing/FEED/landed_on=YYYY-MM-DD/, or away"
-    return Check("landing", not found, found or f"all of {environment.store.landing.root} is read", remedy)
+    return Check("landing", not found, found or f"all of {environment.store.landing.location} is read", remedy)
 
 
 def check_logs(environment: Environment) -> Check:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
@@ -16,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 
 from lake.declare.feed import Feed
 from lake.declare.formats import EXACT_JSON, FILE_FRAME, FILE_NAME
+from lake.declare.source_file import SourceFile
 from lake.errors import DeclarationError
 
 __all__ = ["DeltaFeed"]
@@ -46,13 +46,9 @@ class DeltaFeed(Feed):
     def schema(self) -> T.StructType:
         return FILE_FRAME
 
-    def location(self, landing: Path) -> Path:
-        """Give the folder of the table."""
-        return landing / self.table
-
-    def read_version(self, spark: SparkSession, landing: Path, version: int, days: Sequence[date]) -> DataFrame:
+    def read_version(self, spark: SparkSession, location: str, version: int, days: Sequence[date]) -> DataFrame:
         """Read the rows of some days, lazily, as one version has them."""
-        table = spark.read.format("delta").option("versionAsOf", version).load(str(self.location(landing)))
+        table = spark.read.format("delta").option("versionAsOf", version).load(location)
         none = F.lit(None).cast("string")
         rows = table.where(F.col(self.day).isin(list(days))).select(
             F.to_json(F.struct("*"), EXACT_JSON).alias("line"),
@@ -65,6 +61,6 @@ class DeltaFeed(Feed):
         place = F.row_number().over(Window.partitionBy("file").orderBy("line"))
         return rows.withColumn("line_number", place).select(*FILE_FRAME.names)
 
-    def problem(self, file: Path) -> str:
+    def problem(self, file: SourceFile) -> str:
         del file
         return f"its feed is the Delta table {self.table}, which another team writes"

@@ -14,11 +14,11 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 
 import pyspark.sql.functions as F
 from pyspark.sql import Column
 
+from lake.declare.source_file import SourceFile
 from lake.errors import DeclarationError
 
 __all__ = ["DropPattern"]
@@ -136,7 +136,7 @@ class DropPattern:
         found = f"{folder}/{name}"
         return found if "*" not in folder and self.day_of(found) == day else None
 
-    def within(self, file: Path) -> str:
+    def within(self, file: SourceFile) -> str:
         """Give the path of a file under the landing folder."""
         return "/".join(file.parts[-len(self.segments) :])
 

@@ -8,11 +8,11 @@ them could be written, and then read by Spark alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import posixpath
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from pathlib import Path
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
@@ -21,6 +21,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from lake.declare.drop_pattern import DropPattern
 from lake.declare.formats import AS_NAMED, FILE_FRAME, FILE_NAME, DayFolder, Format, Lines, content_of, landed_on
 from lake.declare.landed import any_but, landing_day, path_pattern
+from lake.declare.source_file import SourceFile
 from lake.errors import DeclarationError
 
 __all__ = ["EVERY_DAY", "FILE_FRAME", "SOME_DAYS", "TOPIC_FRAME", "Delivery", "Feed", "FileFeed", "TopicFeed"]
@@ -96,15 +97,15 @@ class Feed:
         """Tell where files lie that are not in folders of days."""
         return None
 
-    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+    def read(self, spark: SparkSession, files: Sequence[SourceFile]) -> DataFrame:
         """Read files of this feed's landing days, lazily."""
         raise NotImplementedError
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count the rows that `read` gives for one file, without Spark."""
         raise NotImplementedError
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         """Say why a file is not written as this feed's are."""
         raise NotImplementedError
 
@@ -127,41 +128,45 @@ class TopicFeed(Feed):
     def schema(self) -> T.StructType:
         return TOPIC_FRAME
 
-    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
-        files = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **AS_NAMED).json(paths)
-        return _as_topic_frame(files)
+    def read(self, spark: SparkSession, files: Sequence[SourceFile]) -> DataFrame:
+        reader = spark.read.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **AS_NAMED)
+        return _as_topic_frame(reader.json([str(file) for file in files]))
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count lines that are not blank."""
         return sum(not line.isspace() for line in content_of(file).splitlines() if line)
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         return Lines().problem(file)
 
     def read_stream(
-        self, spark: SparkSession, landing: Path, first_day: date, without: Collection[str] = ()
+        self, spark: SparkSession, folder: str, first_day: date, without: Collection[str] = ()
     ) -> DataFrame:
         """Read the archive as a stream.
 
         It gives all files of landing days from `first_day` on, then each that lands. A file is read once, by its name;
         one that changes later is not read again. One that is not read, as those that it is to be `without`, is not
         opened: Spark applies the condition to the names of files. A folder that it is to be `without` is not listed.
+
+        Args:
+            spark: reads it.
+            folder: of the archive, which is there; a path, or a URL.
+            first_day: the first landing day.
+            without: paths of files and folders.
         """
-        folder = landing / self.name
-        folder.mkdir(parents=True, exist_ok=True)
         # Spark would pass over files that are a week older than the newest: an archive is.
-        closed = [path for path in map(Path, without) if path.parent == folder]
+        closed = [path for path in without if posixpath.dirname(path) == folder]
         reader = spark.readStream.schema(_ARCHIVED).options(**_ARCHIVE_OPTIONS, **AS_NAMED)
         reader = reader.option("maxFileAge", "36500d")
         if closed:
-            listed = f"{folder}/{any_but(path.name for path in closed)}"
+            listed = f"{folder}/{any_but(map(posixpath.basename, closed))}"
             files = reader.option("__globPaths__", "true").json(listed)
         else:
-            files = reader.json(str(folder))
+            files = reader.json(folder)
         is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
         name = F.url_decode(F.replace(F.col(FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
-        for path in (path for path in map(Path, without) if path not in closed):
-            is_read &= (landed_on() != F.lit(landing_day(path.parent.name))) | (name != F.lit(path.name))
+        for day, _, left_out in (path.rpartition("/") for path in without if path not in closed):
+            is_read &= (landed_on() != F.lit(landing_day(posixpath.basename(day)))) | (name != F.lit(left_out))
         return _as_topic_frame(files.where(is_read & (landed_on() >= F.lit(first_day))))
 
 
@@ -204,23 +209,21 @@ class FileFeed(Feed):
     def schema(self) -> T.StructType:
         return FILE_FRAME
 
-    def read(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+    def read(self, spark: SparkSession, files: Sequence[SourceFile]) -> DataFrame:
         """Read the records of files, and one row of each that is written otherwise."""
-        refused = {path: why for path in paths if (why := self.problem(Path(path)))}
+        problems = [(file, self.problem(file)) for file in files]
         place = self.pattern or DayFolder()
-        rows = self.format.read(spark, [path for path in paths if path not in refused], place)
-        if not refused:
-            return rows
-        files = [self._as_row(Path(path), why) for path, why in refused.items()]
-        return rows.unionAll(spark.createDataFrame(files, FILE_FRAME))
+        rows = self.format.read(spark, [file for file, why in problems if not why], place)
+        refused = [self._as_row(file, why) for file, why in problems if why]
+        return rows.unionAll(spark.createDataFrame(refused, FILE_FRAME)) if refused else rows
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         return self.format.count_rows(file) if self.problem(file) is None else 1
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         return self.format.problem(file)
 
-    def _as_row(self, file: Path, problem: str) -> tuple[None, str, int, date | None, None, str]:
+    def _as_row(self, file: SourceFile, problem: str) -> tuple[None, str, int, date | None, None, str]:
         """Give the row of a file of which no record is read."""
         if self.pattern is None:
             return (None, file.name, 0, landing_day(file.parent.name), None, problem)

@@ -14,8 +14,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 
+from lake.declare.source_file import SourceFile, unpacked
 from lake.errors import DeclarationError
 
 __all__ = [
@@ -105,16 +105,16 @@ class DayFolder:
 class Format(Protocol):
     """Say how the files of a feed are written."""
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         """Say why a file is not written so, None where it is.
 
         Of a damaged file its reader tells.
         """
 
-    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
+    def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
         """Read files as a lazy frame of `FILE_FRAME`."""
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count the records of a file without Spark."""
 
 
@@ -122,12 +122,12 @@ class Format(Protocol):
 class Lines:
     """Lines of UTF-8, each a record: JSON, nested or not, or any text."""
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         return _not_text(file, "utf-8")
 
-    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
-        files = spark.read.options(**AS_NAMED).text(list(paths), wholetext=True)
-        lines = files.select(
+    def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
+        texts = spark.read.options(**AS_NAMED).text([str(file) for file in files], wholetext=True)
+        lines = texts.select(
             place.landed_on().alias("landed_on"),
             place.file().alias("file"),
             F.posexplode(F.split(F.regexp_replace("value", r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
@@ -136,7 +136,7 @@ class Lines:
             "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on", *_no_problem()
         )
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count lines that are not empty."""
         return sum(line not in (b"", b"\r") for line in content_of(file).rstrip(b"\r\n").split(b"\n"))
 
@@ -180,7 +180,7 @@ class Csv:
             named = self.columns if isinstance(self.columns, str) else ", ".join(twice)
             raise DeclarationError("Csv", f"columns={named!r} are no list of different names", 'write ("id", "name")')
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         if wrong := _not_text(file, self.encoding):
             return wrong
         names, _ = self._head(file)
@@ -192,33 +192,33 @@ class Csv:
             return f"its header lacks {_quoted(missing)}; it has {_quoted(names)}"
         return "its header has a column without a name" if "" in names else None
 
-    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
+    def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
         alike = defaultdict(list)
-        for path in paths:
-            alike[self._head(Path(path))].append(path)
+        for file in files:
+            alike[self._head(file)].append(str(file))
         return _union(
             spark,
             [
-                self._read(spark, names, ends, files, place)
-                for (names, ends), files in alike.items()
+                self._read(spark, names, ends, paths, place)
+                for (names, ends), paths in alike.items()
                 if names is not None
             ],
         )
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count records that are not empty, without the header."""
-        with _unpacked(file) as packed:
+        with unpacked(file) as packed:
             text = io.TextIOWrapper(packed, self.encoding, newline="")
             found = sum(bool(record) for record in self._records(text))
         return max(found - self.has_header, 0)
 
-    def _head(self, file: Path) -> tuple[tuple[str, ...] | None, str]:
+    def _head(self, file: SourceFile) -> tuple[tuple[str, ...] | None, str]:
         """Give the names of the columns, and how records end.
 
         The names are None where there is no record.
         """
         try:
-            with _unpacked(file) as packed:
+            with unpacked(file) as packed:
                 lines = _Lines(io.TextIOWrapper(packed, self.encoding, newline=""))
                 header = next((record for record in self._records(lines) if record), None)
         except (OSError, ValueError):  # damaged: Spark tells
@@ -279,23 +279,24 @@ class Parquet:
     Times have microseconds, decimals are exact, binary is base64.
     """
 
-    def problem(self, file: Path) -> str | None:
+    def problem(self, file: SourceFile) -> str | None:
         try:
-            names = pq.read_schema(file).names
+            names = _columns(file).names
         except (OSError, ValueError) as error:
             return f"it is no whole Parquet file: {str(error).splitlines()[0]}"
         twice = _twice([name.lower() for name in names])
         return f"it has the column {_quoted(twice)} twice" if twice else None
 
-    def read(self, spark: SparkSession, paths: Sequence[str], place: Place) -> DataFrame:
+    def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
         alike = defaultdict(list)
-        for path in paths:
-            alike[str(pq.read_schema(path).remove_metadata())].append(path)
-        return _union(spark, [self._read(spark, files, place) for files in alike.values()])
+        for file in files:
+            alike[str(_columns(file).remove_metadata())].append(str(file))
+        return _union(spark, [self._read(spark, paths, place) for paths in alike.values()])
 
-    def count_rows(self, file: Path) -> int:
+    def count_rows(self, file: SourceFile) -> int:
         """Count rows, as the file's footer says."""
-        return int(pq.read_metadata(file).num_rows)
+        with file.open("rb") as opened:
+            return int(pq.read_metadata(opened).num_rows)
 
     def _read(self, spark: SparkSession, paths: list[str], place: Place) -> DataFrame:
         """Read files of the same schema."""
@@ -309,17 +310,23 @@ class Parquet:
         )
 
 
+def _columns(file: SourceFile) -> pa.Schema:
+    """Read the columns of a Parquet file, as its footer says."""
+    with file.open("rb") as opened:
+        return pq.read_schema(opened)
+
+
 def landed_on() -> Column:
     """Give the landing day of a row, by the folder of its file."""
     folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
     return F.substring_index(folder, "=", -1).try_cast("date")
 
 
-def _not_text(file: Path, encoding: str) -> str | None:
+def _not_text(file: SourceFile, encoding: str) -> str | None:
     """Say why a file is no text of an encoding."""
     read = codecs.getincrementaldecoder(encoding)()
     try:
-        with _unpacked(file) as packed:
+        with unpacked(file) as packed:
             chunk = packed.read(_CHUNK)
             for magic, kind in _MAGIC.items():
                 if chunk.startswith(magic):
@@ -337,16 +344,10 @@ def _not_text(file: Path, encoding: str) -> str | None:
     return None
 
 
-def content_of(file: Path) -> bytes:
+def content_of(file: SourceFile) -> bytes:
     """Read a whole file, unpacked."""
-    with _unpacked(file) as packed:
+    with unpacked(file) as packed:
         return packed.read()
-
-
-def _unpacked(file: Path) -> BinaryIO:
-    """Open a file, and unpack it where its name says so, as Spark does."""
-    opened: BinaryIO = pa.input_stream(file, compression="detect")
-    return opened
 
 
 @dataclass

@@ -18,6 +18,7 @@ from datetime import date
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lake.declare.days import parse_day
 from lake.errors import BadDay
@@ -70,10 +71,16 @@ def any_but(names: Iterable[str]) -> str:
     return f"landed_on={{{','.join(globs)}}}"
 
 
-def path_pattern(folder: Path) -> str:
-    """Return a Java pattern of the URIs of a feed's files that are read."""
-    parents = len(Path(os.path.normpath(folder.absolute())).parts) - 1
-    return rf"^file:/+(?:[^/]+/){{{parents}}}landed_on=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/{_NAME}"
+def path_pattern(folder: str) -> str:
+    """Return a Java pattern of the URIs of a feed's files that are read.
+
+    Args:
+        folder: of the feed; a path, or a URL.
+    """
+    scheme = urlsplit(folder).scheme
+    path = folder.removeprefix(f"{scheme}:") if scheme else os.path.normpath(Path(folder).absolute())
+    parents = len([name for name in path.split("/") if name])
+    return rf"^{scheme or 'file'}:/+(?:[^/]+/){{{parents}}}landed_on=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/{_NAME}"
 
 
 def is_hidden(name: str) -> bool:

@@ -124,7 +124,7 @@ class Environment:
         by_day = [name for name, feed in self.feeds.items() if feed.pattern is None]
         others = {feed.table for feed in self.feeds.values() if isinstance(feed, DeltaFeed)}
         patterns = [feed.pattern for feed in self.feeds.values() if feed.pattern is not None]
-        found = find_unread(self.store.landing.root, by_day, self.settings.calendar(), patterns)
+        found = find_unread(self.store.landing.reach(), by_day, self.settings.calendar(), patterns)
         return [one for one in found if not any(Path(table).is_relative_to(one.path) for table in others)]
 
     def refuse_short_calendar(self) -> None:

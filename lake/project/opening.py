@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from pyspark.sql import SparkSession
@@ -16,7 +16,7 @@ from lake.declare.table import Table
 from lake.engine.jars import fetch
 from lake.engine.session import build_session
 from lake.project.settings import Settings
-from lake.storage.s3 import JAR_SET, S3
+from lake.storage.s3 import JAR_SET, S3, options_of
 from lake.storage.store_path import AnyPath, open_path
 from lake.write.store import DeltaStore
 
@@ -67,7 +67,8 @@ def open_session(settings: Settings) -> SparkSession:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
         Offline: the jars of Spark's Kafka source, or of S3, are not here and cannot be fetched.
     """
-    store = _s3(settings, settings.tables) or _s3(settings, settings.checkpoints)
+    places = (settings.tables, settings.checkpoints, str(settings.landing.location))
+    store = next((found for place in places if (found := _s3(settings, place))), None)
     on_request = [
         name for name, is_needed in {"spark-kafka": settings.feed == "kafka", JAR_SET: store}.items() if is_needed
     ]
@@ -87,18 +88,13 @@ def _s3(settings: Settings, location: str) -> S3 | None:
     return S3.of(location, settings.storage_options, os.environ)
 
 
-def _options(settings: Settings, location: str) -> Mapping[str, str]:
-    store = _s3(settings, location)
-    return store.options if store else settings.storage_options
-
-
 def open_checkpoints(settings: Settings) -> AnyPath:
     """Open the folder of the streams' checkpoints.
 
     Raises:
         StorageUnreachable, StorageRefused, BucketMissing: it lies in an object store that cannot be used.
     """
-    return open_path(settings.checkpoints, _options(settings, settings.checkpoints))
+    return open_path(settings.checkpoints, options_of(settings.checkpoints, settings.storage_options))
 
 
 def open_store(
@@ -120,7 +116,7 @@ def open_store(
         landing=settings.landing,
         locks=settings.locks,
         session=session or (lambda: open_session(settings)),
-        storage_options=_options(settings, settings.tables),
+        storage_options=options_of(settings.tables, settings.storage_options),
         lock_timeout_seconds=settings.lock_timeout_seconds,
     )
     if on_wait is not None:

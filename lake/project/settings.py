@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +25,8 @@ from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
 from lake.project.project_file import Given, Project, read_project
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
+from lake.storage.s3 import options_of
+from lake.storage.store_path import StorePath
 from lake.stream.kafka import KafkaCluster
 from lake.write.horizon import Horizon
 
@@ -133,7 +135,7 @@ class Settings:
         home: folder for everything that this environment keeps (`.lakehouse` of the project).
         tables: folder or URL of the Delta tables (`<home>/tables`; relative to the home).
         checkpoints: folder or URL of the streams' checkpoints (`<home>/checkpoints`; relative to the home).
-        landing: where feeds land (`<home>/landing`; relative to the home).
+        landing: folder or URL where feeds land (`<home>/landing`; relative to the home).
         first_day: first day of the calendar.
         package: the package that holds the tables.
         last_day: last day of the calendar; None (`open`) for one that grows every day, as it does by default.
@@ -196,7 +198,14 @@ class Settings:
             written = project.given[_SETTINGS.get(str(first["loc"][0]), str(first["loc"][0]))]
             raise written.refuse(re.sub("^(Value error, |Input should be )", "", first["msg"])) from None
         _refuse_reversed_calendar(settings)
-        return settings
+        return settings.reaching_landing()
+
+    def reaching_landing(self) -> Settings:
+        """Return the same with options for landing in an object store."""
+        if isinstance(self.landing.location, Path):
+            return self
+        location = str(self.landing.location)
+        return replace(self, landing=Landing(StorePath(location, (), options_of(location, self.storage_options))))
 
     def refuse(self, name: str, value: object, expected: str) -> BadSetting:
         """Make the error for a setting that turned out to be wrong later."""
@@ -232,6 +241,8 @@ class Settings:
 
         None where none ran, or where the lake lives on: where more has landed since, or seven days after the replay.
         """
+        if isinstance(self.landing.location, StorePath):  # no replay writes there
+            return None
         file = self.landing.root / "_clock.json"
         try:
             now = datetime.fromisoformat(json.loads(file.read_text())["now"]).astimezone(UTC)
@@ -284,8 +295,9 @@ class Settings:
             FolderNotWritable: the home folder cannot be written.
         """
         try:
-            for folder in (self.home, self.landing.root, self.dagster_home):
-                folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self.home, self.landing.location, self.dagster_home):
+                if isinstance(folder, Path):
+                    folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FolderNotWritable(self.home, str(error)) from error
 
@@ -303,9 +315,14 @@ def _fields(project: Project) -> dict[str, Any]:
     plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
     home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
     tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
-    landing = _folder(given.get("landing", Given("landing", "landing", home)), home)
+    landing = _folder_or_url(given.get("landing", Given("landing", "landing", home)), home)
     checkpoints = _folder_or_url(given.get("checkpoints", Given("checkpoints", "checkpoints", home)), home)
-    places = {"home": home, "tables": tables, "landing": Landing(landing), "checkpoints": checkpoints}
+    places = {
+        "home": home,
+        "tables": tables,
+        "landing": Landing(Path(landing) if is_local(landing) else StorePath(landing)),
+        "checkpoints": checkpoints,
+    }
     about = {"root": project.root, "environment": project.environment, "given": given}
     return plain | places | about | _cluster(given)
 
@@ -339,7 +356,7 @@ def _folder(given: Given, start: Path | None = None) -> Path:
     if not isinstance(given.value, str):
         raise given.refuse("the name of a folder")
     if not is_local(given.value):
-        raise given.refuse("a folder of this machine; only tables and checkpoints may lie in an object store")
+        raise given.refuse("a folder of this machine; only tables, landing and checkpoints may lie in an object store")
     folder = (start or given.folder) / Path(given.value).expanduser()
     if _UNUSABLE.search(str(folder)):
         raise given.refuse("a folder name without * ? [ ] { } \\ ` % and line breaks")

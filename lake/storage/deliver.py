@@ -1,8 +1,8 @@
 """Put files where a feed expects them, each whole.
 
 Nobody should have to write that himself. A file is copied under a hidden name first, which no table reads, and forced
-to the disk; then it gets its own name. A day of which nothing has landed yet appears with all its files in one step.
-Needs no JVM.
+to the disk; then it gets its own name. A day of which nothing has landed yet appears with all its files in one step; in
+an object store they appear one after the other, each whole. Needs no JVM.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,8 +25,11 @@ from lake.declare.landed import is_read
 from lake.errors import CannotLand
 from lake.storage.durable import flush_files, flush_folders
 from lake.storage.landing import Landing
+from lake.storage.store_path import AnyPath, StorePath, lies
 
 __all__ = ["Delivered", "deliver"]
+
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Delivered:
         same: names of files that lay there before, with the same content.
     """
 
-    folder: Path
+    folder: AnyPath
     new: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
 
@@ -59,6 +64,7 @@ def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path], hour
     """
     if isinstance(feed, DeltaFeed):
         raise CannotLand(feed.name, day, {str(file): feed.problem(file) for file in files})
+    landing.reach()
     places = {file: landing.place(feed, day, hour, file.name) for file in files}
     problems = {
         str(file): problem
@@ -70,11 +76,18 @@ def deliver(landing: Landing, feed: Feed, day: date, files: Sequence[Path], hour
     landed = {file.name: place for file, place in places.items() if place is not None}
     same = tuple(name for name, place in landed.items() if place.exists())
     new = [file for file in files if file.name not in same]
-    folder = landing.folder(feed, day) if feed.pattern is None else next(iter(landed.values())).parent
-    if new:
-        with _copied(folder.parent, new) as aside:
-            _show(aside, folder, [file.name for file in new])
+    folder = next((place.parent for place in landed.values()), landing.location)
+    _put(new, folder)
     return Delivered(folder, tuple(file.name for file in new), same)
+
+
+def _put(files: Sequence[Path], folder: AnyPath) -> None:
+    if isinstance(folder, StorePath):
+        for file in files:
+            (folder / file.name).put(file)
+    elif files:
+        with _copied(folder.parent, files) as aside:
+            _show(aside, folder, [file.name for file in files])
 
 
 def _misplaced(feed: Feed, hour: int | None) -> str:
@@ -88,7 +101,7 @@ def _misplaced(feed: Feed, hour: int | None) -> str:
     )
 
 
-def _problem(file: Path, files: Sequence[Path], landed: Path) -> str | None:
+def _problem(file: Path, files: Sequence[Path], landed: AnyPath) -> str | None:
     """Return why a file cannot land, None where it can, or did before."""
     if not file.is_file():
         return "is a folder" if file.is_dir() else "there is no such file"
@@ -100,9 +113,17 @@ def _problem(file: Path, files: Sequence[Path], landed: Path) -> str | None:
         return "Spark cannot open a name with a colon"
     if sum(other.name == file.name for other in files) > 1:
         return "two files have this name"
-    if os.path.lexists(landed) and not (landed.is_file() and filecmp.cmp(file, landed, shallow=False)):
+    if lies(landed) and not (landed.is_file() and _are_equal(file, landed)):
         return f"another file of this name landed before: {landed}"
     return None
+
+
+def _are_equal(file: Path, landed: AnyPath) -> bool:
+    if isinstance(landed, Path):
+        return filecmp.cmp(file, landed, shallow=False)
+    with file.open("rb") as one, landed.open("rb") as other:
+        parts = zip_longest(*(iter(partial(opened.read, _CHUNK), b"") for opened in (one, other)))
+        return all(part == another for part, another in parts)
 
 
 @contextmanager

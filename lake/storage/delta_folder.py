@@ -14,6 +14,7 @@ from lake.declare.delta_feed import DeltaFeed
 from lake.errors import FeedNotByDay
 from lake.storage.landed_files import LandedFile, Mark
 from lake.storage.log import Log
+from lake.storage.store_path import AnyPath
 
 __all__ = ["DeltaFolder"]
 
@@ -62,14 +63,28 @@ class DeltaFolder:
     """
 
     feed: DeltaFeed
-    landing: Path
+    landing: AnyPath
     landed: Mapping[date, Mapping[str, LandedFile]] = field(default_factory=dict)
     version: int | None = None
 
     @property
     def log(self) -> Log:
         """The table's log."""
-        return Log(str(self.feed.location(self.landing)))
+        return Log(self.location, tuple(self.options.items()))
+
+    @property
+    def location(self) -> str:
+        """The folder or URL of the table.
+
+        A relative one lies in the landing folder.
+        """
+        path = Path(self.feed.table)
+        return str(path if path.is_absolute() else self.landing / self.feed.table)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The storage options with which the table is opened."""
+        return {} if isinstance(self.landing, Path) else self.landing.options
 
     def look(self, *, is_whole: bool = False) -> DeltaFolder:
         """Look at the newest version.

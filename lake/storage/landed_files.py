@@ -10,16 +10,27 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-__all__ = ["Changes", "LandedFile", "Mark", "changed_in_place", "changes_since", "hash_of", "is_same_mark"]
+from lake.storage.store_path import AnyPath
+
+__all__ = [
+    "Changes",
+    "LandedFile",
+    "Mark",
+    "changed_in_place",
+    "changes_since",
+    "content_hash",
+    "hash_of",
+    "is_same_mark",
+]
 
 Mark = Sequence[Any]
 """Size in bytes, time in nanoseconds, hash of the content."""
 
+_CHUNK = 2**20
 _UNNAMED = "a file that an older release did not name"
-_DIGESTS: dict[Path, tuple[int, int, str]] = {}
+_DIGESTS: dict[AnyPath, tuple[int, int, str]] = {}
 """What this process has read, by path: the hash of what the file held at a size and time."""
 
 
@@ -27,12 +38,12 @@ _DIGESTS: dict[Path, tuple[int, int, str]] = {}
 class LandedFile:
     """A file as it is now."""
 
-    path: Path
+    path: AnyPath
     size: int
     modified_ns: int
 
     @classmethod
-    def of(cls, path: Path, stat: os.stat_result) -> LandedFile:
+    def of(cls, path: AnyPath, stat: os.stat_result) -> LandedFile:
         """Describe a file by its stat, without reading it."""
         return cls(path, stat.st_size, stat.st_mtime_ns)
 
@@ -44,8 +55,7 @@ class LandedFile:
         known = _DIGESTS.get(self.path)
         if known is None or known[:2] != (self.size, self.modified_ns):
             try:
-                with self.path.open("rb") as file:
-                    known = (self.size, self.modified_ns, hashlib.file_digest(file, "sha256").hexdigest()[:16])
+                known = (self.size, self.modified_ns, content_hash(self.path))
             except OSError:
                 return ""
             _DIGESTS[self.path] = known
@@ -120,6 +130,15 @@ def hash_of(files: Mapping[str, LandedFile]) -> str | None:
     """Return one hash of the names, sizes and times of files, if any."""
     facts = "\n".join(f"{name} {file.size} {file.modified_ns}" for name, file in files.items())
     return hashlib.sha256(facts.encode()).hexdigest()[:16] if files else None
+
+
+def content_hash(path: AnyPath) -> str:
+    """Return a hash of what a file holds."""
+    read = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(_CHUNK):
+            read.update(part)
+    return read.hexdigest()[:16]
 
 
 def is_same_mark(before: str, now: str) -> bool:

@@ -250,7 +250,7 @@ def _is_steady(mark: _Mark) -> bool:
 
 def _are_same(files: Mapping[str, LandedFile]) -> bool:
     try:
-        stats = [(file, file.path.stat()) for file in files.values()]
+        stats = [(file, Path(str(file.path)).stat()) for file in files.values()]
     except OSError:
         return False
     return all((stat.st_size, stat.st_mtime_ns) == (file.size, file.modified_ns) for file, stat in stats)

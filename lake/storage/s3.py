@@ -8,13 +8,14 @@ Spark's JVM in its environment alone, because command lines and settings of Spar
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lake.storage.location import scheme_of
 
-__all__ = ["JAR_SET", "S3", "SCHEMES"]
+__all__ = ["JAR_SET", "S3", "SCHEMES", "options_of"]
 
 JAR_SET = "s3"
 """The jars with which Spark reads and writes S3."""
@@ -106,3 +107,12 @@ class S3:
         """Variables for the process of Spark: keys that only the storage options name."""
         known = _named(self.given)
         return {f"AWS_{name.upper()}": known[name] for name in _KEYS if name in known}
+
+
+def options_of(location: str, given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the options by which delta-rs reads a place.
+
+    Those of S3 are completed by the variables of this process.
+    """
+    store = S3.of(location, given, os.environ)
+    return store.options if store else given

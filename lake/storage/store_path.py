@@ -1,26 +1,27 @@
 """Use a file or folder in an object store as one of this machine.
 
-Only what checkpoints need: small files that are written whole, and lists of names.
+Only what checkpoints and landing need: files that are written whole, and lists of names.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
-from pyarrow.fs import FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileType, PyFileSystem
 
 from lake.storage.durable import write_whole
 from lake.storage.location import is_local
 from lake.storage.reached import refuse_unreachable
 from lake.storage.store_files import store_folder
 
-__all__ = ["AnyPath", "StorePath", "open_path", "remove_tree", "write_text"]
+__all__ = ["AnyPath", "StorePath", "copy_tree", "lies", "open_path", "remove_tree", "write_text"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class StorePath:
         return StorePath(self.root, self.parts[:-1], self.options)
 
     @property
-    def _files(self) -> FileSystem:
+    def _files(self) -> PyFileSystem:
         return store_folder(self.root, self.options)
 
     @property
@@ -69,19 +70,57 @@ class StorePath:
         """Tell whether anything lies below."""
         return bool(self._files.get_file_info(self._within).type == FileType.Directory)
 
+    def exists(self) -> bool:
+        """Tell whether there is a file, or anything below."""
+        return bool(self._files.get_file_info(self._within).type != FileType.NotFound)
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """Open a file for reading at any place.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        del mode
+        opened: BinaryIO = self._files.open_input_file(self._within)
+        return opened
+
+    def read_bytes(self) -> bytes:
+        """Read a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        with self.open() as file:
+            return bytes(file.read())
+
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """Read a file.
 
         Raises:
             FileNotFoundError: there is none.
         """
-        with self._files.open_input_file(self._within) as file:
-            return bytes(file.read()).decode(encoding, errors)
+        return self.read_bytes().decode(encoding, errors)
 
     def write(self, content: bytes) -> None:
         """Write a file as a whole."""
         with self._files.open_output_stream(self._within) as file:
             file.write(content)
+
+    def put(self, file: Path) -> None:
+        """Write what a file of this machine holds, whole or not at all."""
+        with file.open("rb") as content:
+            self._files.handler.put(self._within, content)
+
+    def walk(self) -> Iterator[tuple[StorePath, FileInfo]]:
+        """List the files below, in whatever folder, by their names in order.
+
+        Empty objects that some programs write for folders are passed over.
+        """
+        found = self._files.get_file_info(FileSelector(self._within, recursive=True, allow_not_found=True))
+        folders = {one.path for one in found if one.type == FileType.Directory}
+        for one in sorted(found, key=lambda one: str(one.path)):
+            if one.type == FileType.File and one.path not in folders:
+                yield StorePath(self.root, tuple(one.path.split("/")), self.options), one
 
     def iterdir(self) -> Iterator[StorePath]:
         """List what lies in a folder.
@@ -126,6 +165,20 @@ def open_path(location: str, options: Mapping[str, str]) -> AnyPath:
         return Path(location)
     refuse_unreachable(location, options)
     return StorePath(location, (), options)
+
+
+def lies(path: AnyPath) -> bool:
+    """Tell whether anything has this name, be it a link to nothing."""
+    return path.exists() if isinstance(path, StorePath) else os.path.lexists(path)
+
+
+def copy_tree(folder: Path, to: AnyPath) -> None:
+    """Copy a folder of this machine to a place where nothing lies yet."""
+    if isinstance(to, Path):
+        shutil.copytree(folder, to)
+        return
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        (to / file.relative_to(folder).as_posix()).put(file)
 
 
 def remove_tree(folder: AnyPath) -> None:

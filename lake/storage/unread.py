@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -18,26 +17,10 @@ from lake.declare.landed import LEADS_OUT, SHOWN, folder_name, is_data, is_hidde
 from lake.errors import FolderNotReadable
 from lake.storage.drop_folder import drop_folder
 from lake.storage.landing_days import feed_folder
+from lake.storage.store_path import AnyPath, StorePath
+from lake.storage.unread_objects import Unread, find_unread_objects
 
 __all__ = ["Unread", "describe_unread", "find_unread"]
-
-
-@dataclass(frozen=True)
-class Unread:
-    """Files that landed where no table reads them.
-
-    Attributes:
-        path: the file, or the folder that holds them, under the landing folder.
-        reason: why they are not read.
-        files: how many there are.
-    """
-
-    path: str
-    reason: str
-    files: int = 1
-
-    def __str__(self) -> str:
-        return f"{ascii(self.path)[1:-1]} ({self.reason})"
 
 
 def describe_unread(found: Sequence[Unread]) -> list[str]:
@@ -54,7 +37,7 @@ def describe_unread(found: Sequence[Unread]) -> list[str]:
 
 
 def find_unread(
-    root: Path, feeds: Collection[str], calendar: Days, patterns: Sequence[DropPattern] = ()
+    root: AnyPath, feeds: Collection[str], calendar: Days, patterns: Sequence[DropPattern] = ()
 ) -> Iterator[Unread]:
     """Find what lies in the landing folder and no table will read.
 
@@ -66,6 +49,9 @@ def find_unread(
         calendar: landing days outside of it have no partition.
         patterns: where the files of the other feeds lie.
     """
+    if isinstance(root, StorePath):
+        yield from find_unread_objects(root, feeds, calendar, patterns)
+        return
     tops = {pattern.base.partition("/")[0] for pattern in patterns}
     for entry in _visible(root):
         if entry.name in tops and entry.is_dir():

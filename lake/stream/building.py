@@ -15,7 +15,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.table import Read, Table, stream_reads
 from lake.declare.topic_source import TopicSource
 from lake.ownership.frontier import Frontier, FrontierTable
-from lake.storage.landing import still_unreadable
+from lake.storage.damage import still_unreadable
 from lake.storage.own_table import OwnTable
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.stream.input_events import InputEvents
@@ -69,7 +69,9 @@ class Builder:
         status = StreamStatus(table.full_name, generation=generation, pid=os.getpid(), first_open=first_day.isoformat())
         if (before := read_statuses(self.reports.folder).get(status.table)) and before.generation == generation:
             status.last_batch_at = before.last_batch_at  # files that were read stay read
-        status.unread_files = still_unreadable(before.unread_files if before else ()) | self._closed(table)
+        status.unread_files = still_unreadable(
+            self.store.landing.location, before.unread_files if before else ()
+        ) | self._closed(table)
         self.unread[status.table] = status.unread_files
         self.reports.counts[table.full_name] = Counts()
         inputs = StreamInputs.of(table, self.store, checkpoint)

@@ -22,6 +22,7 @@ from lake.engine.session import STREAM_CONF
 from lake.errors import NotAStream, StreamBroken
 from lake.ownership.frontier import Frontier, FrontierTable, seal_pending, with_streamed_upstream
 from lake.ownership.shared_lease import shared_lease
+from lake.storage.archive import TopicArchive
 from lake.storage.lease import lease
 from lake.storage.store_path import AnyPath
 from lake.stream.driver import Driver, Followed
@@ -101,7 +102,7 @@ def follow(
             frontier,
             followed,
             home,
-            source or store.landing,
+            source or TopicArchive(store.landing),
             stop or threading.Event(),
             now,
             on_receipt,

@@ -25,6 +25,7 @@ from lake.declare.topic_source import TopicSource
 from lake.engine.failpoints import failpoint
 from lake.errors import DayAhead
 from lake.ownership.frontier import Frontier, FrontierTable, sealable_before
+from lake.storage.archive import TopicArchive
 from lake.storage.landed_files import is_same_mark
 from lake.storage.store_path import AnyPath, remove_tree, write_text
 from lake.write.store import DeltaStore, Txn
@@ -207,7 +208,7 @@ def begin_generations(
         DayAhead: `since` lies after the clock; nothing was claimed.
     """
     store, tables = frontier.store, [plan.table for plan in plans]
-    first = _FirstDay(store, source or store.landing, since, earliest, now)
+    first = _FirstDay(store, source or TopicArchive(store.landing), since, earliest, now)
     due: set[str] = set()
     if since is not None and since > utc_day(now):
         raise DayAhead(since, utc_day(now))

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +33,7 @@ from lake.declare.sql_text import literal
 from lake.declare.table import Table
 from lake.serve.sums import json_text
 from lake.serve.target import Place, open_target
+from lake.storage.store_path import AnyPath, copy_tree
 from lake.testing.lakes import Row, interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
 from lake.write.enforce import enforce
 from lake.write.store import DeltaStore
@@ -124,8 +126,8 @@ def compute_twice(
         opened: opens a lake without tables whose landing folder lies in the given one; by default all of it does.
     """
     store, other = opened(root / "one", spark), opened(root / "other", spark)
-    shutil.copytree(landing, store.landing.root)
-    _deliver_again(tables, store.landing.root, other.landing.root)
+    copy_tree(landing, store.landing.location)
+    _deliver_again(tables, landing, other.landing.location)
     known = tables.values()
     receipts = {name: done for name, (done,) in refresh_all(store, [days], known).items()}
     with interpreted(spark):
@@ -135,17 +137,20 @@ def compute_twice(
     return ComputedTwice(tables, days, store, receipts, other, first)
 
 
-def _deliver_again(tables: Mapping[str, Table], landed: Path, again: Path) -> None:
+def _deliver_again(tables: Mapping[str, Table], landed: Path, again: AnyPath) -> None:
     """Copy landing files, and each a second time under another name.
 
     The lines of topics are in reverse order in both.
     """
-    shutil.copytree(landed, again)
     topics = [topic.name for one in tables.values() for topic in one.topics]
-    for file in [path for path in again.glob("*/landed_on=*/*") if path.is_file()]:
-        if file.parts[-3] in topics:
-            file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))
-        shutil.copy(file, file.with_name(f"{AGAIN}-{file.name}"))
+    with TemporaryDirectory() as folder:
+        both = Path(folder, "both")
+        shutil.copytree(landed, both)
+        for file in [path for path in both.glob("*/landed_on=*/*") if path.is_file()]:
+            if file.parts[-3] in topics:
+                file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))
+            shutil.copy(file, file.with_name(f"{AGAIN}-{file.name}"))
+        copy_tree(both, again)
 
 
 def other_ranges_and_another_order_give_the_same_rows(lakes: ComputedTwice, table: Table) -> None:

@@ -40,8 +40,8 @@ from lake.errors import (
     TopicUnreachable,
 )
 from lake.ownership.frontier import Frontier
+from lake.storage.archive import TopicArchive
 from lake.storage.commits import Commit
-from lake.storage.landing import Landing
 from lake.stream.driver import Driver
 from lake.stream.follow import follow, release
 from lake.stream.generation import plan_stream, step_txn
@@ -619,11 +619,11 @@ def test_bronze_that_is_gone_with_its_files_is_refused_and_costs_its_readers_no_
 
 
 @dataclass(frozen=True)
-class Shut(Landing):
+class Shut(TopicArchive):
     """A landing folder of which one day cannot be looked into."""
 
     def closed(self, feed: TopicFeed) -> dict[str, str]:
-        return {str(self.folder(feed, JAN_2)): "Permission denied"}
+        return {str(self.landing.folder(feed, JAN_2)): "Permission denied"}
 
 
 @pytest.mark.streams
@@ -633,7 +633,7 @@ def test_a_landing_day_that_cannot_be_looked_into_keeps_no_other_day_from_stream
     lake.land([flight(messages, 1, 1), flight(messages, 2, 2)], "a.jsonl")
     told: list[str] = []
     with interpreted(spark):
-        done = lake.follow(source=Shut(lake.landing.root), tell=told.append, since=JAN_1)
+        done = lake.follow(source=Shut(lake.landing), tell=told.append, since=JAN_1)
         assert (departed(lake, JAN_1), departed(lake, JAN_2)) == ([1], [])
         folder = str(lake.landing.root / "departures" / "landed_on=2013-01-02")
         assert done.unread_files == {folder: "Permission denied"}
@@ -765,7 +765,7 @@ def test_a_micro_batch_that_waits_while_its_query_is_stopped_does_not_begin(
     assert receipts == []
 
 
-class Unreachable(Landing):
+class Unreachable(TopicArchive):
     """A source whose cluster does not answer."""
 
     def identity(self, feed: TopicFeed) -> str | None:
@@ -802,10 +802,12 @@ def test_the_silence_of_a_feed_counts_only_where_it_was_read_to_its_end(lake: La
     topics.mkdir(parents=True)
     (topics / f"{departure_events.full_name}.json").write_text('{"topic": "departures", "id": "an id"}')
 
-    assert ends(lake.landing) == ["departures"]
-    assert ends(lake.landing, isDataAvailable=True) == []
-    assert ends(lake.landing, isTriggerActive=True) == [], "it asks for news, and a dead broker does not answer"
-    assert ends(Unreachable(lake.landing.root)) == []
+    assert ends(TopicArchive(lake.landing)) == ["departures"]
+    assert ends(TopicArchive(lake.landing), isDataAvailable=True) == []
+    assert ends(TopicArchive(lake.landing), isTriggerActive=True) == [], (
+        "it asks for news, and a dead broker does not answer"
+    )
+    assert ends(Unreachable(lake.landing)) == []
 
 
 @pytest.mark.parametrize(
@@ -832,7 +834,7 @@ def test_a_drain_that_was_told_to_stop_seals_nothing(lake: Lake) -> None:
     def seal(ends: object) -> None:
         sealed.append(ends)
 
-    stopped = driver(lake, lake.landing, stop)
+    stopped = driver(lake, TopicArchive(lake.landing), stop)
     stopped.streams = [Reader({})]  # type: ignore[list-item]
     stopped._drain_level = lambda _: stop.set()  # type: ignore[method-assign, assignment]
     stopped._seal = seal  # type: ignore[method-assign]

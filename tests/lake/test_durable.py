@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from lake.declare.days import Days
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
+from lake.storage.archive import TopicArchive
 from lake.storage.durable import write_whole
 from lake.storage.log import Log
 from lake.stream.generation import Checkpoints, StreamPlan
@@ -87,7 +88,7 @@ def test_the_marks_and_the_receipts_of_streams_survive(
     checkpoints, plan = Checkpoints(home / "checkpoints"), StreamPlan(marks, False, "append", "0f")
     checkpoints.create(plan, 3)
     checkpoints.note_delivered(marks, {"landed_on=2013-01-01/a.jsonl": "12 1"})
-    TopicGuard([marks], lake.landing, lake, home / "checkpoints")._keep(marks, {"topic": "marks"})
+    TopicGuard([marks], TopicArchive(lake.landing), lake, home / "checkpoints")._keep(marks, {"topic": "marks"})
     receipts = Receipts(lake, home / "streams")
     for batch in (0, 1):
         receipts.add(MicroBatch("silver.marks", 3, batch, Counts(1, 1, 0, 0), 1, 0.1, datetime(2013, 1, 1, tzinfo=UTC)))

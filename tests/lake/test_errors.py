@@ -50,6 +50,7 @@ from lake.errors import (
     LandingGone,
     LogDamaged,
     MessagesGone,
+    NeedsFolder,
     NotAStream,
     NotHandedOn,
     Offline,
@@ -136,6 +137,7 @@ EXAMPLES: list[LakeError] = [
     JavaWrong(Path("/opt/java8"), "Java 1.8.0_402"),
     JarMissing("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar")),
     JarDamaged("io.delta:delta-storage:4.4.0", Path("/m2/delta-storage.jar"), "sha256 aa", "sha256 bb"),
+    NeedsFolder("s3://bucket/landing"),
     Offline("jar io.delta:delta-storage:4.4.0", "ConnectionError: no route"),
     FolderNotWritable(Path("/mnt/lake"), "Read-only file system"),
     FeedNotByDay("sales", "/srv/sales", "sold_on", ["country"]),
@@ -227,7 +229,7 @@ def test_set_up_errors_are_one_family() -> None:
 
     assert own == {
         "SetupError", "JavaMissing", "JavaWrong", "JarMissing", "JarDamaged", "Offline", "FolderNotWritable",
-        "FolderNotReadable", "StorageUnreachable", "StorageRefused", "BucketMissing",
+        "FolderNotReadable", "StorageUnreachable", "StorageRefused", "BucketMissing", "NeedsFolder",
     }  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from pyspark.sql import DataFrame, SparkSession
 from lake.declare.contract import Contract, Field
 from lake.declare.feed import TopicFeed
 from lake.declare.table import Append, InsertNew, Read, Table, table
+from lake.declare.topic_source import TopicSource
 from lake.ownership.frontier import Frontier, FrontierTable
+from lake.storage.archive import TopicArchive
 from lake.storage.landing import Landing
 from lake.storage.store_path import AnyPath, open_path, remove_tree, write_text
 from lake.stream.follow import release
@@ -345,7 +347,7 @@ def test_before_its_first_generation_a_table_was_given_nothing(checkpoints: Chec
 
 def begin(
     store: DeltaStore, tables: Sequence[Table] = (), *, asked: Sequence[Table] = (), since: date | None = None,
-    earliest: date = date.min, source: Landing | None = None,
+    earliest: date = date.min, source: TopicSource | None = None,
 ) -> Frontier:  # fmt: skip
     return begin_generations(
         FrontierTable(store),
@@ -445,7 +447,7 @@ def test_a_topic_is_followed_from_its_first_message_on_wherever_files_have_lande
     land(store.landing, JAN[2])
     topic = Landing(tmp_path / "topic")
     land(topic, JAN[4])
-    assert begin(store, source=topic).stream_from == JAN[4]
+    assert begin(store, source=TopicArchive(topic)).stream_from == JAN[4]
 
 
 def test_where_batch_has_loaded_bronze_streams_take_over_on_its_newest_day(store: DeltaStore) -> None:

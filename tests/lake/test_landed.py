@@ -21,7 +21,9 @@ from lake.declare.days import Days
 from lake.declare.feed import FileFeed, TopicFeed
 from lake.declare.landed import any_but, folder_name
 from lake.errors import FolderNotReadable, LandingDamaged
-from lake.storage.landing import Landing, still_unreadable
+from lake.storage.archive import TopicArchive
+from lake.storage.damage import still_unreadable
+from lake.storage.landing import Landing
 from lake.storage.unread import Unread, find_unread
 from tests.lakes import without_spark
 from tests.tiny import mark_files
@@ -133,7 +135,7 @@ def stream(spark: SparkSession, landing: Landing, feed: Any, without: Sequence[s
     def keep(rows: DataFrame, _number: int) -> None:
         found.extend((row["key"], row["_landed_on"]) for row in rows.collect())
 
-    rows = landing.read_topic(spark, feed, YEAR.start, without)
+    rows = TopicArchive(landing).read_topic(spark, feed, YEAR.start, without)
     checkpoint = str(landing.root.parent / "checkpoint")
     rows.writeStream.foreachBatch(keep).option("checkpointLocation", checkpoint).trigger(
         availableNow=True
@@ -220,14 +222,14 @@ def test_files_and_folders_without_permission_are_named_with_their_day(nobody: P
         landing = Landing(nobody)
         found = landing.find_damaged(PLANES, landing.days(PLANES))
         marks = landing.landed(PLANES)
-        delivered = landing.delivered(replace(DEPARTURES, name="planes"))
-        shut = landing.closed(replace(DEPARTURES, name="planes"))
-        unreadable = landing.unreadable(replace(DEPARTURES, name="planes"), date(2013, 2, 1))
-        still = still_unreadable([str(folder)])
+        delivered = TopicArchive(landing).delivered(replace(DEPARTURES, name="planes"))
+        shut = TopicArchive(landing).closed(replace(DEPARTURES, name="planes"))
+        unreadable = TopicArchive(landing).unreadable(replace(DEPARTURES, name="planes"), date(2013, 2, 1))
+        still = still_unreadable(landing.location, [str(folder)])
 
     assert set(delivered) == {"landed_on=2013-01-01/good", "landed_on=2013-01-01/closed"}
     assert shut == unreadable == still == {str(folder): "Permission denied"}
-    assert still_unreadable([str(folder)]) == {}, "it is open now"
+    assert still_unreadable(landing.location, [str(folder)]) == {}, "it is open now"
     assert found == {D1: {str(closed): "Permission denied"}, D2: {str(folder): "Permission denied"}}
     assert set(marks) == {D1, D2}
 
@@ -243,9 +245,11 @@ def test_a_feed_whose_folder_cannot_be_read_is_named_and_keeps_no_other_table_wa
     closed, feed = nobody / "landing" / "calls", topic_feed
     closed.chmod(0)
     with _as_nobody(closed):
-        for ask in (store.landing.days, store.landing.landed, store.landing.delivered):
+        for ask in (store.landing.days, store.landing.landed):
             with pytest.raises(FolderNotReadable, match=f"{closed}: cannot be read: Permission denied"):
                 ask(feed)
+        with pytest.raises(FolderNotReadable):
+            TopicArchive(store.landing).delivered(topic_feed)
         with pytest.raises(FolderNotReadable):
             store.landing.files(feed, D1)
         states = Survey(tables, store, YEAR).states
@@ -273,7 +277,7 @@ def test_a_link_that_leads_out_of_the_landing_folder_is_refused_by_name(tmp_path
 
     assert landing.find_leading_out(DEPARTURES, [D1]) == {D1: {str(file): "is a link that leads out of landing/"}}
     with pytest.raises(LandingDamaged, match=re.escape(str(file))):
-        landing.delivered(DEPARTURES)
+        TopicArchive(landing).delivered(DEPARTURES)
     (unread,) = find_unread(landing.root, [DEPARTURES.name], Days.of(D1))
     assert unread.reason == "is a link that leads out of landing/"
 
@@ -288,5 +292,8 @@ def test_a_link_within_the_landing_folder_is_read(tmp_path: Path) -> None:
     second.symlink_to(first)
 
     assert landing.find_leading_out(DEPARTURES, [D1]) == {}
-    assert sorted(landing.delivered(DEPARTURES)) == ["landed_on=2013-01-01/a.jsonl", "landed_on=2013-01-01/b.jsonl"]
+    assert sorted(TopicArchive(landing).delivered(DEPARTURES)) == [
+        "landed_on=2013-01-01/a.jsonl",
+        "landed_on=2013-01-01/b.jsonl",
+    ]
     assert list(find_unread(landing.root, [DEPARTURES.name], Days.of(D1))) == []

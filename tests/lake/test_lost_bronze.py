@@ -17,6 +17,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.topic_source import TopicSource
 from lake.errors import BronzeLost, InputLost
 from lake.ownership.ledger import Entry, Ledger
+from lake.storage.archive import TopicArchive
 from lake.storage.store_path import remove_tree
 from lake.stream.generation import Checkpoints, StreamPlan
 from lake.stream.lost_bronze import refuse_lost_bronze
@@ -67,7 +68,7 @@ def followed(store: DeltaStore, checkpoints: Checkpoints, tmp_path: Path) -> lis
     """Two files that a stream has read; three rows."""
     files = [land(store, name) for name in ("a.jsonl", "b.jsonl")]
     checkpoints.create(PLAN, 1)
-    checkpoints.note_delivered(call_events, store.landing.delivered(TopicFeed(FEED, "")))
+    checkpoints.note_delivered(call_events, TopicArchive(store.landing).delivered(TopicFeed(FEED, "")))
     write(store, 3)
     checkpoints.note_table(PLAN, 1, store)
     receive(store, tmp_path, 3)
@@ -75,7 +76,7 @@ def followed(store: DeltaStore, checkpoints: Checkpoints, tmp_path: Path) -> lis
 
 
 def check(store: DeltaStore, checkpoints: Checkpoints, source: TopicSource | None = None, accept: str = "") -> None:
-    refuse_lost_bronze([call_events, calls], source or store.landing, store, checkpoints, [accept])
+    refuse_lost_bronze([call_events, calls], source or TopicArchive(store.landing), store, checkpoints, [accept])
 
 
 def remove(store: DeltaStore) -> None:

@@ -15,6 +15,7 @@ from lake.declare.feed import TopicFeed
 from lake.declare.topic_source import PassedMessage, Place, Unread
 from lake.errors import CannotPassOver, StreamBroken
 from lake.ownership.passed_over import PassedOver
+from lake.storage.archive import TopicArchive
 from lake.storage.landing import Landing
 from lake.stream.passing import LAST_READABLE, pass_over
 from lake.write.store import DeltaStore
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> DeltaStore:
 
 
 @dataclass(frozen=True)
-class Broker(Landing):
+class Broker(TopicArchive):
     """A source with these messages."""
 
     held: dict[tuple[str, int, int], Unread] = field(default_factory=dict)
@@ -45,7 +46,9 @@ class Broker(Landing):
 
 
 def broker(**timestamps: int) -> Broker:
-    return Broker(Path(), {("calls", 0, int(name[1:])): Unread(at, "k", "{}") for name, at in timestamps.items()})
+    return Broker(
+        Landing(Path()), {("calls", 0, int(name[1:])): Unread(at, "k", "{}") for name, at in timestamps.items()}
+    )
 
 
 @pytest.mark.parametrize(

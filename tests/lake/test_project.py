@@ -150,12 +150,7 @@ def test_the_calendar_ends_with_the_clock_unless_the_project_says_otherwise(shop
         ("first_day = 2024-01-01\nfeed = 'pipes'", "feed", "pipes", "'files' or 'kafka'"),
         ("first_day = 2024-01-01\npackage = '../x'", "package", "../x", "the name of a Python package"),
         ("first_day = 2024-01-01\nhome = 7", "home", "7", "the name of a folder"),
-        (
-            "first_day = 2024-01-01\nlanding = 's3://b/x'",
-            "landing",
-            "s3://b/x",
-            "a folder of this machine; only tables",
-        ),
+        ("first_day = 2024-01-01\nlanding = 'ftp://b/x'", "landing", "ftp://b/x", "a folder, or a URL"),
         ("first_day = 2024-01-01\nhome = 's3://b/x'", "home", "s3://b/x", "a folder of this machine; only"),
         ("first_day = 2024-01-01\ntables = 'ftp://b/x'", "tables", "ftp://b/x", "a folder, or a URL"),
         ("first_day = 2024-01-01\ntables = 's3:///x'", "tables", "s3:///x", "a folder, or a URL"),

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from lake.project.opening import open_session, open_store
 from lake.project.settings import Settings
 from lake.storage.landing import Landing
+from lake.storage.store_path import StorePath
 from lake.write.store import DeltaStore
 from tests.s3.server import BUCKET, Server, running
 
@@ -54,11 +55,12 @@ def spark(utc_process: None, s3_settings: Settings) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def on_s3(s3_settings: Settings) -> Opened:
-    """Opens a lake whose tables lie on S3, under the name of its folder."""
+    """Opens a lake whose tables and landing lie on S3, under the name of its folder."""
 
     def opened(root: Path, spark: SparkSession) -> DeltaStore:
         tables = f"s3://{BUCKET}/{root.parent.name}/{root.name}"
-        home = replace(s3_settings, tables=tables, home=root, landing=Landing(root / "landing"))
+        landing = Landing(StorePath(f"{tables}-landing"))
+        home = replace(s3_settings, tables=tables, home=root, landing=landing).reaching_landing()
         return open_store(home, lambda: spark)
 
     return opened

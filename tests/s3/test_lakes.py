@@ -1,7 +1,8 @@
-"""Tables on S3 hold what tables in a folder hold: in batch, as streams, after maintenance, read by SQL."""
+"""Tables and landing on S3 hold what they hold in a folder: in batch, as streams, after maintenance, read by SQL."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,16 +10,19 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from lake.batch.maintain import Maintenance, maintain
 from lake.commands.kafka_broker import LocalBroker
 from lake.commands.query import confine, connect
 from lake.declare.days import Days
+from lake.declare.delta_feed import DeltaFeed
 from lake.declare.table import Table
 from lake.ownership.frontier import FrontierTable
 from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
+from lake.storage.store_path import StorePath
 from lake.testing.lakes import interpreted, open_lake, refresh_all
 from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice
 from lake.write.store import DeltaStore, Txn
@@ -54,20 +58,28 @@ def assert_same(s3: Server, far: DeltaStore, near: DeltaStore, tables: Iterable[
 
 
 @pytest.fixture(scope="module")
-def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, on_s3: Opened) -> ComputedTwice:
-    """Three days with late, doubled and broken lines, computed twice on S3."""
+def landed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
+    """A folder with three days of late, doubled and broken lines."""
     landed = open_lake(tmp_path_factory.mktemp("landed"), spark)
     tiny.land(landed, D1, "one.jsonl", [("a", D1, 1), ("b", D1, 2), ("a", D1, 1), ("too long", D1, 1)])
     tiny.land(landed, D2, "one.jsonl", [("a", D2, 3), ("bad", D1, -1), "broken", ("d", D1, 4)])
-    tiny.land(landed, D3, "one.jsonl", [("é%", D3, 5), ("a", D3, 6), ("a", D3, 7)])
+    tiny.land(landed, D3, "é% +.jsonl", [("é%", D3, 5), ("a", D3, 6), ("a", D3, 7)])
+    return landed
+
+
+@pytest.fixture(scope="module")
+def lakes(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, on_s3: Opened, landed: DeltaStore
+) -> ComputedTwice:
+    """They land on S3 and are computed twice there."""
     root = tmp_path_factory.mktemp("laws")
     return compute_twice(spark, root, TINY, landed.landing.root, DAYS, opened=on_s3)
 
 
 @pytest.fixture(scope="module")
-def near(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, lakes: ComputedTwice) -> DeltaStore:
+def near(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, landed: DeltaStore) -> DeltaStore:
     """The same lake in a folder."""
-    store = open_lake(tmp_path_factory.mktemp("near"), spark, landing=lakes.store.landing.root)
+    store = open_lake(tmp_path_factory.mktemp("near"), spark, landing=landed.landing.root)
     refresh_all(store, [DAYS], TINY.values())
     return store
 
@@ -120,6 +132,21 @@ def test_maintenance_joins_files_and_removes_what_a_killed_writer_left(
     assert assert_same(s3, lakes.store, near, TINY.values()) == 11 + 6 + 6 + 3 + 3
 
 
+def test_the_table_of_another_team_is_read_where_landing_lies(
+    spark: SparkSession, tmp_path: Path, on_s3: Opened
+) -> None:
+    landing = on_s3(tmp_path / "shared", spark).landing
+    rows = pa.table({"id": [1, 2, 3], "ordered_on": [D1, D1, D2]})
+    assert isinstance(landing.location, StorePath)
+    options = dict(landing.location.options)
+    write_deltalake(f"{landing.location}/sales", rows, partition_by=["ordered_on"], storage_options=options)
+    feed = DeltaFeed("sales", "", table="sales", day="ordered_on")
+
+    assert (landing.days(feed), landing.count_rows(feed, D1)) == ([D1, D2], 2)
+    read = landing.read(spark, feed, [D1]).select("line").orderBy("line").collect()
+    assert [json.loads(row["line"])["id"] for row in read] == [1, 2]
+
+
 def flights(messages: Messages) -> list[Message]:
     """Flights of three days that leave and arrive, one message doubled, one broken, one late."""
     sent = []
@@ -137,10 +164,11 @@ def flights(messages: Messages) -> list[Message]:
 
 @pytest.fixture
 def lake(spark: SparkSession, tmp_path: Path, on_s3: Opened) -> Iterator[Lake]:
-    """A lake with tables on S3, landing and checkpoints here."""
+    """A lake with tables and landing on S3, checkpoints here."""
     with interpreted(spark):
         found = Lake(tmp_path / "streamed", lambda: spark, list(STREAMED))
         found.store = on_s3(found.home, spark)
+        found.landing = found.store.landing
         found.frontier = FrontierTable(found.store)
         yield found
 
