@@ -5,10 +5,12 @@ Spark shows a plan to Python in no other way than to print it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
-from threading import Lock
+from threading import Lock, get_ident
+from typing import Any, TextIO, cast
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -18,15 +20,32 @@ _HEADING, _NEXT_HEADING = "== Analyzed Logical Plan ==", "== Optimized Logical P
 _FIELDS_SHOWN = "spark.sql.debug.maxToStringFields"
 _ALL = "100000"
 _ONE_AT_A_TIME = Lock()
-"""What is printed is caught for the whole process: two threads would get the plans of each other."""
+"""The setting is the session's, and standard output the process's."""
+
+
+class _Caught:
+    """Keep what this thread prints.
+
+    Other threads go on telling how far they are.
+    """
+
+    def __init__(self, others: TextIO) -> None:
+        self.mine, self._others, self._thread = StringIO(), others, get_ident()
+
+    def write(self, text: str) -> int:
+        return (self.mine if get_ident() == self._thread else self._others).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._others, name)
 
 
 def analyzed_plan(rows: DataFrame) -> str:
     """Return the analyzed plan in full, without running a job."""
-    printed = StringIO()
-    with _ONE_AT_A_TIME, _shown_in_full(rows.sparkSession), redirect_stdout(printed):
-        rows.explain(mode="extended")
-    return printed.getvalue().split(_HEADING)[1].split(_NEXT_HEADING)[0]
+    with _ONE_AT_A_TIME, _shown_in_full(rows.sparkSession):
+        printed = _Caught(sys.stdout)
+        with redirect_stdout(cast(TextIO, printed)):
+            rows.explain(mode="extended")
+    return printed.mine.getvalue().split(_HEADING)[1].split(_NEXT_HEADING)[0]
 
 
 @contextmanager

@@ -10,13 +10,16 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
+from pyspark.sql import SparkSession
 
+from lake.batch.ahead import Ahead, Work, ahead_of
 from lake.batch.plan import Step
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
@@ -130,15 +133,15 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
     def compute(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
         _note_worker(context)
         store = lakehouse.store(on_wait=lambda message: _tell(context, message))
+        ahead = ahead_of(context.run.run_id, table)
+
+        def compute_one(one: Table) -> Receipt:
+            # Another table's wait is no event of this step.
+            own = store if one is table else lakehouse.store()
+            return _refreshed(one, _only_while(ahead, own), settings, context.run)
+
         try:
-            receipt = refresh(
-                table,
-                store,
-                days_of_run(context.run.tags),
-                unless_equal=context.run.tags.get(UNLESS_EQUAL) == "true",
-                run_id=context.run.run_id,
-                horizon=settings.horizon(),
-            )
+            receipt = ahead.take(table, Work(compute_one, lakehouse.spark.interrupt))
         except LakeError as error:
             raise _failure(error, context.run.tags) from error
         if receipt.failed_days and not receipt.damaged:
@@ -152,6 +155,27 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
         return _report(context, table, receipt, store)
 
     return compute
+
+
+def _refreshed(table: Table, store: DeltaStore, settings: Settings, run: dg.DagsterRun) -> Receipt:
+    return refresh(
+        table,
+        store,
+        days_of_run(run.tags),
+        unless_equal=run.tags.get(UNLESS_EQUAL) == "true",
+        run_id=run.run_id,
+        horizon=settings.horizon(),
+    )
+
+
+def _only_while(ahead: Ahead, store: DeltaStore) -> DeltaStore:
+    """Return the store, which gives its session until the run ends."""
+
+    def session() -> SparkSession:
+        ahead.refuse_if_closed()
+        return store.session()
+
+    return replace(store, session=session)
 
 
 def _note_worker(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> None:

@@ -47,6 +47,11 @@ class SparkResource(LazyPySparkResource):
         if self._spark_session is None:
             self._spark_session = open_session(self._settings)
 
+    def interrupt(self) -> None:
+        """Make the jobs of the session fail, if it was started."""
+        if self._spark_session is not None:
+            self._spark_session.interruptAll()
+
 
 @dataclass(frozen=True)
 class LakehouseResource:

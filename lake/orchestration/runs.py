@@ -22,6 +22,7 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import SerializableErrorInfo
 
+from lake.batch.ahead import computing_ahead
 from lake.batch.plan import Step
 from lake.declare.days import Days
 from lake.declare.graph import readers_of
@@ -225,7 +226,7 @@ def _tables_that_failed(
     watch = _Watch(instance, step.days, run_id, tables, keep)
     instance.add_event_listener(run_id, watch)
     job = definitions.resolve_implicit_global_asset_job_def()
-    with _never_left_open(instance, run_id):
+    with _never_left_open(instance, run_id), computing_ahead(run_id, _as_dagster_asks(tables)):
         job.execute_in_process(
             instance=instance,
             asset_selection=[asset_key(table) for table in tables],
@@ -240,6 +241,17 @@ def _tables_that_failed(
     watch.finish_the_rest()
     _sum_up(instance, run_id, watch.results)
     return watch.failed
+
+
+def _as_dagster_asks(tables: Sequence[Table]) -> list[Table]:
+    """Return tables in the order of Dagster's steps.
+
+    It goes by how much upstream they have, then by name.
+    """
+    depths: dict[Table, int] = {}
+    for table in tables:
+        depths[table] = 1 + max((depths[source] for source in table.inputs if source in depths), default=0)
+    return sorted(tables, key=lambda table: (depths[table], compute_step(table)))
 
 
 def _sum_up(instance: dg.DagsterInstance, run_id: str, results: Sequence[TableResult]) -> None:

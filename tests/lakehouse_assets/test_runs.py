@@ -142,7 +142,9 @@ def test_days_beyond_the_calendar_are_refused_before_anything_runs(
     assert instance.get_runs() == []
 
 
+@pytest.mark.parametrize("names", [["readings"], ["readings", "measurements"]], ids=["alone", "computed ahead"])
 def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
+    names: list[str],
     instance: dg.DagsterInstance,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +160,7 @@ def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
     before = signal.getsignal(signal.SIGINT)
 
     with LakehouseResource.from_settings(settings).store().lock("bronze.readings"), pytest.raises(KeyboardInterrupt):
-        record_refresh(instance, definitions, [step("readings")])
+        record_refresh(instance, definitions, [step(*names)])
 
     assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.CANCELED]
     assert "bronze.readings: waiting for pid" in capfd.readouterr().err
