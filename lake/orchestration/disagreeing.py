@@ -1,4 +1,4 @@
-"""Find days of bronze whose landed files say something else than the rows that are kept."""
+"""Find days of bronze whose landed files and kept rows differ."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def stored_files(opened: DeltaTable, day: str | None) -> list[StoredFile]:
 
 
 def features_beyond_files(opened: DeltaTable) -> list[str]:
-    """Name the features for which the files of a table do not say by themselves which rows it has."""
+    """Name features for which files alone do not say the rows."""
     features = set(opened.protocol().reader_features or [])
     if opened.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
         features.add("columnMapping")

@@ -1,4 +1,4 @@
-"""Hold what the streams of one process follow, and what their queries are made of."""
+"""Hold what streams follow, and what their queries are made of."""
 
 from __future__ import annotations
 

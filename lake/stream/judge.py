@@ -1,4 +1,4 @@
-"""Judge the rows of micro-batches by Spark or, where they are few, in this process."""
+"""Judge the rows of micro-batches, by Spark or in this process."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class HeldKeys:
         return rows.filter(pa.array(self._is_new(rows), pa.bool_()))
 
     def _read(self, log: Log, day: date, files: Collection[str]) -> None:
-        """Read the files of a day that were added, and forget those that were removed.
+        """Read added files of a day, and forget removed ones.
 
         Joining the small files of a day must not have all of the day read anew.
         """
