@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from lake.engine.jars import jars
 from lake.engine.java import Java, find_java
+from lake.engine.jvm import start_jvm
 from lake.engine.shared_classes import sharing_flags
 
 __all__ = ["STREAM_CONF", "build_session"]
@@ -113,6 +114,7 @@ def build_session(
         conf |= _loopback_conf() | _local_files_conf()
         conf |= {"spark.driver.defaultJavaOptions": " ".join([*_COMPILER_FLAGS, *sharing_flags(java, paths)])}
     _prepare_environment(java, is_local=is_local)
+    start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
 
 
