@@ -2,7 +2,8 @@
 
 Commands only parse, call and print; what they do lives elsewhere. Exit codes are meant for schedulers:
 0 done, 1 failed (a table was not written, is late, or was left out since its file is broken), 2 wrong arguments,
-3 the machine lacks something, 75 try again later (another process has the table), 130 stopped by Ctrl-C.
+3 the machine lacks something, 75 try again later (another process has the table), 130 stopped by Ctrl-C, 143 by
+SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -37,6 +37,7 @@ from lake.commands.options import (
     parse_option,
 )
 from lake.commands.quick import spare_pandas
+from lake.commands.stopping import hear_signals
 from lake.declare.days import Days, parse_day
 from lake.errors import (
     BadDay,
@@ -60,7 +61,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again later, 130 stopped.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again, 130 or 143 stopped.",
 )
 
 
@@ -115,7 +116,7 @@ def app() -> None:
 
     They are never tracebacks.
     """
-    signal.signal(signal.SIGTERM, _stop)
+    stopped = hear_signals()
     _left_out_tables()  # forget those of a command before this one in the same process
     try:
         if not _is_own(sys.argv[1:2]):
@@ -127,22 +128,22 @@ def app() -> None:
         # Typer turns an interrupt into an exit with this code, and says nothing.
         if isinstance(end, SystemExit) and end.code != STOPPED:
             raise
-        _say_stopped()
+        _say_stopped(stopped())
     except LakeError as error:
         _end_with(error)
     except BrokenPipeError:
         sys.exit(FAILED)  # the reader has gone, as `head` does
     except Exception as error:
         if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):  # as DuckDB tells it
-            _say_stopped()
+            _say_stopped(stopped())
         if (outage := _outage()) is None:
             raise
         _end_with(outage)
 
 
-def _say_stopped() -> NoReturn:
+def _say_stopped(code: int) -> NoReturn:
     err.print("stopped; nothing half-written was left behind")
-    sys.exit(STOPPED)
+    sys.exit(code)
 
 
 def _end_with(error: LakeError) -> NoReturn:
@@ -178,10 +179,6 @@ def _left_out_tables() -> bool:
     """Tell whether the command went on without tables whose files are broken."""
     opened = sys.modules.get("lake.project.environment")
     return opened is not None and bool(opened.take_left_out())
-
-
-def _stop(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 _WRONG_ARGUMENTS = (

@@ -257,15 +257,20 @@ runpy.run_module("lake.commands.cli", run_name="__main__")
 """Runs the command; one that is started by a background job of a shell is else as deaf to Ctrl-C as that is."""
 
 
-def interrupted_while_it_waits(home: Path, *arguments: str) -> tuple[int, str]:
-    """Press Ctrl-C once the command says that it waits for a lock; returns its exit code and what it said then."""
-    command = [sys.executable, "-c", HEARS_CTRL_C, *arguments]
+IN_THE_BACKGROUND = HEARS_CTRL_C.replace("signal.default_int_handler", "signal.SIG_IGN")
+
+
+def interrupted_while_it_waits(
+    home: Path, *arguments: str, by: signal.Signals = signal.SIGINT, run: str = HEARS_CTRL_C
+) -> tuple[int, str]:
+    """Stop the command once it says that it waits for a lock; returns its exit code and what it said then."""
+    command = [sys.executable, "-c", run, *arguments]
     env = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_SPARK_MASTER": "local[1]"}
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             assert process.stderr is not None
             shown = next((line for line in process.stderr if WAITING in line), "it never waited")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(by)
             return process.wait(timeout=60), shown + process.stderr.read()
         finally:
             process.kill()
@@ -285,14 +290,41 @@ def test_ctrl_c_ends_a_wait_for_the_frontier_with_130(tmp_path: Path, store: Del
 
 
 @pytest.mark.spark
-def test_ctrl_c_ends_a_refresh_that_waits_for_its_table_with_130(tmp_path: Path, store: DeltaStore) -> None:
+@pytest.mark.parametrize(
+    ("by", "run", "code"),
+    [
+        (signal.SIGINT, HEARS_CTRL_C, 130),
+        (signal.SIGTERM, HEARS_CTRL_C, 143),
+        (signal.SIGTERM, IN_THE_BACKGROUND, 143),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM in the background of a shell"],
+)
+def test_a_signal_ends_a_refresh_that_waits_for_its_table(
+    tmp_path: Path, store: DeltaStore, by: signal.Signals, run: str, code: int
+) -> None:
+    arguments = ("refresh", "bronze.departure_events", "--days", "2013-01-01")
     with store.lock(departure_events.full_name):
-        ended, said = interrupted_while_it_waits(tmp_path, "refresh", "bronze.departure_events", "--days", "2013-01-01")
+        ended, said = interrupted_while_it_waits(tmp_path, *arguments, by=by, run=run)
 
-    assert ended == 130, said
+    assert ended == code, said
     assert "stopped; nothing half-written was left behind" in said
     assert "Traceback" not in said
     assert store.version(departure_events) is None
+
+
+def test_a_signal_that_dagster_handles_is_told_apart_too() -> None:
+    """In a run, both signals have a handler of Dagster's, and after it the one that SIGINT had."""
+    code = (
+        "import os, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from lake.commands.stopping import hear_signals; code = hear_signals()\n"
+        "from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt\n"
+        "with capture_interrupts(): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1); pop_captured_interrupt()\n"
+        "first = code(); os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)\n"
+        "try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)\n"
+        "except KeyboardInterrupt: print(first, code())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "143 143\n", done.stderr
 
 
 def test_a_query_that_takes_for_ever_is_stopped_with_one_line(tmp_path: Path) -> None:
@@ -311,7 +343,7 @@ def test_a_query_that_takes_for_ever_is_stopped_with_one_line(tmp_path: Path) ->
         finally:
             process.kill()
 
-    assert (process.returncode, shown, said) == (130, "", "stopped; nothing half-written was left behind\n")
+    assert (process.returncode, shown, said) == (143, "", "stopped; nothing half-written was left behind\n")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error_to_tell(tmp_path: Path) -> None:
