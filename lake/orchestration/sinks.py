@@ -7,7 +7,6 @@ A run loads the days that it was asked for; one that the sensor `publish` asks f
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -75,7 +74,6 @@ def build_sink_asset(sink: Sink, settings: Settings, partitions: dg.DailyPartiti
             kinds={kind.lower(), "serving"},
             description=sink.description or f"{sink.reads.full_name} for others.",
             metadata={"destination": repr(sink.to), "reads": sink.reads.full_name, "settled only": sink.settled_only},
-            freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=1) + sink.reads.fresh_within),
             pool=sink.full_name,
         )(load)
 

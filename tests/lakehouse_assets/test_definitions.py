@@ -81,6 +81,15 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed) + len(computed_from_days) + len({BETTER})
 
 
+def test_nothing_has_a_second_idea_of_freshness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's policy looks at the last materialization of the whole asset: a backfill of old days turns it green."""
+    monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
+    nodes = list(defs().resolve_asset_graph().asset_nodes)
+
+    assert {"serving/carrier_days", "gold/daily_carrier_performance"} <= {node.key.to_user_string() for node in nodes}
+    assert [node.key for node in nodes if node.freshness_policy is not None] == []
+
+
 def test_all_tables_share_one_calendar_so_that_they_can_run_together(graph: AssetGraph) -> None:
     assert len(graph.all_partitions_defs) == 1
 
