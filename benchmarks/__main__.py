@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.cold import measure_cold
 from benchmarks.growth.measure import five_million_additions, measure_growth, render_growth, write_growth
 from benchmarks.landing import YEAR, shared_landing
 from benchmarks.machine import describe_machine
@@ -209,6 +210,12 @@ def growth(
     found = measure_growth(_made(work) / "growth", out, times)
     write_growth(render_growth(found, times, five_million_additions()), DOCUMENT)
     out.print(f"written: {DOCUMENT}")
+
+
+@commands.command()
+def cold(times: Annotated[int, typer.Option("--times", min=1, help="How often each command is run.")] = 7) -> None:
+    """Measure the processor time of commands that do nothing, over the lake of LAKEHOUSE_HOME."""
+    measure_cold(times, out.print)
 
 
 @commands.command()

@@ -5,6 +5,7 @@ Measured are wall and processor time, and the peak memory of the whole process t
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import psutil
 
 from benchmarks.errors import SideFailed
 
-__all__ = ["Measured", "python", "run_measured"]
+__all__ = ["Measured", "processor_seconds", "python", "run_measured"]
 
 SAMPLE_SECONDS = 0.1
 
@@ -35,6 +36,14 @@ class Measured:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+
+
+def processor_seconds(command: Sequence[str], env: Mapping[str, str] | None = None) -> float:
+    """Run a command that has to succeed, and return the processor time that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def run_measured(command: Sequence[str], *, env: Mapping[str, str], log: Path, folder: Path | None = None) -> Measured:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +20,7 @@ import dagster as dg
 from rich.console import Console
 
 from benchmarks.growth.lake import SimulatedLake
+from benchmarks.measure import processor_seconds
 from benchmarks.report import grid, replace_between
 from benchmarks.streams.rounds import clean_env
 from benchmarks.streams.ticks import ticker, until_quiet
@@ -104,12 +103,8 @@ def _timed(call: Callable[[], object]) -> float:
 def _command(environment: Environment) -> float:
     settings = environment.settings
     extra = _variables(settings.home, settings.first_day)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [str(Path(sys.executable).with_name("lakehouse")), "status"]
-    env = {**clean_env(extra), "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return processor_seconds(command, {**clean_env(extra), "PYTHONPATH": os.pathsep.join(sys.path)})
 
 
 def render_growth(found: Seconds, times: int, additions: float) -> str:
