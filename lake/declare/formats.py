@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 
+from lake.declare.avro_blocks import NoAvroError, read_blocks
 from lake.declare.source_file import SourceFile, unpacked
 from lake.errors import DeclarationError
 
@@ -30,6 +32,7 @@ __all__ = [
     "EXACT_JSON",
     "FILE_FRAME",
     "FILE_NAME",
+    "Avro",
     "Csv",
     "DayFolder",
     "Format",
@@ -308,6 +311,49 @@ class Parquet:
             place.landed_on().alias("landed_on"),
             *_no_problem(),
         )
+
+
+@dataclass(frozen=True)
+class Avro:
+    """Rows of Avro, each kept as a JSON object.
+
+    Times have microseconds, decimals are exact, binary is base64.
+    """
+
+    def problem(self, file: SourceFile) -> str | None:
+        try:
+            schema = read_blocks(file).schema
+        except (OSError, NoAvroError) as error:
+            return f"it is no whole Avro file: {str(error).splitlines()[0]}"
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            return "its rows are no records"
+        twice = _twice([str(one["name"]).lower() for one in schema["fields"]])
+        return f"it has the column {_quoted(twice)} twice" if twice else None
+
+    def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
+        alike = defaultdict(list)
+        for file in files:
+            alike[json.dumps(read_blocks(file).schema)].append(str(file))
+        return _union(spark, [self._read(spark, schema, paths, place) for schema, paths in alike.items()])
+
+    def count_rows(self, file: SourceFile) -> int:
+        """Count rows, as the file's blocks say."""
+        return read_blocks(file).rows
+
+    def _read(self, spark: SparkSession, schema: str, paths: list[str], place: Place) -> DataFrame:
+        """Read files of the same schema."""
+        rows = spark.read.format("avro").options(**AS_NAMED, avroSchema=schema).load(paths)
+        placed = rows.select(
+            F.to_json(F.struct("*"), EXACT_JSON).alias("line"),
+            place.file().alias("file"),
+            place.landed_on().alias("landed_on"),
+            F.col("_metadata.file_path").alias("path"),
+            F.col("_metadata.file_block_start").alias("start"),
+            F.monotonically_increasing_id().alias("place"),  # a part of a file is read by one task, in its order
+            *_no_problem(),
+        )
+        number = F.row_number().over(Window.partitionBy("path").orderBy("start", "place"))
+        return placed.withColumn("line_number", number).select(*FILE_FRAME.names)
 
 
 def _columns(file: SourceFile) -> pa.Schema:

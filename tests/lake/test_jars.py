@@ -44,7 +44,7 @@ def flip_one_byte(path: Path) -> None:
 
 def test_the_lock_pins_four_sets() -> None:
     assert Counter({name: len(members) for name, members in read_lock().items()}) == {
-        "delta": 3, "spark-kafka": 4, "s3": 35, "kafka-broker": 45,
+        "delta": 4, "spark-kafka": 4, "s3": 35, "kafka-broker": 45,
     }  # fmt: skip
     assert jars_of("delta")[2] == STORAGE
 
@@ -59,6 +59,7 @@ def test_sound_jars_are_given_without_a_network(repository: Path, no_network: No
         "hadoop-bare-naked-local-fs-0.1.0.jar",
         "delta-spark_4.2_2.13-4.4.0.jar",
         "delta-storage-4.4.0.jar",
+        "spark-avro_2.13-4.2.0.jar",
     ]
 
 
@@ -96,7 +97,7 @@ def test_an_unknown_set_lists_the_sets() -> None:
 
 def test_a_second_fetch_needs_no_network(repository: Path, no_network: None) -> None:
     lines: list[str] = []
-    assert len(fetch("delta", lines.append, repository=repository)) == 3
+    assert len(fetch("delta", lines.append, repository=repository)) == 4
     assert lines == []
 
 
