@@ -26,7 +26,7 @@ from lake.errors import DestinationDiffers, DestinationInUse
 from lake.serve.columns import LOADS, MAKE_LOADS, comments_on, creation_of, lacking_columns, notes_of, sums_noted
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Source
-from lake.serve.sums import Sum, sums_of
+from lake.serve.sums import Sum, sums_in, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["DuckDbTarget"]
@@ -155,7 +155,8 @@ class DuckDbTarget:
 
     def _refuse_other(self, connection: duckdb.DuckDBPyConnection, source: Source, loaded: Mapping[Day, Load]) -> None:
         for batch in source.in_batches(list(loaded)):
-            found = sums_of(_read(connection, self.sink, batch), self.sink.reads)
+            rows, values = _selected(self.sink, batch)
+            found = sums_in(connection, f"({rows})", source.schema, source.table, values)
             if differing := describe_differences(sums_noted(loaded, batch), found):
                 raise DestinationDiffers(self.sink.full_name, differing)
 
@@ -182,10 +183,14 @@ def _has(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool
 
 def _read(connection: duckdb.DuckDBPyConnection, sink: Sink, days: Collection[Day] | None) -> pa.Table:
     """Read rows of some days (None: all) in the columns of the contract."""
+    query, values = _selected(sink, days)
     schema = sink.reads.contract.arrow_schema
-    names = ", ".join(map(quoted, schema.names))
-    query, values = f"SELECT {names} FROM {quoted(sink.name)}", list[list[date]]()
-    if days is not None and sink.reads.day is not None:
-        query += f" WHERE {quoted(sink.reads.day)} IN (FROM unnest(?))"
-        values = [[day for day in days if day]]
     return connection.execute(query, values).to_arrow_table().cast(pa.schema([(f.name, f.type) for f in schema]))
+
+
+def _selected(sink: Sink, days: Collection[Day] | None) -> tuple[str, list[list[date]]]:
+    names = ", ".join(map(quoted, sink.reads.contract.arrow_schema.names))
+    query = f"SELECT {names} FROM {quoted(sink.name)}"
+    if days is None or sink.reads.day is None:
+        return query, []
+    return f"{query} WHERE {quoted(sink.reads.day)} IN (FROM unnest(?))", [[day for day in days if day]]

@@ -25,7 +25,7 @@ from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationUnreachable, ValueRefused
 from lake.serve.columns import LOADS, MAKE_LOADS, comments_on, creation_of, lacking_columns, notes_of, sums_noted
 from lake.serve.source import Source
-from lake.serve.sums import NAN, Sum, json_text, sums_of, text_of
+from lake.serve.sums import Sum, json_text, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
 
 __all__ = ["PostgresTarget"]
@@ -88,13 +88,16 @@ class PostgresTarget:
 
         Nested ones come as the JSON text that they are there.
         """
+        with self._connected() as (_, cursor):
+            return self._read(cursor, days)
+
+    def _read(self, cursor: Any, days: Collection[Day] | None) -> pa.Table:
         schema = _flat(self.sink)
         names = ", ".join(f"CAST({quoted(f.name)} AS {_read_as(f.type)})" for f in schema)
-        with self._connected() as (_, cursor):
-            cursor.execute(f"SELECT {names} FROM {self._table}{self._where(days)}")
-            found = cursor.fetch_arrow_table()
-            columns = [found.column(place).cast(one.type) for place, one in enumerate(schema)]
-            return pa.table(columns, schema=schema)
+        cursor.execute(f"SELECT {names} FROM {self._table}{self._where(days)}")
+        found = cursor.fetch_arrow_table()
+        columns = [found.column(place).cast(one.type) for place, one in enumerate(schema)]
+        return pa.table(columns, schema=schema)
 
     def replace(self, source: Source, days: Sequence[Day], *, whole: bool) -> Mapping[Day, Load]:
         with self._connected() as (connection, cursor):
@@ -191,14 +194,11 @@ class PostgresTarget:
             raise ValueRefused(self.sink.full_name, column, f"{problem}; Postgres refuses it", found, remedy)
 
     def _refuse_other(self, cursor: Any, source: Source, loaded: Mapping[Day, Load]) -> None:
-        text = " || ".join(_text(one.name, one.type) for one in source.schema)
-        digits = f"CAST(CAST('x' || substr(md5({text}), 1, 15) AS bit(60)) AS bigint)"
-        day = quoted(source.table.day) if source.table.day else "CAST(NULL AS date)"
-        where = self._where(loaded)
-        cursor.execute(f"SELECT {day}, count(*), CAST(sum({digits}) AS text) FROM {self._table}{where} GROUP BY 1")
-        found = {day: Sum(int(count), int(total)) for day, count, total in cursor.fetchall()}
-        if differing := describe_differences(sums_noted(loaded, loaded), found):
-            raise DestinationDiffers(self.sink.full_name, differing)
+        """Read back what is there and compare it, in the transaction that loads it."""
+        for batch in source.in_batches(list(loaded)):
+            found = sums_of(self._read(cursor, batch), source.table)
+            if differing := describe_differences(sums_noted(loaded, batch), found):
+                raise DestinationDiffers(self.sink.full_name, differing)
 
 
 def _exists(cursor: Any, table: str) -> bool:
@@ -246,26 +246,6 @@ def _flat(sink: Sink) -> pa.Schema:
 def _read_as(kind: pa.DataType) -> str:
     """Decimals are read as text, because ADBC gives no others."""
     return "text" if pa.types.is_decimal(kind) or pa.types.is_string(kind) else _kind(kind)
-
-
-def _text(name: str, kind: pa.DataType) -> str:
-    """Write a value as `lake.serve.sums` does."""
-    return text_of(f"({_value(quoted(name), kind)})", kind)
-
-
-def _value(name: str, kind: pa.DataType) -> str:
-    if pa.types.is_boolean(kind):
-        return f"CAST(CAST({name} AS integer) AS text)"
-    if pa.types.is_date(kind):
-        return f"CAST({name} - DATE '1970-01-01' AS text)"
-    if pa.types.is_timestamp(kind):
-        return f"CAST(CAST(extract(epoch FROM {name}) * 1000000 AS bigint) AS text)"
-    if pa.types.is_binary(kind):
-        return f"encode({name}, 'hex')"
-    if pa.types.is_floating(kind):
-        bits = f"CAST(CAST('x' || encode(float8send({name}), 'hex') AS bit(64)) AS bigint)"
-        return f"CAST(CASE WHEN {name} = 'NaN' THEN {NAN} WHEN {name} = 0 THEN 0 ELSE {bits} END AS text)"
-    return f"CAST({name} AS text)"
 
 
 def _without(said: str, dsn: str) -> str:

@@ -69,7 +69,8 @@ class Source:
         A nullable column that the stored table does not have yet is null.
         """
         dates = pa.array([day for day in days if day is not None], pa.date32())
-        chosen = pc.field(self.table.day).isin(dates) if self.table.day else None
+        is_all = self.table.day is None or set(days) >= self.held.keys()  # a filter costs something for each day
+        chosen = None if is_all else pc.field(self.table.day).isin(dates)
         if not any(day in self.held for day in days):
             return self.schema.empty_table()
         read = self.stored.to_pyarrow_table(filters=chosen)

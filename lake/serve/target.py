@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +64,7 @@ class Load:
 
     def as_dict(self) -> dict[str, Any]:
         """Give its values by name."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def load_of(source: Source, rows: int, checksum: int) -> Load:
