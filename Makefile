@@ -11,13 +11,13 @@ PARALLEL := -n 2 --dist loadfile
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
 SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
-SUITE := not browser and not streams and not year and not soak and not packaging and not s3
+SUITE := not browser and not streams and not year and not soak and not packaging and not s3 and not schedulers
 TYPED := lake airline lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-packaging test-streams test-s3 test-year test-soak test-ui mutants up bench lint clean
+.PHONY: help setup demo test test-fast test-packaging test-streams test-s3 test-schedulers test-year test-soak test-ui mutants up bench lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ setup: $(VENV)/.packages ## make .venv from requirements.lock, fetch and verify 
 demo: setup ## a month of real air traffic through every table, and two days as a stream, in a minute or two
 	@$(BIN)/lakehouse demo
 
-test: setup ## the test suite, apart from the lanes packaging, streams, s3, year, soak and ui
+test: setup ## the test suite, apart from the lanes packaging, streams, s3, schedulers, year, soak and ui
 	@$(IN_MEMORY) $(SPARK_PYTEST) -m "$(SUITE)"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
@@ -43,6 +43,9 @@ test-streams: setup ## streams end to end: against batch, from Kafka, fed with p
 
 test-s3: setup ## tables on a real S3 server of this machine: batch, streams, commands, and what is said where it cannot be used
 	@$(SPARK_PYTEST) -m s3
+
+test-schedulers: setup ## the examples of docs/schedulers.md: a cron line, a systemd timer, and a real Airflow in build/airflow
+	@$(SPARK_PYTEST) -m schedulers
 
 test-year: setup ## the whole year, and days when clocks change, against the CSV files that the messages were made of
 	@$(PYTEST) -m year

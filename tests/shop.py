@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from pathlib import Path
 
-__all__ = ["write_shop"]
+__all__ = ["land_orders", "messages_of", "write_shop"]
+
+_DAY = date(2024, 3, 1)
 
 _FILES = {
     "pyproject.toml": """
@@ -128,13 +131,27 @@ def defs():
 _MESSAGES = [{"number": 1, "euros": 20}, {"number": 2, "euros": 30}, {"number": 1, "euros": 20}, {"number": 3}]
 
 
-def write_shop(folder: Path) -> None:
-    """Write the project, and let four messages land: two orders, one of them twice, and a broken one."""
+def write_shop(folder: Path, day: date = _DAY) -> None:
+    """Write the project, whose clock stands on the day after, and let four messages land.
+
+    They are two orders, one of them twice, and a broken one.
+    """
     for name, text in _FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text.lstrip())
-    landed = folder / ".lakehouse" / "landing" / "order_messages" / "landed_on=2024-03-01"
-    landed.mkdir(parents=True)
-    about = {"key": "k", "topic": "order_messages", "partition": 0, "timestamp": "2024-03-01T10:00:00.000Z"}
-    lines = [json.dumps({**about, "offset": n, "value": json.dumps(said)}) for n, said in enumerate(_MESSAGES)]
-    (landed / "a.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        dated = text.replace("2024-03-01", f"{day}").replace("2024-03-02", f"{day + timedelta(days=1)}")
+        (folder / name).write_text(dated.lstrip())
+    land_orders(folder, day, messages_of(day))
+
+
+def messages_of(day: date, first_offset: int = 0) -> bytes:
+    """Four messages of a day, as lines."""
+    about = {"key": "k", "topic": "order_messages", "partition": 0, "timestamp": f"{day}T10:00:00.000Z"}
+    said = [{**about, "offset": offset, "value": json.dumps(one)} for offset, one in enumerate(_MESSAGES, first_offset)]
+    return "".join(f"{json.dumps(one)}\n" for one in said).encode()
+
+
+def land_orders(folder: Path, day: date, content: bytes, name: str = "a.jsonl") -> None:
+    """Put a file into the landing folder of the project."""
+    landed = folder / ".lakehouse" / "landing" / "order_messages" / f"landed_on={day}"
+    landed.mkdir(parents=True, exist_ok=True)
+    (landed / name).write_bytes(content)

@@ -1,9 +1,7 @@
 """The command line: `lakehouse ...`.
 
 Commands only parse, call and print; what they do lives elsewhere. Exit codes are meant for schedulers:
-0 done, 1 failed (a table was not written, is late, or was left out since its file is broken), 2 wrong arguments,
-3 the machine lacks something, 75 try again later (another process has the table), 130 stopped by Ctrl-C, 143 by
-SIGTERM.
+`lake.commands.exit_codes` lists them.
 """
 
 from __future__ import annotations
@@ -22,6 +20,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.table import Table as Grid
 
+from lake.commands.exit_codes import one_line
 from lake.commands.extras import extras
 from lake.commands.options import (
     FAILED,
@@ -61,7 +60,7 @@ commands = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A lakehouse whose tables give the same rows as a daily partition, as a backfill of years and as a stream.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 machine not set up, 75 try again, 130 or 143 stopped.",
+    epilog=one_line(),
 )
 
 
@@ -190,9 +189,9 @@ _WRONG_ARGUMENTS = (
 def _exit_code(error: LakeError) -> int:
     if isinstance(error, _WRONG_ARGUMENTS):
         return WRONG_ARGUMENTS
-    if isinstance(error, SetupError):
-        return NOT_SET_UP
-    return TRY_AGAIN if error.retryable else FAILED
+    if error.retryable:  # also of what the machine lacks only now, as an object store that does not answer
+        return TRY_AGAIN
+    return NOT_SET_UP if isinstance(error, SetupError) else FAILED
 
 
 def _escape(text: str) -> str:

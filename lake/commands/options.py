@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lake.commands.exit_codes import FAILED, NOT_SET_UP, STOPPED, TRY_AGAIN, WRONG_ARGUMENTS
 from lake.commands.terminal import Terminal
 from lake.errors import BadDay
 
@@ -29,8 +30,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-FAILED, WRONG_ARGUMENTS, NOT_SET_UP, TRY_AGAIN, STOPPED = 1, 2, 3, 75, 130
 
 _WHOLE = 10_000
 """So wide that no line is wrapped and no cell cut, for files and other programs."""
