@@ -16,10 +16,12 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
+from pyspark.sql import SparkSession
 
 from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.engine.session import SMALLEST_KEPT, STREAM_CONF
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.storage.holder import read_holder
 from lake.storage.log import Log
@@ -298,6 +300,29 @@ def test_an_upsert_never_doubles_rows_whose_files_somebody_else_joins_meanwhile(
         store.upsert(marks, row("1", 7), Txn("marks:1", 3), {})
 
     assert sorted(rows_in(store)) == [("0", D1, 1), ("1", D1, 7), ("2", D1, 1)]
+
+
+@pytest.mark.spark
+def test_a_compaction_of_streams_joins_small_files_and_leaves_the_others_alone(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    store, smallest = open_lake(tmp_path, spark), 20_000
+    for number, points in enumerate((10_000, 1, 1)):
+        names = [f"{number} {place}" for place in range(points)]
+        columns = {"name": names, "day": [D1] * points, "points": [1] * points}
+        store.append(marks, pa.table(columns, schema=marks.contract.arrow_schema), Txn("marks:1", number), {})
+    files = store.table_log(marks).files_by_day("day", [Days.of(D1)])[D1]
+    (large,) = [name for name, rows in files.items() if rows > 1]
+    assert Path(store.path(marks), large).stat().st_size > smallest
+
+    assert SMALLEST_KEPT in STREAM_CONF
+    spark.conf.set(SMALLEST_KEPT, str(smallest))
+    store.compact(marks, Days.of(D1))
+    spark.conf.set(SMALLEST_KEPT, STREAM_CONF[SMALLEST_KEPT])
+
+    after = store.table_log(marks).files_by_day("day", [Days.of(D1)])[D1]
+    assert large in after
+    assert sorted(after.values()) == [2, 10_000]
 
 
 # Locks
