@@ -24,10 +24,11 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from lake.declare.fields import CHECKS, Contract, Facts, Field, stated_columns
+from lake.declare.fields import CHECKS, Contract, Facts, Field, Stated, stated_columns
 from lake.declare.names import is_name
 from lake.declare.nested import comparable, inner_rules, stored_type
 from lake.declare.patterns import UnfitCheckError, java_pattern
+from lake.declare.pii import Pii, refuse_stated
 from lake.declare.stated import stated
 from lake.errors import CannotCompile, SchemaDrift
 
@@ -172,7 +173,7 @@ _COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
 }
 
 
-_METADATA = {"stored", "checks"}
+_METADATA = {"stored", "checks", "pii", "unit"}
 
 
 @dataclass(frozen=True)
@@ -211,13 +212,35 @@ class Rule:
 
 @dataclass(frozen=True)
 class ContractColumn:
-    """One column of a contract: type, nullability, description, whether it is stored."""
+    """One column of a contract.
+
+    Attributes:
+        name: of the column.
+        dtype: its Spark type.
+        nullable: whether it may be null.
+        description: its meaning, with its unit.
+        stored: whether the table stores it.
+        pii: what it tells of a person, as stated; None where nothing is.
+        stated_unit: its unit, where the name does not end with it.
+    """
 
     name: str
     dtype: T.DataType
     nullable: bool
     description: str
     stored: bool
+    pii: Pii | None = None
+    stated_unit: str = ""
+
+    @property
+    def is_personal(self) -> bool:
+        """Tell whether it tells something of a person."""
+        return self.pii not in (None, "none")
+
+    @property
+    def stored_facts(self) -> dict[str, str]:
+        """What is stored with the column in Delta and Arrow."""
+        return {"comment": self.description, **({"pii": str(self.pii)} if self.is_personal else {})}
 
 
 @dataclass(frozen=True)
@@ -242,7 +265,7 @@ class CompiledContract:
     def schema(self) -> T.StructType:
         """The Spark schema of the stored table, with descriptions as column comments."""
         return T.StructType(
-            [T.StructField(c.name, stored_type(c.dtype), c.nullable, {"comment": c.description}) for c in self.stored]
+            [T.StructField(c.name, stored_type(c.dtype), c.nullable, c.stored_facts) for c in self.stored]
         )
 
     @cached_property
@@ -252,9 +275,12 @@ class CompiledContract:
         It creates the Delta table without a JVM.
         """
         plain = to_arrow_schema(self.schema, timezone="UTC")
-        return pa.schema(
-            [pa.field(c.name, plain.field(c.name).type, c.nullable, {"comment": c.description}) for c in self.stored]
-        )
+        return pa.schema([pa.field(c.name, plain.field(c.name).type, c.nullable, c.stored_facts) for c in self.stored])
+
+    @cached_property
+    def personal(self) -> tuple[ContractColumn, ...]:
+        """The stored columns that tell something of a person."""
+        return tuple(column for column in self.stored if column.is_personal)
 
     def column(self, name: str) -> ContractColumn | None:
         """Return the column of that name, or None."""
@@ -310,14 +336,21 @@ def compile_contract(contract: type[Contract]) -> CompiledContract:
     for name, dtype, facts in stated_columns(contract):
         if facts.coerce or facts.regex:
             raise CannotCompile(said, name, "coerce" if facts.coerce else "regex", CHECKS)
-        stored = bool(facts.metadata.get("stored", True))
-        columns.append(ContractColumn(name, dtype, facts.nullable, facts.description, stored))
+        columns.append(_column(said, name, dtype, facts))
         if not facts.nullable:
             rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
         rules.extend(Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(dtype))
         rules.extend(_compile_check(said, name, dtype, check) for check in facts.checks)
         rules.extend(_own_checks(said, name, facts.metadata))
     return CompiledContract(said, tuple(columns), tuple(rules))
+
+
+def _column(contract: str, name: str, dtype: T.DataType, facts: Stated) -> ContractColumn:
+    said = facts.metadata
+    for problem, remedy in refuse_stated(said.get("pii")):
+        raise CannotCompile(contract, name, "pii", problem=problem, remedy=remedy)
+    stored, unit = bool(said.get("stored", True)), str(said.get("unit", ""))
+    return ContractColumn(name, dtype, facts.nullable, facts.description, stored, said.get("pii"), unit)
 
 
 def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iterator[Rule]:
@@ -328,7 +361,7 @@ def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iter
     """
     if unknown := set(metadata) - _METADATA:
         problem = f"its metadata has {', '.join(map(repr, sorted(unknown)))}"
-        raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored and checks")
+        raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored, checks, pii and unit")
     for name, expression in (metadata.get("checks") or {}).items():
         if not isinstance(name, str) or not is_name(name) or name in {*_COMPILERS, "not_null"}:
             remedy = "use lower case letters, digits and underscores, and no name of pandera's"

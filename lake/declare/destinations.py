@@ -64,10 +64,12 @@ class Destination:
         ways: how rows can reach a destination of this kind.
         follows_log: whether it compares itself with the table's log file by file; else days are compared with what the
             destination says of them.
+        shares_files: whether its readers read the files of the table itself.
     """
 
     ways: ClassVar[tuple[type[How], ...]] = (ByDay, Whole)
     follows_log: ClassVar[bool] = False
+    shares_files: ClassVar[bool] = False
 
     def problems(self) -> Iterator[Problem]:
         """Say what is wrong with the declaration."""
@@ -135,6 +137,7 @@ class Iceberg(Destination):
     """
 
     follows_log: ClassVar[bool] = True
+    shares_files: ClassVar[bool] = True
     namespace: str = "lake"
     catalog_from: str | None = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import update_wrapper
 from textwrap import fill
@@ -19,11 +20,16 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame
 
 from lake.declare.claims import Claim
-from lake.declare.contract import Contract, Field
+from lake.declare.contract import CompiledContract, Contract, Field
 from lake.declare.feed import Feed, TopicFeed
+from lake.declare.pii import Pii, refuse_stated
 from lake.declare.table import Append, Policy, Table, pascal_case, table
+from lake.errors import CannotCompile
 
 __all__ = ["FileLine", "TopicMessage", "file_rows", "received", "topic_rows"]
+
+_WRITTEN_BY_SOURCES = {"key", "value", "headers", "line"}
+"""The columns of bronze that hold what a source has sent."""
 
 
 class TopicMessage(Contract):
@@ -66,6 +72,7 @@ def received(
     claim: Claim | None = None,
     policy: Policy = "quarantine",
     tags: Mapping[str, str] | None = None,
+    pii: Pii | None = None,
     layer: str | None = None,
 ) -> Callable[[Callable[[], None]], Table]:
     """Declare the bronze table of a feed.
@@ -79,6 +86,7 @@ def received(
         claim: where a row names the day that it is about; None: a row is about the day on which it landed.
         policy: as for `@table`.
         tags: as for `@table`.
+        pii: what the rows tell of persons, somewhere in their bodies, keys or headers.
         layer: as for `@table`.
 
     Raises:
@@ -87,7 +95,7 @@ def received(
     is_topic = isinstance(feed, TopicFeed)
 
     def declare(named: Callable[[], None]) -> Table:
-        return table(
+        declared = table(
             reads=[feed],
             contract=new_class(pascal_case(named.__name__), (TopicMessage if is_topic else FileLine,)),
             key=["topic", "partition", "offset"] if is_topic else ["file", "line_number", "landed_on"],
@@ -101,8 +109,17 @@ def received(
             tags=tags,
             layer=layer,
         )(_transform(feed, claim, named))
+        return replace(declared, contract=_with_class(declared.contract, pii))
 
     return declare
+
+
+def _with_class(contract: CompiledContract, pii: Pii | None) -> CompiledContract:
+    """State a class of what a source has written."""
+    for problem, remedy in refuse_stated(pii):
+        raise CannotCompile(contract.name, "value", "pii", problem=problem, remedy=remedy)
+    columns = [replace(one, pii=pii) if one.name in _WRITTEN_BY_SOURCES else one for one in contract.columns]
+    return replace(contract, columns=tuple(columns))
 
 
 def topic_rows(messages: DataFrame, claim: Claim | None = None) -> DataFrame:

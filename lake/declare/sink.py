@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
+from typing import Literal, get_args
 
-from lake.declare.destinations import ByDay, Destination, How
+import pyspark.sql.types as T
+
+from lake.declare.contract import ContractColumn
+from lake.declare.destinations import ByDay, Destination, How, secret_problems
 from lake.declare.names import is_name
 from lake.declare.table import OnBroken, Table, modules_of
 from lake.errors import DeclarationError
 
-__all__ = ["Sink", "discover_sinks", "sink"]
+__all__ = ["OnPii", "Sink", "discover_sinks", "sink"]
+
+OnPii = Literal["drop", "hash", "keep"]
+"""What becomes of columns about persons: left out, hashed, or loaded as they are."""
 
 _LAYER = "serving"
 
@@ -33,6 +41,9 @@ class Sink:
         how: by day, whole, or each new row.
         settled_only: whether days wait until batch has computed them from everything that landed. Else days that
             streams own are loaded too, and are early.
+        pii: what becomes of columns about persons. Those of the key are hashed where others are left out, because rows
+            would be mixed up without them.
+        pii_key_from: name of the environment variable with the secret of the hashes.
         description: the docstring of its file.
         module: that declares it.
     """
@@ -42,6 +53,8 @@ class Sink:
     to: Destination
     how: How
     settled_only: bool = True
+    pii: OnPii = "drop"
+    pii_key_from: str | None = None
     description: str = ""
     module: str = ""
 
@@ -58,6 +71,33 @@ class Sink:
         """Tell whether a change replaces its days alone."""
         return isinstance(self.how, ByDay)
 
+    @cached_property
+    def hashed(self) -> frozenset[str]:
+        """The columns that are hashed."""
+        personal = {column.name for column in self.reads.contract.personal}
+        return frozenset({"keep": set[str](), "hash": personal, "drop": personal & set(self.reads.key)}[self.pii])
+
+    @cached_property
+    def left_out(self) -> frozenset[str]:
+        """The columns that are not loaded."""
+        personal = {column.name for column in self.reads.contract.personal}
+        return frozenset(personal - self.hashed if self.pii == "drop" else ())
+
+    @cached_property
+    def shown(self) -> Table:
+        """The table as the destination has it: without what is left out, and with hashes as text."""
+        contract = self.reads.contract
+        columns = tuple(self._shown(column) for column in contract.stored if column.name not in self.left_out)
+        names = {column.name for column in columns} - self.hashed
+        rules = tuple(rule for rule in contract.rules if rule.column in names)
+        return replace(self.reads, contract=replace(contract, columns=columns, rules=rules))
+
+    def _shown(self, column: ContractColumn) -> ContractColumn:
+        if column.name not in self.hashed:
+            return column
+        description = f"HMAC-SHA256, in hexadecimal digits, of: {column.description}"
+        return replace(column, dtype=T.StringType(), description=description, stated_unit="")
+
 
 def sink(
     *,
@@ -65,6 +105,8 @@ def sink(
     to: Destination,
     how: How | None = None,
     settled_only: bool = True,
+    pii: OnPii = "drop",
+    pii_key_from: str | None = None,
     name: str | None = None,
 ) -> Sink:
     """Declare a sink.
@@ -76,6 +118,8 @@ def sink(
         to: the destination.
         how: the first that the destination does; by day, or whole for a table without days, where it does that.
         settled_only: leave days alone that are early.
+        pii: what becomes of columns about persons.
+        pii_key_from: the variable with the secret of hashes.
         name: that of the file by default; a file of several sinks names each.
 
     Raises:
@@ -89,7 +133,7 @@ def sink(
         raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)
     ways = [way for way in to.ways if reads.day is not None or way is not ByDay]
     chosen = how or (ways or to.ways)[0]()
-    declared = Sink(called, reads, to, chosen, settled_only, described, module)
+    declared = Sink(called, reads, to, chosen, settled_only, pii, pii_key_from, described, module)
     for problem, remedy in _problems(declared):
         raise DeclarationError(caller.f_code.co_filename, f"{called}: {problem}", remedy)
     return declared
@@ -115,6 +159,22 @@ def _problems(declared: Sink) -> Iterator[Problem]:
         yield f"is loaded how={declared.how!r}, which {type(declared.to).__name__} does not do", f"write one of {known}"
     if declared.is_by_day and declared.reads.day is None:
         yield f"is loaded by day, and {declared.reads.full_name} has no days", "write how=Whole()"
+    yield from _pii_problems(declared)
+
+
+def _pii_problems(declared: Sink) -> Iterator[Problem]:
+    if declared.pii not in get_args(OnPii):
+        yield f"states pii={declared.pii!r}", f"write one of {', '.join(get_args(OnPii))}"
+        return
+    hidden = ", ".join(sorted(declared.hashed | declared.left_out))
+    if declared.to.shares_files and hidden:
+        remedy = 'write pii="keep" if its readers may see them, or load it to another destination'
+        yield f"shows the files of {declared.reads.full_name} themselves, which hold {hidden}", remedy
+    elif declared.hashed and declared.pii_key_from is None:
+        remedy = 'name the variable that holds the secret: pii_key_from="PII_KEY"'
+        yield f"hashes {', '.join(sorted(declared.hashed))} without a secret", remedy
+    if declared.pii_key_from is not None:
+        yield from secret_problems("pii_key_from", declared.pii_key_from)
 
 
 def discover_sinks(package: ModuleType, on_broken: OnBroken | None = None) -> dict[str, Sink]:

@@ -29,6 +29,7 @@ from lake.declare.feed import Feed, TopicFeed
 from lake.declare.modes import Append, InsertNew, Latest, Replace, Upsert, Write
 from lake.declare.names import is_name
 from lake.declare.nested import is_nested
+from lake.declare.pii import passed_on_without
 from lake.errors import DeclarationError
 
 __all__ = [
@@ -366,6 +367,9 @@ def _problems(declared: Table, contract: str) -> Iterator[Problem]:
     yield from _name_problems(declared, contract)
     yield from _read_problems(declared)
     yield from _column_problems(declared)
+    yield from passed_on_without(
+        declared.contract, declared.partition_columns, ((one.full_name, one.contract) for one in declared.inputs)
+    )
     yield from _count_problems(declared)
     yield from _stream_problems(declared)
 

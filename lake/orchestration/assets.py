@@ -25,6 +25,7 @@ from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
 from lake.declare.days import Days
 from lake.declare.graph import feeds_of
+from lake.declare.pii import class_of
 from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import Inspection, Verdict, checks_of, next_step
@@ -47,6 +48,7 @@ __all__ = [
     "build_check_evaluation",
     "build_check_result",
     "build_checks",
+    "build_column",
     "build_feeds",
     "checks_step",
     "compute_step",
@@ -205,7 +207,9 @@ def _static_metadata(table: Table, settings: Settings) -> dict[str, Any]:
     return {
         "dagster/uri": Path(place).absolute().as_uri() if is_local(place) else place,
         "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[_source(table)]),
-        "dagster/column_schema": dg.TableSchema(columns=[_column(table, column) for column in table.contract.stored]),
+        "dagster/column_schema": dg.TableSchema(
+            columns=[build_column(table, column) for column in table.contract.stored]
+        ),
         "dagster/table_name": table.full_name,
         "key": ", ".join(table.key),
         "day": table.day or "none: refreshed whole",
@@ -223,7 +227,8 @@ def _source(table: Table) -> dg.LocalFileCodeReference:
     return dg.LocalFileCodeReference(file_path=str(file), line_number=line)
 
 
-def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
+def build_column(table: Table, column: ContractColumn) -> dg.TableColumn:
+    """Describe a column, its class and its constraints."""
     checks = [rule.text for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
     return dg.TableColumn(
         name=column.name,
@@ -232,7 +237,10 @@ def _column(table: Table, column: ContractColumn) -> dg.TableColumn:
         constraints=dg.TableColumnConstraints(
             nullable=column.nullable, unique=list(table.key) == [column.name], other=checks
         ),
-        tags={"key": ""} if column.name in table.key else {},
+        tags={
+            **({"key": ""} if column.name in table.key else {}),
+            **({"pii": class_of(column.pii)} if column.is_personal else {}),
+        },
     )
 
 

@@ -15,7 +15,7 @@ from lake.batch.survey import Survey
 from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.errors import LakeError
-from lake.orchestration.assets import CAUSE, build_check_result
+from lake.orchestration.assets import CAUSE, build_check_result, build_column
 from lake.orchestration.checks import Verdict
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
@@ -73,9 +73,23 @@ def build_sink_asset(sink: Sink, settings: Settings, partitions: dg.DailyPartiti
             owners=[sink.reads.owner],
             kinds={kind.lower(), "serving"},
             description=sink.description or f"{sink.reads.full_name} for others.",
-            metadata={"destination": repr(sink.to), "reads": sink.reads.full_name, "settled only": sink.settled_only},
+            tags=dict(sink.reads.tags),
+            metadata=_static_metadata(sink),
             pool=sink.full_name,
         )(load)
+
+
+def _static_metadata(sink: Sink) -> dict[str, Any]:
+    hidden = {"left out": ", ".join(sorted(sink.left_out)), "hashed": ", ".join(sorted(sink.hashed))}
+    return {
+        "destination": repr(sink.to),
+        "reads": sink.reads.full_name,
+        "settled only": sink.settled_only,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[build_column(sink.shown, c) for c in sink.shown.contract.stored]
+        ),
+        **{name: columns for name, columns in hidden.items() if columns},
+    }
 
 
 def build_sink_checks(sink: Sink, settings: Settings) -> dg.AssetChecksDefinition:

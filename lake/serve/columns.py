@@ -85,7 +85,7 @@ def lacking_columns(sink: Sink, stored: Mapping[str, str], wanted: Mapping[str, 
     Raises:
         DestinationDrift: the columns differ otherwise.
     """
-    nullable = {column.name for column in sink.reads.contract.stored if column.nullable}
+    nullable = {column.name for column in sink.shown.contract.stored if column.nullable}
     if differences := _find_differences(stored, wanted, nullable):
         raise DestinationDrift(sink.full_name, [f"{where}{one}" for one in differences])
     return [name for name in wanted if name not in stored]

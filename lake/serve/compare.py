@@ -39,7 +39,7 @@ class Standing:
 def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
     """Look what a destination holds and lacks, without reading rows."""
     loads = dict(open_target(sink, place).loads())
-    return Standing(loads, is_due(sink, survey, place) if sink.to.follows_log else find_due(sink, survey, loads))
+    return Standing(loads, is_due(sink, survey, place) if sink.to.follows_log else find_due(sink, survey, place, loads))
 
 
 def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None = None) -> tuple[int, dict[Day, str]]:

@@ -184,12 +184,12 @@ def _has(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool
 def _read(connection: duckdb.DuckDBPyConnection, sink: Sink, days: Collection[Day] | None) -> pa.Table:
     """Read rows of some days (None: all) in the columns of the contract."""
     query, values = _selected(sink, days)
-    schema = sink.reads.contract.arrow_schema
+    schema = sink.shown.contract.arrow_schema
     return connection.execute(query, values).to_arrow_table().cast(pa.schema([(f.name, f.type) for f in schema]))
 
 
 def _selected(sink: Sink, days: Collection[Day] | None) -> tuple[str, list[list[date]]]:
-    names = ", ".join(map(quoted, sink.reads.contract.arrow_schema.names))
+    names = ", ".join(map(quoted, sink.shown.contract.arrow_schema.names))
     query = f"SELECT {names} FROM {quoted(sink.name)}"
     if days is None or sink.reads.day is None:
         return query, []

@@ -101,7 +101,7 @@ class IcebergTarget:
             table = mirror.table()
             assert table is not None
             read = table.scan().to_arrow()
-        schema = self.sink.reads.contract.arrow_schema
+        schema = self.sink.shown.contract.arrow_schema
         found = pa.table([read[one.name].cast(one.type) for one in schema], names=schema.names)
         if days is None or self.sink.reads.day is None:
             return found

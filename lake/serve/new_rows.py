@@ -6,19 +6,15 @@ only where files differ: rows that were joined into other files, or computed aga
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from lake.declare.days import Day
+from lake.serve.plain import as_json, plain
 from lake.serve.source import Source
 from lake.storage.stored_files import StoredFile, stored_files
 from lake.write.data_files import read_file
@@ -163,36 +159,12 @@ class NewRows:
 
     def _read(self, file: StoredFile, *, may_be_gone: bool = False) -> Iterator[NewRow]:
         try:
-            rows = read_file(file.path, file.partition, self.source.schema, self.source.log.files)
+            rows = read_file(file.path, file.partition, self.source.stored_schema, self.source.log.files)
         except FileNotFoundError:
             if not may_be_gone:
                 raise
             return  # maintenance has removed it: its rows are handed on once more
         key = self.source.table.key
-        for row in rows.to_pylist():
-            plain = {name: _plain(value) for name, value in row.items()}
-            yield NewRow(_json([plain[name] for name in key]), _json(plain))
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """Give a value as JSON has it.
-
-    Decimals are text with all of their digits, points in time are in UTC.
-    """
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z" if value.tzinfo else value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, date | Decimal):
-        return str(value)
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
+        for row in self.source.shown(rows).to_pylist():
+            said = {name: plain(value) for name, value in row.items()}
+            yield NewRow(as_json([said[name] for name in key]), as_json(said))

@@ -71,7 +71,7 @@ class ParquetTarget:
         return found
 
     def rows(self, days: Collection[Day] | None = None) -> pa.Table:
-        whole = self.sink.reads.contract.arrow_schema
+        whole = self.sink.shown.contract.arrow_schema
         schema = pa.schema([pa.field(one.name, one.type) for one in whole])
         files = {day: file for day, file in self._files().items() if days is None or day is None or day in days}
         return pa.concat_tables([schema.empty_table(), *(self._read(file, day, schema) for day, file in files.items())])
@@ -137,8 +137,8 @@ class ParquetTarget:
 
         The column of the day is not among them, because its folder says it.
         """
-        stored = self.sink.reads.contract.stored
-        schema = self.sink.reads.contract.arrow_schema
+        stored = self.sink.shown.contract.stored
+        schema = self.sink.shown.contract.arrow_schema
         fields = [pa.field(c.name, schema.field(c.name).type, c.nullable) for c in stored]
         return pa.schema([one for one in fields if day is None or one.name != self.sink.reads.day])
 

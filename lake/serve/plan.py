@@ -12,8 +12,8 @@ from typing import Any
 from lake.batch.survey import Survey
 from lake.declare.days import Day, Days, in_order
 from lake.declare.sink import Sink
-from lake.serve.source import Source, open_source
-from lake.serve.target import Load
+from lake.serve.source import Source, open_for
+from lake.serve.target import Load, Place
 
 __all__ = ["Due", "find_allowed", "find_due"]
 
@@ -35,21 +35,22 @@ class Due:
     loadable: Collection[Day] = ()
 
 
-def find_due(sink: Sink, survey: Survey, loads: Mapping[Day, Load], asked: Days | None = None) -> Due:
+def find_due(sink: Sink, survey: Survey, place: Place, loads: Mapping[Day, Load], asked: Days | None = None) -> Due:
     """Compare what a destination holds with the log of its table.
 
     Args:
         sink: which.
         survey: says which days are settled.
+        place: of the destination.
         loads: what the destination says.
         asked: days to load in any case, and no others; None for what is due.
 
     Raises:
         LogDamaged: nobody can say what is due.
+        SecretMissing: the sink hashes, and its secret is not set.
     """
-    table = sink.reads
     settled = _settled(sink, survey)  # before the version is chosen, so that a day is no earlier than it says
-    source = open_source(survey.store, table)
+    source = open_for(sink, survey.store, place.secret)
     if source is None:
         return Due(sink)
     touched = _touched(source)
@@ -95,8 +96,11 @@ def _reason(source: Source, load: Load | None, touched: int | None) -> str:
         return "never loaded"
     if load.table_id != source.table_id:
         return "the table was made anew"
-    if load.version > source.version or source.log.fingerprint(load.version) not in (None, load.commit):
+    commit, _, shown = load.commit.partition("+")
+    if load.version > source.version or source.log.fingerprint(load.version) not in (None, commit):
         return "the table's log is another one"
+    if shown != source.mask.stamp.lstrip("+"):
+        return "what is personal is shown otherwise"
     if touched is not None and touched > load.version:
         return f"changed by version {touched}"
     return ""

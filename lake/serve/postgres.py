@@ -238,8 +238,8 @@ def _has_no_number(text: str | None) -> bool:
 
 def _flat(sink: Sink) -> pa.Schema:
     """Return the columns of the contract, nested ones as text."""
-    nested = {column.name for column in sink.reads.contract.stored if is_nested(column.dtype)}
-    schema = sink.reads.contract.arrow_schema
+    nested = {column.name for column in sink.shown.contract.stored if is_nested(column.dtype)}
+    schema = sink.shown.contract.arrow_schema
     return pa.schema([pa.field(one.name, pa.string() if one.name in nested else one.type) for one in schema])
 
 

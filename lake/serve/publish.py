@@ -14,7 +14,7 @@ from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.serve.plan import Due, find_allowed, find_due
-from lake.serve.source import open_source
+from lake.serve.source import open_for, open_source
 from lake.serve.target import Load, Place, open_follower, open_target
 from lake.storage.retention import Promise
 from lake.write.store import DeltaStore
@@ -49,10 +49,10 @@ class Published:
 def is_due(sink: Sink, survey: Survey, place: Place) -> Due:
     """Look what is due, without loading it."""
     if sink.to.follows_log:
-        allowed, source = find_allowed(sink, survey), open_source(survey.store, sink.reads)
+        allowed, source = find_allowed(sink, survey), open_for(sink, survey.store, place.secret)
         due = open_follower(sink, place).due(source, allowed) if source else {}
         return Due(sink, source, due, source.held if source else ())
-    return find_due(sink, survey, open_target(sink, place).loads())
+    return find_due(sink, survey, place, open_target(sink, place).loads())
 
 
 def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, *, anew: bool = False) -> Published:
@@ -74,7 +74,7 @@ def publish(sink: Sink, survey: Survey, place: Place, days: Days | None = None, 
         return _follow(sink, survey, place, began, anew=anew)
     target = open_target(sink, place, anew=anew)
     failpoint("before_load", sink.full_name)
-    due = find_due(sink, survey, target.loads(), days)
+    due = find_due(sink, survey, place, target.loads(), days)
     version = due.source.version if due.source else None
     if due.source is None or not due.days:
         return Published(sink, version, seconds=time.monotonic() - began)
@@ -87,7 +87,7 @@ def _follow(sink: Sink, survey: Survey, place: Place, began: float, *, anew: boo
     follower = open_follower(sink, place, anew=anew)
     failpoint("before_load", sink.full_name)
     allowed = find_allowed(sink, survey)  # before the version is chosen, so that a day is no earlier than it says
-    source = open_source(survey.store, sink.reads)
+    source = open_for(sink, survey.store, place.secret)
     loaded = follower.load(source, allowed) if source else {}
     reasons = dict.fromkeys(loaded, "its files changed")
     return Published(sink, source.version if source else None, loaded, reasons, time.monotonic() - began)

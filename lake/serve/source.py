@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from lake.declare.days import Day
+from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.serve.mask import Mask
 from lake.storage.log import Log
 from lake.storage.stored_files import stored_files
 from lake.write.store import DeltaStore
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_for", "open_source"]
 
 ROWS_AT_ONCE = 1_000_000
 """Days are read together up to so many rows."""
@@ -28,11 +30,13 @@ class Source:
     """A table at a version.
 
     Attributes:
-        table: which.
+        table: which; that of a sink is as the destination has it.
         log: of it.
         version: which rows.
         commit: hash of that version's commit file; another one where the log is not the one that was read.
         table_id: the id of the table; another one where it was made anew.
+        stored_schema: the columns that the contract stores.
+        mask: hides what the sink does not show.
     """
 
     table: Table
@@ -40,6 +44,8 @@ class Source:
     version: int
     commit: str
     table_id: str
+    stored_schema: pa.Schema
+    mask: Mask = field(default_factory=Mask)
 
     @cached_property
     def stored(self) -> DeltaTable:
@@ -59,12 +65,20 @@ class Source:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns, as the contract says them."""
-        schema = self.table.contract.arrow_schema
-        return pa.schema([pa.field(one.name, one.type, one.nullable) for one in schema])
+        """The columns that are shown."""
+        return _plain(self.table)
+
+    @property
+    def stamp(self) -> str:
+        """What a destination notes of the commit: with another one, its rows would not be these."""
+        return f"{self.commit}{self.mask.stamp}"
+
+    def shown(self, rows: pa.Table) -> pa.Table:
+        """Give rows of the stored table as they are shown."""
+        return self.mask.apply(rows).cast(self.schema)
 
     def rows(self, days: Collection[Day]) -> pa.Table:
-        """Read the rows of some days, in the columns of the contract.
+        """Read the rows of some days, in the columns that are shown.
 
         A nullable column that the stored table does not have yet is null.
         """
@@ -73,12 +87,14 @@ class Source:
         chosen = None if is_all else pc.field(self.table.day).isin(dates)
         if not any(day in self.held for day in days):
             return self.schema.empty_table()
-        read = self.stored.to_pyarrow_table(filters=chosen)
+        needed = [one for one in self.stored_schema if one.name not in self.mask.left_out]
+        held = {one.name for one in self.stored.schema().fields}
+        read = self.stored.to_pyarrow_table(columns=[one.name for one in needed if one.name in held], filters=chosen)
         columns = [
             read[one.name].cast(one.type) if one.name in read.column_names else pa.nulls(read.num_rows, one.type)
-            for one in self.schema
+            for one in needed
         ]
-        return pa.table(columns, schema=self.schema)
+        return self.shown(pa.table(columns, schema=pa.schema(needed)))
 
     def in_batches(self, days: Sequence[Day]) -> Iterator[Sequence[Day]]:
         """Split days into as many at once as fit well into memory."""
@@ -108,4 +124,29 @@ def open_source(store: DeltaStore, table: Table, version: int | None = None) -> 
     if newest is None:
         return None
     chosen = newest if version is None else version
-    return Source(table, log, chosen, log.fingerprint(chosen) or "", log.table_id() or "")
+    return Source(table, log, chosen, log.fingerprint(chosen) or "", log.table_id() or "", _plain(table))
+
+
+def open_for(sink: Sink, store: DeltaStore, secret: Callable[[Sink, str], str]) -> Source | None:
+    """Open the table of a sink, at its newest version and as the sink shows it.
+
+    None where it was never written.
+
+    Args:
+        sink: for whom.
+        store: that holds the table.
+        secret: looks up the value of a variable.
+
+    Raises:
+        SecretMissing: the sink hashes, and the variable with its secret is not set.
+    """
+    source = open_source(store, sink.reads)
+    if source is None or not (sink.hashed or sink.left_out):
+        return source
+    key = secret(sink, sink.pii_key_from).encode() if sink.hashed and sink.pii_key_from else b""
+    return replace(source, table=sink.shown, mask=Mask(sink.left_out, sink.hashed, key))
+
+
+def _plain(table: Table) -> pa.Schema:
+    """Return the columns that a contract stores, without what is stored about them."""
+    return pa.schema([pa.field(one.name, one.type, one.nullable) for one in table.contract.arrow_schema])

@@ -51,7 +51,7 @@ class Load:
     Attributes:
         table_id: of the table that was read.
         version: of that table.
-        commit: hash of that version's commit file.
+        commit: hash of that version's commit file, and how what is personal is hidden.
         rows: how many.
         checksum: of them, as `lake.serve.sums` computes it.
     """
@@ -69,7 +69,7 @@ class Load:
 
 def load_of(source: Source, rows: int, checksum: int) -> Load:
     """Say what was loaded of a day."""
-    return Load(source.table_id, source.version, source.commit, rows, str(checksum))
+    return Load(source.table_id, source.version, source.stamp, rows, str(checksum))
 
 
 @dataclass(frozen=True)

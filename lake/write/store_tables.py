@@ -15,6 +15,7 @@ from lake.write.checksum import write_checksum
 from lake.write.committer import Committer
 from lake.write.enforce import QUARANTINE
 from lake.write.store_places import StorePlaces
+from lake.write.table_facts import own_properties, state_facts
 
 __all__ = ["StoreTables"]
 
@@ -70,8 +71,18 @@ class StoreTables(StorePlaces):
         self.create(table)
         if self.lacks_columns(table):
             self.grow(table)
+        self._state_facts(table)
         path, columns = self.path(table), tuple(table.partition_columns)
         return Committer(table.full_name, path, self.log(path), table.contract.arrow_schema, columns, table.day)
+
+    def _state_facts(self, table: Table) -> None:
+        path = self.path(table)
+        log = self.log(path)
+        if (stored := log.opened()) is not None:
+            with self.flushed(path):
+                made = state_facts(table, log.location, stored, self.storage_options)
+            for version in made:
+                write_checksum(log, version)
 
     def _of_quarantine(self, table: Table) -> Committer:
         path, schema = self.quarantine_path(table), to_arrow_schema(QUARANTINE, timezone="UTC")
@@ -91,7 +102,8 @@ class StoreTables(StorePlaces):
                     mode="ignore",
                     partition_by=partition_by or None,
                     description=table.description.partition("\n")[0] if path == self.path(table) else None,
-                    configuration=properties_of(table),
+                    configuration={**properties_of(table), **own_properties(table)},
+                    raise_if_key_not_exists=False,
                     storage_options=dict(self.storage_options),
                 )
             write_checksum(log, 0)

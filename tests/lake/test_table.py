@@ -397,7 +397,7 @@ def test_so_is_a_fact_of_a_table_that_is_declared_by_its_feed(package: Path) -> 
         discover(importlib.import_module("assets_of_a_test"))
 
     assert "@received got an unexpected keyword argument 'owners'" in refused.value.problem
-    assert refused.value.remedy == "state feed, fresh_within, owner; and where needed claim, policy, tags, layer"
+    assert refused.value.remedy == "state feed, fresh_within, owner; and where needed claim, policy, tags, pii, layer"
 
 
 def test_a_table_that_reads_its_own_yesterday_is_told_how_to_keep_a_running_total(package: Path) -> None:

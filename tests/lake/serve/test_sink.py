@@ -66,7 +66,7 @@ def test_a_fact_that_is_missing_is_told_with_its_line(package: Path) -> None:
         DeclarationError, match=r"line 6: sink missing 1 required keyword-only argument: 'to'"
     ) as refused:
         discover_sinks(importlib.import_module("shop_of_sinks"))
-    assert refused.value.remedy == "state reads, to; and where needed how, settled_only, name"
+    assert refused.value.remedy == "state reads, to; and where needed how, settled_only, pii, pii_key_from, name"
 
 
 @pytest.mark.parametrize(
