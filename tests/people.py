@@ -25,9 +25,7 @@ class People(Contract):
     number: T.LongType = Field(description="number of the passport", metadata={"pii": "direct"})
     day: T.DateType = Field(description="when")
     born_on: T.DateType = Field(description="date of birth", nullable=True, metadata={"pii": "quasi"})
-    salary: T.DoubleType = Field(
-        description="what is paid", nullable=True, metadata={"pii": "sensitive", "unit": "EUR"}
-    )
+    salary: T.DoubleType = Field(description="what is paid, EUR", nullable=True, metadata={"pii": "sensitive"})
     visits: T.IntegerType = Field(description="how often", ge=0)
 
 

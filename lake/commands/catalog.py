@@ -9,7 +9,7 @@ from lake.declare.feed import Feed
 from lake.declare.table import LAYERS, Read, Table
 from lake.declare.words import counted
 
-__all__ = ["checks_of", "facts_of", "graph", "name_of", "render_catalog"]
+__all__ = ["checks_of", "facts_of", "graph", "meaning_of", "name_of", "render_catalog"]
 
 
 def render_catalog(tables: Iterable[Table]) -> str:
@@ -63,6 +63,7 @@ def facts_of(table: Table) -> dict[str, str]:
         "rows that break the contract": "fail the day" if table.policy == "fail" else "go to quarantine",
         "fresh within": f"{int(table.fresh_within.total_seconds() // 3600)} h after the day's end",
         "owner": table.owner,
+        **({"tags": ", ".join(f"{name}={value}" for name, value in sorted(table.tags.items()))} if table.tags else {}),
     }
 
 
@@ -76,6 +77,12 @@ def checks_of(table: Table, column: ContractColumn) -> str:
     return ", ".join(r.text for r in table.contract.rules if r.column == column.name and r.check != "not_null")
 
 
+def meaning_of(column: ContractColumn) -> str:
+    """Say what a column means, what it tells of a person, and whether it is stored."""
+    personal = f" (personal: {column.pii})" if column.is_personal else ""
+    return f"{column.description}{personal}{'' if column.stored else ' (checked, not stored)'}"
+
+
 def _read(read: Read) -> str:
     around = [counted(days, f"day {word}") for days, word in ((read.before, "before"), (read.after, "after")) if days]
     around += [f"the whole {read.span}"] if read.span else []
@@ -84,7 +91,7 @@ def _read(read: Read) -> str:
 
 
 def _column(table: Table, column: ContractColumn) -> str:
-    stored = column.description if column.stored else f"{column.description} (checked, not stored)"
     found = checks_of(table, column).replace("|", "\\|")
     null, checks = "yes" if column.nullable else "no", f"`{found}`" if found else ""
-    return f"| {column.name} | {column.dtype.simpleString()} | {null} | {stored.replace('|', '/')} | {checks} |"
+    meaning = meaning_of(column).replace("|", "/")
+    return f"| {column.name} | {column.dtype.simpleString()} | {null} | {meaning} | {checks} |"

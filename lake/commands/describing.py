@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from lake.commands.catalog import checks_of, facts_of, name_of
+from lake.commands.catalog import checks_of, facts_of, meaning_of, name_of
 from lake.commands.json_output import VERSION, in_json, print_json
 from lake.declare.days import Days
 from lake.declare.feed import Feed, TopicFeed
@@ -104,7 +104,7 @@ def _describe_table(environment: Environment, table: Table) -> Description:
                 "column": column.name,
                 "type": column.dtype.simpleString(),
                 "null": "yes" if column.nullable else "no",
-                "meaning": column.description + ("" if column.stored else " (checked, not stored)"),
+                "meaning": meaning_of(column),
                 "checks": checks_of(table, column),
             }
             for column in table.contract.columns

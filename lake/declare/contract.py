@@ -173,7 +173,7 @@ _COMPILERS: dict[str, Callable[[Facts, T.DataType], Verdict]] = {
 }
 
 
-_METADATA = {"stored", "checks", "pii", "unit"}
+_METADATA = {"stored", "checks", "pii"}
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,6 @@ class ContractColumn:
         description: its meaning, with its unit.
         stored: whether the table stores it.
         pii: what it tells of a person, as stated; None where nothing is.
-        stated_unit: its unit, where the name does not end with it.
     """
 
     name: str
@@ -230,7 +229,6 @@ class ContractColumn:
     description: str
     stored: bool
     pii: Pii | None = None
-    stated_unit: str = ""
 
     @property
     def is_personal(self) -> bool:
@@ -349,8 +347,8 @@ def _column(contract: str, name: str, dtype: T.DataType, facts: Stated) -> Contr
     said = facts.metadata
     for problem, remedy in refuse_stated(said.get("pii")):
         raise CannotCompile(contract, name, "pii", problem=problem, remedy=remedy)
-    stored, unit = bool(said.get("stored", True)), str(said.get("unit", ""))
-    return ContractColumn(name, dtype, facts.nullable, facts.description, stored, said.get("pii"), unit)
+    stored = bool(said.get("stored", True))
+    return ContractColumn(name, dtype, facts.nullable, facts.description, stored, said.get("pii"))
 
 
 def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iterator[Rule]:
@@ -361,7 +359,7 @@ def _own_checks(contract: str, column: str, metadata: Mapping[str, Any]) -> Iter
     """
     if unknown := set(metadata) - _METADATA:
         problem = f"its metadata has {', '.join(map(repr, sorted(unknown)))}"
-        raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored, checks, pii and unit")
+        raise CannotCompile(contract, column, "metadata", problem=problem, remedy="use stored, checks and pii")
     for name, expression in (metadata.get("checks") or {}).items():
         if not isinstance(name, str) or not is_name(name) or name in {*_COMPILERS, "not_null"}:
             remedy = "use lower case letters, digits and underscores, and no name of pandera's"

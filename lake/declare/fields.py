@@ -28,7 +28,6 @@ class Contract:
     `Field(metadata={"stored": False})` states a column that the transform computes only so that it can be checked.
     `Field(metadata={"checks": {"is_sku": lambda value: ...}})` names own checks, each a Spark expression of the column.
     `Field(metadata={"pii": "direct"})` says what the column tells of a person: `lake.declare.pii`.
-    `Field(metadata={"unit": "percent"})` states a unit that the column's name does not end with.
     """
 
 
@@ -100,7 +99,7 @@ def Field(  # noqa: N802 - as pandera spells it
         description: what it holds, with its unit.
         nullable: whether it may be null; a null passes all checks.
         alias: its name, where Python cannot spell it.
-        metadata: `stored`, `checks`, `pii` and `unit`, as `Contract` says.
+        metadata: `stored`, `checks` and `pii`, as `Contract` says.
         dtype_kwargs: facts of the type.
         checks: eq, ne, gt, ge, lt, le, isin, notin and str_matches with a value; in_range and str_length with their
             facts by name. A check that is not among these is refused when the table is declared.

@@ -96,7 +96,7 @@ class Sink:
         if column.name not in self.hashed:
             return column
         description = f"HMAC-SHA256, in hexadecimal digits, of: {column.description}"
-        return replace(column, dtype=T.StringType(), description=description, stated_unit="")
+        return replace(column, dtype=T.StringType(), description=description)
 
 
 def sink(

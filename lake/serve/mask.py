@@ -1,5 +1,6 @@
-"""Hide what a sink does not show of persons: columns that are left out, and such as are hashed.
+"""Hide what a sink does not show of persons.
 
+Columns are left out, or hashed.
 A hash is the HMAC-SHA256, in hexadecimal digits, of a value under the secret of the sink: of a text as UTF-8, of bytes
 as they are, of any other value as the JSON that a topic would have. So equal values have equal hashes in all sinks of
 one secret, and null stays null.
@@ -42,7 +43,7 @@ class Mask:
 
     @property
     def stamp(self) -> str:
-        """What is noted with a load: another one where rows would be shown otherwise."""
+        """Name the way in which rows are hidden, to note it with a load."""
         if not (self.left_out or self.hashed):
             return ""
         said = as_json([sorted(self.left_out), sorted(self.hashed)])

@@ -70,7 +70,7 @@ class Source:
 
     @property
     def stamp(self) -> str:
-        """What a destination notes of the commit: with another one, its rows would not be these."""
+        """Name the commit and how rows are hidden, for a destination to note."""
         return f"{self.commit}{self.mask.stamp}"
 
     def shown(self, rows: pa.Table) -> pa.Table:
@@ -128,7 +128,7 @@ def open_source(store: DeltaStore, table: Table, version: int | None = None) -> 
 
 
 def open_for(sink: Sink, store: DeltaStore, secret: Callable[[Sink, str], str]) -> Source | None:
-    """Open the table of a sink, at its newest version and as the sink shows it.
+    """Open the newest version of a table as a sink shows it.
 
     None where it was never written.
 

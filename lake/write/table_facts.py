@@ -1,4 +1,4 @@
-"""Keep in a Delta table what is declared of it: owner, tags, and what each column tells of persons.
+"""Keep owner, tags and classes of columns in a Delta table.
 
 Any engine reads them: owner and tags are properties of the table, a class is metadata of its column beside the comment.
 """

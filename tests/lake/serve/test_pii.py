@@ -18,6 +18,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 
+from lake.commands.catalog import facts_of, render_catalog
 from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.destinations import Destination, DuckDb, Iceberg, KafkaTopic, ParquetFolders, Postgres
 from lake.declare.received import received
@@ -277,3 +278,10 @@ def test_dagster_shows_the_class_of_a_column() -> None:
     assert tags["salary"] == {"pii": "sensitive"}
     assert tags["email"] == {"key": "", "pii": "direct"}
     assert tags["visits"] == {}
+
+
+def test_the_catalog_says_tags_and_what_is_personal() -> None:
+    page = render_catalog([fact_files, people])
+    assert "| born_on | date | yes | date of birth (personal: quasi) |" in page
+    assert "- tags: domain=staff" in page
+    assert "tags" not in facts_of(fact_files)
