@@ -85,7 +85,7 @@ class Sink:
 
     @cached_property
     def shown(self) -> Table:
-        """The table as the destination has it: without what is left out, and with hashes as text."""
+        """Give the table as the destination has it."""
         contract = self.reads.contract
         columns = tuple(self._shown(column) for column in contract.stored if column.name not in self.left_out)
         names = {column.name for column in columns} - self.hashed

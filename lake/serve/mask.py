@@ -21,7 +21,7 @@ __all__ = ["Mask"]
 
 @dataclass(frozen=True)
 class Mask:
-    """What is hidden of rows.
+    """Hide some columns of rows.
 
     Attributes:
         left_out: columns that nobody sees.
