@@ -32,7 +32,6 @@ PURE = {
     "itertools",
     "json",
     "math",
-    "pandera.pyspark",
     "pyspark.sql",
     "pyspark.sql.functions",
     "pyspark.sql.types",
