@@ -1,17 +1,18 @@
 """State a table's columns, types, units, nullability and checks in one place.
 
-A contract reads like a `pandera.pyspark` model. pandera itself needs one Spark job a check and cannot look at a stream,
-so the contract is compiled here to plain column expressions: one pass over the rows gives every verdict. The verdict is
-that of pandera for pandas on the same value, because for Spark pandera takes over what Java and SQL think of NaN, of
-nulls in a list and of patterns. A check that cannot be compiled so is refused when the table is declared, never
-skipped. A null passes every check except `nullable=False`.
+A contract is a schema of `pandera.pyspark`: of a model of pandera, or of a `Contract`, which becomes one when rows are
+judged. pandera itself needs one Spark job a check and cannot look at a stream, so its schema is compiled here to plain
+column expressions: one pass over the rows gives every verdict. The verdict is that of pandera for pandas on the same
+value, because for Spark pandera takes over what Java and SQL think of NaN, of nulls in a list and of patterns. A check
+that cannot be compiled so is refused when the table is declared, never skipped. A null passes every check except
+`nullable=False`.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cached_property, partial, reduce
@@ -27,6 +28,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from lake.declare.fields import CHECKS, Contract, Facts, Field, Stated, stated_columns
 from lake.declare.names import is_name
 from lake.declare.nested import comparable, inner_rules, stored_type
+from lake.declare.pandera_schema import columns_of_model, is_model, schema_of
 from lake.declare.patterns import UnfitCheckError, java_pattern
 from lake.declare.pii import Pii, refuse_stated
 from lake.declare.stated import stated
@@ -243,11 +245,40 @@ class ContractColumn:
 
 @dataclass(frozen=True)
 class CompiledContract:
-    """A contract ready for Spark: its columns in order, and its rules."""
+    """A contract ready for Spark.
+
+    Attributes:
+        name: of the contract.
+        columns: in order.
+        rules: what it states of them.
+        stated: the same as it was stated, for pandera; empty where the framework itself made the rules.
+    """
 
     name: str
     columns: tuple[ContractColumn, ...]
     rules: tuple[Rule, ...]
+    stated: tuple[tuple[str, T.DataType, Stated], ...] = field(default=(), repr=False, compare=False)
+
+    @cached_property
+    def judging(self) -> tuple[Rule, ...]:
+        """The rules that judge rows: compiled from the schema that pandera makes of the contract. Loads pandera.
+
+        Raises:
+            CannotCompile: pandera refuses the contract.
+        """
+        if not self.stated:
+            return self.rules
+        try:
+            schema = schema_of(self.name, self.stated)
+        except (TypeError, ValueError) as error:
+            remedy = "state the check as pandera.pyspark documents it"
+            raise CannotCompile(self.name, "(pandera)", "schema", problem=str(error), remedy=remedy) from error
+        read = [(name, dtype, facts, schema.columns[name]) for name, dtype, facts in self.stated]
+        return tuple(
+            rule
+            for name, dtype, facts, column in read
+            for rule in _rules(self.name, name, dtype, replace(facts, checks=column.checks, nullable=column.nullable))
+        )
 
     @cached_property
     def stored(self) -> tuple[ContractColumn, ...]:
@@ -294,14 +325,14 @@ class CompiledContract:
 
         "And" is false where one rule is broken, whatever the others say, and null where some cannot tell.
         """
-        return F.coalesce(reduce(operator.and_, [rule.passes() for rule in self.rules], F.lit(True)), F.lit(True))
+        return F.coalesce(reduce(operator.and_, [rule.passes() for rule in self.judging], F.lit(True)), F.lit(True))
 
     def broken_rules(self) -> Column:
         """Return the names of the rules that a row breaks.
 
         An ARRAY<STRING>, in the order of the contract.
         """
-        names = [F.when(rule.broken(), F.lit(rule.name)) for rule in self.rules]
+        names = [F.when(rule.broken(), F.lit(rule.name)) for rule in self.judging]
         return F.array_compact(F.array(*names)) if names else F.array().cast("array<string>")
 
     def check_schema(self, rows: DataFrame, table: str) -> None:
@@ -322,25 +353,26 @@ class CompiledContract:
             raise SchemaDrift(table=table, expected=expected, found=found)
 
 
-def compile_contract(contract: type[Contract]) -> CompiledContract:
-    """Compile a contract to Spark expressions.
+def compile_contract(contract: type) -> CompiledContract:
+    """Compile a contract, or a model of pandera, to Spark expressions.
 
     Raises:
         CannotCompile: a check has no equivalent here.
     """
     said = contract.__name__
-    columns: list[ContractColumn] = []
-    rules: list[Rule] = []
-    for name, dtype, facts in stated_columns(contract):
-        if facts.coerce or facts.regex:
-            raise CannotCompile(said, name, "coerce" if facts.coerce else "regex", CHECKS)
-        columns.append(_column(said, name, dtype, facts))
-        if not facts.nullable:
-            rules.append(Rule(name, "not_null", lambda value: value.isNotNull()))
-        rules.extend(Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(dtype))
-        rules.extend(_compile_check(said, name, dtype, check) for check in facts.checks)
-        rules.extend(_own_checks(said, name, facts.metadata))
-    return CompiledContract(said, tuple(columns), tuple(rules))
+    given = tuple(columns_of_model(contract) if is_model(contract) else stated_columns(contract))
+    columns = tuple(_column(said, *one) for one in given)
+    return CompiledContract(said, columns, tuple(rule for one in given for rule in _rules(said, *one)), given)
+
+
+def _rules(contract: str, name: str, dtype: T.DataType, facts: Stated) -> Iterator[Rule]:
+    if facts.coerce or facts.regex:
+        raise CannotCompile(contract, name, "coerce" if facts.coerce else "regex", CHECKS)
+    if not facts.nullable:
+        yield Rule(name, "not_null", lambda value: value.isNotNull())
+    yield from (Rule(name, f"{path}:not_null", passes) for path, passes in inner_rules(dtype))
+    yield from (_compile_check(contract, name, dtype, check) for check in facts.checks)
+    yield from _own_checks(contract, name, facts.metadata)
 
 
 def _column(contract: str, name: str, dtype: T.DataType, facts: Stated) -> ContractColumn:

@@ -1,20 +1,24 @@
 """State the columns of a contract, and read back what was stated.
 
-A contract reads like a model of `pandera.pyspark`, and its checks mean what pandera's mean. pandera itself is not
-imported, because that takes most of a second of each command. Fields made by pandera's own `Field` are read alike.
+A contract reads like a model of `pandera.pyspark`, and becomes one when rows are judged: `lake.declare.pandera_schema`.
+pandera is not imported here, because that takes most of a second of each command. Fields made by pandera's own `Field`
+are read alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import pyspark.sql.types as T
 
 from lake.errors import CannotCompile
 
-__all__ = ["CHECKS", "Contract", "Facts", "Field", "Stated", "stated_columns"]
+if TYPE_CHECKING:
+    from pandera.pyspark import DataFrameSchema
+
+__all__ = ["CHECKS", "Check", "Contract", "Facts", "Field", "Stated", "stated_columns"]
 
 Facts = Mapping[str, Any]
 """What a check states, by pandera's names."""
@@ -29,6 +33,13 @@ class Contract:
     `Field(metadata={"checks": {"is_sku": lambda value: ...}})` names own checks, each a Spark expression of the column.
     `Field(metadata={"pii": "direct"})` says what the column tells of a person: `lake.declare.pii`.
     """
+
+    @classmethod
+    def to_schema(cls) -> DataFrameSchema:
+        """Return the schema of `pandera.pyspark`, for pandera's own `validate`. A model of pandera has it too."""
+        from lake.declare.pandera_schema import schema_of
+
+        return schema_of(cls.__name__, stated_columns(cls))
 
 
 class _Kind(NamedTuple):
@@ -131,7 +142,8 @@ def stated_columns(contract: type[Contract]) -> Iterator[tuple[str, T.DataType, 
     Raises:
         CannotCompile: it has a check of the whole frame, or a type that is none of Spark's.
     """
-    attributes = {name: thing for base in reversed(contract.__mro__) for name, thing in vars(base).items()}
+    bases = [base for base in reversed(contract.__mro__) if base is not Contract]
+    attributes = {name: thing for base in bases for name, thing in vars(base).items()}
     stated = {name: _stated(thing) for name, thing in attributes.items() if not name.startswith("_")}
     hints = {
         name: hint for name, hint in get_type_hints(contract, include_extras=True).items() if not name.startswith("_")

@@ -90,7 +90,7 @@ class Sink:
         columns = tuple(self._shown(column) for column in contract.stored if column.name not in self.left_out)
         names = {column.name for column in columns} - self.hashed
         rules = tuple(rule for rule in contract.rules if rule.column in names)
-        return replace(self.reads, contract=replace(contract, columns=columns, rules=rules))
+        return replace(self.reads, contract=replace(contract, columns=columns, rules=rules, stated=()))
 
     def _shown(self, column: ContractColumn) -> ContractColumn:
         if column.name not in self.hashed:

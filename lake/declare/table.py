@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from graphlib import TopologicalSorter
 from types import ModuleType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyspark.sql.types as T
 from pyspark.sql import DataFrame
@@ -31,6 +31,9 @@ from lake.declare.names import is_name
 from lake.declare.nested import is_nested
 from lake.declare.pii import passed_on_without
 from lake.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from pandera.pyspark import DataFrameModel
 
 __all__ = [
     "INSTEAD_OF_YESTERDAY",
@@ -298,7 +301,7 @@ def _declares_table(module: ModuleType) -> bool:
 def table(
     *,
     reads: Sequence[Table | Feed | Read],
-    contract: type[Contract],
+    contract: type[Contract | DataFrameModel[Any]],
     key: Sequence[str],
     day: str | None,
     write: Write,

@@ -18,8 +18,8 @@ import pyspark.sql.types as T
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pandera.pyspark import Check, DataFrameModel, dataframe_check
 from pandera.pyspark import Field as PanderaField
-from pandera.pyspark import dataframe_check
 from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.declare.contract import Contract, Field, Rule, compile_contract
@@ -196,7 +196,7 @@ def check_patterns(spark: SparkSession, tried: list[str], values: list[str]) -> 
 
 
 def _rule(kind: type[T.DataType], facts: dict[str, Any]) -> Rule:
-    (rule,) = compile_contract(one_check(kind, facts)).rules
+    (rule,) = compile_contract(one_check(kind, facts)).judging
     return rule
 
 
@@ -386,7 +386,7 @@ def test_what_has_to_be_there_inside_of_a_value_is_a_rule_with_its_path(spark: S
     compiled = {name: compile_contract(one_check(kind, {})) for name, (kind, _, _) in INSIDE.items()}
     schema = T.StructType([T.StructField(name, one.schema["value"].dataType) for name, one in compiled.items()])
     rows = spark.createDataFrame([tuple(value for _, value, _ in INSIDE.values())], schema)
-    told = [replace(compiled[name], rules=tuple(replace(rule, column=name) for rule in compiled[name].rules))
+    told = [replace(compiled[name], rules=tuple(replace(one, column=name) for one in compiled[name].rules), stated=())
             for name in INSIDE]  # fmt: skip
 
     (found,) = rows.select(*(one.broken_rules() for one in told)).collect()
@@ -472,6 +472,76 @@ def test_a_field_states_what_the_same_field_of_pandera_states(name: str) -> None
 
     assert ours.columns == theirs.columns
     assert [(rule.name, rule.stated) for rule in ours.rules] == [(rule.name, rule.stated) for rule in theirs.rules]
+
+
+@pytest.mark.parametrize("name", [*FACTS, *POSITIONAL])
+def test_rows_are_judged_by_what_is_stated_as_pandera_reads_it(name: str) -> None:
+    compiled = compile_contract(one_check(*{**FACTS, **POSITIONAL}[name]))
+
+    assert [(rule.name, rule.stated) for rule in compiled.judging] == [
+        (rule.name, rule.stated) for rule in compiled.rules
+    ]
+
+
+def test_a_contract_that_pandera_refuses_judges_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**facts: Any) -> Check:
+        raise ValueError(f"no check of {facts}")
+
+    compiled = compile_contract(one_check(T.IntegerType, {"ge": 3}))
+    monkeypatch.setattr(Check, "greater_than_or_equal_to", refuse)
+
+    with pytest.raises(CannotCompile, match=r"no check of \{'min_value': 3\}"):
+        compiled.broken_rules()
+
+
+def test_a_model_of_pandera_is_a_contract() -> None:
+    class Model(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
+        """Read by a team before it had a lake."""
+
+        code: T.StringType = PanderaField(description="a code", isin=["A", "B"], metadata={"pii": "quasi"})
+        count: T.IntegerType = PanderaField(ge=0, nullable=True)
+
+    class Same(Contract):
+        """The same columns."""
+
+        code: T.StringType = Field(description="a code", isin=["A", "B"], metadata={"pii": "quasi"})
+        count: T.IntegerType = Field(ge=0, nullable=True)
+
+    model, same = compile_contract(Model), compile_contract(Same)
+
+    assert model.columns == same.columns
+    for rules in (model.rules, model.judging):
+        assert [(rule.name, rule.stated) for rule in rules] == [(rule.name, rule.stated) for rule in same.rules]
+
+
+def test_a_model_of_pandera_has_no_rule_about_whole_rows() -> None:
+    class Odd(DataFrameModel):  # type: ignore[type-arg]  # subscripting it makes another class at run time
+        """A wish that enforcement would not fulfil."""
+
+        code: T.StringType = PanderaField()
+
+        class Config:
+            unique: ClassVar[list[str]] = ["code"]
+
+    with pytest.raises(CannotCompile, match="unique"):
+        compile_contract(Odd)
+
+
+@pytest.mark.spark
+def test_pandera_itself_validates_rows_by_a_contract(spark: SparkSession) -> None:
+    class Counted(Contract):
+        """Nested columns are left to the framework, because pandera does not know them."""
+
+        code: T.StringType = Field(description="a code", isin=["A", "B"])
+        count: T.IntegerType = Field(description="how often", ge=0, nullable=True)
+
+    rows = spark.createDataFrame([("A", 1), ("C", -1)], "code STRING, count INT")
+    schema = Counted.to_schema()
+
+    errors = str(schema.validate(rows).pandera.errors)
+    assert "isin" in errors
+    assert "greater_than_or_equal_to" in errors
+    assert not schema.validate(rows.limit(1)).pandera.errors
 
 
 def test_a_fact_that_a_check_does_not_know_is_refused_with_those_it_knows() -> None:
