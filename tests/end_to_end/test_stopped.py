@@ -49,7 +49,6 @@ def test_a_signal_in_the_middle_of_spark_ends_a_command_with_one_line(
     landed.mkdir(parents=True)
     (landed / "messages.jsonl").write_text("no json\nnor this\n")
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[1]"}
-    env["PYSPARK_PYTHON"] = sys.executable
 
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen([sys.executable, "-c", SLOW, str(marker), *COMMAND], env=env, stderr=said)
