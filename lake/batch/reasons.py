@@ -1,4 +1,7 @@
-"""Say why one day of a table is due: its own rows or its inputs have changed since it was computed."""
+"""Say why one day of a table is due.
+
+Its own rows or its inputs have changed since it was computed.
+"""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def checks_of(table: Table, column: ContractColumn) -> str:
 
 
 def meaning_of(column: ContractColumn) -> str:
-    """Say what a column means, what it tells of a person, and whether it is stored."""
+    """Describe a column: its meaning, its class, whether it is stored."""
     personal = f" (personal: {column.pii})" if column.is_personal else ""
     return f"{column.description}{personal}{'' if column.stored else ' (checked, not stored)'}"
 

@@ -169,7 +169,10 @@ def add_extras() -> None:
 
 
 def _is_own(words: Sequence[str]) -> bool:
-    """Tell whether the first word names a command that is here, so that no other has to be loaded."""
+    """Tell whether the first word names a command of the framework.
+
+    Then no other command has to be loaded.
+    """
     known = (one.name or getattr(one.callback, "__name__", None) for one in commands.registered_commands)
     return bool(words) and words[0] in {*known, *(group.name for group in commands.registered_groups)}
 
@@ -547,14 +550,29 @@ def maintain() -> None:
 
 
 @commands.command()
-def docs(to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md")) -> None:
+def docs(
+    to: Annotated[Path, typer.Option(help="The file to write.")] = Path("docs/tables.md"),
+    odcs: Annotated[
+        Path | None, typer.Option(help="Write each table's contract into this folder instead, by the standard ODCS.")
+    ] = None,
+) -> None:
     """Write the catalog of tables, with lineage and columns, as Markdown."""
-    from lake.commands.catalog import render_catalog
     from lake.project.environment import open_environment
 
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_text(render_catalog(open_environment().tables.values()))
-    out.print(f"wrote {to}")
+    tables = open_environment().tables.values()
+    if odcs is None:
+        from lake.commands.catalog import render_catalog
+
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(render_catalog(tables))
+        out.print(f"wrote {to}")
+        return
+    from lake.commands.odcs import strangers, write_contracts
+
+    written = write_contracts(odcs, tables)
+    out.print(f"wrote {len(written)} contracts to {odcs}")
+    for path in strangers(odcs, written):
+        out.print(f"no table has {path.name} any more: remove it")
 
 
 @commands.command()

@@ -188,7 +188,7 @@ def _refresh(
 
 
 def _with_sinks(ended: Ended, sinks: Sequence[Outcome]) -> Ended:
-    """Return the state at the end once sinks were loaded, of which some may succeed later."""
+    """Return the state at the end, after sinks were loaded."""
     failed = [one.error for one in sinks if one.error]
     if failed and all(error.retryable for error in failed):
         return Ended.TRY_AGAIN if ended is Ended.DONE else ended

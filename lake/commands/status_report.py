@@ -127,7 +127,7 @@ class StreamReport:
 
 @dataclass(frozen=True)
 class SinkReport:
-    """What a destination holds and lacks.
+    """Say how far a destination follows its table.
 
     Attributes:
         sink: `serving.name`.

@@ -12,7 +12,9 @@ __all__ = ["hear_signals"]
 
 
 def hear_signals() -> Callable[[], int]:
-    """Make both signals raise KeyboardInterrupt, and return what gives the exit code: 130 or 143.
+    """Make both signals raise KeyboardInterrupt.
+
+    Returns what gives the exit code: 130 or 143.
 
     Dagster and PySpark put handlers of their own in place, so that which signal came is read where Python writes it.
     Dagster gives SIGTERM the handler of SIGINT. A job in the background of a shell ignores SIGINT, and would be deaf to

@@ -90,7 +90,10 @@ def _metadata(opened: BinaryIO) -> Iterator[tuple[str, bytes]]:
 
 
 def _number(opened: BinaryIO) -> int:
-    """Read a number: seven bits a byte, the lowest first, the sign in the lowest bit."""
+    """Read a number of variable length.
+
+    Seven bits a byte, the lowest first, the sign in the lowest bit.
+    """
     found = 0
     for place in range(_LONGEST):
         (byte,) = _take(opened, 1)

@@ -239,7 +239,7 @@ class ContractColumn:
 
     @property
     def stored_facts(self) -> dict[str, str]:
-        """What is stored with the column in Delta and Arrow."""
+        """Return the metadata of the column in Delta and Arrow."""
         return {"comment": self.description, **({"pii": str(self.pii)} if self.is_personal else {})}
 
 
@@ -261,7 +261,9 @@ class CompiledContract:
 
     @cached_property
     def judging(self) -> tuple[Rule, ...]:
-        """The rules that judge rows: compiled from the schema that pandera makes of the contract. Loads pandera.
+        """The rules that judge rows.
+
+        They are compiled from the schema that pandera makes of the contract, so this loads pandera.
 
         Raises:
             CannotCompile: pandera refuses the contract.

@@ -36,7 +36,10 @@ class Contract:
 
     @classmethod
     def to_schema(cls) -> DataFrameSchema:
-        """Return the schema of `pandera.pyspark`, for pandera's own `validate`. A model of pandera has it too."""
+        """Return the contract as a schema of `pandera.pyspark`.
+
+        It is for pandera's own `validate`. A model of pandera has it too.
+        """
         from lake.declare.pandera_schema import schema_of
 
         return schema_of(cls.__name__, stated_columns(cls))
@@ -80,7 +83,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Stated:
-    """What a contract states of one column besides its type.
+    """Facts of one column besides its type.
 
     `coerce` and `regex` can be stated by pandera's `Field` alone, and are refused.
     """
@@ -157,7 +160,10 @@ def stated_columns(contract: type[Contract]) -> Iterator[tuple[str, T.DataType, 
 
 
 def _stated(thing: Any) -> Stated | None:
-    """Read what `Field` returned, this one or pandera's; None of anything else."""
+    """Read what a `Field` returned, ours or pandera's.
+
+    None of anything else.
+    """
     kind = type(thing)
     if kind.__name__ == "FieldInfo" and kind.__module__.startswith("pandera."):
         facts = (thing.metadata or {}, thing.dtype_kwargs or {}, thing.alias, thing.coerce, thing.regex)

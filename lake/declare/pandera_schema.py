@@ -80,7 +80,7 @@ def _known(dtype: T.DataType) -> Any:
 
 
 def _check(checks: Any, stated: Any) -> Any:
-    """Make pandera's check of ours; one that is pandera's stays."""
+    """Turn a stated check into pandera's, unless it is one."""
     if not isinstance(stated, Check):
         return stated
     facts: Mapping[str, Any] = stated.statistics

@@ -29,7 +29,7 @@ def refuse_stated(pii: object) -> Iterator[Problem]:
 def passed_on_without(
     contract: CompiledContract, fixed: Iterable[str], inputs: Iterable[tuple[str, CompiledContract]]
 ) -> Iterator[Problem]:
-    """Find columns that are personal in an input and are passed on without a word.
+    """Find personal columns of inputs that are passed on without a class.
 
     A column counts as passed on where it has the same name.
 

@@ -1,4 +1,6 @@
-"""Start the JVM of this process, and pass on what it says but for one line that nobody can act on.
+"""Start the JVM of this process.
+
+What it says is passed on, but for one line that nobody can act on.
 
 Spark's launcher asks for a module that Java calls incubating, for its machine learning alone, and Java warns of it
 before any setting is read.

@@ -149,7 +149,10 @@ class Causes:
 
 
 def is_behind(one: Finding, table: str, days: Ranges, tables: Mapping[str, Table]) -> bool:
-    """Tell whether a finding is about these days of a table, or about what is computed from them."""
+    """Tell whether a finding is about these days of a table.
+
+    What is computed from them counts too.
+    """
     if one.table == table:
         return _overlap(one.days, days)
     reader = tables.get(one.table)

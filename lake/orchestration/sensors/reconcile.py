@@ -65,7 +65,10 @@ _TAGGED_WITHIN = timedelta(minutes=10)
 
 
 def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDefinition:
-    """Build the sensor `reconcile`, which is off until somebody switches it on, here or by `lakehouse up --auto`."""
+    """Build the sensor `reconcile`.
+
+    It is off until somebody switches it on, here or by `lakehouse up --auto`.
+    """
     job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
 
     @dg.sensor(
