@@ -181,10 +181,7 @@ class Landing:
             return (str(error),)
 
     def fingerprint(self, feed: Feed, day: date) -> str | None:
-        """Return a hash of the names, sizes and times of the day's files.
-
-        None where nothing has landed.
-        """
+        """Return a hash of the day's files, None where nothing has landed."""
         return hash_of(self.files(feed, day))
 
     def count_rows(self, feed: Feed, day: date) -> int:
