@@ -99,7 +99,8 @@ def _schema(table: Table) -> Facts:
         "logicalType": "object",
         "properties": [_column(table, name) for name in table.contract.stored_names],
         "quality": [
-            {"type": "text", "name": "key", "description": f"{', '.join(table.key)} together are unique"},
+            _none("key", "duplicateValues", properties=list(table.key))
+            | {"description": f"{', '.join(table.key)} together are unique"},
             *(_text(rule.check, f"{rule.column}, computed and not stored: {rule.text}") for rule in checked),
         ],
     }
@@ -131,7 +132,7 @@ def _typed(dtype: T.DataType) -> Facts:
             {"name": field.name, **_typed(field.dataType), "required": not field.nullable} for field in dtype.fields
         ]
     if isinstance(dtype, T.ArrayType):
-        said["items"] = _typed(dtype.elementType)
+        said["items"] = {**_typed(dtype.elementType), "required": not dtype.containsNull}
     return said
 
 
@@ -139,11 +140,15 @@ def _checks(table: Table, name: str) -> tuple[Facts, list[Facts]]:
     """Say the checks of a column: as options of its type where the standard has them, else as rules."""
     stated = {one: facts for one, _, facts in table.contract.stated}
     options: Facts = {}
+    listed: list[Facts] = []
     for check in stated[name].checks if name in stated else ():
         options |= dict(_options(str(check.name), check.statistics or {}))
+        if check.name == "isin":
+            values = [_plain(value) for value in check.statistics["allowed_values"] if value is not None]
+            listed.append(_none("isin", "invalidValues", validValues=values))
     rules = [rule for rule in table.contract.rules if rule.column == name and rule.check != "not_null"]
-    said = [_text(rule.check, rule.text) for rule in rules if rule.check not in {*_BOUNDS, "in_range"}]
-    return options, said
+    said = [_text(rule.check, rule.text) for rule in rules if rule.check not in {*_BOUNDS, "in_range", "isin"}]
+    return options, [*listed, *said]
 
 
 def _options(check: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -154,7 +159,7 @@ def _options(check: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     elif check == "str_length" and exact is not None:
         yield from (("minLength", exact), ("maxLength", exact))
     else:
-        known = ((option, facts.get(fact)) for fact, option in _BOUNDS.get(check, ()))
+        known = ((option, _from_start(facts.get(fact), option)) for fact, option in _BOUNDS.get(check, ()))
         yield from ((option, _plain(value)) for option, value in known if value is not None)
 
 
@@ -164,12 +169,25 @@ def _range_end(facts: Mapping[str, Any], end: str) -> tuple[str, Any]:
     return option, _plain(facts[f"{end}_value"])
 
 
+def _from_start(value: Any, option: str) -> Any:
+    """Anchor a pattern, because the contract's begins with the value and a reader may search."""
+    if option != "pattern" or value is None:
+        return value
+    pattern = str(getattr(value, "pattern", value))
+    return pattern if pattern.startswith("^") and "|" not in pattern else f"^(?:{pattern})"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)
     return getattr(value, "pattern", value)
+
+
+def _none(name: str, metric: str, **arguments: Any) -> Facts:
+    """State that the standard's own metric finds none."""
+    return {"type": "library", "name": name, "metric": metric, "arguments": arguments, "mustBe": 0}
 
 
 def _text(name: str, description: str) -> Facts:

@@ -35,7 +35,7 @@ class Orders(Contract):
     email: T.StringType = Field(
         description="who", nullable=True, str_length={"max_value": 99}, metadata={"pii": "direct"}
     )
-    state: T.StringType = Field(description="what became of it", isin=["new", "sent"], str_matches="^[a-z]+$")
+    state: T.StringType = Field(description="what became of it", isin=["new", "sent"], str_matches="new|sent$")
     share: T.DoubleType = Field(description="discount", in_range={"min_value": 0, "max_value": 1, "include_max": False})
     items: Annotated[T.ArrayType, ITEM, False] = Field(description="what was ordered")
     late: T.IntegerType = Field(description="days", eq=0, metadata={"stored": False})
@@ -90,13 +90,17 @@ def test_the_standards_own_reader_finds_what_is_declared(tmp_path: Path) -> None
     assert {name: one.logicalTypeOptions for name, one in columns.items() if one.logicalTypeOptions} == {
         "number": {"minimum": 1},
         "email": {"maxLength": 99},
-        "state": {"pattern": "^[a-z]+$"},
+        "state": {"pattern": "^(?:new|sent$)"},
         "share": {"minimum": 0, "exclusiveMaximum": 1},
     }
-    assert [one.description for one in columns["state"].quality or []] == ["in ['new', 'sent']"]
+    (listed,) = columns["state"].quality or []
+    assert (listed.metric, listed.arguments, listed.mustBe) == ("invalidValues", {"validValues": ["new", "sent"]}, 0)
     inner = columns["items"].items
     assert inner is not None
+    assert inner.required
     assert [(one.name, one.required) for one in inner.properties or []] == [("sku", True), ("pieces", False)]
+    unique, _ = schema.quality or []
+    assert (unique.metric, unique.arguments) == ("duplicateValues", {"properties": ["ordered_on", "number"]})
     assert [one.description for one in schema.quality or []] == [
         "ordered_on, number together are unique",
         "late, computed and not stored: = 0",
