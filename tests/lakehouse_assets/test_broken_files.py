@@ -54,10 +54,10 @@ def imported() -> ModuleType:
 @pytest.mark.parametrize(
     ("file", "before", "after", "line", "problem"),
     [
-        ("bronze/call_files.py", "return calls", "return (", 21, "SyntaxError: '(' was never closed"),
-        ("bronze/call_files.py", "team:operations", "somebody", 17, "call_files: has the owner 'somebody'; write "),
-        ("bronze/call_files.py", ", owner=", ", owners=", 17, "@table got an unexpected keyword argument 'owners'"),
-        ("bronze/call_files.py", "calls = File", "calls = 1 / 0 or File", 10, "ZeroDivisionError: division by zero"),
+        ("bronze/call_files.py", "return calls", "return (", 20, "SyntaxError: '(' was never closed"),
+        ("bronze/call_files.py", "team:operations", "somebody", 16, "call_files: has the owner 'somebody'; write "),
+        ("bronze/call_files.py", ", owner=", ", owners=", 16, "@table got an unexpected keyword argument 'owners'"),
+        ("bronze/call_files.py", "calls = File", "calls = 1 / 0 or File", 9, "ZeroDivisionError: division by zero"),
         (
             "bronze/call_files.py",
             "import pyspark",

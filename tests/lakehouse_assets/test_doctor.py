@@ -103,7 +103,7 @@ def test_a_missing_jar_becomes_a_finding(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_jars_are_counted() -> None:
-    assert check_jars().found.startswith("3 verified in ")
+    assert check_jars().found.startswith("4 verified in ")
 
 
 @pytest.mark.parametrize(

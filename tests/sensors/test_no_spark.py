@@ -118,9 +118,9 @@ def test_every_sensor_and_schedule_works_where_there_is_no_java(home: Path) -> N
         "score_today": ["1 runs"],
         "failing_checks": ["0 checks found errors"] * 2,
         "failure_alerts": ["starts from now", "0 runs finished, 0 incidents"],
-        "freshness_alerts": ["6 tables late"] * 2,
+        "freshness_alerts": ["6 found, 4 causes"] * 2,
         "reconcile": ["2 runs"] * 2,
-        "stalled_streams": ["2 streams stalled"] * 2,
+        "stalled_streams": ["2 found, 1 cause"] * 2,
         "stream_commits": ["2 days of stream commits reported", "1 days of stream commits reported"],
     }, "another sensor is to be looked at here too"
 

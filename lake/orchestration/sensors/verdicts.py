@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import RUNBOOK, Verdict, next_step
 from lake.orchestration.sensors.alert_text import Spelling
@@ -129,7 +130,8 @@ def tell_verdicts(
     shown = sorted(table.full_name for table, verdict in verdicts.items() if not verdict.passed)
     silent = teller.tell(found, causes, memory)
     cursor = json.dumps({"failing": shown, "causes": causes.dump(), "told": memory.dump()})
-    said = f"{len(found)} found, {len(causes.open)} causes{undelivered(teller.notifier, silent)}"
+    open_causes = counted(len(causes.open), "cause")
+    said = f"{len(found)} found, {open_causes}{undelivered(teller.notifier, silent)}"
     return dg.SensorResult(skip_reason=said, cursor=cursor)
 
 
