@@ -57,6 +57,7 @@ def sums_in(
     values = ", ".join(_value(quoted(one.name), one.type) for one in schema)
     day = quoted(table.day) if table.day else "CAST(NULL AS DATE)"
     query = f"SELECT {day}, count(*), sum(hash({values})) FROM {name} GROUP BY ALL"
+    connection.execute("SET TimeZone = 'UTC'")  # in which the JSON text of nested times is written
     found = connection.execute(query, list(given)).fetchall()
     return {day: Sum(int(count), int(total)) for day, count, total in found}
 
