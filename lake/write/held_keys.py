@@ -24,8 +24,12 @@ _MOST_HELD = 2_000_000
 """About 300 MB. A day of a table with more keys is better looked up by Spark."""
 
 
-_File = frozenset[str]
-"""The keys of one file."""
+@dataclass
+class _Day:
+    """The keys of a day, by file and together."""
+
+    files: dict[str, frozenset[str]] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -37,7 +41,7 @@ class HeldKeys:
     """
 
     table: Table
-    _days: dict[date, dict[str, _File]] = field(default_factory=dict)
+    _days: dict[date, _Day] = field(default_factory=dict)
 
     def new_among(self, rows: pa.Table, log: Log, days: Sequence[Days]) -> pa.Table | None:
         """Return the rows whose key the table does not hold yet.
@@ -65,17 +69,22 @@ class HeldKeys:
 
         Joining the small files of a day must not have all of the day read anew.
         """
-        known = self._days.get(day, {})
-        self._days[day] = {path: known[path] if path in known else self._keys_in(log, path) for path in files}
+        known = self._days.setdefault(day, _Day())
+        added = {path: self._keys_in(log, path) for path in files if path not in known.files}
+        if known.files.keys() - set(files):
+            kept = {path: keys for path, keys in known.files.items() if path in files}
+            known.files, known.keys = kept, set().union(*kept.values())
+        known.files |= added
+        known.keys.update(*added.values())
 
-    def _keys_in(self, log: Log, path: str) -> _File:
+    def _keys_in(self, log: Log, path: str) -> frozenset[str]:
         with log.open_file(path) as source:
             return frozenset(self._keys(pq.ParquetFile(source).read(columns=self._names)))
 
     def _is_new(self, rows: pa.Table) -> list[bool]:
         days = rows.column(str(self.table.day)).to_pylist()
         found = zip(days, self._keys(rows), strict=True)
-        return [not any(key in file for file in self._days.get(day, {}).values()) for day, key in found]
+        return [day not in self._days or key not in self._days[day].keys for day, key in found]
 
     @property
     def _names(self) -> list[str]:

@@ -107,7 +107,7 @@ def test_where_files_are_joined_only_the_new_one_is_read(lake: DeltaStore, monke
 
     assert new(held, lake, ("0 0", D1), ("3 0", D1), ("b", D1)) == [("b", D1)]
     assert len(read) == 1
-    assert len(held._days[D1]) == 2, "the large file, and the joined one"
+    assert len(held._days[D1].files) == 2, "the large file, and the joined one"
 
 
 def test_days_that_are_no_longer_open_are_forgotten(lake: DeltaStore) -> None:
