@@ -10,25 +10,21 @@ one message, that of the run. Lateness is a symptom, so it hides nothing that ot
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Any
 
-from filelock import FileLock
-
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.storage.durable import write_whole
+from lake.storage.noted import Noted
 
 __all__ = ["Cause", "Causes", "Finding", "Ranges", "Told", "is_behind"]
 
 MENDED_FOR_SECONDS = 3600.0
 """How long consequences of a mended root have to be mended too."""
 SYMPTOMS = frozenset({"freshness_alerts"})
-_WAITS_SECONDS = 30.0
 
 Ranges = tuple[Days, ...] | None
 """Days of a table; None is the whole table, or days that nobody knows."""
@@ -119,8 +115,8 @@ class Causes:
         self._forget(found.keys())
         order = {name: place for place, name in enumerate(tables)}
         fresh = [one for name, one in found.items() if not any(name in cause.behind for cause in self.open.values())]
+        told = [(table, days) for table, ranges in elsewhere.items() for days in ranges]
         for one in sorted(fresh, key=lambda one: (order.get(one.table, -1), one.name)):
-            told = [(table, days) for table, ranges in elsewhere.items() for days in ranges]
             if any(is_behind(one, table, days, tables) for table, days in told):
                 continue
             self.open.setdefault(self._root_of(one, found, tables) or one.name, Cause(set())).behind.add(one.name)
@@ -185,13 +181,13 @@ class Told:
     home: Path
 
     @property
-    def _file(self) -> Path:
-        return self.home / "alerts.json"
+    def _noted(self) -> Noted:
+        return Noted(self.home / "alerts.json")
 
     def elsewhere(self, sensor: str) -> dict[str, list[Ranges]]:
         """Return the days by table that other sensors have told of."""
         found: dict[str, list[Ranges]] = {}
-        for name, places in self._read().items():
+        for name, places in self._noted.read().items():
             for table, ranges in places if name not in {sensor, *SYMPTOMS} else ():
                 days = None if ranges is None else tuple(map(Days.parse, ranges))
                 found.setdefault(table, []).append(days)
@@ -201,15 +197,5 @@ class Told:
         """Note what a sensor has told and still holds."""
         places = [(table, days) for one in findings for table, days in one.places.items()]
         said = sorted([table, None if days is None else list(map(str, days))] for table, days in places)
-        if said == self._read().get(sensor, []):
-            return
-        self.home.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._file.with_suffix(".lock"), timeout=_WAITS_SECONDS):
-            write_whole(self._file, json.dumps({**self._read(), sensor: said}, indent=0, sort_keys=True))
-
-    def _read(self) -> dict[str, list[Any]]:
-        try:
-            said = json.loads(self._file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return said if isinstance(said, dict) else {}
+        if said != self._noted.read().get(sensor, []):
+            self._noted.note({sensor: said})
