@@ -9,7 +9,7 @@ from lake.declare.feed import Feed
 from lake.declare.table import LAYERS, Read, Table
 from lake.declare.words import counted
 
-__all__ = ["checks_of", "facts_of", "graph", "meaning_of", "name_of", "render_catalog"]
+__all__ = ["checks_of", "facts_of", "graph", "meaning_of", "name_of", "render_catalog", "tags_of"]
 
 
 def render_catalog(tables: Iterable[Table]) -> str:
@@ -63,8 +63,13 @@ def facts_of(table: Table) -> dict[str, str]:
         "rows that break the contract": "fail the day" if table.policy == "fail" else "go to quarantine",
         "fresh within": f"{int(table.fresh_within.total_seconds() // 3600)} h after the day's end",
         "owner": table.owner,
-        **({"tags": ", ".join(f"{name}={value}" for name, value in sorted(table.tags.items()))} if table.tags else {}),
+        **({"tags": ", ".join(tags_of(table))} if table.tags else {}),
     }
+
+
+def tags_of(table: Table) -> list[str]:
+    """Spell the tags of a table."""
+    return [f"{name}={value}" for name, value in sorted(table.tags.items())]
 
 
 def name_of(source: Table | Feed) -> str:
@@ -74,7 +79,7 @@ def name_of(source: Table | Feed) -> str:
 
 def checks_of(table: Table, column: ContractColumn) -> str:
     """Name the checks of a column."""
-    return ", ".join(r.text for r in table.contract.rules if r.column == column.name and r.check != "not_null")
+    return ", ".join(rule.text for rule in table.contract.checks_on(column.name))
 
 
 def meaning_of(column: ContractColumn) -> str:

@@ -1,13 +1,14 @@
-"""Write contracts of tables as files of the Open Data Contract Standard, version 3.1 (bitol.io).
+"""Write contracts by the Open Data Contract Standard, version 3.1 (bitol.io).
 
-A file says nothing but what is declared: it is the same on every machine, and its version changes where the rest does.
+Each table has a file. It says nothing but what is declared: it is the same on every machine, and its version changes
+where the rest does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import pyspark.sql.types as T
 import yaml
 
+from lake.commands.catalog import tags_of
+from lake.declare.contract import ContractColumn
 from lake.declare.table import Table
 
 __all__ = ["SUFFIX", "contract_of", "strangers", "write_contracts"]
@@ -35,15 +38,22 @@ _LOGICAL: tuple[tuple[type[T.DataType], str], ...] = (
     (T.MapType, "object"),
 )
 """What is none of these is a string."""
-_BOUNDS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "greater_than_or_equal_to": (("min_value", "minimum"),),
-    "greater_than": (("min_value", "exclusiveMinimum"),),
-    "less_than_or_equal_to": (("max_value", "maximum"),),
-    "less_than": (("max_value", "exclusiveMaximum"),),
-    "str_length": (("min_value", "minLength"), ("max_value", "maxLength")),
-    "str_matches": (("pattern", "pattern"),),
+_OPTIONS: Mapping[str, Callable[[Mapping[str, Any]], Facts]] = {
+    "greater_than_or_equal_to": lambda facts: {"minimum": facts["min_value"]},
+    "greater_than": lambda facts: {"exclusiveMinimum": facts["min_value"]},
+    "less_than_or_equal_to": lambda facts: {"maximum": facts["max_value"]},
+    "less_than": lambda facts: {"exclusiveMaximum": facts["max_value"]},
+    "in_range": lambda facts: {
+        "minimum" if facts.get("include_min", True) else "exclusiveMinimum": facts["min_value"],
+        "maximum" if facts.get("include_max", True) else "exclusiveMaximum": facts["max_value"],
+    },
+    "str_length": lambda facts: {
+        "minLength": facts.get("min_value", facts.get("exact_value")),
+        "maxLength": facts.get("max_value", facts.get("exact_value")),
+    },
+    "str_matches": lambda facts: {"pattern": _from_start(_plain(facts["pattern"]))},
 }
-"""The options of the standard that say what a check states, by the check's facts."""
+"""The options of the standard that say what a check states, by the check."""
 
 
 def write_contracts(folder: Path, tables: Iterable[Table]) -> list[Path]:
@@ -71,7 +81,7 @@ def contract_of(table: Table) -> Facts:
         "name": table.full_name,
         "status": "active",
         **({"domain": table.tags["domain"]} if "domain" in table.tags else {}),
-        "tags": [f"{name}={value}" for name, value in sorted(table.tags.items())],
+        "tags": tags_of(table),
         "description": {"purpose": " ".join(table.description.split())},
         "team": {"name": table.owner},
         "schema": [_schema(table)],
@@ -97,7 +107,7 @@ def _schema(table: Table) -> Facts:
         "physicalName": table.full_name,
         "physicalType": "table",
         "logicalType": "object",
-        "properties": [_column(table, name) for name in table.contract.stored_names],
+        "properties": [_column(table, column) for column in table.contract.stored],
         "quality": [
             _none("key", "duplicateValues", properties=list(table.key))
             | {"description": f"{', '.join(table.key)} together are unique"},
@@ -106,10 +116,8 @@ def _schema(table: Table) -> Facts:
     }
 
 
-def _column(table: Table, name: str) -> Facts:
-    column = table.contract.column(name)
-    assert column is not None, "it is stored"
-    options, quality = _checks(table, name)
+def _column(table: Table, column: ContractColumn) -> Facts:
+    name, (options, quality) = column.name, _checks(table, column.name)
     key, days = list(table.key), list(table.partition_columns)
     return {
         "name": name,
@@ -137,43 +145,23 @@ def _typed(dtype: T.DataType) -> Facts:
 
 
 def _checks(table: Table, name: str) -> tuple[Facts, list[Facts]]:
-    """Say the checks of a column: as options of its type where the standard has them, else as rules."""
-    stated = {one: facts for one, _, facts in table.contract.stated}
+    """Say the checks of a column as options of its type, else as rules."""
+    checks = next((facts.checks for column, _, facts in table.contract.stated if column == name), ())
     options: Facts = {}
-    listed: list[Facts] = []
-    for check in stated[name].checks if name in stated else ():
-        options |= dict(_options(str(check.name), check.statistics or {}))
-        if check.name == "isin":
-            values = [_plain(value) for value in check.statistics["allowed_values"] if value is not None]
-            listed.append(_none("isin", "invalidValues", validValues=values))
-    rules = [rule for rule in table.contract.rules if rule.column == name and rule.check != "not_null"]
-    said = [_text(rule.check, rule.text) for rule in rules if rule.check not in {*_BOUNDS, "in_range", "isin"}]
-    return options, [*listed, *said]
+    for check in (check for check in checks if check.name in _OPTIONS):
+        found = _OPTIONS[check.name](check.statistics)
+        options |= {option: _plain(value) for option, value in found.items() if value is not None}
+    lists = [check.statistics["allowed_values"] for check in checks if check.name == "isin"]
+    listed = [[_plain(value) for value in values if value is not None] for values in lists]
+    rules = [rule for rule in table.contract.checks_on(name) if rule.check not in {*_OPTIONS, "isin"}]
+    return options, [
+        *(_none("isin", "invalidValues", validValues=values) for values in listed),
+        *(_text(rule.check, rule.text) for rule in rules),
+    ]
 
 
-def _options(check: str, facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    exact = facts.get("exact_value")
-    if check == "in_range":
-        low, high = (_range_end(facts, end) for end in ("min", "max"))
-        yield from (low, high)
-    elif check == "str_length" and exact is not None:
-        yield from (("minLength", exact), ("maxLength", exact))
-    else:
-        known = ((option, _from_start(facts.get(fact), option)) for fact, option in _BOUNDS.get(check, ()))
-        yield from ((option, _plain(value)) for option, value in known if value is not None)
-
-
-def _range_end(facts: Mapping[str, Any], end: str) -> tuple[str, Any]:
-    whole = "imum" if facts.get(f"include_{end}", True) else ""
-    option = f"{end}{whole}" if whole else f"exclusive{end.capitalize()}imum"
-    return option, _plain(facts[f"{end}_value"])
-
-
-def _from_start(value: Any, option: str) -> Any:
-    """Anchor a pattern, because the contract's begins with the value and a reader may search."""
-    if option != "pattern" or value is None:
-        return value
-    pattern = str(getattr(value, "pattern", value))
+def _from_start(pattern: str) -> str:
+    """Anchor a pattern, because that of a contract begins with the value."""
     return pattern if pattern.startswith("^") and "|" not in pattern else f"^(?:{pattern})"
 
 

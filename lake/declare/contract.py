@@ -317,6 +317,10 @@ class CompiledContract:
         """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
+    def checks_on(self, name: str) -> list[Rule]:
+        """Return what the contract states of a column, beyond that it is there."""
+        return [rule for rule in self.rules if rule.column == name and rule.check != "not_null"]
+
     def comparable(self, name: str) -> Column:
         """Return what a column is ordered by and compared with."""
         column = self.column(name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from lake.declare.contract import CompiledContract
 
-__all__ = ["Pii", "class_of", "passed_on_without", "refuse_stated"]
+__all__ = ["Pii", "passed_on_without", "refuse_stated"]
 
 Pii = Literal["direct", "quasi", "sensitive", "none"]
 
@@ -49,8 +49,3 @@ def passed_on_without(
             source, one = said[0]
             remedy = f'state metadata={{"pii": "{one.pii}"}} in its Field, or "none" where it tells nothing of a person'
             yield f"column {column.name} is {one.pii} in {source}, and has no class here", remedy
-
-
-def class_of(pii: Pii | None) -> str:
-    """Spell a class, empty where there is none."""
-    return "" if pii in (None, "none") else str(pii)

@@ -25,7 +25,6 @@ from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
 from lake.declare.days import Days
 from lake.declare.graph import feeds_of
-from lake.declare.pii import class_of
 from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import Inspection, Verdict, checks_of, next_step
@@ -53,6 +52,7 @@ __all__ = [
     "checks_step",
     "compute_step",
     "step_tags",
+    "table_of",
     "this_process",
 ]
 
@@ -86,6 +86,11 @@ def step_tags(step: Step, cause: str) -> dict[str, str]:
 def compute_step(table: Table) -> str:
     """Return the step of a run that computes a table."""
     return f"{table.layer}__{table.name}"
+
+
+def table_of(step: str) -> str:
+    """Return the name `layer.table` of what a step computes."""
+    return step.replace("__", ".", 1)
 
 
 def checks_step(table: Table) -> str:
@@ -229,7 +234,7 @@ def _source(table: Table) -> dg.LocalFileCodeReference:
 
 def build_column(table: Table, column: ContractColumn) -> dg.TableColumn:
     """Describe a column, its class and its constraints."""
-    checks = [rule.text for rule in table.contract.rules if rule.column == column.name and rule.check != "not_null"]
+    checks = [rule.text for rule in table.contract.checks_on(column.name)]
     return dg.TableColumn(
         name=column.name,
         type=column.dtype.simpleString(),
@@ -239,7 +244,7 @@ def build_column(table: Table, column: ContractColumn) -> dg.TableColumn:
         ),
         tags={
             **({"key": ""} if column.name in table.key else {}),
-            **({"pii": class_of(column.pii)} if column.is_personal else {}),
+            **({"pii": str(column.pii)} if column.is_personal else {}),
         },
     )
 

@@ -28,6 +28,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.declare.days import Days, parse_day
 from lake.declare.table import Table
+from lake.orchestration.assets import table_of
 from lake.orchestration.sensors.alert_text import split_next
 from lake.orchestration.sensors.causes import Causes, Finding, Ranges
 from lake.orchestration.sensors.notify import Memory, Notifier
@@ -179,7 +180,7 @@ def _finding(run_id: str, failures: Sequence[dg.EventLogEntry], undone: Undone, 
 
 def _failed_table(failures: Iterable[dg.EventLogEntry], undone: Undone) -> str | None:
     """Return the table of the first step that failed."""
-    names = ((entry.get_dagster_event().step_key or "").replace("__", ".", 1) for entry in failures)
+    names = (table_of(entry.get_dagster_event().step_key or "") for entry in failures)
     return next((name for name in names if name in undone), None)
 
 
