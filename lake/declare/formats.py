@@ -13,7 +13,7 @@ import csv
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -287,13 +287,10 @@ class Parquet:
             names = _columns(file).names
         except (OSError, ValueError) as error:
             return f"it is no whole Parquet file: {str(error).splitlines()[0]}"
-        twice = _twice([name.lower() for name in names])
-        return f"it has the column {_quoted(twice)} twice" if twice else None
+        return _doubled(names)
 
     def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
-        alike = defaultdict(list)
-        for file in files:
-            alike[str(_columns(file).remove_metadata())].append(str(file))
+        alike = _by_schema(files, lambda file: str(_columns(file).remove_metadata()))
         return _union(spark, [self._read(spark, paths, place) for paths in alike.values()])
 
     def count_rows(self, file: SourceFile) -> int:
@@ -327,13 +324,10 @@ class Avro:
             return f"it is no whole Avro file: {str(error).splitlines()[0]}"
         if not isinstance(schema, dict) or schema.get("type") != "record":
             return "its rows are no records"
-        twice = _twice([str(one["name"]).lower() for one in schema["fields"]])
-        return f"it has the column {_quoted(twice)} twice" if twice else None
+        return _doubled(str(one["name"]) for one in schema["fields"])
 
     def read(self, spark: SparkSession, files: Sequence[SourceFile], place: Place) -> DataFrame:
-        alike = defaultdict(list)
-        for file in files:
-            alike[json.dumps(read_blocks(file).schema)].append(str(file))
+        alike = _by_schema(files, lambda file: json.dumps(read_blocks(file).schema))
         return _union(spark, [self._read(spark, schema, paths, place) for schema, paths in alike.items()])
 
     def count_rows(self, file: SourceFile) -> int:
@@ -354,6 +348,14 @@ class Avro:
         )
         number = F.row_number().over(Window.partitionBy("path").orderBy("start", "place"))
         return placed.withColumn("line_number", number).select(*FILE_FRAME.names)
+
+
+def _by_schema(files: Iterable[SourceFile], schema_of: Callable[[SourceFile], str]) -> dict[str, list[str]]:
+    """Group the paths of files that have the same schema."""
+    alike = defaultdict[str, list[str]](list)
+    for file in files:
+        alike[schema_of(file)].append(str(file))
+    return alike
 
 
 def _columns(file: SourceFile) -> pa.Schema:
@@ -418,6 +420,12 @@ def _union(spark: SparkSession, frames: Sequence[DataFrame]) -> DataFrame:
 
 def _no_problem() -> list[Column]:
     return [F.lit(None).cast("string").alias(name) for name in ("_raw", "_problem")]
+
+
+def _doubled(names: Iterable[str]) -> str | None:
+    """Say which columns a file has twice, because Spark takes upper case for lower."""
+    twice = _twice(name.lower() for name in names)
+    return f"it has the column {_quoted(twice)} twice" if twice else None
 
 
 def _twice(names: Iterable[str]) -> list[str]:

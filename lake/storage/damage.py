@@ -11,8 +11,9 @@ from lake.declare.landed import LEADS_OUT, leads_out
 from lake.declare.source_file import unpacked
 from lake.storage.store_path import AnyPath, StorePath, lies
 
-__all__ = ["damage", "leading_out", "still_unreadable"]
+__all__ = ["WITH_COLON", "damage", "leading_out", "still_unreadable"]
 
+WITH_COLON = "Spark cannot open a name with a colon"
 _CHUNK = 2**20
 
 
@@ -41,7 +42,7 @@ def damage(path: AnyPath) -> str | None:
     if isinstance(path, Path) and path.is_dir():
         return None if os.access(path, os.R_OK | os.X_OK, effective_ids=True) else os.strerror(errno.EACCES)
     if ":" in path.name:
-        return "Spark cannot open a name with a colon"
+        return WITH_COLON
     try:
         path.open("rb").close()
         with unpacked(path) as file:

@@ -23,6 +23,7 @@ from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.landed import is_read
 from lake.errors import CannotLand
+from lake.storage.damage import WITH_COLON
 from lake.storage.durable import flush_files, flush_folders
 from lake.storage.landing import Landing
 from lake.storage.store_path import AnyPath, StorePath, lies
@@ -110,7 +111,7 @@ def _problem(file: Path, files: Sequence[Path], landed: AnyPath) -> str | None:
     if not is_read(file.name):
         return "no table reads a file of this name: it is hidden, or says that it is not whole yet"
     if ":" in file.name:
-        return "Spark cannot open a name with a colon"
+        return WITH_COLON
     if sum(other.name == file.name for other in files) > 1:
         return "two files have this name"
     if lies(landed) and not (landed.is_file() and _are_equal(file, landed)):

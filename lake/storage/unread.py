@@ -18,7 +18,18 @@ from lake.errors import FolderNotReadable
 from lake.storage.drop_folder import drop_folder
 from lake.storage.landing_days import feed_folder
 from lake.storage.store_path import AnyPath, StorePath
-from lake.storage.unread_objects import Unread, find_unread_objects
+from lake.storage.unread_objects import (
+    BESIDE_DAYS,
+    IN_SUB_FOLDER,
+    NO_DAY,
+    NO_FEED,
+    NO_PATTERN,
+    NOT_IN_A_FEED,
+    TEMPORARY,
+    Unread,
+    find_unread_objects,
+    outside,
+)
 
 __all__ = ["Unread", "describe_unread", "find_unread"]
 
@@ -59,7 +70,7 @@ def find_unread(
         elif entry.name in feeds and entry.is_dir():
             yield from _in_feed(Path(entry.path), calendar)
         else:
-            reason = "no feed has this name" if entry.is_dir() else "lies in no feed's folder"
+            reason = NO_FEED if entry.is_dir() else NOT_IN_A_FEED
             yield from _all_of(Path(entry.path), root, reason)
 
 
@@ -75,9 +86,9 @@ def _by_patterns(root: Path, top: Path, calendar: Days, patterns: Sequence[DropP
         for file in sorted(Path(folder, name) for name in names if not is_hidden(name)):
             day = days.get(str(file.relative_to(root)))
             if day is None:
-                yield from _all_of(file, root, "no feed's pattern takes it")
+                yield from _all_of(file, root, NO_PATTERN)
             elif day not in calendar:
-                yield from _all_of(file, root, f"outside the calendar {calendar}")
+                yield from _all_of(file, root, outside(calendar))
             elif leads_out(root, file):
                 yield from _all_of(file, root, LEADS_OUT)
 
@@ -103,11 +114,11 @@ def _outside(days: Sequence[date], calendar: Days) -> list[date]:
 def _beside_data(path: Path, calendar: Days) -> Iterator[Unread]:
     root, day = path.parents[1], landing_day(path.name)
     if not path.is_dir():
-        yield from _all_of(path, root, "lies beside the folders of days")
+        yield from _all_of(path, root, BESIDE_DAYS)
     elif day is None:
-        yield from _all_of(path, root, "is no landing day (landed_on=YYYY-MM-DD)")
+        yield from _all_of(path, root, NO_DAY)
     elif day not in calendar:
-        yield from _all_of(path, root, f"outside the calendar {calendar}")
+        yield from _all_of(path, root, outside(calendar))
     else:
         yield from _in_day(path, root)
 
@@ -119,9 +130,9 @@ def _in_day(day: Path, root: Path) -> Iterator[Unread]:
             if leads_out(root, path):
                 yield from _all_of(path, root, LEADS_OUT)
         elif entry.is_dir():
-            yield from _all_of(path, root, "lies in a sub-folder")
+            yield from _all_of(path, root, IN_SUB_FOLDER)
         else:
-            named = "has the name of a temporary file" if entry.is_file() else "is no plain file"
+            named = TEMPORARY if entry.is_file() else "is no plain file"
             yield from _all_of(path, root, named)
 
 

@@ -11,7 +11,27 @@ from lake.declare.drop_pattern import DropPattern
 from lake.declare.landed import is_hidden, is_read, landing_day
 from lake.storage.store_path import StorePath
 
-__all__ = ["Unread", "find_unread_objects"]
+__all__ = [
+    "BESIDE_DAYS",
+    "IN_SUB_FOLDER",
+    "NOT_IN_A_FEED",
+    "NO_DAY",
+    "NO_FEED",
+    "NO_PATTERN",
+    "TEMPORARY",
+    "Unread",
+    "find_unread_objects",
+    "outside",
+]
+
+NO_FEED = "no feed has this name"
+NOT_IN_A_FEED = "lies in no feed's folder"
+NO_PATTERN = "no feed's pattern takes it"
+BESIDE_DAYS = "lies beside the folders of days"
+NO_DAY = "is no landing day (landed_on=YYYY-MM-DD)"
+IN_SUB_FOLDER = "lies in a sub-folder"
+TEMPORARY = "has the name of a temporary file"
+"""Why nobody reads what has landed."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +50,11 @@ class Unread:
 
     def __str__(self) -> str:
         return f"{ascii(self.path)[1:-1]} ({self.reason})"
+
+
+def outside(calendar: Days) -> str:
+    """Say that a landing day has no partition."""
+    return f"outside the calendar {calendar}"
 
 
 def find_unread_objects(
@@ -54,7 +79,7 @@ def find_unread_objects(
         elif len(names) > 1 and names[0] in feeds:
             found = _in_feed(names, calendar)
         else:
-            found = (1, "no feed has this name" if len(names) > 1 else "lies in no feed's folder")
+            found = (1, NO_FEED if len(names) > 1 else NOT_IN_A_FEED)
         if found is not None:
             files["/".join(names[: found[0]]), found[1]] += 1
     yield from (Unread(path, reason, count) for (path, reason), count in sorted(files.items()))
@@ -65,18 +90,18 @@ def _by_patterns(names: Sequence[str], calendar: Days, patterns: Sequence[DropPa
     path = "/".join(names)
     day = next((day for pattern in patterns if (day := pattern.day_of(path)) is not None), None)
     if day is None or not is_read(names[-1]):
-        return len(names), "no feed's pattern takes it"
-    return None if day in calendar else (len(names), f"outside the calendar {calendar}")
+        return len(names), NO_PATTERN
+    return None if day in calendar else (len(names), outside(calendar))
 
 
 def _in_feed(names: Sequence[str], calendar: Days) -> tuple[int, str] | None:
     day = landing_day(names[1])
     if len(names) == 2:
-        return 2, "lies beside the folders of days"
+        return 2, BESIDE_DAYS
     if day is None:
-        return 2, "is no landing day (landed_on=YYYY-MM-DD)"
+        return 2, NO_DAY
     if day not in calendar:
-        return 2, f"outside the calendar {calendar}"
+        return 2, outside(calendar)
     if len(names) > 3:
-        return 3, "lies in a sub-folder"
-    return None if is_read(names[2]) else (3, "has the name of a temporary file")
+        return 3, IN_SUB_FOLDER
+    return None if is_read(names[2]) else (3, TEMPORARY)
