@@ -98,7 +98,11 @@ class TableState:
         return tuple(Days.ranges(day for day in self.entries if day and day not in due))
 
     def settled(self, first_open: date | None) -> tuple[Days, ...]:
-        """Return the up-to-date days before the first that streams own; None: they own none."""
+        """Return the up-to-date days that no stream owns.
+
+        Args:
+            first_open: the first that streams own; None: they own none.
+        """
         before = (days if first_open is None else days.before(first_open) for days in self.up_to_date)
         return tuple(days for days in before if days)
 

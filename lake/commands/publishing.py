@@ -5,7 +5,7 @@ It loads each sink and reports a line for each.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -20,7 +20,14 @@ from lake.orchestration.sinks import record_published
 from lake.project.environment import Environment
 from lake.serve.publish import Published, publish
 
-__all__ = ["Outcome", "print_published", "publish_from_command_line", "publish_sinks", "publish_what_reads"]
+__all__ = [
+    "Outcome",
+    "may_succeed_later",
+    "print_published",
+    "publish_from_command_line",
+    "publish_sinks",
+    "publish_what_reads",
+]
 
 
 def publish_from_command_line(
@@ -72,10 +79,16 @@ def publish_sinks(
         days: load these in any case, and no others.
         anew: begin with an empty table at the destination.
     """
-    failed = [one.error for one in _load(out, err, environment, sinks, days, anew=anew) if one.error]
-    if failed and all(error.retryable for error in failed):
-        raise failed[-1]
-    return not failed
+    outcomes = _load(out, err, environment, sinks, days, anew=anew)
+    if may_succeed_later(outcomes):
+        raise [one.error for one in outcomes if one.error][-1]
+    return not any(one.error for one in outcomes)
+
+
+def may_succeed_later(outcomes: Iterable[Outcome]) -> bool:
+    """Tell whether some sinks failed, and all of them for now only."""
+    failed = [one.error for one in outcomes if one.error]
+    return bool(failed) and all(error.retryable for error in failed)
 
 
 def _load(

@@ -16,7 +16,7 @@ from lake.batch.accepted_losses import accept_loss
 from lake.batch.survey import Survey
 from lake.commands.json_output import VERSION, print_json
 from lake.commands.problems import describe_lost
-from lake.commands.publishing import Outcome, publish_what_reads
+from lake.commands.publishing import Outcome, may_succeed_later, publish_what_reads
 from lake.commands.status import describe_older_code
 from lake.commands.status_report import DayRange, as_ranges
 from lake.declare.days import Days
@@ -189,10 +189,9 @@ def _refresh(
 
 def _with_sinks(ended: Ended, sinks: Sequence[Outcome]) -> Ended:
     """Return the state at the end, after sinks were loaded."""
-    failed = [one.error for one in sinks if one.error]
-    if failed and all(error.retryable for error in failed):
+    if may_succeed_later(sinks):
         return Ended.TRY_AGAIN if ended is Ended.DONE else ended
-    return Ended.FAILED if failed else ended
+    return Ended.FAILED if any(one.error for one in sinks) else ended
 
 
 def _loaded(outcome: Outcome) -> LoadedSink:

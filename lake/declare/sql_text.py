@@ -1,4 +1,4 @@
-"""Write names and texts into SQL, so that no name and no text is read as SQL."""
+"""Quote names and texts, because none may be read as SQL."""
 
 __all__ = ["literal", "quoted"]
 

@@ -48,7 +48,10 @@ def notes_of(name: str, loaded: Mapping[Day, Load]) -> pa.Table:
 
 
 def sums_noted(loaded: Mapping[Day, Load], days: Collection[Day]) -> dict[Day, Sum]:
-    """Return what was noted of some days, to compare. Days without rows are left out."""
+    """Return what was noted of some days, to compare.
+
+    Days without rows are left out.
+    """
     return {day: Sum(loaded[day].rows, int(loaded[day].checksum)) for day in days if loaded[day].rows}
 
 

@@ -43,11 +43,14 @@ class Mask:
 
     @property
     def stamp(self) -> str:
-        """Name the way in which rows are hidden, to note it with a load."""
+        """Name the way in which rows are hidden, to note it.
+
+        Empty where none are.
+        """
         if not (self.left_out or self.hashed):
             return ""
         said = as_json([sorted(self.left_out), sorted(self.hashed)])
-        return f"+{self._digest(f'lakehouse:{said}'.encode())[:16]}"
+        return self._digest(f"lakehouse:{said}".encode())[:16]
 
     def _hashes(self, column: pa.ChunkedArray) -> pa.Array:
         return pa.array([None if value is None else self._hash(value) for value in column.to_pylist()], pa.string())

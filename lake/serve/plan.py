@@ -99,7 +99,7 @@ def _reason(source: Source, load: Load | None, touched: int | None) -> str:
     commit, _, shown = load.commit.partition("+")
     if load.version > source.version or source.log.fingerprint(load.version) not in (None, commit):
         return "the table's log is another one"
-    if shown != source.mask.stamp.lstrip("+"):
+    if shown != source.mask.stamp:
         return "what is personal is shown otherwise"
     if touched is not None and touched > load.version:
         return f"changed by version {touched}"

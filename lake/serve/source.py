@@ -71,7 +71,7 @@ class Source:
     @property
     def stamp(self) -> str:
         """Name the commit and how rows are hidden, for a destination to note."""
-        return f"{self.commit}{self.mask.stamp}"
+        return "+".join(filter(None, (self.commit, self.mask.stamp)))
 
     def shown(self, rows: pa.Table) -> pa.Table:
         """Give rows of the stored table as they are shown."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,11 @@ from lake.serve.target import Place
 from lake.testing.laws import a_sink_holds_its_table_at_the_versions_it_names
 from lake.write.store import DeltaStore
 from tests.lakes import without_spark
-from tests.postgres import running_postgres
 from tests.publishing import KINDS, ROWS, read_over_and_over, start_publishing
 from tests.served import D1, D2, Row, facts, refill, row, sink_of, survey_of
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 POINTS = ["before_load", "after_load", "before_swap", "after_swap"]
-
-
-@pytest.fixture(scope="module")
-def dsn() -> Iterator[str]:
-    with running_postgres() as address:
-        yield address
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -35,17 +34,10 @@ from lake.testing.laws import a_sink_holds_its_table_at_the_versions_it_names
 from lake.write.store import DeltaStore
 from tests.lakes import without_spark
 from tests.people import nameless, people, some_people
-from tests.postgres import running_postgres
 from tests.served import D1, D2, FACTS, FEED, fact_files, refill, survey_of
 
 SECRET = "a long secret of the tests"
 ADDRESS = "person0@example.org"
-
-
-@pytest.fixture(scope="module")
-def dsn() -> Iterator[str]:
-    with running_postgres() as found:
-        yield found
 
 
 @pytest.fixture

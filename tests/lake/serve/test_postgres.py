@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -22,14 +21,8 @@ from lake.serve.target import Place
 from lake.testing.laws import a_sink_holds_its_table_at_the_versions_it_names
 from lake.write.store import DeltaStore
 from tests.lakes import without_spark
-from tests.postgres import PASSWORD, program, running_postgres
+from tests.postgres import PASSWORD, program
 from tests.served import D1, D2, D3, add, delta_rows, facts, grown, lookup, refill, row, sink_of, some_rows, survey_of
-
-
-@pytest.fixture(scope="module")
-def dsn() -> Iterator[str]:
-    with running_postgres() as address:
-        yield address
 
 
 @pytest.fixture
