@@ -21,8 +21,9 @@ from typing import Any, Protocol, Self
 import psutil
 
 from lake.commands.log_view import LogView
+from lake.storage.noted import Noted
 
-__all__ = ["Child", "Service", "supervise"]
+__all__ = ["Child", "Service", "end_left_behind", "supervise"]
 
 POLL_SECONDS = 0.2
 FORCED_END_SECONDS = 3.0
@@ -74,6 +75,7 @@ class Child:
         stops_within_seconds: after which it is ended by force.
         restart_after: seconds to wait before each further start.
         shown: lines of the log view; all.
+        record: where its process is noted, because a supervisor that is killed leaves it running.
     """
 
     name: str
@@ -85,12 +87,13 @@ class Child:
     stops_within_seconds: float = 45.0
     restart_after: Sequence[float] = ()
     shown: str = ""
+    record: Noted | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> int:
         """Start it, after ending what an earlier process of it may have left."""
         if self.process is not None:
-            self._end_family()
+            _end_family(self.process.pid)
         with self.log.open("wb" if self.process is None else "ab") as output:
             self.process = subprocess.Popen(
                 self.command,
@@ -100,6 +103,9 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if self.record is not None:
+            started = psutil.Process(self.process.pid).create_time()
+            self.record.note({self.name: {"pid": self.process.pid, "started": started}})
         return 0
 
     def announcement(self) -> str | None:
@@ -114,39 +120,67 @@ class Child:
 
         Whatever is left then is ended by force.
         """
-        if self.process is None:
-            return
-        family = self._family()
-        if self.process.poll() is None:
-            self.process.send_signal(self.stop_signal)
-            _await_end(family, self.stops_within_seconds)
-        self._end_family(family)
+        if self.process is not None:
+            _end(self.process.pid, self.stop_signal, self.stops_within_seconds)
+            self.process.poll()
 
-    def _family(self) -> list[psutil.Process]:
-        """Its descendants, and the processes of its session, also those whose parent has gone."""
-        assert self.process is not None
-        leader = self.process.pid
-        found = {process for process in psutil.process_iter() if _session(process.pid) == leader}
-        if self.process.poll() is None:
-            found.update(psutil.Process(leader).children(recursive=True))
-        return list(found)
 
-    def _end_family(self, known: Sequence[psutil.Process] = ()) -> None:
-        """End by force whatever is left of it."""
-        assert self.process is not None
-        left = {*known, *self._family()}
-        for end in (psutil.Process.terminate, psutil.Process.kill):
-            for process in filter(_is_alive, left):
-                with suppress(psutil.NoSuchProcess):
-                    end(process)
-            _await_end(left, FORCED_END_SECONDS)
-        self.process.poll()
+def end_left_behind(record: Noted, seconds: float, say: Callable[[str], None]) -> None:
+    """End the services of a supervisor that was killed.
+
+    Args:
+        record: where the services noted their processes.
+        seconds: how long each may take to end in order.
+        say: told before each is ended.
+    """
+    for name, noted in record.read().items():
+        pid, started = int(noted["pid"]), float(noted["started"])
+        if not _is_stranger(pid, started) and any(map(_is_alive, _family(pid))):
+            say(f"{name} still runs (pid {pid}), because what started it was killed; it is ended first")
+            _end(pid, signal.SIGTERM, seconds)
+
+
+def _end(leader: int, stop_signal: signal.Signals, seconds: float) -> None:
+    family = _family(leader)
+    with suppress(psutil.NoSuchProcess):
+        if _is_alive(first := psutil.Process(leader)):
+            first.send_signal(stop_signal)
+            _await_end(family, seconds)
+    _end_family(leader, family)
+
+
+def _end_family(leader: int, known: Sequence[psutil.Process] = ()) -> None:
+    """End by force whatever is left of a process's family."""
+    left = {*known, *_family(leader)}
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in filter(_is_alive, left):
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _await_end(left, FORCED_END_SECONDS)
 
 
 def _await_end(processes: Iterable[psutil.Process], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while any(map(_is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS / 4)
+
+
+def _family(leader: int) -> list[psutil.Process]:
+    """Return a process's descendants, and the processes of its session, also those whose parent has gone."""
+    found = {process for process in psutil.process_iter() if _session(process.pid) == leader}
+    with suppress(psutil.NoSuchProcess):
+        found.update(psutil.Process(leader).children(recursive=True))
+    return list(found)
+
+
+def _is_stranger(pid: int, started: float) -> bool:
+    """Tell whether a process has this number that began at another time.
+
+    A number that none has is still that of the session, because no new process gets it while a session has it.
+    """
+    with suppress(psutil.NoSuchProcess):
+        return abs(psutil.Process(pid).create_time() - started) >= 1
+    return False
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -20,7 +20,8 @@ from rich.console import Console
 from lake.commands.brokers import create_topics, topics_of
 from lake.commands.kafka_broker import LocalBroker
 from lake.commands.log_view import LogView
-from lake.commands.supervisor import Child, Service, supervise
+from lake.commands.only_one import only_one
+from lake.commands.supervisor import Child, Service, end_left_behind, supervise
 from lake.declare.table import is_followable
 from lake.engine.jars import fetch
 from lake.engine.ports import HOST, free_ports, is_free
@@ -30,6 +31,7 @@ from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.project.automation import describe_automation, switch_automation
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
+from lake.storage.noted import Noted
 from lake.stream.kafka import KafkaCluster
 from lake.stream.progress import read_statuses
 
@@ -85,27 +87,32 @@ def serve(
 
     Raises:
         PortTakenError: the port is not free.
+        AlreadyUpError: another process serves this lake.
         FolderNotWritable: the home folder cannot be written.
         BrokerNotReadyError: Kafka did not start; nothing is left running.
         Offline, JarDamaged: the jars that Kafka needs could not be fetched.
     """
-    chosen = choose_port(port)
     settings.make_folders()
     if kafka and settings.kafka is None:
         fetch("kafka-broker", console.print)  # may take minutes, the first time
     home = prepare_dagster_home(settings)
-    with open_instance(settings) as instance:
-        fail_runs_of_dead_processes(instance)
-    if auto is not None:
-        switch_automation(settings, on=auto)
-    console.print(describe_automation(settings), soft_wrap=True)
-    services: list[Service] = [_dagster(settings, home, chosen, "" if verbose else _MATTERS)]
-    if kafka and settings.kafka is None:
-        topics = topics_of(open_environment(settings).tables.values(), settings)
-        services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), topics, settings.kafka_folder / "broker.log"))
-    if streams:
-        services.append(_streams(settings, home, "kafka" if kafka else settings.feed, since))
-    return supervise(services, LogView(console, [service.name for service in services]))
+    record = Noted(home / "services.json")
+    with only_one(home) as tell_address:
+        end_left_behind(record, MICRO_BATCH_ENDS_WITHIN_SECONDS, console.print)
+        chosen = choose_port(port)
+        tell_address(f"http://{HOST}:{chosen}")
+        with open_instance(settings) as instance:
+            fail_runs_of_dead_processes(instance)
+        if auto is not None:
+            switch_automation(settings, on=auto)
+        console.print(describe_automation(settings), soft_wrap=True)
+        services: list[Service] = [_dagster(settings, home, chosen, "" if verbose else _MATTERS, record)]
+        if kafka and settings.kafka is None:
+            topics = topics_of(open_environment(settings).tables.values(), settings)
+            services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), topics, settings.kafka_folder / "broker.log"))
+        if streams:
+            services.append(_streams(settings, home, "kafka" if kafka else settings.feed, since, record))
+        return supervise(services, LogView(console, [service.name for service in services]))
 
 
 def choose_port(wanted: int | None) -> int:
@@ -123,7 +130,7 @@ def choose_port(wanted: int | None) -> int:
     return free_ports(1)[0]
 
 
-def _dagster(settings: Settings, logs: Path, port: int, shown: str) -> Child:
+def _dagster(settings: Settings, logs: Path, port: int, shown: str, record: Noted) -> Child:
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     command = [
         *quiet,
@@ -146,6 +153,7 @@ def _dagster(settings: Settings, logs: Path, port: int, shown: str) -> Child:
         stop_signal=signal.SIGINT,
         shown=shown,
         stops_within_seconds=DAGSTER_STOPS_WITHIN_SECONDS,
+        record=record,
     )
 
 
@@ -153,7 +161,7 @@ def _address(settings: Settings, port: int) -> str:
     return settings.ui_url if "ui_url" in settings.given else f"http://{HOST}:{port}"
 
 
-def _streams(settings: Settings, logs: Path, feed: str, since: date | None) -> Child:
+def _streams(settings: Settings, logs: Path, feed: str, since: date | None, record: Noted) -> Child:
     tables = {table.full_name for table in open_environment(settings).tables.values() if is_followable(table)}
     first = ["--since", str(since)] if since else []
     return Child(
@@ -164,6 +172,7 @@ def _streams(settings: Settings, logs: Path, feed: str, since: date | None) -> C
         env=_environment(settings),
         stops_within_seconds=MICRO_BATCH_ENDS_WITHIN_SECONDS,
         restart_after=STREAMS_RESTART_AFTER_SECONDS,
+        record=record,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ import pytest
 from rich.console import Console
 
 from lake.commands.log_view import LogView
-from lake.commands.supervisor import Child, supervise
+from lake.commands.supervisor import Child, end_left_behind, supervise
+from lake.storage.noted import Noted
 
 WAITS = """
 import signal, sys
@@ -225,3 +228,54 @@ def _runs(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+SUPERVISES = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from lake.commands.log_view import LogView
+from lake.commands.supervisor import Child, supervise
+from lake.storage.noted import Noted
+folder = Path(sys.argv[1])
+command = [sys.executable, "-c", sys.argv[2], str(folder / "ended"), "service"]
+child = Child("service", command, folder / "service.log", record=Noted(folder / "services.json"))
+supervise([child], LogView(Console(), ["service"]))
+"""
+
+
+@pytest.mark.parametrize("script", [WAITS, DEAF], ids=["ends in order", "ends by force"])
+def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path, script: str) -> None:
+    record = Noted(tmp_path / "services.json")
+    with subprocess.Popen([sys.executable, "-c", SUPERVISES, str(tmp_path), script]) as supervisor:
+        wait_until(lambda: (tmp_path / "service.log").exists() and (tmp_path / "service.log").read_text() != "")
+        supervisor.kill()
+    left = psutil.Process(record.read()["service"]["pid"])
+    family = [left, *left.children()]
+    said: list[str] = []
+
+    end_left_behind(record, 2.0, said.append)
+
+    assert [line.partition(",")[0] for line in said] == [f"service still runs (pid {left.pid})"]
+    assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert (tmp_path / "ended").exists() == (script == WAITS)
+    end_left_behind(record, 2.0, said.append)
+    assert len(said) == 1
+
+
+def test_a_stranger_that_has_the_number_of_a_service_by_now_is_left_alone(tmp_path: Path) -> None:
+    record = Noted(tmp_path / "services.json")
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as stranger:
+        record.note({"service": {"pid": stranger.pid, "started": psutil.Process(stranger.pid).create_time() - 60}})
+
+        end_left_behind(record, 2.0, pytest.fail)
+
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

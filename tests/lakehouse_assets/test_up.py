@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from lake.commands.kafka_broker import LocalBroker
+from lake.commands.only_one import AlreadyUpError
 from lake.commands.supervisor import Child
 from lake.commands.up import DEFAULT_PORT, PortTakenError, choose_port, serve
 from lake.orchestration.web_ui import _start_guarded
@@ -66,6 +67,28 @@ def test_the_web_ui_is_started_behind_the_check_of_who_asks(
     monkeypatch.setattr("lake.orchestration.web_ui.open_ipc_subprocess", servers.append)
     _start_guarded([sys.executable, "-m", "dagster_webserver", "--port", "3000"])
     assert servers == [[sys.executable, "-m", "lake.orchestration.web_ui", "--port", "3000"]]
+
+
+def test_a_second_one_of_the_same_lake_is_refused_with_the_address_of_the_first(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[AlreadyUpError] = []
+
+    def serve_another(_services: object, _view: object) -> int:
+        with pytest.raises(AlreadyUpError) as caught:
+            serve(Console(), settings)
+        refused.append(caught.value)
+        return 0
+
+    monkeypatch.setattr("lake.commands.up.supervise", serve_another)
+
+    serve(Console(), settings, 3456)
+    serve(Console(), settings, 3457)
+
+    assert [(one.pid, one.address) for one in refused] == [
+        (os.getpid(), "http://127.0.0.1:3456"),
+        (os.getpid(), "http://127.0.0.1:3457"),
+    ]
 
 
 @pytest.mark.streams

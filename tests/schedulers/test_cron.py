@@ -60,11 +60,12 @@ def test_the_day_that_is_over_is_computed_and_a_second_line_gives_way(shop: Path
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
 def test_systemd_takes_the_units(shop: Path) -> None:
-    for name in ("lakehouse.service", "lakehouse.timer"):
+    names = ("lakehouse.service", "lakehouse.timer", "lakehouse-up.service")
+    for name in names:
         text = (EXAMPLES / name).read_text().replace("/srv/lakehouse", str(shop)).replace("User=lakehouse", "User=root")
         (shop / name).write_text(text)
 
-    units = [str(shop / "lakehouse.service"), str(shop / "lakehouse.timer")]
+    units = [str(shop / name) for name in names]
     checked = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True)
 
     assert (checked.returncode, checked.stderr) == (0, "")
