@@ -1064,16 +1064,18 @@ class ExtraMissing(PublishError):
         sink: `serving.name`.
         destination: kind of the destination.
         package: what is missing.
+        extra: of the lakehouse that installs it; None where a project's own destination needs it.
     """
 
     sink: str
     destination: str
     package: str
+    extra: str | None = None
 
     def message(self) -> Message:
-        extra = self.destination.lower()
         what = f"the package {self.package} is not installed, which {self.destination} needs"
-        return Message(self.sink, what, f"pip install 'lakehouse[{extra}]'")
+        install = f"pip install 'lakehouse[{self.extra}]'" if self.extra else "install the distribution that holds it"
+        return Message(self.sink, what, install)
 
 
 @dataclass(eq=False)

@@ -60,13 +60,20 @@ class EachNewRow(How):
 class Destination:
     """Name a place outside of the lake.
 
+    A team's own kind is a frozen dataclass under this one: what a declaration says are its fields.
+
     Attributes:
+        opened_by: `module:Class` of a `lake.serve.target.Target`, or of a `Follower` where it follows the log. The
+            class is called with sink, place and whether to begin anew. A text, because a declaration imports no driver.
+        extra: the extra of this distribution with the packages that the class needs, if any.
         ways: how rows can reach a destination of this kind.
         follows_log: whether it compares itself with the table's log file by file; else days are compared with what the
             destination says of them.
         shares_files: whether its readers read the files of the table itself.
     """
 
+    opened_by: ClassVar[str] = ""
+    extra: ClassVar[str | None] = None
     ways: ClassVar[tuple[type[How], ...]] = (ByDay, Whole)
     follows_log: ClassVar[bool] = False
     shares_files: ClassVar[bool] = False
@@ -86,6 +93,7 @@ class DuckDb(Destination):
         file: where it lies; a relative path begins at the home of the lake.
     """
 
+    opened_by: ClassVar[str] = "lake.serve.duckdb_file:DuckDbTarget"
     file: str = "warehouse.duckdb"
 
     def problems(self) -> Iterator[Problem]:
@@ -100,6 +108,7 @@ class ParquetFolders(Destination):
         folder: where they lie; a relative path begins at the home of the lake.
     """
 
+    opened_by: ClassVar[str] = "lake.serve.parquet_folders:ParquetTarget"
     folder: str = "exports"
 
     def problems(self) -> Iterator[Problem]:
@@ -115,6 +124,8 @@ class Postgres(Destination):
         schema: schema of the table; it is made where it is missing.
     """
 
+    opened_by: ClassVar[str] = "lake.serve.postgres:PostgresTarget"
+    extra: ClassVar[str | None] = "postgres"
     dsn_from: str
     schema: str = "public"
 
@@ -136,6 +147,8 @@ class Iceberg(Destination):
             object of properties as PyIceberg takes them. None for the lake's own: a SQLite file in its home.
     """
 
+    opened_by: ClassVar[str] = "lake.serve.iceberg:IcebergTarget"
+    extra: ClassVar[str | None] = "iceberg"
     follows_log: ClassVar[bool] = True
     shares_files: ClassVar[bool] = True
     namespace: str = "lake"
@@ -160,6 +173,8 @@ class KafkaTopic(Destination):
             committed messages only.
     """
 
+    opened_by: ClassVar[str] = "lake.serve.kafka_topic:KafkaTarget"
+    extra: ClassVar[str | None] = "kafka"
     ways: ClassVar[tuple[type[How], ...]] = (EachNewRow,)
     follows_log: ClassVar[bool] = True
     topic: str

@@ -7,6 +7,7 @@ It lies in `serving/<name>.py` of the project, and is found like a table.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ OnPii = Literal["drop", "hash", "keep"]
 """What becomes of columns about persons: left out, hashed, or loaded as they are."""
 
 _LAYER = "serving"
+_CLASS = re.compile(r"[\w.]+:\w+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +155,10 @@ def _problems(declared: Sink) -> Iterator[Problem]:
     if not is_name(declared.name):
         yield "is not the name of a sink", "use lower case letters, digits and underscores, at most 63 characters"
     yield from declared.to.problems()
-    ways = declared.to.ways
+    ways, opened_by = declared.to.ways, declared.to.opened_by
+    if not _CLASS.fullmatch(opened_by):
+        told = f"is loaded to {type(declared.to).__name__}, which is opened by {opened_by!r}"
+        yield told, 'name its target there: opened_by: ClassVar[str] = "module:Class"'
     if not isinstance(declared.how, ways):
         known = ", ".join(f"{way.__name__}()" for way in ways)
         yield f"is loaded how={declared.how!r}, which {type(declared.to).__name__} does not do", f"write one of {known}"

@@ -6,6 +6,7 @@ It says what it holds of a sink, and replaces days of it so that no reader sees 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +17,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from lake.declare.days import Day, in_order
-from lake.declare.destinations import Destination, DuckDb, Iceberg, KafkaTopic, ParquetFolders, Postgres
 from lake.declare.sink import Sink
-from lake.errors import ExtraMissing, SecretMissing
+from lake.errors import DeclarationError, ExtraMissing, SecretMissing
 from lake.serve.source import Source
 from lake.storage.retention import Promise
 from lake.stream.kafka import KafkaCluster
 
 __all__ = [
     "EPOCH",
-    "TARGETS",
     "Follower",
     "Load",
     "Place",
@@ -164,20 +163,11 @@ class Follower(Protocol):
         """
 
 
-TARGETS: dict[type[Destination], str] = {
-    DuckDb: "lake.serve.duckdb_file:DuckDbTarget",
-    Iceberg: "lake.serve.iceberg:IcebergTarget",
-    KafkaTopic: "lake.serve.kafka_topic:KafkaTarget",
-    ParquetFolders: "lake.serve.parquet_folders:ParquetTarget",
-    Postgres: "lake.serve.postgres:PostgresTarget",
-}
-"""Module and class by kind of destination: imported when it is used, because each needs packages of its own."""
-
-
 def open_target(sink: Sink, place: Place, *, anew: bool = False) -> Target:
     """Open what the destination of a sink holds of it, or begin it anew.
 
     Raises:
+        DeclarationError: the destination names no class that can be imported.
         ExtraMissing: a package is not installed that this kind of destination needs.
     """
     target: Target = _open(sink, place, anew)
@@ -191,12 +181,23 @@ def open_follower(sink: Sink, place: Place, *, anew: bool = False) -> Follower:
 
 
 def _open(sink: Sink, place: Place, anew: bool) -> Any:
-    module, _, name = TARGETS[type(sink.to)].partition(":")
+    return _opener(sink)(sink, place, anew)
+
+
+def _opener(sink: Sink) -> Any:
+    """Import the class that opens a kind of destination, because it may need packages of its own."""
+    kind = type(sink.to)
+    module, _, name = kind.opened_by.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
-        raise ExtraMissing(sink.full_name, type(sink.to).__name__, str(error.name)) from error
-    return kind(sink, place, anew)
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise ExtraMissing(sink.full_name, kind.__name__, str(error.name), kind.extra) from error
+        reason = str(error)
+    except AttributeError as error:
+        reason = str(error)
+    problem = f"{kind.__name__}: opened_by names {kind.opened_by!r}: {reason}"
+    raise DeclarationError(inspect.getfile(kind), problem, "name a class that can be imported, as module:Class")
 
 
 def describe_differences(expected: Mapping[Day, object], found: Mapping[Day, object]) -> dict[Day, str]:
