@@ -491,7 +491,9 @@ def api(
     host: Annotated[str, typer.Option(help="Another address than this machine's own needs LAKEHOUSE_API_TOKENS.")] = (
         "127.0.0.1"
     ),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="How many processes answer; one a processor, at most 4, if none.")
+    ] = None,
 ) -> None:
     """Serve the tables to programs over HTTP, read only.
 

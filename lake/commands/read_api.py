@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 __all__ = ["make_app", "serve_api"]
+
+_MOST_WORKERS = 4
+"""Where nobody says how many: each keeps answers of its own in memory."""
 
 
 def make_app() -> FastAPI:
@@ -31,7 +35,7 @@ def make_app() -> FastAPI:
     return build_app(environment.tables.values(), environment.store, tokens=settings.api_tokens, hosts=names)
 
 
-def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int) -> bool:
+def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int | None) -> bool:
     """Serve until somebody stops it and tell whether it could be served.
 
     It cannot where the packages for it are not installed.
@@ -55,7 +59,7 @@ def serve_api(console: Console, settings: Settings, host: str, port: int | None,
         factory=True,
         host=host,
         port=chosen,
-        workers=workers,
+        workers=workers or min(os.cpu_count() or 1, _MOST_WORKERS),
         access_log=False,
         log_level="warning",
         server_header=False,

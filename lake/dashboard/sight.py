@@ -107,8 +107,7 @@ def _settings(settings: Settings) -> str:
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Sight: _lake, Snapshot: _place, Days: str})
 def _rows(sight: Sight, snapshot: Snapshot, days: Days, limit: int) -> pd.DataFrame:
-    found = sight.reader.arrow(snapshot, snapshot.files.keys(), Ask(days, {}, limit))
-    frame: pd.DataFrame = found.slice(0, limit).to_pandas()
+    frame: pd.DataFrame = sight.reader.arrow(snapshot, snapshot.files.keys(), Ask(days, {}, limit)).rows.to_pandas()
     return frame
 
 

@@ -19,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from lake.declare.days import ALL_DAYS, Day, Days
 from lake.declare.table import Table
-from lake.serve.api.answers import ARROW, JSON, accepted, arrow_bytes, etag_of, is_known, json_bytes
+from lake.serve.api.answers import ARROW, JSON, MediaType, accepted, arrow_bytes, etag_of, is_known, json_bytes
 from lake.serve.api.columns import DAY, FLAG, VERSION, exposed, parameter_columns, parameter_type, row_model
 from lake.serve.api.guard import guard
-from lake.serve.api.page import BOOKMARK, Ask, Bookmark, Reader, key_of
+from lake.serve.api.kept import Answer, KeptAnswers
+from lake.serve.api.page import BOOKMARK, Ask, Bookmark, Reader
 from lake.serve.api.problems import Problem, ProblemError, answer_with_problems, documented
 from lake.serve.api.settled import Settled
 from lake.serve.api.snapshot import Snapshot, Snapshots
@@ -42,10 +43,12 @@ class Limits:
     Attributes:
         rows: of a page.
         seconds: that DuckDB may take for it.
+        kept_bytes: of answers that a process keeps, to send them again.
     """
 
     rows: int = 10_000
     seconds: float = 10.0
+    kept_bytes: int = 128 * 2**20
 
 
 class TableInfo(BaseModel):
@@ -88,7 +91,8 @@ def build_app(
     app = FastAPI(title="Lakehouse", version=_version(), openapi_url=None, dependencies=[Depends(guard(tokens, hosts))])
     answer_with_problems(app)
     known = list(tables)
-    lake = _Lake(store, limits, Snapshots(store), Settled(store), Reader(limits.seconds))
+    reader, kept = Reader(limits.seconds, threads=1), KeptAnswers(limits.kept_bytes)
+    lake = _Lake(store, limits, Snapshots(store), Settled(store), reader, kept)
     for table in known:
         _add_rows(app, lake, table)
 
@@ -136,6 +140,7 @@ class _Lake:
     snapshots: Snapshots
     settled: Settled
     reader: Reader
+    kept: KeptAnswers
 
     def info(self, table: Table) -> TableInfo:
         """Say what there is of a table."""
@@ -241,11 +246,15 @@ def _answer(lake: _Lake, table: Table, request: Request, asked: BaseModel) -> Re
     headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "no-cache", "Lakehouse-Version": str(snapshot.version)}
     if is_known(etag, request.headers.get("if-none-match")):
         return Response(status_code=304, headers=headers)
-    content, following = (_as_json if kind == JSON else _as_arrow)(lake.reader, snapshot, days, ask)
-    if following is not None:
+    address = f"{request.url.path}?{request.url.query}"
+    answer = lake.kept.find(address, etag)
+    if answer is None:
+        answer = _page(lake.reader, snapshot, days, ask, kind)
+        lake.kept.keep(address, etag, answer)
+    if answer.following is not None:
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "after"]
-        headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("after", following)])}>; rel="next"'
-    return Response(content, headers=headers, media_type=kind)
+        headers["Link"] = f'<{request.url.path}?{urlencode([*query, ("after", answer.following)])}>; rel="next"'
+    return Response(answer.content, headers=headers, media_type=kind)
 
 
 def _ask(table: Table, asked: BaseModel) -> tuple[Ask, int | None, bool]:
@@ -267,22 +276,11 @@ def _ask(table: Table, asked: BaseModel) -> tuple[Ask, int | None, bool]:
     return Ask(days, equal, said["limit"], after), after.version if after else at, said["open"]
 
 
-def _as_json(reader: Reader, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> tuple[bytes, str | None]:
-    table = snapshot.table
-    rows = reader.rows(snapshot, days, ask)
-    shown = rows[: ask.limit]
-    following = _following(snapshot, shown[-1]) if len(rows) > ask.limit else None
-    about = {"table": table.full_name, "version": snapshot.version, "next": following}
-    return json_bytes([column.name for column in exposed(table)], shown, about), following
-
-
-def _as_arrow(reader: Reader, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> tuple[bytes, str | None]:
-    rows = reader.arrow(snapshot, days, ask)
-    shown = rows.slice(0, ask.limit)
-    is_last = rows.num_rows <= ask.limit
-    following = None if is_last else _following(snapshot, list(shown.slice(ask.limit - 1).to_pylist()[0].values()))
-    return arrow_bytes(shown), following
-
-
-def _following(snapshot: Snapshot, last: Sequence[Any]) -> str:
-    return Bookmark(snapshot.version, key_of(snapshot.table, last)).to_text()
+def _page(reader: Reader, snapshot: Snapshot, days: Collection[Day], ask: Ask, kind: MediaType) -> Answer:
+    """Read a page and write it as the caller accepts it."""
+    page = (reader.json if kind == JSON else reader.arrow)(snapshot, days, ask)
+    following = None if page.following is None else Bookmark(snapshot.version, page.following).to_text()
+    if kind == ARROW:
+        return Answer(arrow_bytes(page.rows), following)
+    about = {"table": snapshot.table.full_name, "version": snapshot.version, "next": following}
+    return Answer(json_bytes(page.rows.column(0).to_pylist(), about), following)

@@ -1,4 +1,4 @@
-"""Say contracts as JSON types, parameters and DuckDB expressions.
+"""Say contracts as JSON types and parameters.
 
 The JSON types are for OpenAPI, the parameters are typed.
 """
@@ -16,7 +16,6 @@ import pyspark.sql.types as T
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 
 from lake.declare.contract import ContractColumn
-from lake.declare.sql_text import quoted
 from lake.declare.table import Table, pascal_case
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "VERSION",
     "column_types",
     "exposed",
-    "json_expression",
     "parameter_columns",
     "parameter_type",
     "row_model",
@@ -178,14 +176,3 @@ def column_types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[st
     schema = table.contract.arrow_schema
     kinds = connection.from_arrow(schema.empty_table()).types
     return {name: str(kind) for name, kind in zip(schema.names, kinds, strict=True)}
-
-
-def json_expression(column: ContractColumn) -> str:
-    """Return what DuckDB gives of a column for JSON.
-
-    A time becomes text there, in a tenth of Python's time.
-    """
-    name = quoted(column.name)
-    if isinstance(column.dtype, T.TimestampType):
-        return f"strftime({name} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
-    return name

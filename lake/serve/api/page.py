@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from threading import Timer
-from typing import Any, TypeVar
+from threading import Event, Thread
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyspark.sql.types as T
 
+from lake.declare.contract import ContractColumn
 from lake.declare.days import Day, Days
 from lake.declare.sql_text import quoted
 from lake.declare.table import Table
-from lake.serve.api.columns import column_types, exposed, json_expression, sort_columns
+from lake.serve.api.columns import column_types, exposed, sort_columns
+from lake.serve.api.json_rows import json_expression, json_object
 from lake.serve.api.problems import ProblemError
 from lake.serve.api.snapshot import Snapshot, gone
 from lake.storage.stored_files import StoredFile
 from lake.write.data_files import read_file
 
-__all__ = ["Ask", "Bookmark", "Reader", "interrupted_after", "key_of"]
+__all__ = ["Ask", "Bookmark", "Page", "Reader", "interrupted_after"]
 
-Part = TypeVar("Part", list[tuple[Any, ...]], pa.Table)
 BOOKMARK = "^[A-Za-z0-9_-]*$"
 
 
@@ -87,33 +89,50 @@ class Ask:
     after: Bookmark | None = None
 
 
+@dataclass(frozen=True)
+class Page:
+    """Hold one page of rows.
+
+    Attributes:
+        rows: in the types of the contract, or one column with the JSON text of each.
+        following: day and key of the last row, as JSON shows them, where more rows follow it.
+    """
+
+    rows: pa.Table
+    following: Sequence[Any] | None
+
+
 class Reader:
     """Reads pages of tables by one DuckDB in this process.
 
     Several threads may.
+
+    Args:
+        seconds: that one page may take.
+        threads: that DuckDB takes for one page; None for as many as there are processors. Where many ask at once, one
+            is cheapest.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, threads: int | None = None) -> None:
         self.seconds = seconds
         self._connection = duckdb.connect(config={"allow_unsigned_extensions": "false"})
         self._connection.execute("SET TimeZone = 'UTC'")
+        if threads is not None:
+            self._connection.execute(f"SET threads = {int(threads)}")
         self._statements: dict[str, Statement] = {}
 
-    def rows(self, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> list[tuple[Any, ...]]:
-        """Read one row more than was asked for, if there are so many.
+    def json(self, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> Page:
+        """Read a page as JSON, a text a row."""
+        read = self._read(snapshot, days, ask, self._statement(snapshot.table).select_json)
+        found = pa.concat_tables(read) if read else pa.table([pa.array([], pa.string())], names=["row"])
+        return _page(found, ask.limit, range(1, found.num_columns), range(1))
 
-        Values are as JSON shows them.
-        """
-        select = self._statement(snapshot.table).select_json
-        found = self._read(snapshot, days, ask, select, duckdb.DuckDBPyConnection.fetchall)
-        return [row for part in found for row in part]
-
-    def arrow(self, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> pa.Table:
-        """Read as `rows`, in the types of the contract."""
+    def arrow(self, snapshot: Snapshot, days: Collection[Day], ask: Ask) -> Page:
+        """Read a page in the types of the contract."""
         statement = self._statement(snapshot.table)
-        found = self._read(snapshot, days, ask, statement.select, duckdb.DuckDBPyConnection.to_arrow_table)
-        parts = [part.cast(statement.plain_schema) for part in found]
-        return pa.concat_tables([statement.plain_schema.empty_table(), *parts]).cast(statement.schema)
+        parts = [part.cast(statement.plain_schema) for part in self._read(snapshot, days, ask, statement.select)]
+        found = pa.concat_tables([statement.plain_schema.empty_table(), *parts]).cast(statement.schema)
+        return _page(found, ask.limit, statement.key_places, range(found.num_columns))
 
     def _statement(self, table: Table) -> Statement:
         found = self._statements.get(table.full_name)
@@ -122,25 +141,19 @@ class Reader:
             found = self._statements[table.full_name] = Statement(table, types)
         return found
 
-    def _read(
-        self,
-        snapshot: Snapshot,
-        days: Collection[Day],
-        ask: Ask,
-        select: str,
-        fetch: Callable[[duckdb.DuckDBPyConnection], Part],
-    ) -> list[Part]:
-        """Run the query over ever more files, until there are rows enough."""
-        statement, missing, found = self._statement(snapshot.table), ask.limit + 1, list[Part]()
+    def _read(self, snapshot: Snapshot, days: Collection[Day], ask: Ask, select: str) -> list[pa.Table]:
+        """Run the query over ever more files, until there is one row more than was asked for."""
+        statement, missing, found = self._statement(snapshot.table), ask.limit + 1, list[pa.Table]()
         values: list[Any]
         given: list[Any]
         where, values = statement.where(ask)
         try:
             with self._connection.cursor() as cursor, interrupted_after(self.seconds, cursor):
                 for files in _growing(snapshot, _chosen(snapshot, days, ask), missing):
+                    # Only the rows of the page are written as JSON: the limit is inside. DuckDB keeps their order.
+                    chosen = f"{where} ORDER BY {statement.order} LIMIT {missing}"
                     source, given = _source(cursor, snapshot, files, statement)
-                    query = f"{select} FROM {source}{where} ORDER BY {statement.order} LIMIT {missing}"
-                    found.append(fetch(cursor.execute(query, [*given, *values])))
+                    found.append(_run(cursor, select, source, chosen, [*given, *values]))
                     missing -= len(found[-1])
                     if missing <= 0:
                         break
@@ -149,6 +162,14 @@ class Reader:
         except (duckdb.IOException, FileNotFoundError) as error:
             raise gone(snapshot.table, snapshot.version) from error
         return found
+
+
+def _page(found: pa.Table, limit: int, key: Sequence[int], shown: Sequence[int]) -> Page:
+    """Cut a page off what was found, which is one row more where others follow."""
+    if found.num_rows <= limit:
+        return Page(found.select(shown), None)
+    last = found.slice(limit - 1, 1)
+    return Page(found.slice(0, limit).select(shown), [_plain(last.column(place)[0].as_py()) for place in key])
 
 
 class Statement:
@@ -163,12 +184,15 @@ class Statement:
         self.schema = pa.schema([table.contract.arrow_schema.field(column.name) for column in shown])
         self.plain_schema = pa.schema([pa.field(one.name, one.type) for one in self.schema])
         self.select = f"SELECT {', '.join(quoted(column.name) for column in shown)}"
-        self.select_json = f"SELECT {', '.join(map(json_expression, shown))}"
-        self.order = ", ".join(quoted(column.name) for column in sort_columns(table))
+        key = sort_columns(table)
+        self.key_places = [self.schema.get_field_index(column.name) for column in key]
+        self.select_json = f"SELECT {', '.join([json_object(shown), *map(_as_in_json, key)])}"
+        self.order = ", ".join(quoted(column.name) for column in key)
         # Files lack columns that were added after them.
         columns = ", ".join(f"NULL::{types[column.name]} AS {quoted(column.name)}" for column in stored)
         by = ", ".join(f"'{name}': DATE" for name in table.partition_columns)
         hive = f"hive_partitioning = true, hive_types = {{{by}}}" if by else "hive_partitioning = false"
+        self.file = f"read_parquet(?, {hive})"
         read = f"SELECT * FROM read_parquet(?, union_by_name = true, {hive})"
         self.files = f"({read} UNION ALL BY NAME SELECT {columns} WHERE false)"
 
@@ -183,10 +207,10 @@ class Statement:
         return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), values
 
 
-def key_of(table: Table, row: Sequence[Any]) -> list[Any]:
-    """Return day and key of a row of `Reader.rows`, for a bookmark."""
-    places = {column.name: place for place, column in enumerate(exposed(table))}
-    return [_plain(row[places[column.name]]) for column in sort_columns(table)]
+def _as_in_json(column: ContractColumn) -> str:
+    """Write a column of the key as JSON shows it; bytes stay bytes, for the next page to compare."""
+    name = quoted(column.name)
+    return name if isinstance(column.dtype, T.BinaryType) else json_expression(column.dtype, name)
 
 
 def _plain(value: Any) -> Any:
@@ -202,15 +226,23 @@ def interrupted_after(seconds: float, cursor: duckdb.DuckDBPyConnection) -> Iter
     Raises:
         ProblemError: it took too long.
     """
-    timer = Timer(seconds, cursor.interrupt)
-    timer.daemon = True
-    timer.start()
+    done = Event()
+
+    def interrupt() -> None:
+        is_done = done.wait(seconds)
+        while not is_done:  # again and again, because an interrupt between two queries is lost
+            cursor.interrupt()
+            is_done = done.wait(0.01)
+
+    watch = Thread(target=interrupt, daemon=True)
+    watch.start()
     try:
         yield
     except duckdb.InterruptException as error:
         raise ProblemError(503, f"this takes longer than {seconds:g} s; ask for fewer days") from error
     finally:
-        timer.cancel()
+        done.set()
+        watch.join()
 
 
 def _chosen(snapshot: Snapshot, days: Collection[Day], ask: Ask) -> list[Day]:
@@ -243,13 +275,27 @@ def _growing(snapshot: Snapshot, days: Sequence[Day], rows: int) -> Iterator[lis
 
 def _source(
     cursor: duckdb.DuckDBPyConnection, snapshot: Snapshot, files: Sequence[StoredFile], statement: Statement
-) -> tuple[str, list[Any]]:
-    """Return what a query reads from, and the values of that."""
+) -> tuple[Sequence[str], list[Any]]:
+    """Return what a query reads from, and the values of that.
+
+    There may be several ways to say it: the cheapest first, which does not know columns that the files lack.
+    """
     log = snapshot.log
     if log.is_local:
-        return statement.files, [[f"{log.location}/{file.path}" for file in files]]
+        ways = (statement.file, statement.files) if len(files) == 1 else (statement.files,)
+        return ways, [[f"{log.location}/{file.path}" for file in files]]
     # DuckDB would need another extension, and the keys of the store.
     schema, store = snapshot.table.contract.arrow_schema, log.files
     plain = pa.schema([pa.field(one.name, one.type) for one in schema])
     cursor.register("stored", pa.concat_tables(read_file(file.path, file.partition, plain, store) for file in files))
-    return "stored", []
+    return ("stored",), []
+
+
+def _run(
+    cursor: duckdb.DuckDBPyConnection, select: str, sources: Sequence[str], chosen: str, values: Sequence[Any]
+) -> pa.Table:
+    """Read rows from the first of some sources that knows all columns."""
+    for source in sources[:-1]:
+        with suppress(duckdb.BinderException):
+            return cursor.execute(f"{select} FROM (SELECT * FROM {source}{chosen})", values).to_arrow_table()
+    return cursor.execute(f"{select} FROM (SELECT * FROM {sources[-1]}{chosen})", values).to_arrow_table()

@@ -58,6 +58,10 @@ class Readings(Contract):
     copy: T.StringType = Field(description='a word that pydantic and SQL "need"', nullable=True)
     place: Annotated[T.StructType, PLACE] = Field(description="where", nullable=True)
     labels: Annotated[T.ArrayType, T.StringType(), True] = Field(description="words", nullable=True)
+    shares: Annotated[T.ArrayType, T.DoubleType(), True] = Field(description="parts of it", nullable=True)
+    checks: Annotated[T.MapType, T.StringType(), T.TimestampType(), True] = Field(
+        description="when who looked", nullable=True
+    )
 
 
 @table(
@@ -102,6 +106,8 @@ def some_readings(day: date, number: int = 14) -> list[Row]:
             "copy": [None, "x"][n % 2],
             "place": [None, {"x": 1.5, "seen_at": noon}, {"x": None, "seen_at": None}][n % 3],
             "labels": [None, [], ["a", None, "空"]][n % 3],
+            "shares": [None, [0.5, None, float("nan")], [float("-inf")]][n % 3],
+            "checks": [None, {"it's": noon, 'a "b"': None}, {}][n % 3],
         }
         for n in range(number)
     ]
