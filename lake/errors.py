@@ -1373,7 +1373,7 @@ _DIAGNOSES = (
         f"lakehouse kafka status; when the broker answers, {_GOES_ON}",
     ),
     (
-        r"FAILED_READ_FILE|part-[\w.-]+\.parquet.{0,20} does not exist|DELTA_FILE_NOT_FOUND",
+        r"FAILED_READ_FILE|PATH_NOT_FOUND|part-[\w.-]+\.parquet.{0,20} does not exist|DELTA_FILE_NOT_FOUND",
         "A file of an input is gone",
         "lakehouse follow --new-generation {table}: it reads what the open days hold now",
     ),

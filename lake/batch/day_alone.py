@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.ownership.ledger import Entry
-from lake.write.enforce import day_within, enforce
+from lake.write.enforce import enforce
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
 
@@ -108,7 +108,7 @@ def _computed_alone(
 def _compared(table: Table, store: DeltaStore, alone: DataFrame, entry: Entry) -> DayAlone:
     assert entry.day is not None
     assert table.day is not None
-    stored = store.read(table, version=entry.version).where(day_within(table.day, Days.of(entry.day)))
+    stored = store.read(table, Days.of(entry.day), version=entry.version, by=table.day)
     differing = differing_rows(alone, stored)
     rows = differing.orderBy(*table.key).limit(2).collect()
     if not rows:

@@ -461,9 +461,7 @@ def _changed_days(work: _Work, fresh: DataFrame, version: int | None) -> set[dat
     Rows are compared as multisets: some row is not there equally often in both.
     """
     day = work.table.day
-    stored = work.store.read(work.table, version=version)
-    if day is not None and work.days is not None:
-        stored = stored.where(day_within(day, work.days))
+    stored = work.store.read(work.table, work.days, version=version, by=day)
     days = differing_rows(fresh, stored).select(F.col(day) if day else F.lit(None)).distinct()
     return {row[0] for row in days.collect()}
 

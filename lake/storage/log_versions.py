@@ -163,6 +163,19 @@ class LogVersions(LogFiles):
         """Open a version, which must exist, without keeping it."""
         return DeltaTable(self.location, version=version, storage_options=dict(self.options))
 
+    def at_version(self, version: int) -> DeltaTable | None:
+        """Open a version to read from it.
+
+        None where it cannot be opened, as where its commits were removed.
+        """
+        newest = self.open()
+        if newest is None or newest.version() == version:
+            return newest
+        try:
+            return self.at(version)
+        except DeltaError:
+            return None
+
     def require(self) -> DeltaTable:
         """Return the newest version of a table that must exist."""
         table = self.open()

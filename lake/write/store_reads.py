@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +12,7 @@ from pyspark.sql import DataFrame
 
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.storage.plain_files import plain_files
 from lake.write.enforce import QUARANTINE, day_within
 from lake.write.store_places import StorePlaces
 
@@ -23,24 +25,48 @@ _ALL_FILES = 2_000_000_000
 class StoreReads(StorePlaces):
     """Reads the tables under one root."""
 
-    def read(self, table: Table, days: Days | None = None, *, version: int | None = None) -> DataFrame:
+    def read(
+        self, table: Table, days: Days | None = None, *, version: int | None = None, by: str | None = None
+    ) -> DataFrame:
         """Read the table's rows lazily, in the contract's columns.
 
         A table that was never written reads as empty.
 
         Args:
             table: what to read.
-            days: only rows whose `read_by` column lies in these days.
+            days: only rows whose day lies in these days.
             version: as of this version; None for the newest.
+            by: the column of that day; None for `read_by`.
         """
         newest = self.version(table)
         if newest is None:
             return self._no_rows(table.contract.schema)
-        pinned = newest if version is None else version
-        rows = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
-        if days is not None and table.read_by is not None:
-            rows = rows.where(day_within(table.read_by, days))
+        pinned, day = newest if version is None else version, by or table.read_by
+        rows = self._read_files(table, pinned, day, days)
+        if rows is None:
+            rows = self.spark.read.format("delta").option("versionAsOf", pinned).load(self.path(table))
+            if days is not None and day is not None:
+                rows = rows.where(day_within(day, days))
         return _in_contract_columns(rows, table)
+
+    def _read_files(self, table: Table, version: int, day: str | None, days: Days | None) -> DataFrame | None:
+        """Read the files of a version without Delta, which would compute in jobs which they are.
+
+        None where only Delta can read them. In an object store too, because there Spark asks for each file twice.
+        """
+        log = self.table_log(table)
+        opened = log.at_version(version) if log.is_local else None
+        files = None if opened is None else plain_files(opened, day, None if day is None else days)
+        if opened is None or files is None:
+            return None
+        stored = T.StructType.fromJson(json.loads(opened.schema().to_json()))
+        # Comments of columns would be written into each data file of a reader.
+        columns = T.StructType([T.StructField(field.name, field.dataType) for field in stored.fields])
+        if not files:
+            return self._no_rows(columns)
+        path = self.path(table)
+        reader = self.spark.read.schema(columns).option("basePath", path).option("__globPaths__", "false")
+        return reader.parquet(*(f"{path}/{name}" for name in files))
 
     def read_stream(self, table: Table, first_day: date) -> DataFrame:
         """Read the table's rows as a stream, in the contract's columns.

@@ -213,6 +213,33 @@ def test_reading_is_of_one_version_and_of_the_days_asked_for(store: DeltaStore) 
     assert sorted(map(tuple, rows.collect())) == [("a", D1, 1), ("a", D2, 2)]  # pinned when it was read, not when run
 
 
+@pytest.mark.spark
+def test_reading_opens_the_files_of_its_days_and_runs_no_job_to_find_them(store: DeltaStore) -> None:
+    write(store, Days.between(D1, D2), ("a", D1, 1), ("b", D2, 2))
+    files = store.table_log(marks).files_by_day("day", [Days.of(D2)])[D2]
+
+    assert store.read(marks, Days.of(D2)).inputFiles() == [f"file://{store.path(marks)}/{name}" for name in files]
+    of_none = store.read(marks, Days.of(D3))
+    assert (of_none.collect(), of_none.columns) == ([], ["name", "day", "points"])
+    assert "Delta" not in str(store.read(marks)._jdf.queryExecution().optimizedPlan().toString())
+
+
+@pytest.mark.spark
+def test_rows_that_another_program_removed_or_moved_are_read_as_delta_says(store: DeltaStore) -> None:
+    """Deletion vectors: the files still hold such rows. Prefixes: files lie in no folder of a day."""
+    write(store, Days.of(D1), ("a", D1, 1), ("b", D1, 2))
+    table = f"delta.`{store.path(marks)}`"
+    store.spark.sql(
+        f"ALTER TABLE {table} SET TBLPROPERTIES"
+        " ('delta.enableDeletionVectors' = 'true', 'delta.randomizeFilePrefixes' = 'true')"
+    )
+    store.spark.sql(f"DELETE FROM {table} WHERE name = 'a'")
+    store.spark.sql(f"INSERT INTO {table} VALUES ('c', DATE'{D2}', 3)")
+
+    assert sorted(map(tuple, store.read(marks).collect())) == [("b", D1, 2), ("c", D2, 3)]
+    assert [tuple(row) for row in store.read(marks, Days.of(D2)).collect()] == [("c", D2, 3)]
+
+
 def test_reading_the_log_starts_no_session(tmp_path: Path) -> None:
     def no_session() -> object:
         raise AssertionError("a session was asked for")
