@@ -2,7 +2,7 @@
 
 It is put to work if it is better than the mean.
 
-This is one run of the asset `feeds/delay_models`. What it delivers reaches the scores as any other delivery does: by
+This is one run of the asset `models/delay_model`. What it delivers reaches the scores as any other delivery does: by
 the sensor `reconcile`, the schedule `daily` or `lakehouse refresh`.
 """
 

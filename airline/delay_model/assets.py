@@ -1,6 +1,6 @@
 """Build the Dagster asset of the model of late departures.
 
-It delivers the feed `delay_models`, and says how good the model is.
+Its runs deliver the feed `delay_models`, and say how good the model is.
 """
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
@@ -14,6 +14,7 @@ from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table, is_followable
 from lake.errors import LakeError
+from lake.orchestration.assets import build_feed
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.project.settings import Settings
@@ -26,7 +27,7 @@ from sensors.scoring import build_scoring
 
 __all__ = ["BETTER", "MODEL", "Training", "build_delay_model"]
 
-MODEL = asset_key(delay_models)
+MODEL = dg.AssetKey(["models", "delay_model"])
 BETTER = "better_than_usual"
 
 
@@ -53,11 +54,10 @@ def build_delay_model(settings: Settings, tables: Sequence[Table]) -> dg.Definit
         key=MODEL,
         deps=[asset_key(flight_delay_features), asset_key(flights)],
         check_specs=[dg.AssetCheckSpec(BETTER, asset=MODEL, description=BETTER_PROMISE)],
-        group_name="feeds",
+        group_name="models",
         owners=["team:data-science"],
         kinds={"scikitlearn"},
-        description=f"{delay_models.description}\n\n{HOW}",
-        metadata={"delivers": str(delay_models.delivers)},
+        description=HOW,
     )
     def train_delay_model(config: Training, lakehouse: Lakehouse) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows it without only, where there are checks
         try:
@@ -71,14 +71,14 @@ def build_delay_model(settings: Settings, tables: Sequence[Table]) -> dg.Definit
         schedules.append(
             build_scoring(settings, [table for table in tables if table in read and not is_followable(table)])
         )
-    return dg.Definitions(assets=[train_delay_model], schedules=schedules)
+    return dg.Definitions(assets=[train_delay_model, build_feed(delay_models, [MODEL])], schedules=schedules)
 
 
 BETTER_PROMISE = (
     "On the held-out days the model is better than the mean of carrier and hour, by log loss and Brier score."
 )
 HOW = (
-    "Trained on features and outcomes as of the newest versions of their tables, on all days but the last quarter, and "
+    "The model of late departures. Each run delivers one to the feed `delay_models`. Trained on features and outcomes as of the newest versions of their tables, on all days but the last quarter, and "
     "measured on these. A model that is not better than the mean of carrier and hour is not put to work."
 )
 

@@ -36,7 +36,7 @@ def load_definitions(sensors: Sensors, schedules: Schedules, own: Own = lambda *
     Args:
         sensors: builds the sensors that the project runs, from its settings, its tables and its broken files.
         schedules: likewise the schedules.
-        own: likewise assets that are no tables. One may have the key of a feed: then it is what delivers the feed.
+        own: likewise assets that are no tables. One may be a feed of the tables, which names what delivers it.
     """
     settings = Settings.from_env()
     tables, broken = open_tables(settings)
@@ -65,10 +65,10 @@ def build_definitions(
     chosen = list(tables)
     partitions = build_partitions(settings)
     beside = own(settings, chosen)
-    delivering = {key for one in beside.assets or () if isinstance(one, dg.AssetsDefinition) for key in one.keys}
+    own_feeds = {one.key for one in beside.assets or () if isinstance(one, dg.AssetSpec)}
     built = dg.Definitions(
         assets=[
-            *(feed for feed in build_feeds(chosen) if feed.key not in delivering),
+            *(feed for feed in build_feeds(chosen) if feed.key not in own_feeds),
             *(build_asset(table, settings, partitions) for table in chosen),
             *(build_sink_asset(sink, settings, partitions) for sink in sinks),
             *map(_broken_asset, broken),

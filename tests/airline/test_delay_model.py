@@ -305,7 +305,8 @@ def test_the_asset_stands_between_the_features_and_the_scores(settings: Settings
         "gold/flight_delay_features",
         "silver/flights",
     }
-    assert dg.AssetKey(["bronze", "delay_model_files"]) in graph.get(MODEL).child_keys
+    (feed,) = graph.get(MODEL).child_keys
+    assert dg.AssetKey(["bronze", "delay_model_files"]) in graph.get(feed).child_keys
 
 
 def test_the_example_retrains_by_a_schedule(settings: Settings) -> None:

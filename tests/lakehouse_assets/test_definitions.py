@@ -81,6 +81,15 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed) + len(computed_from_days) + len({BETTER})
 
 
+def test_no_feed_can_be_computed_so_that_bronze_is_computed_without_a_question(graph: AssetGraph) -> None:
+    """The UI asks "Are you sure?" where an input could be computed and never was, as a model that nobody trained."""
+    bronze = [node for node in graph.asset_nodes if node.group_name == "bronze"]
+    feeds = {parent for node in bronze for parent in node.parent_keys}
+
+    assert len(feeds) == len(bronze) == 8
+    assert [key for key in feeds if graph.get(key).is_materializable] == []
+
+
 def test_nothing_has_a_second_idea_of_freshness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dagster's policy looks at the last materialization of the whole asset: a backfill of old days turns it green."""
     monkeypatch.setenv("LAKEHOUSE_HOME", str(tmp_path))
