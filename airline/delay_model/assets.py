@@ -14,11 +14,9 @@ from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table, is_followable
 from lake.errors import LakeError
-from lake.orchestration.assets import build_feed
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.project.settings import Settings
-from lakehouse_assets.feeds.delay_models import delay_models
 from lakehouse_assets.gold.flight_delay_features import flight_delay_features
 from lakehouse_assets.gold.flight_delay_scores import flight_delay_scores
 from lakehouse_assets.silver.flights import flights
@@ -71,15 +69,16 @@ def build_delay_model(settings: Settings, tables: Sequence[Table]) -> dg.Definit
         schedules.append(
             build_scoring(settings, [table for table in tables if table in read and not is_followable(table)])
         )
-    return dg.Definitions(assets=[train_delay_model, build_feed(delay_models, [MODEL])], schedules=schedules)
+    return dg.Definitions(assets=[train_delay_model], schedules=schedules)
 
 
 BETTER_PROMISE = (
     "On the held-out days the model is better than the mean of carrier and hour, by log loss and Brier score."
 )
 HOW = (
-    "The model of late departures. Each run delivers one to the feed `delay_models`. Trained on features and outcomes as of the newest versions of their tables, on all days but the last quarter, and "
-    "measured on these. A model that is not better than the mean of carrier and hour is not put to work."
+    "The model of late departures. Each run delivers one to the feed `delay_models`. It learns from features and "
+    "outcomes as of the newest versions of their tables, on all days but the last quarter, and is measured on these. "
+    "A model that is not better than the mean of carrier and hour is not put to work."
 )
 
 

@@ -24,7 +24,6 @@ from lake.batch.plan import Step
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.contract import ContractColumn
 from lake.declare.days import Days
-from lake.declare.feed import Feed
 from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
@@ -49,7 +48,6 @@ __all__ = [
     "build_check_result",
     "build_checks",
     "build_column",
-    "build_feed",
     "build_feeds",
     "checks_step",
     "compute_step",
@@ -101,26 +99,18 @@ def checks_step(table: Table) -> str:
 
 
 def build_feeds(tables: Iterable[Table]) -> list[dg.AssetSpec]:
-    """Return the feeds of the tables as assets of the graph."""
-    return [build_feed(feed) for feed in sorted(feeds_of(tables), key=lambda feed: feed.name)]
+    """Return the feeds of the tables as assets of the graph.
 
-
-def build_feed(feed: Feed, delivered_by: Iterable[dg.AssetKey] = ()) -> dg.AssetSpec:
-    """Return a feed as an asset that no run computes.
-
-    The UI asks "Are you sure?" before it computes bronze, where a feed could be computed and never was.
-
-    Args:
-        feed: what bronze reads from.
-        delivered_by: the assets whose runs put files into it.
+    Nothing computes them and nothing is upstream of them, because the UI backfills what has no other upstream, and asks
+    "Are you sure?" where an input could be computed and never was.
     """
-    return dg.AssetSpec(
-        asset_key(feed),
-        deps=list(delivered_by),
-        description=feed.description,
-        group_name="feeds",
-        metadata={"delivers": str(feed.delivers)},
-    )
+    feeds = feeds_of(tables)
+    return [
+        dg.AssetSpec(
+            asset_key(feed), description=feed.description, group_name="feeds", metadata={"delivers": str(feed.delivers)}
+        )
+        for feed in sorted(feeds, key=lambda feed: feed.name)
+    ]
 
 
 def build_asset(table: Table, settings: Settings, partitions: dg.DailyPartitionsDefinition) -> dg.AssetsDefinition:

@@ -36,7 +36,7 @@ def load_definitions(sensors: Sensors, schedules: Schedules, own: Own = lambda *
     Args:
         sensors: builds the sensors that the project runs, from its settings, its tables and its broken files.
         schedules: likewise the schedules.
-        own: likewise assets that are no tables. One may be a feed of the tables, which names what delivers it.
+        own: likewise assets that are no tables.
     """
     settings = Settings.from_env()
     tables, broken = open_tables(settings)
@@ -64,11 +64,9 @@ def build_definitions(
     """
     chosen = list(tables)
     partitions = build_partitions(settings)
-    beside = own(settings, chosen)
-    own_feeds = {one.key for one in beside.assets or () if isinstance(one, dg.AssetSpec)}
     built = dg.Definitions(
         assets=[
-            *(feed for feed in build_feeds(chosen) if feed.key not in own_feeds),
+            *build_feeds(chosen),
             *(build_asset(table, settings, partitions) for table in chosen),
             *(build_sink_asset(sink, settings, partitions) for sink in sinks),
             *map(_broken_asset, broken),
@@ -83,7 +81,7 @@ def build_definitions(
         # One process and so one JVM for all tables of a run, because Spark itself uses all cores.
         executor=dg.in_process_executor,
     )
-    return dg.Definitions.merge(built, beside)
+    return dg.Definitions.merge(built, own(settings, chosen))
 
 
 def _broken_asset(broken: BrokenFile) -> dg.AssetSpec:

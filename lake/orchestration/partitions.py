@@ -6,7 +6,7 @@ It says too which days of an input a day needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,7 @@ from dagster._core.execution.context.metadata_logging import (
     OutputMetadataHandle,
 )
 
-from lake.declare.days import Days
+from lake.declare.days import Days, utc_day
 from lake.declare.table import Read, Table
 from lake.project.settings import Settings
 
@@ -27,15 +27,20 @@ DAYS = "lakehouse/days"
 
 
 def build_partitions(settings: Settings) -> dg.DailyPartitionsDefinition:
-    """Build the calendar of the environment.
+    """Build the calendar of the environment, which ends on the lake's open day.
 
-    It is one object, shared by all tables, so that they can run together. A calendar that grows every day holds the
-    open day too: streams and early runs write it.
+    It is one object, shared by all tables, so that they can run together. By the wall clock it grows with every day,
+    because Dagster looks at that clock. Where the lake's clock is its own, as in a replay, it ends for good, and
+    `CalendarWatch` loads the definitions anew on the next day.
     """
-    if settings.last_day is None:
-        return dg.DailyPartitionsDefinition(start_date=_key(settings.first_day), end_offset=1)
-    end = settings.last_day + timedelta(days=1)
-    return dg.DailyPartitionsDefinition(start_date=_key(settings.first_day), end_date=_key(end))
+    reached = settings.calendar().last
+    end = settings.last_day if settings.own_clock() is None else reached
+    ahead = (reached - utc_day(datetime.now(UTC))).days
+    return dg.DailyPartitionsDefinition(
+        start_date=_key(settings.first_day),
+        end_date=None if end is None else _key(end + timedelta(days=1)),
+        end_offset=max(1, 1 + ahead),
+    )
 
 
 def build_partition_mapping(table: Table, read: Read) -> dg.PartitionMapping | None:

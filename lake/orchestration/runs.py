@@ -52,7 +52,7 @@ class OutsideCalendar(BadDay, runbook="docs/runbook.md#the-calendar-does-not-hav
     """Days were asked for that no table has, and nothing was run."""
 
     def message(self) -> Message:
-        remedy = "choose days within it, or change LAKEHOUSE_FIRST_DAY or LAKEHOUSE_LAST_DAY"
+        remedy = "choose days within it (none is after the lake's clock), or change LAKEHOUSE_FIRST_DAY or _LAST_DAY"
         return Message(f"days {self.text}", self.problem, remedy)
 
 

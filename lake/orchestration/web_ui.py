@@ -3,7 +3,7 @@
 Dagster itself does what any web page in a browser tells it to. A page of another site can send requests to 127.0.0.1,
 under that name or under its own (DNS rebinding). So a request must name a host that is ours, must come from a page of
 the UI or from no page at all, and may change something only in a form that a browser sends to another site after
-asking.
+asking. Beside that the web server sees to it that the calendar follows the lake's clock.
 
 `python -m lake.orchestration.web_ui` is `dagster-webserver`, and with `dev` it is `dagster dev`, with the same options.
 The latter leans on private parts of the pinned Dagster; tests ask the real server.
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import dagster_webserver.app
 from dagster._cli import dev
+from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster_shared.ipc import open_ipc_subprocess
 from dagster_webserver.cli import dagster_webserver as serve_ui
 from dagster_webserver.webserver import DagsterWebserver
@@ -28,6 +29,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lake.orchestration.calendar_watch import CalendarWatch
 from lake.project.settings import Settings
 
 __all__ = ["OwnPagesOnly", "refusal"]
@@ -99,6 +101,10 @@ def _name(url: str) -> str | None:
 
 
 class _Webserver(DagsterWebserver[Any, Any]):
+    def __init__(self, process_context: IWorkspaceProcessContext[Any], *options: Any) -> None:
+        super().__init__(process_context, *options)
+        CalendarWatch(process_context).start()
+
     def build_middleware(self) -> list[Middleware]:
         return [Middleware(OwnPagesOnly, hosts=Settings.from_env().ui_hosts), *super().build_middleware()]
 

@@ -234,7 +234,14 @@ class Settings:
 
         It is LAKEHOUSE_NOW, else the replay's time where one ran, else the wall's.
         """
-        return self.fixed_now or self.replay_clock() or datetime.now(UTC)
+        return self.own_clock() or datetime.now(UTC)
+
+    def own_clock(self) -> datetime | None:
+        """Return the lake's time where it is not the wall's.
+
+        None where the lake lives by the wall clock.
+        """
+        return self.fixed_now or self.replay_clock()
 
     def replay_clock(self) -> datetime | None:
         """Tell the time of the last replay.
@@ -253,9 +260,12 @@ class Settings:
         return None if _has_landed_after(self.landing.root, utc_day(now) + _REPLAY_IS_AHEAD) else now
 
     def calendar(self) -> Days:
-        """Return all days that tables can have so far, the open day included."""
+        """Return all days that tables can have so far, the open day included.
+
+        Days after the lake's clock are none of them, because nothing that claims one is believed.
+        """
         today = utc_day(self.now())
-        last = today if self.last_day is None else self.last_day
+        last = min(today, self.last_day or today)
         return Days.between(self.first_day, max(last, self.first_day))
 
     def refuse_days_outside(self, held: Days) -> None:

@@ -67,7 +67,7 @@ def ui(home: Path) -> Iterator[WebUI]:
         **os.environ,
         "LAKEHOUSE_HOME": str(home),
         "LAKEHOUSE_FIRST_DAY": FIRST_DAY,
-        "LAKEHOUSE_LAST_DAY": LAST_DAY,
+        "LAKEHOUSE_LAST_DAY": "open",
         "LAKEHOUSE_SPARK_MASTER": "local[2]",
     }
     lakehouse = [sys.executable, "-m", "lake.commands.cli"]

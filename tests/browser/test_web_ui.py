@@ -6,11 +6,14 @@ The tests go on from one another, in this order, on one lake.
 from __future__ import annotations
 
 import re
+from datetime import date
+from pathlib import Path
 
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from airline.replay.landing import LandingFolder
 from tests.browser.conftest import WebUI, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -57,7 +60,7 @@ def test_five_days_of_all_bronze_tables_are_backfilled_by_clicks(page: Page) -> 
 
 def test_checks_and_the_newest_day_are_visible(page: Page) -> None:
     page.goto("/assets/bronze/departure_events")
-    expect(page.get_by_text("Passing").first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Latest check results").first).to_be_visible()
     expect(page.get_by_text("2013-01-05").first).to_be_visible()
     picture(page, "table")
 
@@ -66,6 +69,15 @@ def test_checks_and_the_newest_day_are_visible(page: Page) -> None:
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text("Succeeded")).to_have_count(5)
     picture(page, "checks")
+
+
+def test_the_days_to_choose_end_with_the_lakes_clock_and_follow_it(page: Page, home: Path) -> None:
+    expect_days_to_choose(page, latest="2013-01-06", all_days="[2012-12-31...2013-01-06]")
+
+    LandingFolder(home / "landing").advance_clock(date(2013, 1, 7))
+
+    expect(page.get_by_text(re.compile(r"Loaded \d+ seconds ago"))).to_be_visible(timeout=90_000)
+    expect_days_to_choose(page, latest="2013-01-08", all_days="[2012-12-31...2013-01-08]")
 
 
 def test_ctrl_c_stops_everything(ui: WebUI) -> None:
@@ -80,6 +92,15 @@ def choose_days(page: Page, days: str) -> None:
     field = page.get_by_placeholder("ex:")
     field.fill(days)
     field.press("Tab")
+
+
+def expect_days_to_choose(page: Page, *, latest: str, all_days: str) -> None:
+    """What the dialog that launches runs fills in."""
+    page.goto("/assets/bronze/departure_events")
+    page.get_by_role("button", name="Materialize").first.click()
+    for button, days in (("Latest", latest), ("All", all_days)):
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.get_by_placeholder("ex:")).to_have_value(days)
 
 
 def expect_nodes(page: Page, *names: str) -> None:

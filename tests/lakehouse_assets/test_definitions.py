@@ -81,13 +81,14 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed) + len(computed_from_days) + len({BETTER})
 
 
-def test_no_feed_can_be_computed_so_that_bronze_is_computed_without_a_question(graph: AssetGraph) -> None:
-    """The UI asks "Are you sure?" where an input could be computed and never was, as a model that nobody trained."""
-    bronze = [node for node in graph.asset_nodes if node.group_name == "bronze"]
-    feeds = {parent for node in bronze for parent in node.parent_keys}
+def test_all_bronze_tables_can_be_backfilled_together(graph: AssetGraph) -> None:
+    """The UI gives the chosen days to tables without upstream, and asks about inputs that could be computed."""
+    bronze = dg.AssetSelection.groups("bronze")
+    feeds = (bronze.upstream() - bronze).resolve(graph)
 
-    assert len(feeds) == len(bronze) == 8
-    assert [key for key in feeds if graph.get(key).is_materializable] == []
+    assert bronze.roots().resolve(graph) == bronze.resolve(graph)
+    assert len(feeds) == len(bronze.resolve(graph)) == 8
+    assert not feeds & graph.materializable_asset_keys
 
 
 def test_nothing_has_a_second_idea_of_freshness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,19 +20,19 @@ from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.gold.delay_alerts import delay_alerts
 from tests.lakehouse_assets.conftest import Lakehouse
 
-D1, D3 = date(2013, 1, 1), date(2013, 1, 3)
+D1 = date(2013, 1, 1)
 LINE = {"line": "x", "file": "a", "line_number": 1}
 ALERT = {
     "rule": "late",
     "airport": "JFK",
-    "hour_at": datetime(2013, 1, 3, tzinfo=UTC),
+    "hour_at": datetime(2013, 1, 1, tzinfo=UTC),
     "late_from_minutes": 1,
     "at_least": 1,
 }
 ONE = "1 row that nobody computed: another program wrote version 0"
-REFRESH = "lakehouse refresh gold.delay_alerts --days 2013-01-03 replaces them by what its inputs hold"
+REFRESH = "lakehouse refresh gold.delay_alerts --days 2013-01-01 replaces them by what its inputs hold"
 CALENDAR = "delete the rows, or let LAKEHOUSE_FIRST_DAY and LAKEHOUSE_LAST_DAY name a calendar that has 2020-06-01"
-WAIT = "delete the rows, or wait: streams own 2013-01-03, and batch replaces it once it is sealed"
+WAIT = "delete the rows, or wait: streams own 2013-01-01, and batch replaces it once it is sealed"
 LAND = "put the files that they came from into landing/, or delete the rows"
 
 
@@ -44,10 +44,10 @@ def write(settings: Settings, table: Table, *rows: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("table", "day", "is_followed", "remedy"),
     [
-        (delay_alerts, D3, False, REFRESH),
-        (delay_alerts, D3, True, WAIT),
+        (delay_alerts, D1, False, REFRESH),
+        (delay_alerts, D1, True, WAIT),
         (delay_alerts, date(2020, 6, 1), False, CALENDAR),
-        (weather_files, D3, False, LAND),
+        (weather_files, D1, False, LAND),
         (weather_files, date(2020, 6, 1), False, LAND),
     ],
 )
@@ -77,6 +77,6 @@ def test_status_and_row_count_name_the_day_and_the_same_next_step(
 
 def test_days_that_lack_rows_and_days_with_rows_of_another_program_each_have_a_next_step(tmp_path: Path) -> None:
     settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
-    write(settings, delay_alerts, {**ALERT, "hour_on": D3}, {**ALERT, "hour_on": date(2020, 6, 1)})
+    write(settings, delay_alerts, {**ALERT, "hour_on": D1}, {**ALERT, "hour_on": date(2020, 6, 1)})
     verdict = Inspection(delay_alerts, open_environment(settings).store, settings).row_count()
     assert verdict.remedy == f"{REFRESH}; {CALENDAR}"

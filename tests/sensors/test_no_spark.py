@@ -17,7 +17,7 @@ from lake.orchestration.resource import LakehouseResource
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
 from tests.airline_lakes import cut_source
-from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
+from tests.sensors.streamed import D1, D2, DEPARTURES, EVENTS, commit, follow
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +100,7 @@ def home(tmp_path: Path) -> Path:
     replay(settings.landing.root, Days.of(D1), cut_source(tmp_path / "source", Days.of(D1), one_of=50))
     store = LakehouseResource.from_settings(settings).store()
     follow(store, EVENTS, DEPARTURES)
-    commit(store, EVENTS, {D2: 5, D3: 1})
+    commit(store, EVENTS, {D1: 1, D2: 5})
     commit(store, DEPARTURES, {D2: 4})
     computed = Entry("silver.schedules", D1, "written", 1, 1, 0, 0, {}, 1, "code", 1.0, recorded_at=LONG_AGO)
     Ledger(store).record([computed])
