@@ -38,8 +38,10 @@ class Standing:
 
 def stand(sink: Sink, survey: Survey, place: Place) -> Standing:
     """Look what a destination holds and lacks, without reading rows."""
+    if sink.to.follows_log:
+        return Standing({}, is_due(sink, survey, place))
     loads = dict(open_target(sink, place).loads())
-    return Standing(loads, is_due(sink, survey, place) if sink.to.follows_log else find_due(sink, survey, place, loads))
+    return Standing(loads, find_due(sink, survey, place, loads))
 
 
 def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None = None) -> tuple[int, dict[Day, str]]:
@@ -61,7 +63,8 @@ def find_differing(sink: Sink, survey: Survey, place: Place, days: Days | None =
         return 0, {None: left_out} if left_out else {}
     standing = stand(sink, survey, place)
     source, target = standing.due.source, open_target(sink, place)
-    chosen = [day for day in standing.loads if day not in standing.due.days and (not days or not day or day in days)]
+    loads = target.loads() if sink.to.follows_log else standing.loads
+    chosen = [day for day in loads if day not in standing.due.days and (not days or not day or day in days)]
     if source is None or not chosen:
         return 0, {}
     from lake.serve.sums import sums_of  # DuckDB, which a look at the lake does not need

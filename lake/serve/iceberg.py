@@ -11,21 +11,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.manifest import DataFile
 
 from lake.declare.days import Day, in_order
 from lake.declare.destinations import Iceberg
 from lake.declare.sink import Sink
-from lake.serve.iceberg_files import FileFacts, file_facts
-from lake.serve.iceberg_mirror import Difference, Mirror
+from lake.serve.file_facts import FileFacts, file_facts, fingerprint, location_of, root_of
+from lake.serve.iceberg_look import CATALOG, NOTHING, shown_in
 from lake.serve.local_files import hold
 from lake.serve.source import Source
 from lake.serve.target import EPOCH, Load, Place
 from lake.storage.retention import Promise, kept_for
+
+if TYPE_CHECKING:  # PyIceberg is imported only where a mirror is opened, because that takes most of a second
+    from pyiceberg.catalog import Catalog
+    from pyiceberg.manifest import DataFile
+
+    from lake.serve.iceberg_mirror import Difference, Mirror
 
 __all__ = ["FOLDER", "IcebergTarget"]
 
@@ -52,11 +57,14 @@ class IcebergTarget:
         return self.sink.to
 
     def due(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, str]:
-        with self._mirror() as mirror:
-            found = mirror.compare(self._files(source, allowed))
-        return dict.fromkeys(self._days(found), "has other files")
+        if (days := self._due_by_look(source, allowed)) is None:
+            with self._mirror() as mirror:
+                days = self._days(mirror.compare(self._files(source, allowed)))
+        return dict.fromkeys(days, "has other files")
 
     def load(self, source: Source, allowed: Collection[Day] | None) -> Mapping[Day, Load]:
+        if not self.anew and self._due_by_look(source, allowed) == []:
+            return {}
         with hold(self._folder / self.sink.name, self.place), self._mirror() as mirror:
             if self.anew:
                 mirror.forget()
@@ -111,19 +119,39 @@ class IcebergTarget:
     def _folder(self) -> Path:
         return self.place.home / FOLDER
 
+    def _due_by_look(self, source: Source, allowed: Collection[Day] | None) -> list[Day] | None:
+        """Find the days that are due without PyIceberg, None where only that can tell."""
+        if self.to.catalog_from is not None:
+            return None
+        shown = shown_in(self._database, self.to.namespace, self.sink.name)
+        files = [one for one in source.files if allowed is None or one.day in allowed]
+        if shown == NOTHING:
+            return in_order({one.day for one in files})
+        root = root_of(source.log)
+        wanted = fingerprint(source, (location_of(root, one.path) for one in files))
+        return [] if shown == wanted else None
+
     @contextmanager
     def _mirror(self) -> Iterator[Mirror]:
+        from lake.serve.iceberg_mirror import Mirror
+
         with self._catalog() as catalog:
             yield Mirror(self.sink.full_name, catalog, (self.to.namespace, self.sink.name), kept_for(self.sink.reads))
 
+    @property
+    def _database(self) -> Path:
+        return self._folder.resolve() / "catalog.db"
+
     def _catalog(self) -> Catalog:
+        from pyiceberg.catalog import load_catalog
+
         if self.to.catalog_from is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            uri = f"sqlite:///{self._folder.resolve() / 'catalog.db'}"
-            return load_catalog("lake", type="sql", uri=uri, warehouse=f"file://{self._folder.resolve()}")
+            warehouse = f"file://{self._folder.resolve()}"
+            return load_catalog(CATALOG, type="sql", uri=f"sqlite:///{self._database}", warehouse=warehouse)
         said = self.place.secret(self.sink, self.to.catalog_from)
         properties = json.loads(said) if said.lstrip().startswith("{") else {"type": "rest", "uri": said}
-        return load_catalog("lake", **properties)
+        return load_catalog(CATALOG, **properties)
 
     def _files(self, source: Source, allowed: Collection[Day] | None) -> list[FileFacts]:
         found = file_facts(source.log, source.stored)

@@ -1,24 +1,16 @@
 """Describe the files of a Delta table as an Iceberg manifest does.
 
 It says where each lies, its partition, rows and bounds.
-
-Nothing is opened but the log; of a file whose writer counted nothing there, the footer too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
 from pyiceberg.conversions import to_bytes
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
@@ -38,10 +30,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from lake.storage.location import is_local
-from lake.storage.log import Log
+from lake.serve.file_facts import FileFacts
 
-__all__ = ["FileFacts", "data_file", "file_facts", "root_of"]
+__all__ = ["data_file"]
 
 _EPOCH = date(1970, 1, 1)
 _EPOCH_AT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,38 +51,6 @@ _BOUNDED = (
     DoubleType,
     DecimalType,
 )
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """The facts that the log has about one file.
-
-    Attributes:
-        location: its URL.
-        said: the columns of `DeltaTable.get_add_actions(flatten=True)`.
-    """
-
-    location: str
-    said: Mapping[str, Any]
-
-    def partition(self, column: str) -> Any:
-        """Its value of a partition column."""
-        return self.said.get(f"partition.{column}")
-
-
-def root_of(log: Log) -> str:
-    """The URL of a table's folder, as Iceberg writes it: nothing is escaped."""
-    return f"file://{Path(log.location).resolve()}" if log.is_local else log.location.rstrip("/")
-
-
-def file_facts(log: Log, stored: DeltaTable) -> Iterator[FileFacts]:
-    """Read what the log says of the files of a version."""
-    root = root_of(log)
-    for said in pa.table(stored.get_add_actions(flatten=True)).to_pylist():
-        path = unquote(said["path"])
-        if said["num_records"] is None:
-            said["num_records"] = pq.read_metadata(log.open_file(path)).num_rows
-        yield FileFacts(f"{root}/{path}" if is_local(path) else path, said)
 
 
 def data_file(file: FileFacts, schema: Schema, spec: PartitionSpec) -> DataFile:

@@ -9,7 +9,7 @@ restored table, one that was made anew and a lake that has moved all need nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,9 @@ from pyiceberg.table.snapshots import Snapshot
 
 from lake.engine.failpoints import failpoint
 from lake.errors import CannotMirror, DestinationInUse
-from lake.serve.iceberg_files import FileFacts, data_file, root_of
+from lake.serve.file_facts import FileFacts, columns_of, fingerprint, root_of
+from lake.serve.iceberg_files import data_file
+from lake.serve.iceberg_look import FINGERPRINT
 from lake.serve.source import Source
 from lake.storage.stored_files import features_beyond_files
 
@@ -130,7 +132,7 @@ class Mirror:
         new = [one for location, one in wanted.items() if location not in held]
         return Difference(new, [one for location, one in held.items() if location not in wanted])
 
-    def show(self, source: Source, files: Iterable[FileFacts]) -> Difference:
+    def show(self, source: Source, files: Collection[FileFacts]) -> Difference:
         """Let it show some files of a table's version, by one snapshot.
 
         By none where it shows them already.
@@ -143,7 +145,7 @@ class Mirror:
             DestinationInUse: another process changed it meanwhile.
         """
         refuse_features(self.sink, source.stored)
-        schema, by = _arrow_schema(source), list(source.stored.metadata().partition_columns)
+        schema, by = columns_of(source), list(source.stored.metadata().partition_columns)
         table = self.table()
         if table is None or not _can_grow(table, schema, by):
             self.forget()  # what it shows is lost, or of a table that is gone
@@ -151,7 +153,9 @@ class Mirror:
         found = self.compare(files)
         try:
             change = self._grown(table, schema) if table else self._created(schema, by)
-            self._add_snapshot(change, found, source)
+            if found:
+                summary = _summary(source) | {FINGERPRINT: fingerprint(source, (one.location for one in files))}
+                self._add_snapshot(change, found, summary)
             failpoint("before_swap", self.sink)
             change.commit_transaction()
         except CommitFailedException as error:
@@ -161,11 +165,9 @@ class Mirror:
             self._expire(datetime.now(UTC))
         return found
 
-    def _add_snapshot(self, change: Transaction, found: Difference, source: Source) -> None:
-        if not found:
-            return
+    def _add_snapshot(self, change: Transaction, found: Difference, summary: dict[str, str]) -> None:
         metadata = change.table_metadata
-        snapshot = change.update_snapshot(snapshot_properties=_summary(source))
+        snapshot = change.update_snapshot(snapshot_properties=summary)
         with snapshot.overwrite() if found.gone else snapshot.merge_append() as producer:
             for one in found.new:
                 producer.append_data_file(data_file(one, metadata.schema(), metadata.spec()))
@@ -240,20 +242,6 @@ def _can_grow(table: IcebergTable, schema: pa.Schema, by: list[str]) -> bool:
     except (ValidationError, ValueError, TypeError):
         return False
     return True
-
-
-def _arrow_schema(source: Source) -> pa.Schema:
-    """Return the columns of a table, none of them required.
-
-    Files need not hold those that say which partition it is.
-    """
-    said = {one.name: one.description for one in source.table.contract.stored}
-    return pa.schema(
-        [
-            pa.field(one.name, one.type, nullable=True, metadata={"doc": said.get(one.name, "")})
-            for one in pa.schema(source.stored.schema())
-        ]
-    )
 
 
 def _files(table: IcebergTable | None) -> dict[str, DataFile]:

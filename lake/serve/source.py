@@ -16,7 +16,7 @@ from lake.declare.sink import Sink
 from lake.declare.table import Table
 from lake.serve.mask import Mask
 from lake.storage.log import Log
-from lake.storage.stored_files import stored_files
+from lake.storage.stored_files import StoredFile, stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Source", "open_for", "open_source"]
@@ -53,13 +53,18 @@ class Source:
         return self.log.at(self.version)
 
     @cached_property
+    def files(self) -> Sequence[StoredFile]:
+        """What the log says of its files."""
+        return stored_files(self.stored, self.table.day)
+
+    @cached_property
     def held(self) -> Mapping[Day, int]:
         """The days that hold files, with their rows.
 
         None stands for all rows of a table without days.
         """
         found: Counter[Day] = Counter()
-        for file in stored_files(self.stored, self.table.day):
+        for file in self.files:
             found[file.day] += file.rows
         return found
 

@@ -10,31 +10,36 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, TableFeatures, write_deltalake
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.conversions import from_bytes
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.types import IcebergType, PrimitiveType
+from sqlalchemy.exc import OperationalError
 
 from lake.declare.destinations import Iceberg
 from lake.declare.sink import Sink
+from lake.declare.table import Table
 from lake.errors import CannotMirror, SecretMissing
 from lake.serve import iceberg_mirror
 from lake.serve.compare import find_differing
 from lake.serve.iceberg import IcebergTarget
-from lake.serve.iceberg_files import file_facts
+from lake.serve.iceberg_look import FINGERPRINT
+from lake.serve.file_facts import file_facts
 from lake.serve.publish import Published, is_due, publish
 from lake.serve.source import open_source
 from lake.serve.target import Place
@@ -152,6 +157,16 @@ def snapshots(place: Place) -> list[dict[str, Any]]:
         return [dict(one.summary.additional_properties) for one in ordered if one.summary]
 
 
+def other_days(store: DeltaStore, place: Place, read: Table) -> set[date]:
+    """The days whose files PyIceberg and delta-rs do not name alike; paths say the day."""
+    log, named = store.table_log(read), set[str]()
+    with suppress(NoSuchTableError, FileNotFoundError, OperationalError), opened(place) as table:
+        named = {task.file.file_path.removeprefix("file://") for task in table.scan().plan_files()}
+    stored = log.require().file_uris() if log.version() is not None else []
+    paths = named ^ set(map(unquote, stored))
+    return {date.fromisoformat(path.rpartition("day=")[2][:10]) for path in paths}
+
+
 def test_only_changed_files_are_added_in_one_snapshot_that_names_the_version(store: DeltaStore, place: Place) -> None:
     assert load(store, place).version is None
     refill(store, facts, [D1, D2], [row("a", D1), row("b", D2, big=1)])
@@ -181,6 +196,70 @@ def test_a_commit_that_changes_no_file_makes_no_snapshot(store: DeltaStore, plac
 
     assert load(store, place).version == 2
     assert len(snapshots(place)) == 1
+
+
+@pytest.fixture
+def no_pyiceberg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens the catalog by PyIceberg fails."""
+
+    def refuse(_: IcebergTarget) -> None:
+        raise AssertionError("PyIceberg was asked")
+
+    monkeypatch.setattr(IcebergTarget, "_catalog", refuse)
+
+
+def test_a_look_at_what_is_shown_needs_no_pyiceberg(
+    store: DeltaStore, place: Place, request: pytest.FixtureRequest
+) -> None:
+    refill(store, facts, [D1, D2], [row("a", D1), row("b", D2)])
+    other = sink_of(facts, Iceberg(namespace="other"))
+    load(store, place)
+    DeltaTable(store.path(facts)).alter.set_table_properties({"delta.checkpointInterval": "50"})
+
+    request.getfixturevalue("no_pyiceberg")
+
+    assert is_due(BOARD, survey_of(store, facts), place).days == load(store, place).days == {}
+    assert list(is_due(other, survey_of(store, facts), place).days) == [D1, D2]
+    assert list(is_due(BOARD, survey_of(store, facts), Place(place.home / "no")).days) == [D1, D2]
+    assert not (place.home / "no").exists()
+    with pytest.raises(AssertionError, match="PyIceberg was asked"):
+        load(store, place, anew=True)
+    add(store, facts, [row("c", D2)])
+    with pytest.raises(AssertionError, match="PyIceberg was asked"):
+        is_due(BOARD, survey_of(store, facts), place)
+
+
+@pytest.mark.parametrize("meanwhile", ["other program", "older release", "columns", "feature", "damaged", "manifests"])
+def test_what_a_look_cannot_tell_pyiceberg_is_asked(
+    meanwhile: str, store: DeltaStore, place: Place, request: pytest.FixtureRequest
+) -> None:
+    refill(store, facts, [D1], [row("a", D1)])
+    load(store, place)
+    sink = BOARD
+    if meanwhile == "other program":
+        with opened(place) as table:
+            table.delete(f"day = '{D1}'")
+    elif meanwhile == "older release":
+        replace_in_metadata(place, FINGERPRINT, "delta.unknown")
+    elif meanwhile == "columns":
+        store.grow(grown)
+        sink = sink_of(grown, Iceberg())
+    elif meanwhile == "feature":
+        DeltaTable(store.path(facts)).alter.add_feature(TableFeatures.DeletionVectors, True)
+    elif meanwhile == "damaged":
+        replace_in_metadata(place, "{", "")
+    else:
+        for path in place.home.rglob("snap-*.avro"):
+            path.unlink()
+    request.getfixturevalue("no_pyiceberg")
+
+    with pytest.raises(AssertionError, match="PyIceberg was asked"):
+        load(store, place, sink)
+
+
+def replace_in_metadata(place: Place, old: str, new: str) -> None:
+    for path in place.home.rglob("*.metadata.json"):
+        path.write_text(path.read_text().replace(old, new))
 
 
 def test_joined_files_are_shown_and_no_row_changes(store: DeltaStore, place: Place) -> None:
@@ -516,12 +595,14 @@ def test_after_any_series_of_changes_every_reader_sees_the_table(
             shutil.rmtree(place.home, ignore_errors=True)
         else:
             load(store, place, board, anew=step == "anew")
+        assert set(is_due(board, survey_of(store, read), place).days) == other_days(store, place, read)
     refill(store, read, days[:1], some_rows(random, days[0], 2, with_note=read is grown))
     board = sink_of(read, Iceberg())
 
     load(store, place, board)
 
-    assert load(store, place, board).days == {}
+    assert other_days(store, place, read) == set()
+    assert is_due(board, survey_of(store, read), place).days == load(store, place, board).days == {}
     assert_shown(store, place, board)
 
 
