@@ -33,8 +33,8 @@ def shown_in(database: Path, namespace: str, name: str) -> str | None:
         name: of the table.
 
     Returns:
-        `NOTHING` where the catalog has no such table. None where only PyIceberg can tell, as where another program made the
-        newest snapshot, or something is lost.
+        `NOTHING` where the catalog has no such table. None where only PyIceberg can tell, as where another program
+        made the newest snapshot, or something is lost.
     """
     if not database.exists():
         return NOTHING
@@ -43,10 +43,16 @@ def shown_in(database: Path, namespace: str, name: str) -> str | None:
             found = connection.execute(_WHERE_IT_LIES, (CATALOG, namespace, name)).fetchone()
         if found is None:
             return NOTHING
-        metadata = json.loads(Path(found[0].removeprefix("file://")).read_bytes())
+        metadata = json.loads(_path(found[0]).read_bytes())
         snapshots = {one["snapshot-id"]: one for one in metadata["snapshots"]}
         newest = snapshots[metadata["current-snapshot-id"]]
-        said = newest["summary"][FINGERPRINT] if Path(newest["manifest-list"].removeprefix("file://")).exists() else None
+        said = (
+            newest["summary"][FINGERPRINT] if Path(newest["manifest-list"].removeprefix("file://")).exists() else None
+        )
     except (sqlite3.Error, OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return said if isinstance(said, str) else None
+    return said if is_whole and isinstance(said, str) else None
+
+
+def _path(url: str) -> Path:
+    return Path(url.removeprefix("file://"))

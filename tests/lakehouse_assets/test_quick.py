@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from lake.batch.survey import Survey
+from lake.declare.days import Days
+from lake.serve.columns import LOADS, MAKE_LOADS
+from lake.serve.publish import publish
+from lake.serve.target import Place
 from lakehouse_assets.bronze.departure_events import departure_events
+from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
+from lakehouse_assets.serving.hourly_mirror import hourly_mirror
 from lakehouse_assets.silver.departures import departures
 from tests.lakes import without_spark
-from tests.recorded import D1, D2, hold, record
+from tests.recorded import D1, D2, D3, hold, record
 
-HEAVY = {"dagster", "matplotlib", "pandas", "pandera", "pyiceberg", "pyspark.pandas", "pyspark.sql.connect", "sklearn"}
+HEAVY = {
+    "dagster",
+    "matplotlib",
+    "pandas",
+    "pandera",
+    "pyiceberg",
+    "pyspark.pandas",
+    "pyspark.sql.connect",
+    "sklearn",
+    "sqlalchemy",
+}
+CALENDAR = Days.between(D1, D3)
 ENGINES = {"airline", "deltalake", "duckdb", "lakehouse_assets", "pyarrow", "pyspark"}
 
 
@@ -38,12 +58,17 @@ def imported(home: Path, *command: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake whose ledger, bronze and silver hold something."""
+    """A lake whose ledger and layers hold something, and which has published it."""
     root = tmp_path_factory.mktemp("quick")
     store = without_spark(root)
-    for table in (departure_events, departures):
+    for table in (departure_events, departures, hourly_airport_performance):
         hold(store, table, [D1, D2])
         record(store, table, [D1, D2])
+    assert publish(hourly_mirror, Survey([hourly_mirror.reads], store, CALENDAR), Place(root)).days
+    with duckdb.connect(root / "warehouse.duckdb") as warehouse:
+        for statement in (*MAKE_LOADS, "CREATE TABLE airport_hours (airport text)"):
+            warehouse.execute(statement)
+        warehouse.execute(f"INSERT INTO {LOADS} VALUES ('airport_hours', '{D1}', 'id', 1, 'x', 7, '0', now())")
     return root
 
 
@@ -51,7 +76,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "command",
     [
         ("status", "silver.departures"),
-        ("status", "silver.departures", "--json"),
+        ("status", "gold.hourly_airport_performance", "--json"),
+        ("status",),
         ("sql", "select count(*) from lake.ledger"),
         ("sql", "--json", "select 1 as one"),
         ("explain", "silver.departures", "2013-01-01"),
@@ -66,6 +92,17 @@ def test_a_command_that_only_looks_loads_no_more_than_it_needs(home: Path, comma
         "a control: it has looked at the tables"
     )
     assert found & HEAVY == set()
+
+
+def test_a_look_at_sinks_says_what_their_destinations_hold(home: Path) -> None:
+    environ = {**os.environ, "LAKEHOUSE_HOME": str(home)}
+    command = [sys.executable, "-m", "lake.commands.cli", "status", "gold.hourly_airport_performance", "--json"]
+
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+
+    said = {one["sink"]: one for one in json.loads(run.stdout)["sinks"]}
+    assert said["serving.airport_hours"]["rows"] == 7, "a control: the file was read"
+    assert said["serving.hourly_mirror"]["due"] == []
 
 
 def test_help_loads_no_table_and_no_engine(home: Path) -> None:

@@ -37,9 +37,9 @@ from lake.declare.table import Table
 from lake.errors import CannotMirror, SecretMissing
 from lake.serve import iceberg_mirror
 from lake.serve.compare import find_differing
+from lake.serve.file_facts import file_facts
 from lake.serve.iceberg import IcebergTarget
 from lake.serve.iceberg_look import FINGERPRINT
-from lake.serve.file_facts import file_facts
 from lake.serve.publish import Published, is_due, publish
 from lake.serve.source import open_source
 from lake.serve.target import Place
