@@ -23,7 +23,7 @@ from lake.serve.file_facts import FileFacts, file_facts, fingerprint, location_o
 from lake.serve.iceberg_look import CATALOG, NOTHING, shown_in
 from lake.serve.local_files import hold
 from lake.serve.source import Source
-from lake.serve.target import EPOCH, Load, Place
+from lake.serve.target import EPOCH, Load, Place, import_for
 from lake.storage.retention import Promise, kept_for
 
 if TYPE_CHECKING:  # PyIceberg is imported only where a mirror is opened, because that takes most of a second
@@ -133,10 +133,9 @@ class IcebergTarget:
 
     @contextmanager
     def _mirror(self) -> Iterator[Mirror]:
-        from lake.serve.iceberg_mirror import Mirror
-
+        mirror: type[Mirror] = import_for(self.sink, "lake.serve.iceberg_mirror:Mirror")
         with self._catalog() as catalog:
-            yield Mirror(self.sink.full_name, catalog, (self.to.namespace, self.sink.name), kept_for(self.sink.reads))
+            yield mirror(self.sink.full_name, catalog, (self.to.namespace, self.sink.name), kept_for(self.sink.reads))
 
     @property
     def _database(self) -> Path:

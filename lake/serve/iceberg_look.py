@@ -46,9 +46,8 @@ def shown_in(database: Path, namespace: str, name: str) -> str | None:
         metadata = json.loads(_path(found[0]).read_bytes())
         snapshots = {one["snapshot-id"]: one for one in metadata["snapshots"]}
         newest = snapshots[metadata["current-snapshot-id"]]
-        said = (
-            newest["summary"][FINGERPRINT] if Path(newest["manifest-list"].removeprefix("file://")).exists() else None
-        )
+        said = newest["summary"][FINGERPRINT]
+        is_whole = _path(newest["manifest-list"]).exists()
     except (sqlite3.Error, OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
     return said if is_whole and isinstance(said, str) else None

@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "Target",
     "describe_differences",
+    "import_for",
     "load_of",
     "open_follower",
     "open_target",
@@ -181,13 +182,24 @@ def open_follower(sink: Sink, place: Place, *, anew: bool = False) -> Follower:
 
 
 def _open(sink: Sink, place: Place, anew: bool) -> Any:
-    return _opener(sink)(sink, place, anew)
+    return import_for(sink, sink.to.opened_by)(sink, place, anew)
 
 
-def _opener(sink: Sink) -> Any:
-    """Import the class that opens a kind of destination, because it may need packages of its own."""
+def import_for(sink: Sink, named: str) -> Any:
+    """Import a class that the destination of a sink needs.
+
+    Not before it is used, because it may need packages of its own, or ones that take long.
+
+    Args:
+        sink: whose destination it is.
+        named: module:Class.
+
+    Raises:
+        DeclarationError: there is no such class.
+        ExtraMissing: a package is not installed.
+    """
     kind = type(sink.to)
-    module, _, name = kind.opened_by.partition(":")
+    module, _, name = named.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
@@ -196,7 +208,7 @@ def _opener(sink: Sink) -> Any:
         reason = str(error)
     except AttributeError as error:
         reason = str(error)
-    problem = f"{kind.__name__}: opened_by names {kind.opened_by!r}: {reason}"
+    problem = f"{kind.__name__}: opened_by names {named!r}: {reason}"
     raise DeclarationError(inspect.getfile(kind), problem, "name a class that can be imported, as module:Class")
 
 

@@ -34,7 +34,7 @@ from sqlalchemy.exc import OperationalError
 from lake.declare.destinations import Iceberg
 from lake.declare.sink import Sink
 from lake.declare.table import Table
-from lake.errors import CannotMirror, SecretMissing
+from lake.errors import CannotMirror, ExtraMissing, SecretMissing
 from lake.serve import iceberg_mirror
 from lake.serve.compare import find_differing
 from lake.serve.file_facts import file_facts
@@ -218,7 +218,8 @@ def test_a_look_at_what_is_shown_needs_no_pyiceberg(
 
     request.getfixturevalue("no_pyiceberg")
 
-    assert is_due(BOARD, survey_of(store, facts), place).days == load(store, place).days == {}
+    assert not is_due(BOARD, survey_of(store, facts), place).days
+    assert not load(store, place).days
     assert list(is_due(other, survey_of(store, facts), place).days) == [D1, D2]
     assert list(is_due(BOARD, survey_of(store, facts), Place(place.home / "no")).days) == [D1, D2]
     assert not (place.home / "no").exists()
@@ -255,6 +256,17 @@ def test_what_a_look_cannot_tell_pyiceberg_is_asked(
 
     with pytest.raises(AssertionError, match="PyIceberg was asked"):
         load(store, place, sink)
+
+
+def test_a_mirror_without_pyiceberg_says_what_to_install(
+    store: DeltaStore, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refill(store, facts, [D1], [row("a", D1)])
+    monkeypatch.delitem(sys.modules, "lake.serve.iceberg_mirror")
+    monkeypatch.setitem(sys.modules, "pyiceberg.catalog", None)
+
+    with pytest.raises(ExtraMissing, match=r"pip install 'lakehouse\[iceberg\]'"):
+        load(store, place)
 
 
 def replace_in_metadata(place: Place, old: str, new: str) -> None:
@@ -602,7 +614,8 @@ def test_after_any_series_of_changes_every_reader_sees_the_table(
     load(store, place, board)
 
     assert other_days(store, place, read) == set()
-    assert is_due(board, survey_of(store, read), place).days == load(store, place, board).days == {}
+    assert not is_due(board, survey_of(store, read), place).days
+    assert load(store, place, board).days == {}
     assert_shown(store, place, board)
 
 
