@@ -155,7 +155,7 @@ class LandingFolder:
         Strange files stay.
         """
         folder = self.folder(feed, day)
-        for name, lines in files.items():
+        for name, lines in sorted(files.items()):  # they land in the order of their names
             self._write(folder / name, lines)
         # Old files go last: for a moment a message may be there twice, under the same offset, but never not at all.
         for stale in (file for pattern in own for file in list(folder.glob(pattern)) if file.name not in files):

@@ -313,9 +313,10 @@ def _enforced(work: _Work) -> Enforced:
 def _read(work: _Work, read: Read) -> DataFrame:
     source, store = read.source, work.store
     if isinstance(source, Feed):
-        landed = [date.fromisoformat(day) for day in work.inputs[f"feed:{read.name}"]]
+        marks = work.inputs[f"feed:{read.name}"]
+        landed = map(date.fromisoformat, marks)
         wanted = [day for day in landed if work.days is None or day in work.days]
-        return store.landing.read(store.spark, source, wanted)
+        return store.landing.read(store.spark, source, wanted, marks)
     days = read.selected(work.days) if work.days is not None and source.day else None
     return store.read(source, days, version=work.inputs[source.full_name])
 

@@ -56,6 +56,7 @@ class DeltaFeed(Feed):
             F.col(self.day).alias("landed_on"),
             none.alias("_raw"),
             none.alias("_problem"),
+            F.lit(None).cast("timestamp").alias("_landed_at"),
         )
         # Delta does not say where in its file a row lies, so equal rows may swap places.
         place = F.row_number().over(Window.partitionBy("file").orderBy("line"))

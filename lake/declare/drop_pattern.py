@@ -18,6 +18,7 @@ from functools import cached_property
 import pyspark.sql.functions as F
 from pyspark.sql import Column
 
+from lake.declare.formats import decoded
 from lake.declare.source_file import SourceFile
 from lake.errors import DeclarationError
 
@@ -147,8 +148,7 @@ class DropPattern:
 
     def file(self) -> Column:
         """Give the path of a row's file under the landing folder."""
-        path = F.url_decode(F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B")))  # Spark gives a URI
-        return F.regexp_extract(path, f"/({self._regex})$", 1)
+        return F.regexp_extract(decoded(F.col("_metadata.file_path")), f"/({self._regex})$", 1)
 
 
 def _as_regex(kind: str, text: str) -> str:

@@ -19,7 +19,17 @@ import pyspark.sql.types as T
 from pyspark.sql import Column, DataFrame, SparkSession
 
 from lake.declare.drop_pattern import DropPattern
-from lake.declare.formats import AS_NAMED, FILE_FRAME, FILE_NAME, DayFolder, Format, Lines, content_of, landed_on
+from lake.declare.formats import (
+    AS_NAMED,
+    FILE_FRAME,
+    FILE_NAME,
+    DayFolder,
+    Format,
+    Lines,
+    content_of,
+    decoded,
+    landed_on,
+)
 from lake.declare.landed import any_but, landing_day, path_pattern
 from lake.declare.source_file import SourceFile
 from lake.errors import DeclarationError
@@ -164,7 +174,7 @@ class TopicFeed(Feed):
         else:
             files = reader.json(folder)
         is_read = F.col("_metadata.file_path").rlike(path_pattern(folder))
-        name = F.url_decode(F.replace(F.col(FILE_NAME), F.lit("+"), F.lit("%2B")))  # Spark gives it as in a URI
+        name = decoded(F.col(FILE_NAME))
         for day, _, left_out in (path.rpartition("/") for path in without if path not in closed):
             is_read &= (landed_on() != F.lit(landing_day(posixpath.basename(day)))) | (name != F.lit(left_out))
         return _as_topic_frame(files.where(is_read & (landed_on() >= F.lit(first_day))))
@@ -223,9 +233,9 @@ class FileFeed(Feed):
     def problem(self, file: SourceFile) -> str | None:
         return self.format.problem(file)
 
-    def _as_row(self, file: SourceFile, problem: str) -> tuple[None, str, int, date | None, None, str]:
+    def _as_row(self, file: SourceFile, problem: str) -> tuple[None, str, int, date | None, None, str, None]:
         """Give the row of a file of which no record is read."""
         if self.pattern is None:
-            return (None, file.name, 0, landing_day(file.parent.name), None, problem)
+            return (None, file.name, 0, landing_day(file.parent.name), None, problem, None)
         name = self.pattern.within(file)
-        return (None, name, 0, self.pattern.day_of(name), None, problem)
+        return (None, name, 0, self.pattern.day_of(name), None, problem, None)

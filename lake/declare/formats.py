@@ -40,6 +40,8 @@ __all__ = [
     "Parquet",
     "Place",
     "content_of",
+    "decoded",
+    "landed_at",
     "landed_on",
 ]
 
@@ -51,12 +53,14 @@ FILE_FRAME = T.StructType(
         T.StructField("landed_on", T.DateType()),
         T.StructField("_raw", T.StringType()),
         T.StructField("_problem", T.StringType()),
+        T.StructField("_landed_at", T.TimestampType()),
     ]
 )
 """Columns of a file feed's frame.
 
 The record as received, the file's base name, the 1-based place of the record in it (0: the file itself), its landing
 day. Where a record or a file cannot be read, `line` is null, `_problem` says why and `_raw` holds the text of a record.
+`_landed_at` is when the file was written, as its storage says; null where nothing says it.
 """
 FILE_NAME = "_metadata.file_name"
 # Without them Spark makes columns of the folders' names, and a pattern of a file's name.
@@ -133,10 +137,11 @@ class Lines:
         lines = texts.select(
             place.landed_on().alias("landed_on"),
             place.file().alias("file"),
+            landed_at(),
             F.posexplode(F.split(F.regexp_replace("value", r"[\r\n]+$", ""), r"\r?\n")).alias("position", "line"),
         )
         return lines.where(F.col("line") != "").select(
-            "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on", *_no_problem()
+            "line", "file", (F.col("position") + 1).alias("line_number"), "landed_on", *_no_problem(), "_landed_at"
         )
 
     def count_rows(self, file: SourceFile) -> int:
@@ -254,6 +259,7 @@ class Csv:
             F.monotonically_increasing_id().alias("place"),  # a file is read by one task, from its first record on
             F.col("broken").alias("_raw"),
             F.when(~is_whole, f"it has not the {len(names)} fields of the header").alias("_problem"),
+            landed_at(),
         )
         number = F.col("place") - F.min("place").over(Window.partitionBy("path")) + 1
         return placed.withColumn("line_number", number.cast("int")).select(*FILE_FRAME.names)
@@ -307,6 +313,7 @@ class Parquet:
             (F.col("_metadata.row_index") + 1).cast("int").alias("line_number"),
             place.landed_on().alias("landed_on"),
             *_no_problem(),
+            landed_at(),
         )
 
 
@@ -345,6 +352,7 @@ class Avro:
             F.col("_metadata.file_block_start").alias("start"),
             F.monotonically_increasing_id().alias("place"),  # a part of a file is read by one task, in its order
             *_no_problem(),
+            landed_at(),
         )
         number = F.row_number().over(Window.partitionBy("path").orderBy("start", "place"))
         return placed.withColumn("line_number", number).select(*FILE_FRAME.names)
@@ -368,6 +376,16 @@ def landed_on() -> Column:
     """Give the landing day of a row, by the folder of its file."""
     folder = F.substring_index(F.substring_index("_metadata.file_path", "/", -2), "/", 1)
     return F.substring_index(folder, "=", -1).try_cast("date")
+
+
+def landed_at() -> Column:
+    """Give when the file of a row was written, to the millisecond."""
+    return F.col("_metadata.file_modification_time").alias("_landed_at")
+
+
+def decoded(name: Column) -> Column:
+    """Decode a name or path that Spark gives as in a URI."""
+    return F.url_decode(F.replace(name, F.lit("+"), F.lit("%2B")))
 
 
 def _not_text(file: SourceFile, encoding: str) -> str | None:

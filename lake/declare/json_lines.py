@@ -77,14 +77,24 @@ def read_lines(lines: DataFrame, fields: str) -> DataFrame:
 
     Returns:
         `said` (a struct of these fields; see `json_errors`) and the lineage columns `_event_date`, `_raw`, `_file`,
-        `_line_number`, `_landed_on`.
+        `_line_number`, `_landed_on`, `_landed_at`. An unknown time of landing comes before all that are known.
     """
     return lines.select(
         _parse(F.col("line"), fields).alias("said"),
         F.col("event_date").alias("_event_date"),
         F.col("line").alias("_raw"),
         *(F.col(name).alias(f"_{name}") for name in ("file", "line_number", "landed_on")),
+        _known_landing(lines).alias("_landed_at"),
     )
+
+
+def _known_landing(lines: DataFrame) -> Column:
+    """Give when a line's file landed, which is 1970 where nothing says it.
+
+    A table that was written before bronze kept the time, or that was declared by hand, does not say it.
+    """
+    unknown = F.timestamp_seconds(F.lit(0))
+    return F.coalesce("landed_at", unknown) if "landed_at" in lines.columns else unknown
 
 
 def json_errors() -> Column:

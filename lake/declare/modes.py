@@ -64,9 +64,7 @@ class InsertNew(Write):
 
     Attributes:
         first_by: columns (lineage columns too) whose ascending order says which row of a key is kept, `-` before a name
-            for descending: `["-_landed_on", "-_file", "-_line_number"]` keeps the line that landed last. Within one
-            landing day that is the last line of the file whose name sorts last, because a copy changes the times of
-            files: deliveries of a day need names that sort as they arrive.
+            for descending: `["-_landed_on", "-_landed_at", "-_file", "-_line_number"]` keeps the line that landed last.
     """
 
     only_adds: ClassVar[bool] = True

@@ -62,6 +62,9 @@ class FileLine(Contract):
     line_number: T.IntegerType = Field(description="place of the record in the file, from 1", ge=1)
     landed_on: T.DateType = Field(description="UTC day on which the file landed")
     event_date: T.DateType = Field(description="day that the line is about; landed_on where that is implausible")
+    landed_at: T.TimestampType = Field(
+        description="when the file was written, as it was first read, UTC; null: unknown", nullable=True
+    )
 
 
 def received(
@@ -157,6 +160,7 @@ def file_rows(lines: DataFrame, claim: Claim | None = None) -> DataFrame:
         "line_number",
         "landed_on",
         "event_date",
+        F.col("_landed_at").alias("landed_at"),
         F.coalesce("_raw", "line").alias("_raw"),
         "_problem",
         F.col("landed_on").alias("_event_date"),

@@ -27,8 +27,8 @@ _MESSAGE = {
 }
 _LINE = {
     "@READ@": "read_lines",
-    "@FIRST_BY@": '"_landed_on", "_file", "_line_number"',
-    "@LINEAGE@": '"_landed_on", "_file", "_line_number"',
+    "@FIRST_BY@": '"_landed_on", "_landed_at", "_file", "_line_number"',
+    "@LINEAGE@": '"_landed_on", "_landed_at", "_file", "_line_number"',
     "@BODY@": "line",
     "@PLACE@": "line_number",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,9 +135,12 @@ def _copied(feed: Path, files: Sequence[Path]) -> Iterator[Path]:
     The folder is there for as long as the block lasts.
     """
     feed.mkdir(parents=True, exist_ok=True)
+    landed_at = time.time_ns()
     with TemporaryDirectory(prefix=".landing-", dir=feed, ignore_cleanup_errors=True) as aside:
         for file in files:
             shutil.copyfile(file, Path(aside, file.name))
+        for file in files:  # what lands together has one time
+            os.utime(Path(aside, file.name), ns=(landed_at, landed_at))
         Path(aside).chmod(0o755)
         flush_files(Path(aside, file.name) for file in files)
         yield Path(aside)

@@ -2,6 +2,7 @@
 
 The ledger keeps a mark for each file: its size, its time and a hash of its content. A file is still the same where its
 content is: that is looked at only where the size is equal and the time is another one, as in a copy of a whole lake.
+It keeps its first mark then, because its time says when the file landed.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ class LandedFile:
     def mark(self, before: Mark | None = None) -> Mark:
         """Return what the ledger keeps of it.
 
-        The hash of an earlier mark serves where size and time are its own.
+        An earlier mark that names a hash serves as long as the content is its own.
         """
-        if before is not None and before[2] and tuple(before[:2]) == (self.size, self.modified_ns):
+        if before is not None and before[2] and self.has(before):
             return before
         return [self.size, self.modified_ns, self.digest()]
 

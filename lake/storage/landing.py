@@ -20,6 +20,7 @@ from lake.errors import FolderNotReadable, NeedsFolder
 from lake.storage.damage import damage, leading_out
 from lake.storage.delta_folder import DeltaFolder
 from lake.storage.drop_folder import DropFolder, drop_folder
+from lake.storage.first_read import Marks, read_files
 from lake.storage.landed_files import LandedFile, hash_of
 from lake.storage.landing_days import FeedFolder, feed_folder, read_day
 from lake.storage.object_folder import ObjectFolder
@@ -190,18 +191,18 @@ class Landing:
             return DeltaFolder(feed, self.location).count_rows(day)
         return sum(feed.count_rows(path) for path in self._files(feed, [day])[day])
 
-    def read(self, spark: SparkSession, feed: Feed, days: Iterable[date]) -> DataFrame:
+    def read(self, spark: SparkSession, feed: Feed, days: Iterable[date], marks: Marks | None = None) -> DataFrame:
         """Read the rows that landed on these days.
 
-        An empty frame of the same columns where nothing did.
+        An empty frame of the same columns where nothing did. With `marks`, by day and name, only of these files and
+        with the times that the marks say: another file may have landed after all were noted.
         """
         if isinstance(feed, DeltaFeed):
             table = DeltaFolder(feed, self.location).look()
             if table.version is None:
-                return _none(spark, feed)
+                return spark.createDataFrame([], feed.schema)
             return feed.read_version(spark, table.location, table.version, list(days))
-        paths = [path for files in self._files(feed, days).values() for path in files]
-        return feed.read(spark, paths) if paths else _none(spark, feed)
+        return read_files(spark, feed, self.files_by_day(feed, days), marks)
 
     def find_damaged(self, feed: Feed, days: Iterable[date]) -> dict[date, dict[str, str]]:
         """Return why files of these days cannot be read, by day and path.
@@ -231,7 +232,3 @@ class Landing:
         if isinstance(feed, DeltaFeed):
             return {day: [] for day in days}
         return {day: [file.path for file in files.values()] for day, files in self.files_by_day(feed, days).items()}
-
-
-def _none(spark: SparkSession, feed: Feed) -> DataFrame:
-    return spark.createDataFrame([], feed.schema)

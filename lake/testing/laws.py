@@ -143,13 +143,14 @@ def compute_twice(
 def _deliver_again(tables: Mapping[str, Table], landed: Path, again: AnyPath) -> None:
     """Copy landing files, and each a second time under another name.
 
-    The lines of topics are in reverse order in both.
+    The lines of topics are in reverse order in both. Files come again in the order in which they came.
     """
     topics = [topic.name for one in tables.values() for topic in one.topics]
     with TemporaryDirectory() as folder:
         both = Path(folder, "both")
         shutil.copytree(landed, both)
-        for file in [path for path in both.glob("*/landed_on=*/*") if path.is_file()]:
+        files = [path for path in both.glob("*/landed_on=*/*") if path.is_file()]
+        for file in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path)):
             if file.parts[-3] in topics:
                 file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))
             shutil.copy(file, file.with_name(f"{AGAIN}-{file.name}"))

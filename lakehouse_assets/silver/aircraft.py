@@ -44,7 +44,7 @@ class Aircraft(ReadableJson):
     contract=Aircraft,
     key=["tail_number"],
     day=None,
-    write=InsertNew(first_by=["-_landed_on", "-_file", "-_line_number"]),
+    write=InsertNew(first_by=["-_landed_on", "-_landed_at", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -54,7 +54,7 @@ def aircraft(reference_planes: DataFrame) -> DataFrame:
     Grain: tail number. Day: none; the table is always computed whole.
 
     Reads: every line that ever landed. Late data: does not exist; the line that landed last wins (of one day the last
-    line of the last file by name), and an aircraft that is no longer listed keeps its last line. Older lines count as
+    line of the newest file), and an aircraft that is no longer listed keeps its last line. Older lines count as
     duplicates. Rejected: unreadable lines, a missing or impossible tail number, impossible numbers.
     """
     line = read_lines(reference_planes, LINE)
@@ -74,4 +74,5 @@ def aircraft(reference_planes: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )

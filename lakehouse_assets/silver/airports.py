@@ -51,7 +51,7 @@ class Airports(ReadableJson):
     contract=Airports,
     key=["airport"],
     day=None,
-    write=InsertNew(first_by=["is_supplement", "-_landed_on", "-_file", "-_line_number"]),
+    write=InsertNew(first_by=["is_supplement", "-_landed_on", "-_landed_at", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -62,7 +62,7 @@ def airports(reference_airports: DataFrame) -> DataFrame:
 
     Reads: every line that ever landed. Once any has, four airports that flights go to and the source lacks (BQN, PSE,
     SJU, STT) are supplied and flagged `is_supplement`; a line of the source about one of them wins. Late data: does not
-    exist; the line that landed last wins (of one day the last line of the last file by name), and an airport that is no
+    exist; the line that landed last wins (of one day the last line of the newest file), and an airport that is no
     longer listed keeps its last line. Older lines count as duplicates. Altitudes are rounded to whole feet. Rejected:
     unreadable lines, a missing or impossible code, name, position or time zone.
     """
@@ -86,6 +86,7 @@ def airports(reference_airports: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )
 
 

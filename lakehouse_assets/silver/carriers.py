@@ -24,7 +24,7 @@ class Carriers(ReadableJson):
     contract=Carriers,
     key=["carrier"],
     day=None,
-    write=InsertNew(first_by=["-_landed_on", "-_file", "-_line_number"]),
+    write=InsertNew(first_by=["-_landed_on", "-_landed_at", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=32),
     owner="team:reference-data",
 )
@@ -34,7 +34,7 @@ def carriers(reference_airlines: DataFrame) -> DataFrame:
     Grain: carrier code. Day: none; the table is always computed whole.
 
     Reads: every line that ever landed. Late data: does not exist; the line that landed last wins (of one day the last
-    line of the last file by name), and a carrier that is no longer listed keeps its last line. Older lines count as
+    line of the newest file), and a carrier that is no longer listed keeps its last line. Older lines count as
     duplicates. Rejected: unreadable lines, a missing or impossible code, a missing name.
     """
     line = read_lines(reference_airlines, "carrier STRING, name STRING")
@@ -47,4 +47,5 @@ def carriers(reference_airlines: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )

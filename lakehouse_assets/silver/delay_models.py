@@ -56,7 +56,7 @@ class DelayModels(ReadableJson):
     contract=DelayModels,
     key=["serves_from", "issue"],
     day="serves_from",
-    write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+    write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
     fresh_within=timedelta(days=93),
     owner="team:data-science",
 )
@@ -95,4 +95,5 @@ def delay_models(delay_model_files: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )

@@ -50,7 +50,7 @@ class Schedules(FlightKey, ReadableJson):
     contract=Schedules,
     key=FLIGHT_KEY,
     day="flight_date",
-    write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+    write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
     fresh_within=timedelta(hours=2),
     owner="team:operations",
 )
@@ -89,4 +89,5 @@ def schedules(schedule_files: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )

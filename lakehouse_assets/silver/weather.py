@@ -75,7 +75,7 @@ class Weather(ReadableJson):
     key=["airport", "observed_at"],
     day="observed_on",
     day_of="observed_at",
-    write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+    write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
     fresh_within=timedelta(hours=2),
     owner="team:operations",
 )
@@ -112,4 +112,5 @@ def weather(weather_files: DataFrame) -> DataFrame:
         "_file",
         "_line_number",
         "_landed_on",
+        "_landed_at",
     )

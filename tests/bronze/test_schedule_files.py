@@ -19,7 +19,9 @@ def line(text: str, landed_on: str = "2013-01-31") -> dict[str, object]:
 
 
 def test_a_line_is_kept_as_received(spark: SparkSession) -> None:
-    rows = schedule_files(frame(spark, schedules, [line('{"flight_date":"2013-02-01","flight":1545}')]))
+    received = {**line('{"flight_date":"2013-02-01","flight":1545}'), "_landed_at": "2013-01-31T08:00:00Z"}
+
+    rows = schedule_files(frame(spark, schedules, [received]))
 
     assert broken_rules(schedule_files, rows) == []
     assert rows_of(rows) == [
@@ -29,6 +31,7 @@ def test_a_line_is_kept_as_received(spark: SparkSession) -> None:
             "line_number": 7,
             "landed_on": "2013-01-31",
             "event_date": "2013-02-01",
+            "landed_at": "2013-01-31T08:00:00Z",
         }
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -51,6 +53,18 @@ def test_files_land_under_their_names_and_stay_where_they_were(landing: Landing,
     assert held(landing) == {"orders/landed_on=2024-03-01/a.csv": "1\n", "orders/landed_on=2024-03-01/b c.csv": "2\n"}
     assert [file.read_text() for file in files] == ["1\n", "2\n"]
     assert landing.count_rows(FEED, D1) == 2
+
+
+def test_files_of_one_call_landed_at_one_moment_whenever_they_were_written(landing: Landing, sent: Sent) -> None:
+    files = [sent(name, f"{name}\n") for name in ("b.csv", "a.csv", "c.csv")]
+    for file in files:
+        os.utime(file, (1, 1))
+    before = time.time_ns()
+
+    deliver(landing, FEED, D1, files)
+
+    (landed,) = {file.modified_ns for file in landing.files(FEED, D1).values()}
+    assert before <= landed <= time.time_ns()
 
 
 def test_the_same_files_again_change_nothing_and_new_ones_join_them(landing: Landing, sent: Sent) -> None:

@@ -63,7 +63,7 @@ def declared(contract: type[Orders], fields: str, *more: str) -> Table:
         contract=contract,
         key=["number", "ordered_on"],
         day="ordered_on",
-        write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+        write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
         fresh_within=FRESH,
         owner=OWNER,
         layer="silver",
@@ -76,7 +76,7 @@ def declared(contract: type[Orders], fields: str, *more: str) -> Table:
             calendar_date(F.col("said.day")).alias("ordered_on"),
             *(F.col(f"said.{name}") for name in more),
             json_errors().alias("json_errors"),
-            *("_rescued", "_event_date", "_raw", "_file", "_line_number", "_landed_on"),
+            *("_rescued", "_event_date", "_raw", "_file", "_line_number", "_landed_on", "_landed_at"),
         )
 
     return orders

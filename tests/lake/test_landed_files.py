@@ -50,6 +50,16 @@ def test_a_copy_with_other_times_holds_the_same(folder: Path) -> None:
     assert changes_since(before, now(folder)) == Changes()
 
 
+def test_a_file_keeps_its_first_mark_as_long_as_it_holds_the_same(folder: Path) -> None:
+    first = noted(folder)["a"]
+    put(folder / "a", "one\n", at=2_000 * SECOND)
+    assert now(folder)["a"].mark(first) == first
+
+    put(folder / "a", "owe\n", at=3_000 * SECOND)
+    assert now(folder)["a"].mark(first)[1] == 3_000 * SECOND
+    assert now(folder)["a"].mark([4, 1_000 * SECOND, ""])[1] == 3_000 * SECOND, "a mark without a hash proves nothing"
+
+
 @pytest.mark.parametrize("content", ["owe\n", "one\nmore\n", ""])
 def test_other_content_is_a_change_whatever_its_size(folder: Path, content: str) -> None:
     before = noted(folder)

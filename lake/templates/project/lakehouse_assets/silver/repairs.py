@@ -37,7 +37,7 @@ class Repairs(ReadableJson):
     contract=Repairs,
     key=["bicycle", "part", "repaired_on"],
     day="repaired_on",
-    write=InsertNew(first_by=["_landed_on", "_file", "_line_number"]),
+    write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
     fresh_within=timedelta(hours=36),
     owner="team:bicycles",
 )
@@ -56,5 +56,5 @@ def repairs(repair_files: DataFrame) -> DataFrame:
         "repaired_on",
         json_errors().alias("json_errors"),
         F.datediff("repaired_on", "_event_date").alias("days_off_event_date"),
-        *("_event_date", "_raw", "_file", "_line_number", "_landed_on"),
+        *("_event_date", "_raw", "_file", "_line_number", "_landed_on", "_landed_at"),
     )

@@ -27,7 +27,7 @@ class Stations(ReadableJson):
     contract=Stations,
     key=["station"],
     day=None,
-    write=InsertNew(first_by=["-_landed_on", "-_file", "-_line_number"]),
+    write=InsertNew(first_by=["-_landed_on", "-_landed_at", "-_file", "-_line_number"]),
     fresh_within=timedelta(days=400),
     owner="team:bicycles",
 )
@@ -44,5 +44,5 @@ def stations(station_files: DataFrame) -> DataFrame:
         "said.district",
         "said.docks",
         json_errors().alias("json_errors"),
-        *("_event_date", "_raw", "_file", "_line_number", "_landed_on"),
+        *("_event_date", "_raw", "_file", "_line_number", "_landed_on", "_landed_at"),
     )
