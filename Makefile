@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 4000000 { print "/dev/shm" }')
 IN_MEMORY := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT="$${PYTEST_DEBUG_TEMPROOT:-$(MEMORY)}")
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n 2 --dist loadfile
+# Files with the longest tests come first (tests/conftest.py), not those with the most.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # JVMs of tests do little and end soon, several at once: thorough compilers and collectors do not pay.
 SHORT_LIVED := -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m
 SPARK_PYTEST := JDK_JAVA_OPTIONS="$${JDK_JAVA_OPTIONS:-$(SHORT_LIVED)}" $(PYTEST) $(PARALLEL)
@@ -38,7 +39,7 @@ test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minu
 test-packaging: setup ## the framework without its example, as a wheel, and in projects of others
 	@$(SPARK_PYTEST) -m packaging
 
-test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`; commands that are killed or meet
+test-streams: setup ## streams end to end: against batch, from Kafka, fed with poison, read meanwhile, and in `lakehouse up`; commands that are killed, stopped or meet
 	@$(SPARK_PYTEST) -m "streams and not soak"
 
 test-s3: setup ## tables on a real S3 server of this machine: batch, streams, commands, and what is said where it cannot be used
@@ -47,7 +48,7 @@ test-s3: setup ## tables on a real S3 server of this machine: batch, streams, co
 test-schedulers: setup ## the examples of docs/schedulers.md: a cron line, a systemd timer, and a real Airflow in build/airflow
 	@$(SPARK_PYTEST) -m schedulers
 
-test-year: setup ## the whole year, and days when clocks change, against the CSV files that the messages were made of
+test-year: setup ## the whole year, a disturbed month, and days when clocks change, against the CSV files that the messages were made of
 	@$(PYTEST) -m year
 
 test-soak: setup ## streams against batch over many seeds, at every crash point and fault

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["lake.testing.plugin"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, then others with Spark, because two workers then end at about the same time."""
+    weights: dict[Path, int] = {}
+    for item in items:
+        weight = 2 if item.get_closest_marker("slow") else 1 if item.get_closest_marker("spark") else 0
+        weights[item.path] = max(weight, weights.get(item.path, 0))
+    items.sort(key=lambda item: -weights[item.path])
+
+
 @pytest.fixture
 def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process whose own zone is five hours behind UTC."""
@@ -58,6 +68,22 @@ def has_jars_of_kafka() -> bool:
     except Offline:
         return False
     return True
+
+
+LARGE = ("streams", "year", "soak", "s3")
+"""Lanes with so many rows that Spark's generated code pays."""
+
+
+@pytest.fixture(autouse=True)
+def few_rows(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tune the shared session for a few rows while a test runs; lakes of a whole file are made before, untuned."""
+    from lake.testing.lakes import interpreted
+
+    if "spark" not in request.fixturenames or any(map(request.node.get_closest_marker, LARGE)):
+        yield
+        return
+    with interpreted(request.getfixturevalue("spark")):
+        yield
 
 
 @pytest.fixture

@@ -269,6 +269,7 @@ def test_an_upsert_replaces_a_group_and_an_empty_micro_batch_commits_nothing(lak
     assert [row["departures"] for row in lake.store.read(hourly_airport_performance).collect()] == [5]
 
 
+@pytest.mark.streams
 def test_a_message_that_batch_loaded_from_the_archive_is_not_appended_again_whenever_it_comes(
     lake: Lake, spark: SparkSession, messages: Messages
 ) -> None:
@@ -402,6 +403,7 @@ def test_a_table_that_only_batch_writes_is_refused(lake: Lake) -> None:
         follow([], lake.store, lake.frontier, home=lake.home, until_idle=True)
 
 
+@pytest.mark.streams
 def test_a_followed_lake_is_sealed_refused_to_batch_late_safe_and_released(lake: Lake, messages: Messages) -> None:
     sent = [flight(messages, 1, 1), flight(messages, 2, 2)]
     lake.land([*sent, sent[0]], "a.jsonl")
@@ -844,6 +846,7 @@ def test_a_drain_that_was_told_to_stop_seals_nothing(lake: Lake) -> None:
     assert sealed == []
 
 
+@pytest.mark.streams
 def test_another_stateful_plan_begins_a_new_generation_and_another_first_open_day_does_not(
     lake: Lake, messages: Messages, spark: SparkSession
 ) -> None:

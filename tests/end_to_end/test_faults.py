@@ -108,7 +108,7 @@ NEW = [("a", D1, 10), ("a", D2, 20), ("b", D1, 10)]
 @pytest.mark.parametrize(
     ("failpoint", "left", "reason"),
     [
-        ("after_files", OLD, "bronze.mark_files changed in version 2"),
+        pytest.param("after_files", OLD, "bronze.mark_files changed in version 2", marks=pytest.mark.streams),
         ("after_commit", NEW, "version 2 was written without a receipt"),
     ],
 )
@@ -181,6 +181,7 @@ def recorded(home: Path) -> dict[str, object]:
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.streams
 def test_two_processes_that_write_one_table_lose_no_commit(store: DeltaStore, tmp_path: Path) -> None:
     """Without the lock about one in a thousand such meetings loses a commit; so the log itself must show the order."""
     for day in (D1, D2):
@@ -268,6 +269,7 @@ worker.run(sys.argv[1:])
 
 @pytest.mark.spark
 @pytest.mark.slow
+@pytest.mark.streams
 def test_a_refresh_waits_for_the_jvm_of_a_killed_one_that_is_about_to_append_to_the_same_empty_day(
     store: DeltaStore, tmp_path: Path
 ) -> None:

@@ -1,9 +1,9 @@
 """The whole of 2013, from messages alone, against the CSV files that the messages were made of.
 
 The oracle computes every silver and gold table from the CSV by other means (see `oracle.py`); the lake has only what
-landed. The same comparison is made for a month whose messages came late, twice and broken: it must give the same rows,
-and in quarantine exactly what the manifest says was broken. The month is part of `make test`, the year of
-`make test-year`.
+landed. The same comparison is made for a week and a month whose messages came late, twice and broken. They must give
+the same rows, and in quarantine exactly what the manifest says was broken. The week is part of `make test`, the month
+and the year of `make test-year`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 of_the_year = pytest.mark.year
 COMPARED = [name for name in TABLES if name in ORACLE_TABLES]
 YEAR = Days.parse("2012-12-31..2014-01-13")
+WEEK = Days.parse("2013-01-01..2013-01-07")
 MONTH = Days.parse("2013-01-01..2013-01-31")
-MONTH_LANDS = Days.parse("2012-12-31..2013-02-13")
+LANDS = {WEEK: Days.parse("2012-12-31..2013-01-20"), MONTH: Days.parse("2012-12-31..2013-02-13")}
 
 
 @dataclass(frozen=True)
@@ -79,32 +80,39 @@ def year(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield from build_lake(tmp_path_factory.mktemp("year"), spark, YEAR, None)
 
 
-@pytest.fixture(scope="module")
-def month(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
-    """The flights of January 2013, with messages late, doubled and broken."""
-    root = tmp_path_factory.mktemp("month")
-    source = cut_source(root / "source", MONTH)
-    yield from build_lake(root, spark, MONTH_LANDS, source, late=0.04, duplicates=0.03, malformed=0.01, seed=2013)
+@pytest.fixture(
+    scope="module", params=[pytest.param(WEEK, id="week"), pytest.param(MONTH, id="month", marks=of_the_year)]
+)
+def disturbed(
+    request: pytest.FixtureRequest, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Compared]:
+    """The first flights of 2013, with messages late, doubled and broken; a week has more of those."""
+    days: Days = request.param
+    root, often = tmp_path_factory.mktemp("disturbed"), 4 if days == WEEK else 1
+    source = cut_source(root / "source", days)
+    disorder = {"late": 0.04 * often, "duplicates": 0.03 * often, "malformed": 0.01 * often}
+    yield from build_lake(root, spark, LANDS[days], source, **disorder, seed=2013)
 
 
-# The disturbed month
+# Disturbed
 
 
 @pytest.mark.parametrize("table", COMPARED)
-def test_a_disturbed_month_gives_the_undisturbed_rows(month: Compared, table: str) -> None:
-    assert month.differences(table) == []
+def test_disturbed_days_give_the_undisturbed_rows(disturbed: Compared, table: str) -> None:
+    assert disturbed.differences(table) == []
 
 
 @pytest.mark.parametrize(("topic", "table"), [("departures", "silver.departures"), ("arrivals", "silver.arrivals")])
-def test_quarantine_holds_exactly_the_broken_messages(month: Compared, topic: str, table: str) -> None:
+def test_quarantine_holds_exactly_the_broken_messages(disturbed: Compared, topic: str, table: str) -> None:
     broken = {
-        (entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)
+        (entry["partition"], entry["offset"]): entry["detail"]
+        for entry in manifest(disturbed.store, "malformed", topic)
     }
-    rejected = quarantined(month.store, TABLES[table])
+    rejected = quarantined(disturbed.store, TABLES[table])
 
     assert len(broken) > 200
     assert {(row["row"]["_partition"], row["row"]["_offset"]) for row in rejected} == set(broken)
-    assert len(rejected) == len(broken) == month.receipts[table].total.rejected
+    assert len(rejected) == len(broken) == disturbed.receipts[table].total.rejected
 
 
 NAMED_BY: Mapping[str, set[str]] = {
@@ -117,33 +125,34 @@ NAMED_BY: Mapping[str, set[str]] = {
 
 
 @pytest.mark.parametrize(("topic", "table"), [("departures", "silver.departures"), ("arrivals", "silver.arrivals")])
-def test_every_broken_message_is_told_why_it_was_refused(month: Compared, topic: str, table: str) -> None:
+def test_every_broken_message_is_told_why_it_was_refused(disturbed: Compared, topic: str, table: str) -> None:
     broken = {
-        (entry["partition"], entry["offset"]): entry["detail"] for entry in manifest(month.store, "malformed", topic)
+        (entry["partition"], entry["offset"]): entry["detail"]
+        for entry in manifest(disturbed.store, "malformed", topic)
     }
     kinds = Counter(broken.values())
 
-    for row in quarantined(month.store, TABLES[table]):
+    for row in quarantined(disturbed.store, TABLES[table]):
         kind = broken[row["row"]["_partition"], row["row"]["_offset"]]
         assert set(row["rules"]) & NAMED_BY[kind], (kind, row["rules"], row["raw"])
     assert set(kinds) == set(NAMED_BY)
 
 
 @pytest.mark.parametrize(("topic", "table"), [("departures", "silver.departures"), ("arrivals", "silver.arrivals")])
-def test_every_doubled_message_is_counted_as_a_duplicate(month: Compared, topic: str, table: str) -> None:
-    assert month.receipts[table].total.duplicates == len(manifest(month.store, "duplicate", topic))
+def test_every_doubled_message_is_counted_as_a_duplicate(disturbed: Compared, topic: str, table: str) -> None:
+    assert disturbed.receipts[table].total.duplicates == len(manifest(disturbed.store, "duplicate", topic))
 
 
-def test_messages_came_late_and_still_lie_in_the_days_of_their_events(month: Compared) -> None:
-    late = manifest(month.store, "late", "departures")
-    days_late = month.rows("SELECT DISTINCT landed_on - event_date FROM bronze.departure_events")
+def test_messages_came_late_and_still_lie_in_the_days_of_their_events(disturbed: Compared) -> None:
+    late = manifest(disturbed.store, "late", "departures")
+    days_late = disturbed.rows("SELECT DISTINCT landed_on - event_date FROM bronze.departure_events")
 
     assert len(late) > 500
     assert {row[0] for row in days_late} >= set(range(11))
 
 
-def test_nothing_else_was_rejected(month: Compared) -> None:
-    rejecting = {name for name, receipt in month.receipts.items() if receipt.total.rejected}
+def test_nothing_else_was_rejected(disturbed: Compared) -> None:
+    rejecting = {name for name, receipt in disturbed.receipts.items() if receipt.total.rejected}
 
     assert rejecting == {"silver.departures", "silver.arrivals"}
 
@@ -243,10 +252,10 @@ def test_bronze_holds_every_line_that_landed(year: Compared) -> None:
 # The control
 
 
-def test_a_lake_that_lost_one_flight_would_be_seen(month: Compared) -> None:
+def test_a_lake_that_lost_one_flight_would_be_seen(disturbed: Compared) -> None:
     """Every row that the oracle has twice or not at all shows up, so an equal count of differing rows cannot hide."""
     names = ", ".join(TABLES["silver.flights"].contract.stored_names)
-    lost = month.rows(
+    lost = disturbed.rows(
         f"SELECT {names} FROM oracle.silver.flights EXCEPT ALL "
         f"(SELECT {names} FROM silver.flights ORDER BY ALL LIMIT (SELECT count(*) - 1 FROM silver.flights))"
     )

@@ -39,6 +39,7 @@ main()
 """The command, with rows that Spark never gets done with; a file tells that it has begun."""
 
 
+@pytest.mark.streams
 @pytest.mark.spark
 @pytest.mark.slow
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 FLIGHT_DATES = Days.parse("2013-03-09..2013-03-10")
 DAYS = Days.parse("2013-03-08..2013-03-11")
+OTHER_RANGES = [Days.parse(text) for text in ("2013-03-10..2013-03-11", "2013-03-09", "2013-03-08")]
 AGAIN_RANGES = [Days.parse("2013-03-09")]
 BROKEN_LINES = {"weather": '{"airport": "EWR", "observed_at": "yesterday"}', "planes": "{", "schedules": "[]"}
 
@@ -47,7 +48,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Comp
     for feed, line in BROKEN_LINES.items():
         (file, *_) = sorted((landing / feed).glob("landed_on=*/*.jsonl"))
         file.write_text(file.read_text() + line + "\n")
-    return compute_twice(spark, root, TABLES, landing, DAYS, AGAIN_RANGES)
+    return compute_twice(spark, root, TABLES, landing, DAYS, AGAIN_RANGES, ranges=OTHER_RANGES)
 
 
 def test_the_lake_under_test_has_rows_rejects_and_duplicates(lakes: ComputedTwice) -> None:

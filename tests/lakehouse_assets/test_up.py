@@ -130,6 +130,7 @@ SWITCHED = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
     sensors { name sensorState { status } } schedules { name scheduleState { status } } } } } }"""
 
 
+@pytest.mark.streams
 @pytest.mark.slow
 def test_it_is_quiet_and_runs_by_itself_once_asked_until_that_is_taken_back(tmp_path: Path) -> None:
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_ALERT_URLS": ""}
