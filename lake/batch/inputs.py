@@ -8,12 +8,14 @@ with it: days that would lose rows are refused, or only added to.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from lake.batch.grown import GrownDays
 from lake.declare.days import Day, Days, parse_day
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table
@@ -21,9 +23,15 @@ from lake.errors import InputLost, LandingGone
 from lake.ownership.frontier import Frontier
 from lake.ownership.ledger import Entry, Ledger
 from lake.storage.landed_files import changes_since
+from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
 
-__all__ = ["Inputs", "Loss", "lost_days", "pin_inputs", "split_days"]
+__all__ = ["Inputs", "Loss", "Way", "lost_days", "pin_inputs", "split_days"]
+
+Way = Literal["replace", "keep", "grow"]
+"""How the rows of a day are written: in place of those that are held; beside them, where no row of their key is held;
+beside them, because they come from files that were not read before.
+"""
 
 
 class Loss(NamedTuple):
@@ -44,26 +52,42 @@ class Inputs:
         read: versions by `layer.table`; marks of landed files by `feed:name`, day and name.
         table_ids: the ids of those tables.
         thinned: landing days of which files that were read before are gone: what the table holds of them stays.
+        grown: landing days that only new files have joined, with what the ledger says of the others.
+        quarantine: version of the table's quarantine; -1 where there is none.
     """
 
     read: dict[str, Any] = field(default_factory=dict)
     table_ids: dict[str, str] = field(default_factory=dict)
     thinned: set[date] = field(default_factory=set)
+    grown: dict[date, Entry] = field(default_factory=dict)
+    quarantine: int = -1
+
+    def of_new_files(self, feed: str) -> dict[str, Any]:
+        """Return the marks of files that joined, by day and name."""
+        known = {str(day): entry.inputs[feed] for day, entry in self.grown.items()}
+        return {day: {n: m for n, m in self.read[feed][day].items() if n not in known[day]} for day in known}
 
 
-def pin_inputs(table: Table, store: DeltaStore, days: Days | None, frontier: Frontier | None) -> Inputs:
+def pin_inputs(
+    table: Table, store: DeltaStore, days: Days | None, frontier: Frontier | None, horizon: Horizon | None = None
+) -> Inputs:
     """Note what is there to read.
+
+    Without a horizon no day counts as grown.
 
     Raises:
         LandingGone: a landing day has rows, and no file any more that they could be read from.
         InputLost: an input holds fewer rows than the ledger says it had.
     """
     ledger = Ledger(store).latest_by_table()
-    pinned = Inputs()
+    quarantine = store.log(store.quarantine_path(table)).version()
+    pinned = Inputs(quarantine=-1 if quarantine is None else quarantine)
     for read in table.reads:
         if isinstance(read.source, Feed):
             was_followed = frontier is not None and frontier.was_followed(table)
-            _LandedPin(table, read.source, store, ledger.get(table.full_name, {}), was_followed).pin(days, pinned)
+            grown = None if horizon is None or was_followed else GrownDays(table, store, horizon)
+            entries = ledger.get(table.full_name, {})
+            _LandedPin(table, read.source, store, entries, was_followed, grown).pin(days, pinned)
         else:
             _refuse_missing(table, read.source, store, ledger.get(table.full_name, {}))
             _refuse_lost(table, read, days, store, ledger.get(read.source.full_name, {}), frontier)
@@ -82,6 +106,7 @@ class _LandedPin:
     store: DeltaStore
     entries: Mapping[Day, Entry]
     was_followed: bool
+    grown: GrownDays | None
 
     def pin(self, days: Days | None, pinned: Inputs) -> None:
         """Add the marks of the files of these days.
@@ -94,7 +119,8 @@ class _LandedPin:
         landed = self.store.landing.files_by_day(self.feed, self._all_days if days is None else days)
         for day, files in landed.items():
             recorded = self._recorded(day)
-            gone = changes_since(recorded, files).gone
+            changes = changes_since(recorded, files)
+            gone = changes.gone
             known = recorded if isinstance(recorded, Mapping) else {}
             if files:
                 still = {name: file.mark(known.get(name)) for name, file in files.items()}
@@ -104,6 +130,8 @@ class _LandedPin:
                 lost[day if self.table.day else None] = max(rows - self._held_of(day), 0)
             elif gone or (recorded is None and self._held.get(day)):
                 pinned.thinned.add(day)
+            elif (entry := self.entries.get(day)) and self.grown and self.grown.has(day, entry, recorded, changes):
+                pinned.grown[day] = entry
         if refused:
             raise LandingGone(self.table.full_name, f"landing/{self.feed.name}", refused, sum(lost.values()))
 
@@ -151,14 +179,16 @@ class _LandedPin:
         return self.store.table_log(self.table).rows_by_day(self.table.day) if self.table.day else {}
 
 
-def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tuple[Days | None, bool]]:
-    """Split the days into those to replace and those to add to (True)."""
-    if days is None or not pinned.thinned or not table.write.keeps_everything:
-        yield days, False
+def split_days(table: Table, days: Days | None, pinned: Inputs) -> Iterator[tuple[Days | None, Way]]:
+    """Split the days by the way in which their rows are written."""
+    if days is None or not table.write.keeps_everything:
+        yield days, "replace"
         return
-    kept = Days.ranges(day for day in days if day in pinned.thinned)
-    other = Days.ranges(day for day in days if day not in pinned.thinned)
-    yield from sorted([*((part, True) for part in kept), *((part, False) for part in other)], key=lambda p: p[0].start)
+    by_way = defaultdict[Way, list[date]](list)
+    for day in days:
+        by_way["keep" if day in pinned.thinned else "grow" if day in pinned.grown else "replace"].append(day)
+    parts = [(part, way) for way, chosen in by_way.items() for part in Days.ranges(chosen)]
+    yield from sorted(parts, key=lambda part: part[0].start)
 
 
 def lost_days(store: DeltaStore, source: Table, entries: Mapping[Day, Entry]) -> dict[Day, Loss]:

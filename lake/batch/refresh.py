@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from lake.batch.day_alone import differing_rows
-from lake.batch.inputs import Inputs, pin_inputs, split_days
+from lake.batch.grown import CALENDAR
+from lake.batch.inputs import Inputs, Way, pin_inputs, split_days
+from lake.batch.rejected import rejected_rules
 from lake.declare.across_days import refuse_across_days
 from lake.declare.days import Days
 from lake.declare.feed import Feed
@@ -121,7 +124,7 @@ class Receipt:
 class _Work:
     """A refresh under way.
 
-    `base` is the table's version at which the refresh asked who owns the days.
+    `base` is the table's version at which the refresh asked who owns the days, `way` how rows of its days are written.
     """
 
     table: Table
@@ -131,6 +134,7 @@ class _Work:
     run_id: str
     horizon: Horizon
     base: int | None
+    way: Way = "replace"
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -201,7 +205,8 @@ def _refresh(
             frontier.refuse_open(table, wanted)
         refuse_across_days(table, store.spark)
         believed = horizon or Horizon(datetime.now(UTC))
-        work = _Work(table, store, wanted, pin_inputs(table, store, wanted, frontier), run_id, believed, base)
+        pinned = pin_inputs(table, store, wanted, frontier, believed)
+        work = _Work(table, store, wanted, pinned, run_id, believed, base)
         was_followed = frontier is not None and frontier.was_followed(table)
         receipt = _write_what_can_be(work, unless_equal=unless_equal, was_followed=was_followed)
         _record(work, receipt)
@@ -220,8 +225,10 @@ def _write_what_can_be(work: _Work, *, unless_equal: bool, was_followed: bool) -
         pieces = split_days(table, part.days, part.pinned)
         return _joined(
             [
-                _write(dataclasses.replace(part, days=days), unless_equal=unless_equal, adds=adds or was_followed)
-                for days, adds in pieces
+                _write(
+                    dataclasses.replace(part, days=days, way="keep" if was_followed else way), unless_equal=unless_equal
+                )
+                for days, way in pieces
             ]
         )
 
@@ -293,9 +300,11 @@ def _joined(parts: Sequence[Receipt]) -> Receipt:
     )
 
 
-def _write(work: _Work, *, unless_equal: bool, adds: bool) -> Receipt:
+def _write(work: _Work, *, unless_equal: bool) -> Receipt:
     enforced = _enforced(work)
-    if adds and work.table.write.keeps_everything:
+    if work.way == "grow":
+        return _add_new_files(work, enforced)
+    if work.way == "keep" and work.table.write.keeps_everything:
         return _add_to_bronze(work, enforced)
     if unless_equal and work.store.version(work.table) is not None:
         return _replace_what_differs(work, enforced)
@@ -313,7 +322,8 @@ def _enforced(work: _Work) -> Enforced:
 def _read(work: _Work, read: Read) -> DataFrame:
     source, store = read.source, work.store
     if isinstance(source, Feed):
-        marks = work.inputs[f"feed:{read.name}"]
+        name = f"feed:{read.name}"
+        marks = work.inputs[name] if work.way != "grow" else work.pinned.of_new_files(name)
         landed = map(date.fromisoformat, marks)
         wanted = [day for day in landed if work.days is None or day in work.days]
         return store.landing.read(store.spark, source, wanted, marks)
@@ -350,7 +360,7 @@ def _account(
     if not _fits(total):
         return enforced.counts_by_day(), _quarantine(work, enforced, total)
     dropped = enforced.dropped() if total.rejected or total.duplicates else NOTHING_DROPPED
-    work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
+    _file(work, dropped.rejected)
     if work.days is None:
         return {None: dataclasses.replace(total, disagreeing=dropped.disagreeing)}, dropped.rules()
     return dropped.counts(written), dropped.rules()
@@ -375,6 +385,25 @@ def _add_to_bronze(work: _Work, enforced: Enforced) -> Receipt:
     rules = _quarantine(work, enforced, total)
     added = commit.days(work.table.day)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in added else "unchanged" for day in work.all_days}
+    return _receipt(work, counts, outcomes, rules, commit.version)
+
+
+def _add_new_files(work: _Work, enforced: Enforced) -> Receipt:
+    """Add the rows of the files that have joined the days.
+
+    The counts are those of whole days: what the ledger says of the other files, and what came of these.
+    """
+    rows, base = enforced.accepted(), -1 if work.base is None else work.base
+    commit = work.store.append(work.table, rows, None, _metadata(work), since=base)
+    total = enforced.observed()
+    added, rules = _account(work, enforced, total, _written(work, commit))
+    _check_conservation(work, added, total, commit.rows)
+    before = {day: work.pinned.grown[day].counts for day in work.days or ()}
+    if any(counts.rejected for counts in before.values()):
+        rules = rejected_rules(work.store, work.table, work.all_days)
+    counts: dict[date | None, Counts] = {day: known + added.get(day, Counts()) for day, known in before.items()}
+    written = _written(work, commit)
+    outcomes: dict[date | None, Outcome] = {day: "written" if day in written else "unchanged" for day in counts}
     return _receipt(work, counts, outcomes, rules, commit.version)
 
 
@@ -484,10 +513,24 @@ def _quarantine(work: _Work, enforced: Enforced, total: Counts) -> dict[str, int
     """Replace the quarantine of these days and return its rows by rule."""
     if _fits(total) or not total.rejected:
         dropped = enforced.dropped() if total.rejected else NOTHING_DROPPED
-        work.store.store_quarantine(work.table, dropped.rejected, work.ranges)
+        _file(work, dropped.rejected)
         return dropped.rules()
-    work.store.replace_quarantine(work.table, enforced.rejected(), work.ranges)
+    if work.way == "grow":
+        work.store.append_quarantine(work.table, enforced.rejected(), None, since=work.pinned.quarantine)
+    else:
+        work.store.replace_quarantine(work.table, enforced.rejected(), work.ranges)
     return enforced.rules()
+
+
+def _file(work: _Work, rejects: pa.Table) -> None:
+    """Put rejected rows into the quarantine.
+
+    They replace those of their days, or join them where only new files were read.
+    """
+    if work.way != "grow":
+        work.store.store_quarantine(work.table, rejects, work.ranges)
+    elif rejects.num_rows:
+        work.store.append_quarantine(work.table, rejects, None, since=work.pinned.quarantine)
 
 
 def _check_conservation(work: _Work, counts: Mapping[Any, Counts], total: Counts, written: int) -> None:
@@ -509,7 +552,7 @@ def _metadata(work: _Work) -> dict[str, Any]:
         "inputs": versions,
         "code_version": work.table.code_version,
         "run_id": work.run_id,
-    }
+    } | ({CALENDAR: str(work.horizon.calendar)} if work.table.feeds else {})
 
 
 def _receipt(

@@ -21,13 +21,15 @@ from lake.declare.plan_text import analyzed_plan
 from lake.declare.table import INSTEAD_OF_YESTERDAY, Table, is_followable
 from lake.errors import DeclarationError
 
-__all__ = ["refuse_across_days"]
+__all__ = ["reads_files_apart", "refuse_across_days"]
 
 _LINE = re.compile(r"^([\s:+-]*)([A-Z]\w*)")
 _ATTRIBUTE = re.compile(r"(\w+)#(\d+)")
 _DEFINED = re.compile(r" AS (\w+#\d+)")
 _ORDER = re.compile(r"#\d+L? (ASC|DESC)")
 _OF_A_DAY = re.compile(r"date|timestamp|window", re.IGNORECASE)
+_ROW_BY_ROW = {"Project", "Filter", "Generate", "SubqueryAlias", "Range"}
+"""Nodes of a plan by which a row depends on no other."""
 _PART_OF_A_DATE = re.compile(r"(month|year|quarter|weekofyear|dayof\w+|weekday|trunc|hour|minute)\(", re.IGNORECASE)
 
 
@@ -58,6 +60,22 @@ def refuse_across_days(table: Table, spark: SparkSession) -> None:
         )
         remedy = f"{INSTEAD_OF_YESTERDAY}; or {around}" if is_running else around
         raise DeclarationError(where, f"{table.name}: {problem}: a range would give other rows than its days", remedy)
+
+
+@cache
+def reads_files_apart(table: Table, spark: SparkSession) -> bool:
+    """Tell whether the rows of a landed file depend on no other file.
+
+    Their key included. It is so where the plan takes row by row, and the key holds name and landing day of the file as
+    the feed gives them.
+    """
+    plan = _Plan.of(table(*(_empty(spark, read.source, has_days=True) for read in table.reads)))
+    if not {node.name for node in plan.nodes} <= _ROW_BY_ROW or table.day != "landed_on":
+        return False
+    projected = [_lists(node.text)[0] for node in plan.nodes if node.name == "Project"]
+    last, first = set(projected[0].split(", ")), _attributes(projected[-1])
+    given = {one.partition("#")[0]: one for one in first}
+    return all(name in table.key and given.get(name) in last for name in ("file", "landed_on"))
 
 
 def _refuse_what_no_stream_sees(table: Table, plan: _Plan, columns: Sequence[str]) -> None:

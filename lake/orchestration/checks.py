@@ -14,7 +14,6 @@ day's failure green. Only a scan of a table too large to read whole keeps to the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from typing import Literal
 from lake.batch.day_alone import can_differ, compute_again
 from lake.batch.foreign_rows import foreign_days
 from lake.batch.freshness import FreshnessJudge
+from lake.batch.rejected import rejected_rules
 from lake.batch.rescued import count_rescued
 from lake.batch.survey import Survey, ways_to_mend
 from lake.declare.days import Day, Days
@@ -241,7 +241,7 @@ class Inspection:
         if unknown := count_rescued(self.table, self.store):
             facts["rows_with_unknown_fields"] = sum(unknown.values())
         if rejected:
-            rules = _rules(self.table, self.store).items()
+            rules = rejected_rules(self.store, self.table).items()
             facts["rules"] = ", ".join(f"{rule} ({rows:,})" for rule, rows in rules)
         severity: Severity = "ERROR" if refused or errors else "WARN"
         failing = dict(sorted({**refused, **errors, **warnings}.items(), key=_by_day))
@@ -379,9 +379,3 @@ def _repeated_keys(table: Table, log: Log, days: Days | None) -> dict[Day, int]:
     repeated = f"SELECT {day} AS day FROM stored {within} GROUP BY {keys} HAVING count(*) > 1"
     found = log.query(f"SELECT day, count(*) AS keys FROM ({repeated}) GROUP BY day ORDER BY day")
     return {row["day"]: row["keys"] for row in found}
-
-
-def _rules(table: Table, store: DeltaStore) -> dict[str, int]:
-    """Quarantined rows by rule."""
-    rejected = store.log(store.quarantine_path(table)).query("SELECT rules FROM stored")
-    return dict(Counter(rule for row in rejected for rule in row["rules"]).most_common())

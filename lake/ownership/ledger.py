@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from lake.storage.log import Remembered
 from lake.storage.sequence import in_sequence, oldest_first
+from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
 
 __all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
@@ -94,6 +95,11 @@ class Entry:
         The table is `layer.name`. An entry that names no id for it is about any.
         """
         return self.table_ids.get(table, table_id) == table_id
+
+    @property
+    def counts(self) -> Counts:
+        """Its rows by their fate."""
+        return Counts(self.rows_in, self.rows_out, self.rejected, self.duplicates, self.disagreeing)
 
     def version_read(self, table: str) -> int:
         """Return the version of a table that the day was computed from.

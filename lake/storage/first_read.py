@@ -1,4 +1,4 @@
-"""Read files of a feed, and say when they landed, as they were first read.
+"""Read files of a feed, and say when they landed.
 
 A copy or a restore changes the times of files, and no row. So of a file that was read before, and is still the same,
 the time counts that the ledger noted first.
@@ -39,7 +39,10 @@ def read_files(
     files: Mapping[date, Mapping[str, LandedFile]],
     marks: Marks | None,
 ) -> DataFrame:
-    """Read files, or those of them that were noted, with the times of their marks."""
+    """Read files with the times at which they landed.
+
+    With marks only those that have one, because another file may have landed after all were noted.
+    """
     if marks is not None:
         files = {day: {n: f for n, f in found.items() if n in marks[str(day)]} for day, found in files.items()}
     paths = [file.path for by_name in files.values() for file in by_name.values()]
@@ -82,7 +85,7 @@ def _as_first_read(
 
 
 def _other_times(files: Mapping[str, LandedFile], marks: Mapping[str, Mark]) -> Iterator[tuple[str, int]]:
-    """Find the files that have another time than was noted, and give the one that was."""
+    """Give the noted times of files that have another one now."""
     for name, file in files.items():
         noted = _landed_ms(file.path, marks[name][1]) if name in marks else None
         if noted is not None and noted != _landed_ms(file.path, file.modified_ns):

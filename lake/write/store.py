@@ -63,9 +63,20 @@ class DeltaStore(StoreReads, StoreTables, OwnRows):
         """
         return self._of_table(table).replace(rows, days, Note(metadata, txn, since))
 
-    def append(self, table: Table, rows: DataFrame | pa.Table, txn: Txn, metadata: Mapping[str, Any]) -> Commit:
-        """Add rows that the table cannot hold yet."""
-        return self._of_table(table).add(rows, Note(metadata, txn))
+    def append(
+        self,
+        table: Table,
+        rows: DataFrame | pa.Table,
+        txn: Txn | None,
+        metadata: Mapping[str, Any],
+        *,
+        since: int | None = None,
+    ) -> Commit:
+        """Add rows that the table cannot hold yet.
+
+        With `since`, the version as of which it does not: nobody may have written their days after it.
+        """
+        return self._of_table(table).add(rows, Note(metadata, txn, since))
 
     def insert_new(
         self,
@@ -168,9 +179,11 @@ class DeltaStore(StoreReads, StoreTables, OwnRows):
         if rejects.num_rows or _holds_any(self.log(self.quarantine_path(table)), "day" if table.day else None, days):
             self._of_quarantine(table).replace(rejects, days, Note({}))
 
-    def append_quarantine(self, table: Table, rejects: DataFrame, txn: Txn) -> Commit:
-        """Add rows that broke the table's contract."""
-        return self._of_quarantine(table).add(rejects, Note({}, txn))
+    def append_quarantine(
+        self, table: Table, rejects: DataFrame | pa.Table, txn: Txn | None, *, since: int | None = None
+    ) -> Commit:
+        """Add rows that broke the table's contract. `since` as for `append`."""
+        return self._of_quarantine(table).add(rejects, Note({}, txn, since))
 
     def is_committed(self, path: str, txn: Txn) -> bool:
         """Tell whether this step was committed, without a JVM.
