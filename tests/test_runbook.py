@@ -20,7 +20,7 @@ import lake
 from lake.commands import cli, options
 from lake.commands.cli import add_extras, commands
 from lake.errors import _DIAGNOSES, _UNKNOWN_CAUSE, LakeError, StreamBroken
-from lake.orchestration.checks import CHECKS, RANGE_CHECKS, RUNBOOK, STREAM_CHECKS
+from lake.orchestration.checks import CHECKS, RANGE_CHECKS, RUNBOOK, SINK_RUNBOOK, STREAM_CHECKS
 from lake.orchestration.sensors.alerts import _RUNBOOK
 from lake.orchestration.sensors.freshness import _LEFT_OUT
 
@@ -109,7 +109,7 @@ def test_a_stream_that_stopped_names_the_section_of_what_it_said() -> None:
 
 def test_every_check_and_alert_has_one() -> None:
     assert RUNBOOK.keys() == {**CHECKS, **RANGE_CHECKS, **STREAM_CHECKS}.keys()
-    assert [said for page in [*RUNBOOK.values(), _RUNBOOK, _LEFT_OUT] if (said := refuse(page))] == []
+    assert [said for page in [*RUNBOOK.values(), SINK_RUNBOOK, _RUNBOOK, _LEFT_OUT] if (said := refuse(page))] == []
 
 
 def test_every_exit_code_is_explained() -> None:

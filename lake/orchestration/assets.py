@@ -27,7 +27,7 @@ from lake.declare.days import Days
 from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
-from lake.orchestration.checks import Inspection, Verdict, checks_of, next_step
+from lake.orchestration.checks import RUNBOOK, SINK_RUNBOOK, Inspection, Verdict, checks_of, next_step
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
@@ -362,16 +362,18 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
 def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckResult:
     """Turn a verdict into the outcome of a check.
 
-    It names the first failing days, how many there are, and the next step.
+    It names the first failing days, how many there are, and the next step. That and the runbook's section are metadata
+    too, because the UI shows a description without its line breaks.
     """
-    next_steps = [] if verdict.passed else [f"next: {next_step('.'.join(key.path), name, verdict)}"]
+    step = "" if verdict.passed else next_step(".".join(key.path), name, verdict)
+    where_to_go = {"next": step, "runbook": RUNBOOK.get(name, SINK_RUNBOOK)} if step else {}
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity[verdict.severity],
-        description="\n".join([verdict.summary, *_first_failing(verdict), *next_steps]),
-        metadata={**verdict.facts, **_failing_metadata(verdict)},
+        description="\n".join([verdict.summary, *_first_failing(verdict), *([f"next: {step}"] if step else [])]),
+        metadata={**verdict.facts, **_failing_metadata(verdict), **where_to_go},
     )
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "NEXT",
     "RANGE_CHECKS",
     "RUNBOOK",
+    "SINK_RUNBOOK",
     "Inspection",
     "Verdict",
     "checks_of",
@@ -97,6 +98,9 @@ RUNBOOK: Mapping[str, str] = {
     "streaming": "docs/runbook.md#streams-stalled-dead-behind",
 }
 """The page and section that say more, by check."""
+
+SINK_RUNBOOK = "docs/runbook.md#a-sink-was-not-loaded"
+"""The page and section that say more of the checks of sinks."""
 
 _ON_PURPOSE: Mapping[Rows, str] = {
     "each": "where the transform drops rows on purpose, declare rows='some', where it multiplies them rows='any'",

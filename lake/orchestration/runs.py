@@ -17,7 +17,7 @@ from typing import Any, Literal
 import dagster as dg
 from dagster._core.definitions.events import AssetMaterialization
 from dagster._core.errors import DagsterExecutionInterruptedError
-from dagster._core.events import DagsterEvent, DagsterEventType, EngineEventData
+from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.execution.plan.objects import ErrorSource, StepFailureData
 from dagster_shared.error import SerializableErrorInfo
@@ -27,6 +27,7 @@ from lake.batch.plan import Step
 from lake.declare.days import Days
 from lake.declare.graph import readers_of
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.errors import BadDay, Message
 from lake.orchestration.assets import PID, WORKER, checks_step, compute_step, step_tags, this_process
 from lake.orchestration.keys import asset_key
@@ -255,27 +256,21 @@ def _as_dagster_asks(tables: Sequence[Table]) -> list[Table]:
 
 
 def _sum_up(instance: dg.DagsterInstance, run_id: str, results: Sequence[TableResult]) -> None:
-    """Say in one event of a run what it did to each table."""
+    """Say in the last event of a run what it did to each table.
+
+    It is text, because the UI squeezes a table of nine columns into letters below each other.
+    """
     rows, rejected = sum(one.rows_out for one in results), sum(one.rejected for one in results)
-    records = [
-        dg.TableRecord(
-            {
-                "table": one.table,
-                "days": str(one.days or "whole"),
-                "rows read": one.rows_in,
-                "rows written": one.rows_out,
-                "rejected": one.rejected,
-                "duplicates": one.duplicates,
-                "seconds": round(one.seconds, 1),
-                "status": one.status,
-                "failed checks": ", ".join(check.name for check in one.checks if not check.passed),
-            }
-        )
-        for one in results
-    ]
-    said = f"{len(results)} tables: {rows:,} rows written, {rejected:,} rejected"
-    facts = EngineEventData(metadata={"tables": dg.MetadataValue.table(records)} if records else None)
-    instance.report_engine_event(said, instance.get_run_by_id(run_id), facts)
+    whole = f"{counted(len(results), 'table')}: {rows:,} rows written, {rejected:,} rejected"
+    width = max((len(one.table) for one in results), default=0)
+    said = "\n".join([whole, *(f"{one.table:{width}}  {_outcome(one)}" for one in results)])
+    instance.report_engine_event(said, instance.get_run_by_id(run_id))
+
+
+def _outcome(one: TableResult) -> str:
+    days, red = str(one.days or "whole"), ", ".join(check.name for check in one.checks if not check.passed)
+    rows = f"{one.rows_in:,} read, {one.rows_out:,} written, {one.rejected:,} rejected, {one.duplicates:,} duplicates"
+    return f"{days:22}  {one.status}: {rows}, {one.seconds:.1f} s" + (f"; failed checks: {red}" if red else "")
 
 
 @contextmanager

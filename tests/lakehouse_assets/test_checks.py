@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
@@ -16,7 +17,7 @@ from lake.declare.days import Days
 from lake.declare.table import Rows, Table
 from lake.orchestration import checks
 from lake.orchestration.assets import build_check_result
-from lake.orchestration.checks import NEXT, Inspection, Verdict, checks_of
+from lake.orchestration.checks import NEXT, SINK_RUNBOOK, Inspection, Verdict, checks_of
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.ownership.ledger import Entry, Ledger, Outcome
@@ -126,14 +127,20 @@ def test_the_share_of_rejected_rows_decides_how_bad_it_is(
 def test_whatever_check_fails_says_the_next_command() -> None:
     assert set(NEXT) == {*checks_of(departures), *checks_of(measurements)}
     days = Verdict("", {DAY: "", SECOND: "", date(2020, 1, 9): ""})
-    shown = build_check_result(asset_key(measurements), "contract", days).description or ""
+    result = build_check_result(asset_key(measurements), "contract", days)
+    shown = result.description or ""
+    assert result.metadata["runbook"].value == "docs/runbook.md#rows-are-in-quarantine"
+    assert f"next: {result.metadata['next'].value}" == shown.splitlines()[-1]
     assert shown.splitlines()[-1] == (
         "next: lakehouse quarantine silver.measurements --days 2020-01-01..2020-01-02 shows the rows; mend their "
         "source or the contract, then lakehouse refresh silver.measurements --days 2020-01-01..2020-01-02"
     )
     whole = build_check_result(asset_key(known_sensors), "key_unique", Verdict("", {None: ""})).description or ""
     assert whole.splitlines()[-1] == "next: lakehouse refresh silver.known_sensors"
-    assert "next" not in (build_check_result(asset_key(measurements), "fresh", Verdict("fresh")).description or "")
+    sink = build_check_result(dg.AssetKey(["serving", "hours"]), "loaded", Verdict("", {DAY: ""}, remedy="publish it"))
+    assert [sink.metadata[name].value for name in ("next", "runbook")] == ["publish it", SINK_RUNBOOK]
+    passed = build_check_result(asset_key(measurements), "fresh", Verdict("fresh"))
+    assert (passed.description, list(passed.metadata)) == ("fresh", ["failing_days"])
 
 
 def test_rejected_rows_are_counted_by_rule(settings: Settings, store: DeltaStore) -> None:

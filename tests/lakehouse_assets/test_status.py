@@ -23,6 +23,7 @@ from lake.declare.topic_source import Place
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.ownership.passed_over import PassedOver
+from lake.project.automation import switch_automation
 from lake.project.environment import Environment, open_environment
 from lake.project.settings import Settings
 from lake.stream.progress import StreamStatus
@@ -248,6 +249,21 @@ def lines_of(environment: Environment, *names: str) -> list[str]:
     out = io.StringIO()
     print_status(Console(file=out, width=10_000), Look(environment, names), verbose=False)
     return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+
+def test_what_runs_by_itself_is_said_and_what_switches_it(environment: Environment) -> None:
+    off = "nothing runs by itself, but for what was switched on in the UI; "
+    off += "lakehouse up --auto switches on daily, reconcile, maintain and alerts"
+    on = "runs by itself with lakehouse up: daily, reconcile, maintain, {}; lakehouse up --no-auto takes it back"
+    told = replace(environment, settings=replace(environment.settings, alert_urls=("json://alerts.example",)))
+
+    switch_automation(environment.settings, on=True)
+    shown = [lines_of(environment, departures.full_name), lines_of(told, departures.full_name)]
+    switch_automation(environment.settings, on=False)
+    shown.append(lines_of(environment, departures.full_name))
+
+    expected = [on.format("no alerts (LAKEHOUSE_ALERT_URLS is not set)"), on.format("alerts"), off]
+    assert [[line for line in lines if "by itself" in line] for lines in shown] == [[line] for line in expected]
 
 
 def test_what_only_streams_wrote_is_counted(from_kafka: Environment) -> None:
