@@ -137,10 +137,10 @@ def refill(store: DeltaStore, filled: Table, days: Iterable[date] | None, rows: 
     _committer(store, filled).replace(_arrow(filled, rows), None if days is None else Days.ranges(days), Note({}))
 
 
-def add(store: DeltaStore, filled: Table, rows: Iterable[Row]) -> None:
-    """Add rows to a table, as a stream does."""
+def add(store: DeltaStore, filled: Table, rows: Iterable[Row], **metadata: Any) -> None:
+    """Add rows to a table, as a stream does, which says more of it in the metadata of the commit."""
     store.create(filled)
-    _committer(store, filled).add(_arrow(filled, rows), Note({}))
+    _committer(store, filled).add(_arrow(filled, rows), Note(metadata))
 
 
 def _committer(store: DeltaStore, filled: Table) -> Committer:

@@ -15,8 +15,10 @@ import streamlit as st
 
 from lake.batch.rejected import rejected_rows
 from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamReport, TableReport
+from lake.dashboard.lag import Lags, draw_lags
 from lake.dashboard.palette import BLUE, GREY, ORANGE
-from lake.dashboard.sight import Shown, Sight, live
+from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days, in_order
 from lake.declare.table import Table
 from lake.ownership.ledger import Entry, Ledger
@@ -26,13 +28,9 @@ __all__ = ["browse", "operations", "quality"]
 _ROWS = 1000
 
 
-def operations(_: Sight) -> None:
+def operations(sight: Sight) -> None:
     """Draw what is wrong, what is due, and how far the streams are."""
     st.title("Operations")
-    live(_draw_operations)
-
-
-def _draw_operations(sight: Sight) -> None:
     report = sight.report()
     _draw_summary(report)
     for problem in report.problems:
@@ -44,8 +42,15 @@ def _draw_operations(sight: Sight) -> None:
     st.subheader("Streams")
     if report.streams:
         st.dataframe([_of_stream(stream) for stream in report.streams], hide_index=True)
+        st.subheader("Lag of the streams")
+        draw_lags(_lags(sight), [sight.environment.tables[stream.table] for stream in report.streams])
     else:
         st.info("no table was ever followed; next: lakehouse follow")
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Sight: id})
+def _lags(sight: Sight) -> Lags:
+    return Lags(sight.environment.store)
 
 
 def _draw_summary(report: StatusReport) -> None:
@@ -57,7 +62,7 @@ def _draw_summary(report: StatusReport) -> None:
     columns[0].metric("problems", len(report.problems))
     columns[1].metric("late tables", f"{late} of {len(report.tables)}")
     columns[2].metric("stalled streams", f"{stalled} of {len(report.streams)}")
-    columns[3].metric("open from", str(opened or "batch owns all"))
+    columns[3].metric("open from", str(opened or "no day"))
 
 
 def _of_table(table: TableReport) -> dict[str, Any]:
@@ -113,8 +118,9 @@ def quality(sight: Sight) -> None:
     if None not in days:
         _draw_counts(known[chosen])
     day = st.selectbox("day", in_order(days)[::-1], format_func=_day, key=f"quality_day_{chosen}")
-    _draw_lineage(days[day])
-    _draw_quarantine(sight, sight.environment.tables[chosen], day)
+    table = sight.environment.tables[chosen]
+    _draw_lineage(sight, table, days[day])
+    _draw_quarantine(sight, table, day)
 
 
 def _day(day: date | None) -> str:
@@ -136,25 +142,24 @@ def _draw_counts(entries: Sequence[Entry]) -> None:
         return
     colours = alt.Scale(domain=list(kinds), range=[ORANGE, BLUE, GREY])
     chart = alt.Chart(pd.DataFrame(counts)).mark_line(point=True)
+    below = alt.Legend(orient="bottom")
     shown = chart.encode(
-        x="day:T", y="rows:Q", color=alt.Color("kind:N", scale=colours), shape="kind:N", tooltip=["day", "kind", "rows"]
+        x=alt.X("day:T", title="day", axis=alt.Axis(format="%d %b %Y")),
+        y=alt.Y("rows:Q", title="rows that were not kept"),
+        color=alt.Color("kind:N", scale=colours, title=None, legend=below),
+        shape=alt.Shape("kind:N", title=None, legend=below),
+        tooltip=["day", "kind", "rows"],
     )
     st.altair_chart(shown, width="stretch")
 
 
-def _draw_lineage(entry: Entry) -> None:
-    read = [f"`{name}` {_version(said)}" for name, said in sorted(entry.inputs.items())]
-    at = f"{entry.recorded_at:%Y-%m-%d %H:%M:%S} UTC in {entry.seconds:.1f} s"
+def _draw_lineage(sight: Sight, table: Table, entry: Entry) -> None:
     st.markdown(
         f"**{entry.outcome}** as version {entry.version}: {entry.rows_in:,} rows in = {entry.rows_out:,} out + "
-        f"{entry.rejected:,} rejected + {entry.duplicates:,} duplicates. "
-        f"Computed from {', '.join(read) or 'nothing'} at {at}, "
+        f"{entry.rejected:,} rejected + {entry.duplicates:,} duplicates, in {entry.seconds:.1f} s, "
         f"by code `{entry.code_version[:12]}`, run `{entry.run_id or '-'}`."
     )
-
-
-def _version(said: Any) -> str:
-    return f"version {said}" if isinstance(said, int) else f"{len(said)} files" if isinstance(said, dict) else str(said)
+    draw_lineage(sight, sight.show(table), [entry.day])
 
 
 def _draw_quarantine(sight: Sight, table: Table, day: date | None) -> None:
@@ -172,13 +177,14 @@ def browse(sight: Sight) -> None:
     name = st.selectbox("table", list(sight.environment.tables), key="browse_table")
     table = sight.environment.tables[name]
     st.markdown(table.description)
-    shown = sight.show(table)
-    st.caption(f"version {shown.snapshot.version} · owner {table.owner} · key {', '.join(table.key)}")
+    shown = look_at(sight, name)
+    st.caption(f"owner {table.owner} · key {', '.join(table.key)}")
     days = _choose_day(table, shown)
     rows = sight.rows(shown, days, _ROWS)
     described = {c.name: st.column_config.Column(help=c.description) for c in table.contract.stored}
     st.dataframe(rows, hide_index=True, column_config=described)
     st.caption(f"{len(rows):,} rows" + (f"; the first {_ROWS:,} are shown" if len(rows) == _ROWS else ""))
+    draw_lineage(sight, shown, [None] if days is None else days)
 
 
 def _choose_day(table: Table, shown: Shown) -> Days | None:

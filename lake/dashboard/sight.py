@@ -5,9 +5,10 @@ They see rows of some days, and what is known of tables and streams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -24,10 +25,10 @@ from lake.serve.api.problems import ProblemError
 from lake.serve.api.settled import Settled
 from lake.serve.api.snapshot import Snapshot, Snapshots
 
-__all__ = ["EVERY", "Page", "Sight", "guarded", "live", "open_sight"]
+__all__ = ["EVERY", "Page", "Shown", "Sight", "followed", "guarded", "open_sight"]
 
 EVERY = "10s"
-"""How often a panel that follows streams looks again."""
+"""How often a page looks again."""
 _SECONDS = 20.0
 _ALL = 2_000_000
 
@@ -77,12 +78,22 @@ class Sight:
         held = sorted((day for day in snapshot.files if day is not None), reverse=True)
         return Shown(snapshot, held, frozenset(day for day in held if day in settled))
 
-    def rows(self, shown: Shown, days: Days | None = None, limit: int = _ALL) -> pd.DataFrame:
-        """Read rows of some days (None: of all).
+    def rows(
+        self,
+        shown: Shown,
+        days: Days | None = None,
+        limit: int = _ALL,
+        equal: Mapping[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Read rows of some days (None: of all), and keep them for as long as there is no newer version.
 
-        A version is read once.
+        Args:
+            shown: of which table.
+            days: which; None for all.
+            limit: how many at most, in the order of day and key.
+            equal: values that columns have to have.
         """
-        return _rows(self, shown.snapshot, days or ALL_DAYS, limit)
+        return _rows(self, shown.snapshot, days or ALL_DAYS, limit, equal or {})
 
     def report(self) -> StatusReport:
         """Return what is known of all tables and streams.
@@ -106,8 +117,8 @@ def _settings(settings: Settings) -> str:
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Sight: _lake, Snapshot: _place, Days: str})
-def _rows(sight: Sight, snapshot: Snapshot, days: Days, limit: int) -> pd.DataFrame:
-    frame: pd.DataFrame = sight.reader.arrow(snapshot, snapshot.files.keys(), Ask(days, {}, limit)).rows.to_pandas()
+def _rows(sight: Sight, snapshot: Snapshot, days: Days, limit: int, equal: Mapping[str, Any]) -> pd.DataFrame:
+    frame: pd.DataFrame = sight.reader.arrow(snapshot, snapshot.files.keys(), Ask(days, equal, limit)).rows.to_pandas()
     return frame
 
 
@@ -149,9 +160,8 @@ def guarded(page: Page) -> Callable[[], None]:
     return draw
 
 
-def live(panel: Page) -> None:
-    """Draw a part of a page that follows streams.
-
-    It is drawn again every few seconds, without the rest.
-    """
-    st.fragment(run_every=EVERY)(guarded(panel))()  # Streamlit tells nobody else of what is raised in a fragment
+def followed(page: Page) -> Callable[[], None]:
+    """Draw a page, and again every few seconds, so that it follows streams without a reload."""
+    # Guarded within, because Streamlit tells nobody else of what is raised in a fragment.
+    drawn: Callable[[], None] = st.fragment(run_every=EVERY)(guarded(page))
+    return drawn

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,16 +15,21 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from lake.dashboard import sight as sights
+from lake.dashboard.lag import Lags
+from lake.dashboard.seen import computed_from
 from lake.dashboard.sight import Sight
 from lake.ownership.frontier import Frontier, FrontierTable
+from lake.ownership.ledger import Ledger
 from lake.project.environment import Environment
 from lake.project.settings import Settings
 from lake.serve.api.page import Reader
 from lake.serve.api.settled import Settled
 from lake.serve.api.snapshot import Snapshots
+from lake.stream.progress import StreamStatus, write_status
 from lake.write.store import DeltaStore
 from tests.lake.serve.api.readings import D1, D2, D3, compute, fill, mark_lines, meters, readings, some_readings
 from tests.lakes import without_spark
+from tests.served import add
 
 Draw = Callable[[str], AppTest]
 TABLES = {table.full_name: table for table in (mark_lines, meters, readings)}
@@ -125,6 +133,66 @@ def test_operations_say_what_is_late_and_who_owns_which_day(store: DeltaStore, d
     assert (found["gold.readings"]["open from"], found["gold.readings"]["newest day"]) == (D2, D3)
     assert found["bronze.mark_lines"]["state"] == "✗ late"
     assert "late" in texts(page)
+
+
+def stream(store: DeltaStore, newest: datetime) -> None:
+    add(store, readings, some_readings(D3, 1), generation=1, batch=0, newest_event_at=newest.isoformat())
+
+
+def test_the_lag_of_a_stream_is_what_its_commits_say(store: DeltaStore) -> None:
+    lags = Lags(store)
+    assert lags.of(readings) == []
+    some_lake(store)  # batch says nothing of lag
+    for minutes in (10, 3):
+        stream(store, datetime.now(UTC) - timedelta(minutes=minutes))
+
+    found = lags.of(readings)
+    assert [round((lag.seconds or 0) / 60) for lag in found] == [10, 3]
+    assert [lag.version for lag in found] == [store.version(readings) - 1, store.version(readings)]  # type: ignore[operator]
+    stream(store, datetime.now(UTC) + timedelta(minutes=1))  # by a clock that is ahead
+    assert [lag.seconds for lag in lags.of(readings)][2:] == [0.0]
+    shutil.rmtree(store.path(readings))
+    stream(store, datetime.now(UTC) - timedelta(minutes=5))
+    assert [round((lag.seconds or 0) / 60) for lag in lags.of(readings)] == [5]
+
+
+def test_operations_draw_the_lag_of_streams_over_time(store: DeltaStore, draw: Draw, tmp_path: Path) -> None:
+    some_lake(store)
+    state = Frontier(D1, D3, claimed=frozenset([readings.full_name]), generations={readings.full_name: 1})
+    FrontierTable(store).change(lambda _: state, "test")
+    (tmp_path / "streams").mkdir()
+    write_status(tmp_path / "streams", StreamStatus(readings.full_name, state="stopped"))
+    page = draw("operations")
+    assert "no commit of a stream says how old its newest event was" in texts(page)
+
+    stream(store, datetime.now(UTC) - timedelta(hours=3))
+    st.cache_resource.clear()
+    page = draw("operations")
+    assert page.subheader[2].value == "Lag of the streams"
+    assert "no commit of a stream" not in texts(page)
+
+
+def test_a_number_says_from_which_versions_it_was_computed(store: DeltaStore, draw: Draw) -> None:
+    some_lake(store)
+    ledger, at = Ledger(store), datetime(2024, 3, 1, 9, 30, tzinfo=UTC)
+    for day, version in ((D1, 4), (D2, 7)):
+        entry = ledger.latest("gold.readings")[day]
+        inputs = {"bronze.mark_lines": version, "feed:mark_feed": {"a": 1, f"b-{day}": 2}}
+        ledger.record([replace(entry, inputs=inputs, recorded_at=at + timedelta(hours=version))])
+    sight = sights.open_sight()
+    shown = sight.show(readings)
+
+    assert computed_from(sight, shown, [D1]) == (
+        "gold.readings computed from bronze.mark_lines version 4, feed:mark_feed 2 files at 2024-03-01 13:30:00 UTC"
+    )
+    assert computed_from(sight, shown, [D1, D2, D3]) == (
+        "gold.readings computed from bronze.mark_lines versions 4..7, feed:mark_feed 3 files "
+        f"at 2024-03-01 13:30:00..2024-03-01 16:30:00 UTC; {D3} is open: early, as gold.readings holds it at version 2"
+    )
+    page = draw("browse")
+    page.selectbox(key="browse_table").set_value("gold.readings").run()
+    page.selectbox(key="day_readings").set_value(D2).run()
+    assert "computed from bronze.mark_lines version 7, feed:mark_feed 2 files" in texts(page)
 
 
 def test_a_table_that_is_damaged_is_an_error_on_its_page_and_others_are_shown(store: DeltaStore, draw: Draw) -> None:

@@ -1,0 +1,59 @@
+"""Draw how punctual carriers are, and on which routes flights arrive latest."""
+
+from __future__ import annotations
+
+import altair as alt
+import streamlit as st
+
+from airline.dashboard.network import last_days
+from lake.dashboard.palette import BLUE
+from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.sight import Sight
+
+__all__ = ["carriers", "routes"]
+
+
+def carriers(sight: Sight) -> None:
+    """Draw how punctual carriers were over the last four known weeks."""
+    st.title("Carriers")
+    shown = look_at(sight, "gold.daily_carrier_performance")
+    if not shown.held:
+        st.info("no day is known yet; next: lakehouse refresh")
+        return
+    days = last_days(shown, 28)
+    st.markdown(f"Flights of {days.start} to {days.last}")
+    sums = sight.rows(shown, days).groupby("carrier", as_index=False).sum(numeric_only=True)
+    sums["on time"] = sums["arrivals_on_time"] / sums["flown"].where(sums["flown"] > 0)
+    bars = (
+        alt.Chart(sums)
+        .mark_bar(color=BLUE)
+        .encode(
+            x=alt.X("on time:Q", axis=alt.Axis(format="%"), title="arrived less than 15 minutes late"),
+            y=alt.Y("carrier:N", sort="-x", title=None),
+            tooltip=["carrier", alt.Tooltip("on time:Q", format=".1%"), "flown", "cancelled", "diverted"],
+        )
+    )
+    st.altair_chart(bars, width="stretch")
+    st.dataframe(sums.rename(columns=lambda name: name.replace("_", " ")), hide_index=True)
+    draw_lineage(sight, shown, days)
+
+
+def routes(sight: Sight) -> None:
+    """Draw the routes with the longest mean delay of arrivals.
+
+    Over the last two weeks that are known.
+    """
+    st.title("Worst routes")
+    shown = look_at(sight, "silver.flights")
+    if not shown.held:
+        st.info("no flight is known yet; next: lakehouse refresh")
+        return
+    days = last_days(shown, 14)
+    flown = sight.rows(shown, days)
+    st.markdown(f"Mean delay of arrivals, flights of {days.start} to {days.last}")
+    least = st.slider("at least so many flights", 1, 50, 5, key="least")
+    delays = flown.groupby(["origin", "dest"])["arrival_delay_minutes"].agg(["count", "mean", "max"]).reset_index()
+    worst = delays[delays["count"] >= least].sort_values("mean", ascending=False).head(20)
+    names = {"count": "arrivals", "mean": "mean delay, minutes", "max": "longest delay, minutes"}
+    st.dataframe(worst.rename(columns=names).round(1), hide_index=True)
+    draw_lineage(sight, shown, days)
