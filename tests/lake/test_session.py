@@ -40,6 +40,11 @@ def test_delta_tables_are_written_merged_and_replaced_by_predicate(spark: SparkS
     assert sorted(row.id for row in spark.read.format("delta").load(table).collect()) == [1, 3]
 
 
+@pytest.fixture(autouse=True)
+def few_rows() -> None:
+    """Leave the session as it was built."""
+
+
 def test_a_literal_timestamp_comes_back_as_it_went_in(spark: SparkSession) -> None:
     moment = datetime(2013, 3, 10, 2, 30)  # an hour that New York does not have
     assert spark.createDataFrame([(moment,)], "at timestamp").collect() == [(moment,)]
