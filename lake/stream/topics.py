@@ -199,7 +199,9 @@ class TopicGuard:
 
     def _last_held(self, table: Table, topic: str) -> dict[int, Received]:
         """Return the last message that bronze holds of each partition."""
-        rows = self.store.read(table).where(F.col("topic") == topic)
+        if self.store.version(table) is None:
+            return {}
+        rows = self.store.read_current(table).where(F.col("topic") == topic)
         last = [tuple(row) for row in rows.groupBy("partition").agg(F.max("offset")).collect()]
         if not last:
             return {}
