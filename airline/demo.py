@@ -31,7 +31,7 @@ from lake.commands.refreshing import print_result
 from lake.declare.days import Days
 from lake.errors import LakeError, Message
 from lake.orchestration.refresher import Refresher
-from lake.orchestration.runs import TableResult
+from lake.orchestration.results import TableResult
 from lake.project.environment import Environment, open_environment
 from lake.serve.target import open_target
 

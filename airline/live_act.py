@@ -27,7 +27,7 @@ from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import LakeError, Message
 from lake.orchestration.refresher import Refresher
-from lake.orchestration.runs import TableResult
+from lake.orchestration.results import TableResult
 from lake.ownership.frontier import FrontierTable, with_streamed_upstream
 from lake.project.environment import Environment
 from lake.stream.driver import Followed

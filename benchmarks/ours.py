@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.side import Stopwatch, run_side
 from benchmarks.tables import TABLES
 from lake.orchestration.refresher import Refresher
-from lake.orchestration.runs import TableResult
+from lake.orchestration.results import TableResult
 from lake.project.environment import open_environment
 
 AROUND = "around the tables, less what overlaps"

@@ -320,6 +320,7 @@ def refresh(
     if chosen is not None and changed_code:
         raise typer.BadParameter("--days computes these days anyway, by whatever code; leave one of the two out")
 
+    spare_pandas()
     if plan:
         from lake.commands.planning import plan_from_command_line
 

@@ -19,7 +19,7 @@ from lake.commands.brokers import topic_source
 from lake.declare.days import Days
 from lake.declare.table import is_followable
 from lake.declare.topic_source import Place
-from lake.orchestration.runs import refuse_outside
+from lake.orchestration.results import refuse_outside
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.reopening import reopen
 from lake.project.environment import open_environment

@@ -21,6 +21,7 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table
 from lake.declare.words import counted
+from lake.orchestration.results import refuse_outside
 from lake.project.environment import Environment, open_environment
 
 __all__ = ["PlannedRun", "PlannedTable", "RefreshPlan", "plan_from_command_line", "plan_refresh", "print_plan"]
@@ -74,8 +75,6 @@ def plan_from_command_line(
     """Print what a refresh would do."""
     environment = open_environment()
     if days is not None:
-        from lake.orchestration.runs import refuse_outside  # Dagster, which takes a second, for who names days only
-
         refuse_outside(days, environment.settings.calendar())
     plan = plan_refresh(environment, environment.choose(names), days, changed_code=changed_code)
     if as_json:

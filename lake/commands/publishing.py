@@ -16,7 +16,6 @@ from lake.declare.days import Days
 from lake.declare.sink import Sink
 from lake.declare.table import Table
 from lake.errors import LakeError
-from lake.orchestration.sinks import record_published
 from lake.project.environment import Environment
 from lake.serve.publish import Published, publish
 
@@ -113,7 +112,10 @@ def _load(
         else:
             outcomes.append(Outcome(sink, done))
             print_published(out, done, is_quiet=is_quiet)
-    record_published(environment.settings, [one.published for one in outcomes if one.published])
+    if loaded := [one.published for one in outcomes if one.published and one.published.days]:
+        from lake.orchestration.sinks import record_published  # Dagster, for which there is nearly always no need
+
+        record_published(environment.settings, loaded)
     return outcomes
 
 

@@ -1,20 +1,23 @@
-"""Spare commands that only look at a lake what they do not need.
+"""Spare commands what they do not need.
 
-pyarrow asks for pandas wherever it makes an array, and to import that takes a third of such a command.
+pyarrow asks for pandas wherever it makes an array, and to import that takes a third of a command that only looks.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 
 __all__ = ["spare_pandas"]
 
 
 class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -24,11 +27,39 @@ class _NoPandas(MetaPathFinder):
         return None
 
 
-def spare_pandas() -> None:
-    """Let pyarrow work without pandas until it is asked for a frame of it.
+class _LaterPandas(MetaPathFinder):
+    """Tells pyarrow of pandas as soon as anybody has imported it."""
 
-    It asks for pandas once, here, and is told that there is none. Whoever else imports pandas gets it. Call it only in
-    a process that computes no rows: pyarrow then takes NaN of a `pandas.Series` for a number, and not for a null.
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        del path, target
+        if fullname != "pandas":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            _tell_afterwards(spec.loader)
+        return spec
+
+
+def _tell_afterwards(loader: Loader) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        import pyarrow as pa
+
+        execute(module)
+        pa.nulls(0).to_pandas()  # pyarrow asks again only where it must, and here it must
+
+    vars(loader)["exec_module"] = exec_module
+
+
+def spare_pandas() -> None:
+    """Let pyarrow work without pandas until somebody imports it.
+
+    pyarrow asks for pandas once, here, and is told that there is none. Once anybody has imported pandas, pyarrow knows
+    it too, because without it NaN of a `pandas.Series` would be a number, and not a null.
     """
     if "pandas" in sys.modules:
         return
@@ -39,4 +70,4 @@ def spare_pandas() -> None:
 
         pa.array([])
     finally:
-        sys.meta_path.remove(finder)
+        sys.meta_path[sys.meta_path.index(finder)] = _LaterPandas()

@@ -25,7 +25,7 @@ from lake.declare.table import Table
 from lake.errors import CannotAcceptLoss
 from lake.orchestration.checks import LATE
 from lake.orchestration.refresher import Refresher
-from lake.orchestration.runs import CheckResult, TableResult
+from lake.orchestration.results import CheckResult, TableResult
 from lake.project.environment import open_environment
 from lake.storage.unread import describe_unread
 

@@ -51,6 +51,7 @@ __all__ = [
     "checks_of",
     "judge_fresh",
     "judge_streaming",
+    "lasting_checks",
     "next_step",
 ]
 
@@ -117,6 +118,11 @@ SCAN_WHOLE_UP_TO_ROWS = 1_000_000
 def checks_of(table: Table) -> dict[str, str]:
     """Return the checks of a table, with what they promise."""
     return {**CHECKS, **(RANGE_CHECKS if can_differ(table) else {}), **(STREAM_CHECKS if is_followable(table) else {})}
+
+
+def lasting_checks(tables: Iterable[Table]) -> dict[str, Table]:
+    """Name the checks that hold until their table is computed again, as `layer.table check`."""
+    return {f"{table.full_name} {name}": table for table in tables for name in checks_of(table) if name not in LATE}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import dagster as dg
 from lake.declare.feed import Feed
 from lake.declare.table import Table
 
-__all__ = ["asset_key", "name_of"]
+__all__ = ["asset_key", "check_key", "name_of"]
 
 
 def asset_key(source: Table | Feed) -> dg.AssetKey:
@@ -18,3 +18,9 @@ def asset_key(source: Table | Feed) -> dg.AssetKey:
 def name_of(asset: dg.AssetKey, check: str) -> str:
     """Name a check, as `layer.table check`."""
     return f"{'.'.join(asset.path)} {check}"
+
+
+def check_key(name: str) -> dg.AssetCheckKey:
+    """Return the key of a check that `name_of` has named."""
+    asset, _, check = name.partition(" ")
+    return dg.AssetCheckKey(dg.AssetKey(asset.split(".")), check)

@@ -11,9 +11,7 @@ from contextlib import ExitStack
 from datetime import date
 from functools import cached_property
 from itertools import count
-from typing import Self
-
-import dagster as dg
+from typing import TYPE_CHECKING, Self
 
 from lake.batch.held_back import held_back
 from lake.batch.plan import Step, days_for, needed_whole, steps_of, steps_to_date
@@ -22,13 +20,13 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table
 from lake.errors import LakeError, Message
-from lake.orchestration.dagster_home import open_instance
-from lake.orchestration.definitions import build_definitions
-from lake.orchestration.keys import name_of
+from lake.orchestration.checks import lasting_checks
 from lake.orchestration.red_checks import RedChecks
-from lake.orchestration.runs import TableResult, partly_failed, record_refresh, refuse_outside, skipped_result
-from lake.orchestration.standing import first_and_last, lasting_checks, standing_errors
+from lake.orchestration.results import TableResult, partly_failed, refuse_outside, skipped_result
 from lake.project.environment import Environment
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 __all__ = ["NeverUpToDateError", "Refresher"]
 
@@ -47,8 +45,8 @@ class NeverUpToDateError(LakeError, runbook="docs/runbook.md#days-are-never-done
 class Refresher:
     """Runs steps in this process and has Dagster record them.
 
-    One instance and one JVM serve all of them. Both are there from the first step on, so that a call which finds
-    nothing to do is quick. Leave it as a context.
+    One instance and one JVM serve all of them. Both are there from the first step on, and Dagster is not imported
+    before it, so that a call which finds nothing to do is quick. Leave it as a context.
     """
 
     def __init__(self, environment: Environment, on_result: Callable[[TableResult], None]) -> None:
@@ -66,11 +64,15 @@ class Refresher:
     @cached_property
     def instance(self) -> dg.DagsterInstance:
         """Dagster's record of the runs."""
+        from lake.orchestration.dagster_home import open_instance
+
         return self._opened.enter_context(open_instance(self.environment.settings))
 
     @cached_property
     def definitions(self) -> dg.Definitions:
         """Assets, checks and resources."""
+        from lake.orchestration.definitions import build_definitions
+
         built = build_definitions(self.environment.settings, self.environment.tables.values())
         # They stay: looking through them for garbage, again and again, takes a tenth of the time between tables.
         gc.freeze()
@@ -84,6 +86,8 @@ class Refresher:
         if not steps:
             return []
         self.environment.start_spark_beside()
+        from lake.orchestration.runs import record_refresh
+
         return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)
 
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
@@ -145,15 +149,17 @@ class Refresher:
         """
         computed, wanted = {result.table for result in results}, with_upstream(tables)
         others = (table for table in self.environment.tables.values() if table in wanted)
-        keys = lasting_checks(table for table in others if table.full_name not in computed)
-        checks = {name_of(key.asset_key, key.name): key for key in keys}
+        checks = lasting_checks(table for table in others if table.full_name not in computed)
+        errors = RedChecks(self.environment.settings.home).errors(checks, self._recorded_errors)
+        return [f"{name}: {_first_and_last(said)}" for name, said in errors.items()]
 
-        def ask(names: list[str]) -> dict[str, str]:
-            found = standing_errors(self.instance, [checks[name] for name in names])
-            return {name_of(key.asset_key, key.name): error.description for key, error in found.items()}
+    def _recorded_errors(self, names: Iterable[str]) -> dict[str, str]:
+        """Ask Dagster's log which checks found an error last, and what."""
+        from lake.orchestration.keys import check_key, name_of
+        from lake.orchestration.standing import standing_errors
 
-        errors = RedChecks(self.environment.settings.home).errors(list(checks), ask)
-        return [f"{name}: {first_and_last(said)}" for name, said in errors.items()]
+        found = standing_errors(self.instance, [check_key(name) for name in names])
+        return {name_of(key.asset_key, key.name): error.description for key, error in found.items()}
 
     def _not_computed(self, results: Iterable[TableResult]) -> set[Table]:
         """Return the tables that failed for more than landing files that cannot be read."""
@@ -196,3 +202,9 @@ def _waves(needed: Mapping[Table, set[date | None]]) -> Iterator[list[Table]]:
                 yield wave
                 wave = []
     yield wave
+
+
+def _first_and_last(description: str) -> str:
+    """Return what is wrong, and the next step."""
+    lines = description.splitlines() or [""]
+    return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

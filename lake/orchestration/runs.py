@@ -8,11 +8,11 @@ look for it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.events import AssetMaterialization
@@ -28,109 +28,12 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.errors import BadDay, Message
 from lake.orchestration.assets import PID, WORKER, checks_step, compute_step, step_tags, this_process
 from lake.orchestration.keys import asset_key
+from lake.orchestration.results import CheckResult, OnResult, TableResult, refuse_outside, skipped_result
 from lake.storage.holder import find_process
 
-__all__ = [
-    "CheckResult",
-    "OutsideCalendar",
-    "TableResult",
-    "fail_runs_of_dead_processes",
-    "partly_failed",
-    "record_refresh",
-    "refuse_outside",
-    "skipped_result",
-]
-
-Status = Literal["done", "failed", "skipped"]
-OnResult = Callable[["TableResult"], None]
-
-
-@dataclass(eq=False)
-class OutsideCalendar(BadDay, runbook="docs/runbook.md#the-calendar-does-not-have-the-day"):
-    """Days were asked for that no table has, and nothing was run."""
-
-    def message(self) -> Message:
-        remedy = "choose days within it (none is after the lake's clock), or change LAKEHOUSE_FIRST_DAY or _LAST_DAY"
-        return Message(f"days {self.text}", self.problem, remedy)
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The outcome of one check.
-
-    It says whether the check passed, how bad a failure is (WARN, ERROR), and the first failing days.
-    """
-
-    name: str
-    passed: bool
-    severity: str
-    description: str
-
-
-@dataclass(frozen=True)
-class TableResult:
-    """The outcome of one table in one step.
-
-    Attributes:
-        table: `layer.name`.
-        days: the days asked for; None for a table without days.
-        run_id: the Dagster run.
-        status: done; failed (some days were not written); skipped (a table that it reads failed).
-        rows_in, rows_out, rejected, duplicates, disagreeing: over the days that were written.
-        unchanged_days: computed and equal to what was stored, so not committed again.
-        seconds: how long the refresh took.
-        failed_days: the days that were not written.
-        unreadable_days: those of them whose landing files cannot be read.
-        checks: the verdicts of the checks; empty where the table failed.
-        message: why it failed, with the next step.
-        retryable: whether the same call may succeed later with nothing changed.
-    """
-
-    table: str
-    days: Days | None
-    run_id: str
-    status: Status = "done"
-    rows_in: int = 0
-    rows_out: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    disagreeing: int = 0
-    unchanged_days: int = 0
-    seconds: float = 0.0
-    failed_days: tuple[date | None, ...] = ()
-    unreadable_days: tuple[date | None, ...] = ()
-    checks: tuple[CheckResult, ...] = ()
-    message: str = ""
-    retryable: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether all days were written.
-
-        Checks may still have something to say.
-        """
-        return self.status == "done"
-
-
-def partly_failed(results: Iterable[TableResult]) -> dict[str, set[date | None]]:
-    """Find the tables of which days failed by themselves, with these days.
-
-    The others were written, or all have files that cannot be read.
-    """
-    by_table: dict[str, list[TableResult]] = {}
-    for result in results:
-        by_table.setdefault(result.table, []).append(result)
-    partly: dict[str, set[date | None]] = {}
-    for table, mine in by_table.items():
-        failed = {day for one in mine for day in one.failed_days}
-        unreadable = {day for one in mine for day in one.unreadable_days}
-        days = {day for one in mine for day in one.days or ()}
-        if failed and all(one.ok or one.failed_days for one in mine) and (failed < days or failed == unreadable):
-            partly[table] = failed
-    return partly
+__all__ = ["fail_runs_of_dead_processes", "record_refresh"]
 
 
 def record_refresh(
@@ -180,18 +83,6 @@ def record_refresh(
     return results
 
 
-def skipped_result(table: Table, broken: Collection[Table], days: Days | None, run_id: str = "") -> TableResult:
-    """Return the result of a table that was not computed.
-
-    It was not because it reads tables that were not.
-    """
-    sources = [source.full_name for source in table.inputs if source in broken]
-    reason = f"it reads {' and '.join(sources)}, which failed or was skipped" if sources else "its run ended before it"
-    return TableResult(
-        table.full_name, days if table.day else None, run_id, "skipped", message=f"not computed: {reason}"
-    )
-
-
 def _check_calendar(definitions: dg.Definitions, steps: Sequence[Step]) -> None:
     graph = definitions.resolve_asset_graph()
     for step in steps:
@@ -200,16 +91,6 @@ def _check_calendar(definitions: dg.Definitions, steps: Sequence[Step]) -> None:
             continue
         calendar = Days.parse(f"{partitions.get_first_partition_key()}..{partitions.get_last_partition_key()}")
         refuse_outside(step.days, calendar)
-
-
-def refuse_outside(days: Days, calendar: Days) -> None:
-    """Raise where the calendar lacks one of the days.
-
-    Raises:
-        OutsideCalendar: it does.
-    """
-    if days.intersect(calendar) != days:
-        raise OutsideCalendar(str(days), f"the calendar of the tables is {calendar}")
 
 
 def _tables_that_failed(

@@ -172,11 +172,8 @@ def _is_under_way(instance: dg.DagsterInstance, sink: Sink) -> bool:
 
 def record_published(settings: Settings, published: Sequence[Published]) -> None:
     """Tell Dagster what a command has loaded."""
-    loaded = [one for one in published if one.days]
-    if not loaded:
-        return
     with open_instance(settings) as instance:
-        for one in loaded:
+        for one in published:
             for day in one.days if one.sink.is_by_day else [None]:
                 facts = _day_facts(one, day) if day else {**_facts(one), "rows": one.rows}
                 partition = str(day) if day else None

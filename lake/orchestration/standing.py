@@ -18,12 +18,11 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from lake.declare.days import Days, parse_day
-from lake.declare.table import Table
-from lake.orchestration.checks import LATE, RANGE_CHECKS, Inspection, Verdict, checks_of
-from lake.orchestration.keys import asset_key, name_of
+from lake.orchestration.checks import LATE, RANGE_CHECKS, Inspection, Verdict
+from lake.orchestration.keys import name_of
 from lake.ownership.ledger import Entry
 
-__all__ = ["StandingError", "as_errors", "first_and_last", "lasting_checks", "standing_errors", "verdict_of"]
+__all__ = ["StandingError", "as_errors", "standing_errors", "verdict_of"]
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 _RECENT = 20
@@ -66,19 +65,6 @@ def _still_differs(
         return None
     summary, shown, *_ = (said.description or "").splitlines()
     return Verdict(summary, {day: shown.removeprefix(f"{day}: ")}, facts=facts)
-
-
-def lasting_checks(tables: Iterable[Table]) -> dict[dg.AssetCheckKey, Table]:
-    """Return the checks that hold until their table is computed again.
-
-    They come with their tables.
-    """
-    return {
-        dg.AssetCheckKey(asset_key(table), name): table
-        for table in tables
-        for name in checks_of(table)
-        if name not in LATE
-    }
 
 
 @dataclass(frozen=True)
@@ -141,9 +127,3 @@ def _newest_verdicts(
             yield record
         else:
             yield from storage.get_asset_check_execution_history(key, limit=1, status=completed)
-
-
-def first_and_last(description: str) -> str:
-    """Return what is wrong, and the next step."""
-    lines = description.splitlines() or [""]
-    return "\n    ".join(dict.fromkeys([*lines[:2], lines[-1]]))

@@ -15,10 +15,10 @@ import pytest
 
 from lake.commands.refreshing import Ended, _ended
 from lake.declare.days import Days
-from lake.orchestration import refresher
+from lake.orchestration import dagster_home
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.red_checks import RedChecks
-from lake.orchestration.runs import CheckResult, TableResult
+from lake.orchestration.results import CheckResult, TableResult
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.environment import open_environment
@@ -256,7 +256,7 @@ def test_the_log_of_dagster_is_asked_once_for_checks_of_which_nobody_noted_the_v
         instance.report_runless_asset_event(error)
 
     first = lakehouse(tmp_path, "refresh")
-    monkeypatch.setattr(refresher, "open_instance", None)  # from here on it cannot be asked
+    monkeypatch.setattr(dagster_home, "open_instance", None)  # from here on it cannot be asked
     again = lakehouse(tmp_path, "refresh")
 
     assert [first.returncode, again.returncode] == [1, 1]

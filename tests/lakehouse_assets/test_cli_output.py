@@ -21,7 +21,7 @@ from rich.console import Console
 
 from lake.commands.refreshing import print_result
 from lake.declare.days import Days
-from lake.orchestration.runs import CheckResult, TableResult
+from lake.orchestration.results import CheckResult, TableResult
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.project.opening import open_store
 from lake.project.settings import Settings

@@ -13,9 +13,13 @@ import pytest
 
 from lake.batch.survey import Survey
 from lake.declare.days import Days
-from lake.serve.columns import LOADS, MAKE_LOADS
+from lake.declare.graph import with_upstream
+from lake.orchestration.checks import lasting_checks
+from lake.orchestration.red_checks import RedChecks
+from lake.serve.columns import LOADS, MAKE_LOADS, notes_of
 from lake.serve.publish import publish
-from lake.serve.target import Place
+from lake.serve.source import open_source
+from lake.serve.target import Place, load_of
 from lakehouse_assets.bronze.departure_events import departure_events
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.serving.hourly_mirror import hourly_mirror
@@ -61,14 +65,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake whose ledger and layers hold something, and which has published it."""
     root = tmp_path_factory.mktemp("quick")
     store = without_spark(root)
-    for table in (departure_events, departures, hourly_airport_performance):
+    chain = (departure_events, departures, hourly_airport_performance)
+    for table in chain:
         hold(store, table, [D1, D2])
-        record(store, table, [D1, D2])
+    ids = {table.full_name: store.table_log(table).table_id() for table in chain}
+    for table in chain:
+        versions = {one.full_name: 1 if one in chain else None for one in table.inputs}
+        record(store, table, [D1, D2], version=1, inputs=versions, table_ids=ids)
+    RedChecks(root).note(dict.fromkeys(lasting_checks(with_upstream(chain)), ""))
     assert publish(hourly_mirror, Survey([hourly_mirror.reads], store, CALENDAR), Place(root)).days
+    source = open_source(store, hourly_airport_performance)
+    assert source is not None
     with duckdb.connect(root / "warehouse.duckdb") as warehouse:
         for statement in (*MAKE_LOADS, "CREATE TABLE airport_hours (airport text)"):
             warehouse.execute(statement)
-        warehouse.execute(f"INSERT INTO {LOADS} VALUES ('airport_hours', '{D1}', 'id', 1, 'x', 7, '0', now())")
+        warehouse.register("notes", notes_of("airport_hours", {day: load_of(source, 7, 0) for day in (D1, D2)}))
+        warehouse.execute(f"INSERT INTO {LOADS} BY NAME SELECT * FROM notes")
     return root
 
 
@@ -78,6 +90,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("status", "silver.departures"),
         ("status", "gold.hourly_airport_performance", "--json"),
         ("status",),
+        ("refresh", "gold.hourly_airport_performance"),
         ("sql", "select count(*) from lake.ledger"),
         ("sql", "--json", "select 1 as one"),
         ("explain", "silver.departures", "2013-01-01"),
@@ -101,7 +114,7 @@ def test_a_look_at_sinks_says_what_their_destinations_hold(home: Path) -> None:
     run = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
 
     said = {one["sink"]: one for one in json.loads(run.stdout)["sinks"]}
-    assert said["serving.airport_hours"]["rows"] == 7, "a control: the file was read"
+    assert said["serving.airport_hours"]["rows"] == 14, "a control: the file was read"
     assert said["serving.hourly_mirror"]["due"] == []
 
 
@@ -115,8 +128,8 @@ def test_help_loads_no_table_and_no_engine(home: Path) -> None:
 def test_pandas_is_there_for_whoever_asks_for_it() -> None:
     code = (
         "from lake.commands.quick import spare_pandas; spare_pandas(); import sys, pyarrow as pa; "
-        "assert 'pandas' not in sys.modules; "
-        "frame = pa.table({'a': [1, 2]}).to_pandas(); assert frame.shape == (2, 1); "
-        "import pandas as pd; assert pa.array(pd.Series([1.0, float('nan')])).null_count == 1"
+        "pa.array([1, None]); assert 'pandas' not in sys.modules; "
+        "import pandas as pd; assert pa.array(pd.Series([1.0, float('nan')])).null_count == 1; "
+        "assert pa.table({'a': [1, 2]}).to_pandas().shape == (2, 1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

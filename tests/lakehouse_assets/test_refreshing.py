@@ -20,7 +20,7 @@ from lake.declare.table import Read, Table
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.resource import LakehouseResource
-from lake.orchestration.runs import TableResult
+from lake.orchestration.results import TableResult
 from lake.project.environment import Environment
 from lake.project.settings import Settings
 from lake.testing.lakes import interpreted, stored_rows

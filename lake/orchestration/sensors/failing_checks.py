@@ -18,13 +18,13 @@ from collections.abc import Iterable
 import dagster as dg
 
 from lake.declare.table import Table
-from lake.orchestration.checks import RUNBOOK
-from lake.orchestration.keys import name_of
+from lake.orchestration.checks import RUNBOOK, lasting_checks
+from lake.orchestration.keys import check_key, name_of
 from lake.orchestration.sensors.alert_text import split_next
 from lake.orchestration.sensors.causes import Causes, Finding
 from lake.orchestration.sensors.notify import Memory, Notifier
 from lake.orchestration.sensors.verdicts import Teller, undelivered
-from lake.orchestration.standing import StandingError, lasting_checks, standing_errors
+from lake.orchestration.standing import StandingError, standing_errors
 from lake.project.settings import Settings
 
 __all__ = ["build_failing_checks"]
@@ -36,7 +36,8 @@ def build_failing_checks(settings: Settings, tables: Iterable[Table]) -> dg.Sens
     It runs where LAKEHOUSE_ALERT_URLS is set.
     """
     by_name = {table.full_name: table for table in tables}
-    notifier, watched = Notifier(settings.alert_urls), lasting_checks(by_name.values())
+    notifier = Notifier(settings.alert_urls)
+    watched = {check_key(name): table for name, table in lasting_checks(by_name.values()).items()}
     teller = Teller("failing_checks", settings, notifier, by_name, "finds no error any more")
 
     @dg.sensor(
