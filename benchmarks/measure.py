@@ -5,6 +5,7 @@ Measured are wall and processor time, and the peak memory of the whole process t
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -39,7 +40,12 @@ class Measured:
 
 
 def processor_seconds(command: Sequence[str], env: Mapping[str, str] | None = None) -> float:
-    """Run a command that has to succeed, and return the processor time that it took."""
+    """Run a command that has to succeed, and return the processor time that it took.
+
+    It may keep what it compiles of the sources, as every installation does, also where this process may not.
+    """
+    given = os.environ if env is None else env
+    env = {name: value for name, value in given.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
