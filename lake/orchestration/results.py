@@ -1,4 +1,7 @@
-"""Say what became of tables in a run, without Dagster, which a command with nothing to do need not import."""
+"""Say what became of tables in a run.
+
+Dagster is not imported here, because a command with nothing to do needs none.
+"""
 
 from __future__ import annotations
 
