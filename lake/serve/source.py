@@ -14,9 +14,10 @@ from deltalake import DeltaTable
 from lake.declare.days import Day
 from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.serve.file_rows import read_files
 from lake.serve.mask import Mask
 from lake.storage.log import Log
-from lake.storage.stored_files import StoredFile, stored_files
+from lake.storage.stored_files import StoredFile, features_beyond_files, stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Source", "open_for", "open_source"]
@@ -87,19 +88,29 @@ class Source:
 
         A nullable column that the stored table does not have yet is null.
         """
+        wanted = set(days)
+        files = [file for file in self.files if self.table.day is None or file.day in wanted]
+        if not files:
+            return self.schema.empty_table()
+        needed = pa.schema([one for one in self.stored_schema if one.name not in self.mask.left_out])
+        if self.log.is_local and not features_beyond_files(self.stored):
+            # DuckDB takes a third of the time that delta-rs takes for many small files.
+            paths = [f"{self.log.location}/{file.path}" for file in files]
+            return self.shown(read_files(paths, needed, self.stored.metadata().partition_columns))
+        return self.shown(self._read_stored(days, needed))
+
+    def _read_stored(self, days: Collection[Day], needed: pa.Schema) -> pa.Table:
+        """Read rows by delta-rs, from wherever they are stored."""
         dates = pa.array([day for day in days if day is not None], pa.date32())
         is_all = self.table.day is None or set(days) >= self.held.keys()  # a filter costs something for each day
         chosen = None if is_all else pc.field(self.table.day).isin(dates)
-        if not any(day in self.held for day in days):
-            return self.schema.empty_table()
-        needed = [one for one in self.stored_schema if one.name not in self.mask.left_out]
         held = {one.name for one in self.stored.schema().fields}
         read = self.stored.to_pyarrow_table(columns=[one.name for one in needed if one.name in held], filters=chosen)
         columns = [
             read[one.name].cast(one.type) if one.name in read.column_names else pa.nulls(read.num_rows, one.type)
             for one in needed
         ]
-        return self.shown(pa.table(columns, schema=pa.schema(needed)))
+        return pa.table(columns, schema=needed)
 
     def in_batches(self, days: Sequence[Day]) -> Iterator[Sequence[Day]]:
         """Split days into as many at once as fit well into memory."""

@@ -11,7 +11,6 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-import duckdb
 import pyspark.sql.types as T
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 
@@ -22,7 +21,6 @@ __all__ = [
     "DAY",
     "FLAG",
     "VERSION",
-    "column_types",
     "exposed",
     "parameter_columns",
     "parameter_type",
@@ -166,13 +164,3 @@ _PARAMETERS: dict[type[T.DataType], Any] = {
     T.DateType: DAY,
     T.TimestampType: Annotated[datetime, _MOMENT],
 }
-
-
-# The expressions of DuckDB
-
-
-def column_types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
-    """Return what DuckDB calls the types of a table's columns."""
-    schema = table.contract.arrow_schema
-    kinds = connection.from_arrow(schema.empty_table()).types
-    return {name: str(kind) for name, kind in zip(schema.names, kinds, strict=True)}

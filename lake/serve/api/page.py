@@ -22,10 +22,11 @@ from lake.declare.contract import ContractColumn
 from lake.declare.days import Day, Days
 from lake.declare.sql_text import quoted
 from lake.declare.table import Table
-from lake.serve.api.columns import column_types, exposed, sort_columns
+from lake.serve.api.columns import exposed, sort_columns
 from lake.serve.api.json_rows import json_expression, json_object
 from lake.serve.api.problems import ProblemError
 from lake.serve.api.snapshot import Snapshot, gone
+from lake.serve.file_rows import column_types, rows_of_file, rows_of_files
 from lake.storage.stored_files import StoredFile
 from lake.write.data_files import read_file
 
@@ -137,7 +138,7 @@ class Reader:
     def _statement(self, table: Table) -> Statement:
         found = self._statements.get(table.full_name)
         if found is None:
-            types = column_types(self._connection.cursor(), table)
+            types = column_types(self._connection.cursor(), table.contract.arrow_schema)
             found = self._statements[table.full_name] = Statement(table, types)
         return found
 
@@ -179,7 +180,7 @@ class Statement:
     """
 
     def __init__(self, table: Table, types: Mapping[str, str]) -> None:
-        shown, stored = exposed(table), table.contract.stored
+        shown = exposed(table)
         self.table, self._types = table, types
         self.schema = pa.schema([table.contract.arrow_schema.field(column.name) for column in shown])
         self.plain_schema = pa.schema([pa.field(one.name, one.type) for one in self.schema])
@@ -188,13 +189,8 @@ class Statement:
         self.key_places = [self.schema.get_field_index(column.name) for column in key]
         self.select_json = f"SELECT {', '.join([json_object(shown), *map(_as_in_json, key)])}"
         self.order = ", ".join(quoted(column.name) for column in key)
-        # Files lack columns that were added after them.
-        columns = ", ".join(f"NULL::{types[column.name]} AS {quoted(column.name)}" for column in stored)
-        by = ", ".join(f"'{name}': DATE" for name in table.partition_columns)
-        hive = f"hive_partitioning = true, hive_types = {{{by}}}" if by else "hive_partitioning = false"
-        self.file = f"read_parquet(?, {hive})"
-        read = f"SELECT * FROM read_parquet(?, union_by_name = true, {hive})"
-        self.files = f"({read} UNION ALL BY NAME SELECT {columns} WHERE false)"
+        self.file = rows_of_file(types, table.partition_columns)
+        self.files = rows_of_files(types, table.partition_columns)
 
     def where(self, ask: Ask) -> tuple[str, list[Any]]:
         """Return the condition on rows, and its values."""
