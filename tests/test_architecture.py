@@ -211,7 +211,7 @@ MAY_WRITE = {
     "lake/stream/micro_batch.py",
     "lake/engine/class_archive.py",  # tables in a temporary folder, to have Spark's classes loaded
 }
-OF_A_LOCAL_JVM = {"class_archive.py", "lakes.py"}  # the latter counts jobs for tests
+OF_A_LOCAL_JVM = {"class_archive.py", "lakes.py", "plan_json.py"}  # two count jobs, or read a plan, if they can
 OF_A_CLASSIC_SESSION = "maintain.py"
 """What no stream and no refresh needs, and which Connect users run where the tables are."""
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from lake.commands.catalog import checks_of, facts_of, meaning_of, name_of
+from lake.commands.column_text import made_of, rows_decided_by
 from lake.commands.json_output import VERSION, in_json, print_json
 from lake.declare.days import Days
 from lake.declare.feed import Feed, TopicFeed
@@ -23,6 +24,7 @@ from lake.declare.table import Table, is_followable
 from lake.declare.words import counted
 from lake.errors import UnknownTable
 from lake.project.environment import Environment
+from lake.project.known_lineage import known_lineage
 from lake.storage.landing import Landing
 
 __all__ = ["Description", "describe", "print_description"]
@@ -41,7 +43,8 @@ class Description:
         facts: of the declaration, by name.
         comes_from: everything that it is computed from, feeds first.
         used_by: everything that is computed from it.
-        columns: name, type, whether null is allowed, meaning, checks.
+        columns: name, type, whether null is allowed, meaning, checks, and of which columns of its inputs it is made;
+            nothing where no run has found it yet, "not exact" where the plan of the transform does not say it.
         rows_by_day: how many rows each day holds; one without day where a table has none.
         example: a row of the newest day, or the first line of the newest file; values as of `lakehouse sql --json`.
         version: of all reports in JSON.
@@ -87,6 +90,7 @@ def _near(name: str, feeds: Collection[str]) -> list[str]:
 
 def _describe_table(environment: Environment, table: Table) -> Description:
     store = environment.store
+    lineage = known_lineage(environment.settings.home, table)
     log = store.log(store.path(table))
     rows = {str(day): count for day, count in sorted(log.rows_by_day(table.day).items())} if table.day else {}
     if not table.day and log.version() is not None:
@@ -96,7 +100,11 @@ def _describe_table(environment: Environment, table: Table) -> Description:
     return Description(
         name=table.full_name,
         about=table.description,
-        facts={**facts_of(table), "runs as": "batch and stream" if is_followable(table) else "batch"},
+        facts={
+            **facts_of(table),
+            "runs as": "batch and stream" if is_followable(table) else "batch",
+            **({"rows are decided by": rows_decided_by(lineage)} if lineage else {}),
+        },
         comes_from=[name_of(source) for source in upstream_of(table)],
         used_by=_readers(environment, table),
         columns=[
@@ -106,6 +114,7 @@ def _describe_table(environment: Environment, table: Table) -> Description:
                 "null": "yes" if column.nullable else "no",
                 "meaning": meaning_of(column),
                 "checks": checks_of(table, column),
+                "from": made_of(lineage, column.name) if lineage and column.stored else "",
             }
             for column in table.contract.columns
         ],

@@ -28,6 +28,7 @@ from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import RUNBOOK, SINK_RUNBOOK, Inspection, Verdict, checks_of, next_step
+from lake.orchestration.column_lineage import lineage_of
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
@@ -160,7 +161,8 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
             RedChecks(settings.home).note(as_errors([evaluation]))
         for feed in table.feeds:
             context.log_event(observe_feed(store, feed))
-        return _report(context, table, receipt, store)
+        lineage = lineage_of(settings.home, table, lambda: store.spark, context.log.warning)
+        return _report(context, table, receipt, store, lineage)
 
     return compute
 
@@ -251,7 +253,7 @@ def build_column(table: Table, column: ContractColumn) -> dg.TableColumn:
 
 
 def _report(
-    context: dg.AssetExecutionContext, table: Table, receipt: Receipt, store: DeltaStore
+    context: dg.AssetExecutionContext, table: Table, receipt: Receipt, store: DeltaStore, lineage: Mapping[str, Any]
 ) -> dg.MaterializeResult[None]:
     if receipt.failed_days:
         _report_good_days(context, table, receipt)
@@ -265,11 +267,13 @@ def _report(
         raise dg.Failure(_broken(receipt), metadata=metadata, allow_retries=False)
     context.log.info(_said(table, receipt))
     if table.day is None:
-        return dg.MaterializeResult(metadata={**_day_metadata(receipt, None), **sample_of(table, store, None)})
+        return dg.MaterializeResult(
+            metadata={**_day_metadata(receipt, None), **lineage, **sample_of(table, store, None)}
+        )
     facts = dict(_metadata_of_days(table, receipt, days_of_run(context.run.tags)))
     newest = max((day for day, found in receipt.counts.items() if day in facts and found.rows_out), default=None)
     if newest is not None:
-        facts[newest] = {**facts[newest], **sample_of(table, store, newest)}
+        facts[newest] = {**facts[newest], **lineage, **sample_of(table, store, newest)}
     tell_of_days(context, facts)
     return dg.MaterializeResult()
 

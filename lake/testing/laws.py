@@ -39,6 +39,7 @@ from lake.serve.sums import json_text
 from lake.serve.target import Place, open_target
 from lake.storage.store_path import AnyPath, copy_tree
 from lake.testing.lakes import Row, interpreted, jobs_of, open_lake, quarantined, refresh_all, stored_rows
+from lake.testing.lineage import assert_changes_follow_lineage
 from lake.write.enforce import enforce
 from lake.write.store import DeltaStore
 
@@ -47,6 +48,7 @@ __all__ = [
     "ComputedTwice",
     "Law",
     "a_sink_holds_its_table_at_the_versions_it_names",
+    "columns_change_only_with_their_lineage",
     "compute_twice",
     "count",
     "days_add_up_to_the_total",
@@ -63,6 +65,7 @@ __all__ = [
 
 AGAIN = "zz-delivered-again"
 """What the names of files begin with that are delivered a second time."""
+_SOME_ROWS = 400
 
 
 @dataclass(frozen=True)
@@ -286,6 +289,19 @@ def the_transform_only_describes(lakes: ComputedTwice, table: Table) -> None:
     It would run for every range, stream and test.
     """
     assert jobs_of(lakes.spark, lambda: table(*_inputs(lakes, table))) == 0
+
+
+def columns_change_only_with_their_lineage(lakes: ComputedTwice, table: Table) -> None:
+    """Assert that no column changes where an input does of which it is not made.
+
+    Some rows of each input are changed in columns that decide on no row.
+    """
+    assert_changes_follow_lineage(table, [_some(frame) for frame in _inputs(lakes, table)])
+
+
+def _some(frame: DataFrame) -> DataFrame:
+    """Return some rows, the same each time."""
+    return frame.sparkSession.createDataFrame(frame.limit(_SOME_ROWS).collect(), frame.schema)
 
 
 def _inputs(lakes: ComputedTwice, table: Table) -> list[DataFrame]:

@@ -90,6 +90,13 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
         assert [day for day, told in samples.items() if told and "sample" in told.metadata] == [str(THREE_DAYS.last)], (
             "of the newest day"
         )
+        newest = samples[str(THREE_DAYS.last)]
+        lineage = newest.metadata["dagster/column_lineage"].value if newest else None
+        assert isinstance(lineage, dg.TableColumnLineage)
+        if key == "silver/measurements":
+            assert {dep.asset_key.to_user_string() for deps in lineage.deps_by_column.values() for dep in deps} == {
+                "bronze/readings"
+            }
     (landed,) = instance.fetch_observations(dg.AssetKey(["feeds", "sensors"]), limit=1).records
     facts = landed.asset_observation.metadata if landed.asset_observation else {}
     assert facts["landing days"].value == 3
