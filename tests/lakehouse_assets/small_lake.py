@@ -49,6 +49,7 @@ def readings(sensors: DataFrame) -> DataFrame:
         "file",
         "line_number",
         "landed_on",
+        F.col("_landed_at").alias("landed_at"),
         F.split("line", " ")[1].cast("date").alias("event_date"),
         F.col("line").alias("_raw"),
         F.col("landed_on").alias("_event_date"),
