@@ -29,6 +29,7 @@ from benchmarks.streams.alone import (
     measure_ticks_alone,
     measure_year,
 )
+from benchmarks.streams.late import measure_late, render_late
 from benchmarks.streams.report import render_streams, write_stream_report
 from benchmarks.streams.results import StreamResults
 from benchmarks.streams.rounds import SIDES as STREAM_SIDES
@@ -196,6 +197,24 @@ def stream(
         measure_year(work, results, out, first_day=YEAR.start)
     results.save(kept)
     _publish_streams(results, is_full=is_full)
+
+
+@commands.command()
+def late(
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side starts.")] = 2,
+    messages: Annotated[int, typer.Option("--messages", min=1, help="Late messages after each start.")] = 4,
+    work: WorkFolder = WORK,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the lake, and use the one that was kept.")] = False,
+) -> None:
+    """Measure from a late message to all of gold, and a click on Materialize: cold runs beside the warm process."""
+    home = _made(work) / "homes" / "late"
+    if not keep:
+        shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    for line in render_late(measure_late(home, rounds, messages, out.print)):
+        out.print(line)
+    if not keep:
+        shutil.rmtree(home)
 
 
 @commands.command()

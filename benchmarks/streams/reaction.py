@@ -24,7 +24,7 @@ from lake.orchestration.dagster_home import open_instance
 from lake.project.settings import Settings
 from lake.storage.log import Log
 
-__all__ = ["measure_reaction"]
+__all__ = ["FOLLOWED_FROM", "OWNED_BY_BATCH", "land_aside", "late_departures", "measure_reaction"]
 
 OWNED_BY_BATCH = Days.parse("2013-01-02")
 FOLLOWED_FROM = Days.parse("2013-01-05")
@@ -60,10 +60,10 @@ def measure_reaction(home: Path, commits: int, say: Callable[[str], None]) -> li
         switch = ["dagster", "sensor", "start", "reconcile", "-w", str(PROJECT / "workspace.yaml")]
         run_in(home, "switch", switch, {"DAGSTER_HOME": str(home / "dagster")})
         _await_quiet(process, log, instance)
-        return [_react(process, log, settings, instance, message, say) for message in _late(commits)]
+        return [_react(process, log, settings, instance, message, say) for message in late_departures(commits)]
 
 
-def _late(count: int) -> Iterator[Message]:
+def late_departures(count: int) -> Iterator[Message]:
     """Give departures of the day that batch owns, as late messages.
 
     They are received on the first day that is followed.
@@ -73,6 +73,16 @@ def _late(count: int) -> Iterator[Message]:
     departures = (message for message in flight_messages(repeat(noon)) if message.topic == "departures")
     for number, message in enumerate(islice(departures, count)):
         yield message._replace(offset=OFFSETS_FROM + number, timestamp=sent)
+
+
+def land_aside(landing: Path, message: Message) -> float:
+    """Land a file of one message, whole in one step, and return when that was."""
+    folder = landing / "departures" / f"landed_on={FOLLOWED_FROM.start}"
+    aside = folder / f".late-{message.offset}"
+    aside.write_text(message.line + "\n")
+    landed = time.time()
+    aside.rename(folder / f"late-{message.offset}.jsonl")
+    return landed
 
 
 def _react(
@@ -85,10 +95,7 @@ def _react(
 ) -> float:
     bronze = Log(f"{settings.tables}/{BRONZE}")
     version, since = bronze.version() or 0, datetime.now(UTC)
-    folder = settings.landing.root / "departures" / f"landed_on={FOLLOWED_FROM.start}"
-    aside = folder / f".late-{message.offset}"
-    aside.write_text(message.line + "\n")
-    aside.rename(folder / f"late-{message.offset}.jsonl")
+    land_aside(settings.landing.root, message)
     committed: list[float] = []
     starts: list[float] = []
 

@@ -58,7 +58,7 @@ class Ahead:
     def take(self, table: Table, work: Work) -> Receipt:
         """Return the receipt of a table whose inputs are complete.
 
-        Raises what its refresh raised.
+        Raises what its refresh raised; who asks again has it computed again.
         """
         if len(self.tables) < 2:
             return work.compute(table)
@@ -67,7 +67,13 @@ class Ahead:
             self._taken.add(table)
             self._begin(table)
             self._begin_others()
-        return self._begun[table].result()
+            mine = self._begun[table]
+        try:
+            return mine.result()
+        except Exception:
+            with self._guard:
+                self._begun.pop(table, None)
+            raise
 
     def close(self) -> None:
         """Begin no table any more, and interrupt those that are being computed."""
@@ -92,7 +98,8 @@ class Ahead:
             for table in self.tables:
                 if self._is_closed or len(self._begun.keys() - self._taken) >= _MOST_AHEAD:
                     return
-                if all(self._is_complete(source) for source in table.inputs if source in self.tables):
+                inputs = [source for source in table.inputs if source in self.tables]
+                if table not in self._taken and all(map(self._is_complete, inputs)):
                     self._begin(table)
 
     def _is_complete(self, source: Table) -> bool:

@@ -685,6 +685,9 @@ def up(
             show_default=False,
         ),
     ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="A process and a JVM for each run, instead of one that stays: less memory.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all that Dagster says.")] = False,
 ) -> None:
     """Start the Dagster UI and its daemon on 127.0.0.1.
@@ -704,7 +707,8 @@ def up(
     from lake.project.settings import Settings
 
     settings = Settings.from_env()
-    sys.exit(serve(out, settings, port, kafka=kafka, streams=streams, since=first, auto=auto, verbose=verbose))
+    code = serve(out, settings, port, kafka=kafka, streams=streams, since=first, auto=auto, cold=cold, verbose=verbose)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

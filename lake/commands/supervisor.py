@@ -76,6 +76,7 @@ class Child:
         restart_after: seconds to wait before each further start.
         shown: lines of the log view; all.
         record: where its process is noted, because a supervisor that is killed leaves it running.
+        renewed_by: ending with this code, it asks for a fresh process of itself at once; nobody is told.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Child:
     restart_after: Sequence[float] = ()
     shown: str = ""
     record: Noted | None = None
+    renewed_by: int | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> int:
@@ -113,6 +115,9 @@ class Child:
 
     def ended(self) -> str | None:
         code = self.process.poll() if self.process is not None else None
+        if code is not None and code == self.renewed_by:
+            self.start()
+            return None
         return None if code is None else f"exit code {code}"
 
     def stop(self) -> None:

@@ -28,6 +28,7 @@ from lake.engine.ports import HOST, free_ports, is_free
 from lake.errors import LakeError, Message
 from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
 from lake.orchestration.runs import fail_runs_of_dead_processes
+from lake.orchestration.warm.hand_over import RENEW
 from lake.project.automation import describe_automation, switch_automation
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
@@ -42,7 +43,7 @@ DAGSTER_STOPS_WITHIN_SECONDS = 45.0
 MICRO_BATCH_ENDS_WITHIN_SECONDS = 120.0
 _MATTERS = r"\b(WARNING|ERROR|CRITICAL)\b|\w(Error|Exception)\b|cannot be imported|is left out"
 """What is shown of Dagster's log: the rest is in `services.log`."""
-STREAMS_RESTART_AFTER_SECONDS = (1.0, 5.0, 15.0, 60.0, 60.0)
+RESTART_AFTER_SECONDS = (1.0, 5.0, 15.0, 60.0, 60.0)
 
 
 @dataclass(eq=False)
@@ -66,6 +67,7 @@ def serve(
     streams: bool = False,
     since: date | None = None,
     auto: bool | None = None,
+    cold: bool = False,
     verbose: bool = False,
 ) -> int:
     """Serve until Ctrl-C or SIGTERM.
@@ -80,6 +82,7 @@ def serve(
         streams: follow every table that can be followed.
         since: when streams start for the first time, the first landing day that they follow.
         auto: whether schedules and sensors are on from now on; None for what was asked for before.
+        cold: give each run a process and a JVM of its own, instead of one process that keeps warm.
         verbose: show all that Dagster says, not only what goes wrong.
 
     Returns:
@@ -106,7 +109,9 @@ def serve(
         if auto is not None:
             switch_automation(settings, on=auto)
         console.print(describe_automation(settings), soft_wrap=True)
-        services: list[Service] = [_dagster(settings, home, chosen, "" if verbose else _MATTERS, record)]
+        shown = "" if verbose else _MATTERS
+        services: list[Service] = [] if cold else [_warm_worker(settings, home, chosen, shown, record)]
+        services.append(_dagster(settings, home, chosen, shown, record))
         if kafka and settings.kafka is None:
             topics = topics_of(open_environment(settings).tables.values(), settings)
             services.insert(0, _Kafka(LocalBroker(settings.kafka_folder), topics, settings.kafka_folder / "broker.log"))
@@ -149,12 +154,29 @@ def _dagster(settings: Settings, logs: Path, port: int, shown: str, record: Note
         [sys.executable, *command],
         logs / "services.log",
         announce=lambda _: _ready_at(f"http://{HOST}:{port}"),
-        env={**_environment(settings), "LAKEHOUSE_UI_URL": _address(settings, port)},
+        env=_environment_of_runs(settings, port),
         stop_signal=signal.SIGINT,
         shown=shown,
         stops_within_seconds=DAGSTER_STOPS_WITHIN_SECONDS,
         record=record,
     )
+
+
+def _warm_worker(settings: Settings, logs: Path, port: int, shown: str, record: Noted) -> Child:
+    return Child(
+        "runs",
+        [sys.executable, "-m", "lake.orchestration.warm.worker"],
+        logs / "warm_worker.log",
+        env=_environment_of_runs(settings, port),
+        restart_after=RESTART_AFTER_SECONDS,
+        renewed_by=RENEW,
+        shown=shown,
+        record=record,
+    )
+
+
+def _environment_of_runs(settings: Settings, port: int) -> dict[str, str]:
+    return {**_environment(settings), "LAKEHOUSE_UI_URL": _address(settings, port)}
 
 
 def _address(settings: Settings, port: int) -> str:
@@ -171,7 +193,7 @@ def _streams(settings: Settings, logs: Path, feed: str, since: date | None, reco
         announce=lambda pid: _following(tables, settings.home / "streams", feed, pid),
         env=_environment(settings),
         stops_within_seconds=MICRO_BATCH_ENDS_WITHIN_SECONDS,
-        restart_after=STREAMS_RESTART_AFTER_SECONDS,
+        restart_after=RESTART_AFTER_SECONDS,
         record=record,
     )
 

@@ -42,6 +42,7 @@ from lake.write.store import DeltaStore
 __all__ = [
     "CAUSE",
     "PID",
+    "TAKEN_RUN",
     "UNLESS_EQUAL",
     "WORKER",
     "build_asset",
@@ -63,6 +64,8 @@ PID = ".dagster/lakehouse_pid"
 """Run tag: the process that executes a run of the command line; nothing else notices when it is killed."""
 WORKER = ".dagster/lakehouse_worker"
 """Run tag: the process that executes a run which Dagster started."""
+TAKEN_RUN = ".dagster/lakehouse_taken_run"
+"""Run tag: the run that the warm process took. A run that is started again has the tags of the one before it."""
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
 

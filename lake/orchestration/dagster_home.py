@@ -24,6 +24,11 @@ storage:
     config:
       base_dir: {storage}
 
+# Runs go to the warm process of `lakehouse up`, or get a process of their own where there is none.
+run_launcher:
+  module: lake.orchestration.warm.launcher
+  class: WarmLauncher
+
 # The lock of a table is what keeps two writers apart. Pools only keep queued runs from waiting for it, and hold by run:
 # a run that waited inside for a slot would spin and could not be stopped.
 concurrency:

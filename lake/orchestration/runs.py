@@ -28,12 +28,12 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.orchestration.assets import PID, WORKER, checks_step, compute_step, step_tags, this_process
+from lake.orchestration.assets import PID, TAKEN_RUN, WORKER, checks_step, compute_step, step_tags, this_process
 from lake.orchestration.keys import asset_key
 from lake.orchestration.results import CheckResult, OnResult, TableResult, refuse_outside, skipped_result
 from lake.storage.holder import find_process
 
-__all__ = ["fail_runs_of_dead_processes", "record_refresh"]
+__all__ = ["as_dagster_asks", "fail_runs_of_dead_processes", "record_refresh"]
 
 
 def record_refresh(
@@ -108,7 +108,7 @@ def _tables_that_failed(
     watch = _Watch(instance, step.days, run_id, tables, keep)
     instance.add_event_listener(run_id, watch)
     job = definitions.resolve_implicit_global_asset_job_def()
-    with _never_left_open(instance, run_id), computing_ahead(run_id, _as_dagster_asks(tables)):
+    with _never_left_open(instance, run_id), computing_ahead(run_id, as_dagster_asks(tables)):
         job.execute_in_process(
             instance=instance,
             asset_selection=[asset_key(table) for table in tables],
@@ -125,7 +125,7 @@ def _tables_that_failed(
     return watch.failed
 
 
-def _as_dagster_asks(tables: Sequence[Table]) -> list[Table]:
+def as_dagster_asks(tables: Sequence[Table]) -> list[Table]:
     """Return tables in the order of Dagster's steps.
 
     It goes by how much upstream they have, then by name.
@@ -315,9 +315,12 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     """Return the process that executes a run, as far as it has said.
 
-    A run that is started again begins with the tags of the one before, so these do not count.
+    A run that is started again begins with the tags of the one before, so these do not count, unless the warm process
+    has taken this very run.
     """
     tag = run.tags.get(PID) or run.tags.get(WORKER)
+    if run.tags.get(TAKEN_RUN) == run.run_id:
+        return tag
     before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     return None if before is not None and tag in before.tags.values() else tag
 

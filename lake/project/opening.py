@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from threading import Lock
 from types import ModuleType
 
 from pyspark.sql import SparkSession
@@ -60,8 +61,13 @@ def _package(settings: Settings) -> ModuleType:
         raise settings.refuse("package", settings.package, expected) from error
 
 
+_ONE_AT_A_TIME = Lock()
+
+
 def open_session(settings: Settings) -> SparkSession:
     """Start Spark as these settings say, once in a process.
+
+    Who asks while another thread starts it waits for that.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -75,13 +81,14 @@ def open_session(settings: Settings) -> SparkSession:
     for name in on_request:
         fetch(name, print)
     os.environ.update(store.keys if store else {})
-    return build_session(
-        app_name="lakehouse",
-        master=settings.spark_master,
-        remote=settings.spark_remote,
-        extra_conf={**(store.spark if store else {}), **settings.spark},
-        jar_sets=["delta", *on_request],
-    )
+    with _ONE_AT_A_TIME:
+        return build_session(
+            app_name="lakehouse",
+            master=settings.spark_master,
+            remote=settings.spark_remote,
+            extra_conf={**(store.spark if store else {}), **settings.spark},
+            jar_sets=["delta", *on_request],
+        )
 
 
 def _s3(settings: Settings, location: str) -> S3 | None:

@@ -116,6 +116,21 @@ def test_nothing_is_computed_from_a_table_that_failed(broken: Any) -> None:
     assert set(machine.begun) == {mark_files, OTHER, READER}
 
 
+def test_a_table_that_failed_is_computed_again_only_for_who_asks_again() -> None:
+    machine, ahead = Machine({mark_files: ValueError("broken on purpose")}), Ahead(TABLES)
+    with pytest.raises(ValueError, match="broken on purpose"):
+        ahead.take(mark_files, machine.work)
+    ahead.take(OTHER, machine.work)
+    assert machine.begun.count(mark_files) == 1
+
+    machine.broken = {}
+
+    assert ahead.take(mark_files, machine.work).table == mark_files.full_name
+    ahead.take(marks, machine.work)
+    ahead.close()
+    assert machine.begun.count(mark_files) == 2
+
+
 def test_no_more_than_two_are_computed_at_once() -> None:
     alone = [replace(mark_files, name=f"files_{number}") for number in range(6)]
     machine = Machine(held={table: threading.Event() for table in alone})

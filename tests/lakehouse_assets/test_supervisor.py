@@ -279,3 +279,25 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+RENEWED_ONCE = """
+import pathlib, signal, sys
+seen = pathlib.Path(sys.argv[1]).with_name("seen")
+is_first = not seen.exists()
+seen.touch()
+if is_first:
+    sys.exit(75)
+print("fresh", flush=True)
+signal.sigwait([signal.SIGTERM])
+"""
+
+
+def test_a_service_that_asks_for_a_fresh_process_gets_it_and_nobody_is_told(tmp_path: Path) -> None:
+    group = Group(tmp_path)
+    group.add("renewed", RENEWED_ONCE, renewed_by=75)
+    group.stop_when(lambda: "fresh" in group.log("renewed"))
+
+    assert group.run() == 0
+
+    assert "ended by itself" not in group.screen.getvalue()

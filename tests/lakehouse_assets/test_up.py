@@ -60,8 +60,11 @@ def test_the_web_ui_is_started_behind_the_check_of_who_asks(
     monkeypatch.setattr("lake.commands.up.supervise", lambda services, _: started.append(services))
 
     serve(Console(), settings)
+    serve(Console(), settings, cold=True)
 
-    ((ui,),) = started
+    ((runs, ui), (alone,)) = started
+    assert runs.command[-1] == "lake.orchestration.warm.worker"
+    assert alone.command[:-1] == ui.command[:-1], "with --cold nothing keeps warm"
     assert ui.command[: ui.command.index("dev") + 1][-3:] == ["-m", "lake.orchestration.web_ui", "dev"]
     servers: list[list[str]] = []
     monkeypatch.setattr("lake.orchestration.web_ui.open_ipc_subprocess", servers.append)

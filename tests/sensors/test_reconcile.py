@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import dagster as dg
@@ -18,9 +19,13 @@ from lake.batch.plan import Step
 from lake.batch.refresh import refresh
 from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
+from lake.orchestration.assets import CAUSE
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors.reconcile import EVIDENCE, _rests, build_reconcile
+from lake.orchestration.warm.execute import CodeLocation, execute
+from lake.orchestration.warm.hand_over import listening
+from lake.orchestration.warm.settle import Settling
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.project.settings import Settings
@@ -137,6 +142,71 @@ def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(still: Da
 
     store_of(still.settings).compact(by_name("measurements"), DAYS)
     assert still.tick() == []
+
+
+def settling(daemon: Daemon) -> Settling:
+    location = CodeLocation("here", definitions_of(daemon.settings, TABLES).get_repository_def())
+    return Settling(daemon.instance, location, daemon.settings, TABLES, store_of(daemon.settings))
+
+
+def execute_all(daemon: Daemon, first: dg.RunRequest) -> list[tuple[list[str], str]]:
+    """Execute a run of the sensor, and what the warm process lets follow it; gives tables and days of each."""
+    warm = settling(daemon)
+    run = warm._record(first)
+    done = []
+    for one in chain([run], warm.follow_up(run)):
+        assert execute(daemon.instance, warm.location, one, TABLES)
+        tables = sorted(key.path[-1] for key in one.asset_selection or ())
+        done.append((tables, str(days_of_run(one.tags) or "whole")))
+    return done
+
+
+def test_the_warm_process_goes_on_to_gold_by_the_runs_that_the_sensor_would_ask_for(still: Daemon) -> None:
+    late = {date(2020, 1, 5): ["b 2020-01-01 5", "b 2020-01-03 4"]}
+    land(still.settings, late)
+    (first,) = still.tick()
+
+    done = execute_all(still, first)
+
+    assert done[0] == (["readings"], "2020-01-05")
+    computed = {(table, days) for tables, days in done for table in tables}
+    assert {("measurements", "2020-01-01"), ("measurements", "2020-01-03")} <= computed
+    totals = store_of(still.settings).read(by_name("daily_totals")).orderBy("measured_on").collect()
+    assert [row["total"] for row in totals if row["measured_on"] in DAYS] == [7, 12, 6]
+    assert still.tick() == [], "it left nothing to the sensor"
+    runs = still.instance.get_runs(dg.RunsFilter(job_name="reconcile"))
+    assert len(runs) == len(done)
+    assert {run.tags[CAUSE] for run in runs} == {"reconcile"}
+    assert all(EVIDENCE in run.tags for run in runs)
+
+
+def test_nothing_follows_a_run_of_somebody_else(still: Daemon) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    (first,) = still.tick()
+    run = settling(still)._record(dg.RunRequest(asset_selection=first.asset_selection, tags={CAUSE: "schedule"}))
+
+    assert list(settling(still).follow_up(run)) == []
+
+
+def test_what_has_to_wait_in_the_sensor_waits_in_the_warm_process_too(
+    still: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    (first,) = still.tick()
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(days=1))
+
+    assert execute_all(still, first) == [(["readings"], "2020-01-05")]
+
+
+def test_while_the_warm_process_goes_on_the_sensor_asks_for_nothing(still: Daemon) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    home = still.settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+
+    with listening(home, lambda *_: "planning"):
+        assert still.tick() == []
+    with listening(home, lambda *_: "idle"):
+        assert len(still.tick()) == 1
 
 
 def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_its_next_run(

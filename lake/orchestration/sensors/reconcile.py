@@ -23,6 +23,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -38,13 +39,16 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.sensors.automatic import default_sensor_status
+from lake.orchestration.warm.hand_over import ask
 from lake.ownership.ledger import Entry
 from lake.project.settings import Settings
 from lake.storage.log import Log, Place
 from lake.write.store import DeltaStore
 
-__all__ = ["EVIDENCE", "build_reconcile"]
+__all__ = ["EVIDENCE", "JOB", "Due", "build_reconcile", "due_requests"]
 
+JOB = "reconcile"
+"""The sensor's name, that of its job, and the cause of its runs."""
 EVIDENCE = "lakehouse/evidence"
 """The tag that names what a run was asked for: a hash of its tables, days and reasons."""
 
@@ -69,12 +73,12 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
 
     It is off until somebody switches it on, here or by `lakehouse up --auto`.
     """
-    job = dg.define_asset_job("reconcile", selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
+    job = dg.define_asset_job(JOB, selection=dg.AssetSelection.all(), description="What `reconcile` asks for.")
 
     @dg.sensor(
-        name="reconcile",
+        name=JOB,
         job=job,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=2,  # the daemon looks every 5 s, and would skip every other look that came early
         default_status=default_sensor_status(settings),
         description="Runs the days that batch owns and that are missing, or stale because their inputs changed.",
     )
@@ -83,19 +87,41 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
         seen = _looked_at(tables, store, context.cursor)
         if context.cursor == seen:
             return dg.SensorResult(skip_reason="nothing has changed", cursor=seen)
-        if _is_under_way(context.instance):
+        if _is_under_way(context.instance) or _is_settling(settings):
             return dg.SensorResult(skip_reason="a run is under way", cursor=context.cursor)
-        survey = Survey(tables, store, settings.calendar())
-        steps = list(_first(steps_to_date(survey, tables)))
-        requests = [request for step in steps if (request := _request(context.instance, survey, step)) is not None]
+        due = due_requests(context.instance, store, tables, settings)
         # Days that wait for another attempt must be found again.
         return dg.SensorResult(
-            run_requests=requests,
-            cursor=context.cursor if steps else seen,
-            skip_reason=None if requests else f"{len(steps)} runs wait after others" if steps else "up to date",
+            run_requests=due.requests,
+            cursor=context.cursor if due.steps else seen,
+            skip_reason=None if due.requests else f"{due.steps} runs wait after others" if due.steps else "up to date",
         )
 
     return reconcile
+
+
+@dataclass(frozen=True)
+class Due:
+    """Hold the runs that are due.
+
+    Attributes:
+        requests: runs to start now.
+        steps: how many runs are due, those that have to wait included.
+    """
+
+    requests: Sequence[dg.RunRequest]
+    steps: int
+
+
+def due_requests(instance: dg.DagsterInstance, store: DeltaStore, tables: Sequence[Table], settings: Settings) -> Due:
+    """Find the runs that are due.
+
+    Everything that has landed is compared with what was computed. Each run is for tables that no other of them changes.
+    """
+    survey = Survey(tables, store, settings.calendar())
+    steps = list(_first(steps_to_date(survey, tables)))
+    found = (_request(instance, survey, step) for step in steps)
+    return Due([request for request in found if request is not None], len(steps))
 
 
 def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
@@ -145,6 +171,14 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
     return bool(_under_way(instance))
 
 
+def _is_settling(settings: Settings) -> bool:
+    """Tell whether the warm process is busy, also between two runs of a cascade."""
+    try:
+        return ask(settings.dagster_home, "state") not in (None, "idle")
+    except OSError:
+        return False
+
+
 def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Find the runs of anybody that wait or run.
 
@@ -152,7 +186,7 @@ def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """
     records = instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
     runs = [record.dagster_run for record in records if not _was_killed_at_once(record)]
-    return [run for run in runs if run.job_name == "reconcile" or run.status != dg.DagsterRunStatus.NOT_STARTED]
+    return [run for run in runs if run.job_name == JOB or run.status != dg.DagsterRunStatus.NOT_STARTED]
 
 
 def _was_killed_at_once(record: dg.RunRecord) -> bool:
@@ -195,7 +229,7 @@ def _request(instance: dg.DagsterInstance, survey: Survey, step: Step) -> dg.Run
         since = time.time() - (last.end_time or last.create_timestamp.timestamp())
         if 0 <= since < _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1]:
             return None
-    tags = {**step_tags(step, "reconcile"), EVIDENCE: evidence}
+    tags = {**step_tags(step, JOB), EVIDENCE: evidence}
     keys = [asset_key(table) for table in step.tables]
     return dg.RunRequest(run_key=f"{evidence}#{failures}", asset_selection=keys, tags=tags)
 

@@ -1,0 +1,185 @@
+"""Run the warm process.
+
+It loads the project once, keeps one Spark session, and executes runs one after the other. `lakehouse up` starts it, and
+starts it again where it ends.
+
+It asks for a fresh process of itself where what it has loaded must not run any more. It does so between two runs, where
+the project's code has changed, a run did not succeed or was stopped, its JVM has ended, it has taken more memory than
+the JVM's heap explains, or it has executed a thousand runs. Whatever it refuses gets a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread, Timer
+
+import dagster as dg
+
+from lake.declare.table import Table
+from lake.orchestration.assets import TAKEN_RUN, WORKER, this_process
+from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.partitions import build_partitions
+from lake.orchestration.runs import fail_runs_of_dead_processes
+from lake.orchestration.warm.code_seen import CodeSeen
+from lake.orchestration.warm.execute import CodeLocation, execute
+from lake.orchestration.warm.fitness import is_fit, start_spark
+from lake.orchestration.warm.hand_over import RENEW, STOPPING, TAKEN, listening
+from lake.orchestration.warm.settle import Settling
+from lake.project.opening import open_store, open_tables
+from lake.project.settings import Settings
+
+__all__ = ["Worker"]
+
+_LOOKS_EVERY_SECONDS = 5.0
+_MOST_RUNS = 1000
+_STOPS_WITHIN_SECONDS = 30.0
+_PLANNING = "planning"
+"""What it does between two runs; this cannot be stopped, and takes a second."""
+
+
+@dataclass
+class Worker:
+    """Takes one run at a time.
+
+    Attributes:
+        instance: where runs are recorded.
+        location: what it has loaded.
+        code: the files that this was loaded from.
+        tables: those of the project, which a run computes two at a time.
+        follow_up: the runs that follow a run, each asked for once the one before has succeeded.
+    """
+
+    instance: dg.DagsterInstance
+    location: CodeLocation
+    code: CodeSeen
+    tables: Sequence[Table] = ()
+    follow_up: Callable[[dg.DagsterRun], Iterator[dg.DagsterRun]] = lambda _: iter(())
+    runs: int = field(default=0, init=False)
+    _current: str | None = field(default=None, init=False)
+    _is_closed: bool = field(default=False, init=False)
+    _taken: SimpleQueue[dg.DagsterRun] = field(default_factory=SimpleQueue, init=False)
+    _guard: Lock = field(default_factory=Lock, init=False)
+
+    def answer(self, question: str, run_id: str) -> str:
+        """Answer another process.
+
+        It may ask from any thread.
+        """
+        with self._guard:
+            if question == "take":
+                return self._take(run_id)
+            if question == "stop":
+                return self._stop(run_id)
+            return self._current or "idle"
+
+    def serve(self) -> int:
+        """Execute what is taken, until this process should be another one.
+
+        Returns the exit code.
+        """
+        while not self._is_closed:
+            with suppress(Empty):
+                self._execute(self._taken.get(timeout=_LOOKS_EVERY_SECONDS))
+            with self._guard:
+                is_worn = self.runs >= _MOST_RUNS or not is_fit() or self.code.has_changed()
+                self._is_closed |= self._current is None and is_worn
+        return RENEW
+
+    def _take(self, run_id: str) -> str:
+        if self._is_closed or not is_fit() or self.code.has_changed():
+            return "the warm process starts anew"
+        if self._current is not None:
+            return f"the warm process executes run {self._current[:8]}"
+        run = self.instance.get_run_by_id(run_id)
+        if run is None or not self.location.has(run):
+            return "the warm process has not loaded the job"
+        self.instance.add_run_tags(run_id, {WORKER: this_process(), TAKEN_RUN: run_id})
+        self._current = run_id
+        self._taken.put(run)
+        return TAKEN
+
+    def _stop(self, run_id: str) -> str:
+        if run_id != self._current:
+            return "not here"
+        self._is_closed = True
+        os.kill(os.getpid(), signal.SIGINT)
+        # What does not heed the interruption is ended with this process, whose successor closes the run.
+        by_force = Timer(_STOPS_WITHIN_SECONDS, os._exit, [1])
+        by_force.daemon = True
+        by_force.start()
+        return STOPPING
+
+    def _execute(self, run: dg.DagsterRun) -> None:
+        """Execute a run, and what follows it for as long as all goes well."""
+        following, succeeded = self.follow_up(run), True
+        for one in chain([run], following):
+            self._executes(one.run_id)
+            self.runs += 1
+            succeeded = execute(self.instance, self.location, one, self.tables)
+            self._executes(_PLANNING)
+            if not succeeded:
+                break
+        self.code.note_loaded()
+        with self._guard:
+            self._is_closed |= not succeeded
+            self._current = None
+
+    def _executes(self, what: str) -> None:
+        with self._guard:
+            self._current = what
+
+
+def main() -> int:
+    """Serve until this process should be another one.
+
+    Returns the exit code.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = Settings.from_env()
+    own = [settings.root / folder for folder in (settings.package, "resources", "sensors")]
+    files = [settings.root / "pyproject.toml", settings.root / ".env"]
+    code = CodeSeen([*own, Path(__file__).parents[2]], files, _calendar)
+    with open_instance(settings) as instance:
+        fail_runs_of_dead_processes(instance)
+        try:
+            location = CodeLocation.load(settings.root / "workspace.yaml")
+        except Exception as error:
+            print(f"ERROR: runs get processes of their own until this is mended: {error}", flush=True)
+            return _await_change(code)
+        code.note_loaded()
+        Thread(target=start_spark, args=(settings,), name="start Spark", daemon=True).start()
+        tables = list(open_tables(settings)[0].values())
+        settling = Settling(instance, location, settings, tables, open_store(settings))
+        worker = Worker(instance, location, code, tables, settling.follow_up)
+        with listening(settings.dagster_home, worker.answer):
+            return worker.serve()
+
+
+def _calendar() -> str:
+    """Identify the calendar of now, which a lake's own clock moves."""
+    return build_partitions(Settings.from_env()).get_serializable_unique_identifier()
+
+
+def _await_change(code: CodeSeen) -> int:
+    while not code.has_changed():
+        time.sleep(_LOOKS_EVERY_SECONDS)
+    return RENEW
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = 0
+    sys.stdout.flush()
+    # Threads that wait for the JVM, and Python's farewell to it, take seconds that a fresh process would wait for.
+    os._exit(status)
