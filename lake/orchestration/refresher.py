@@ -54,6 +54,7 @@ class Refresher:
         self.on_result = on_result
         self.survey: Survey | None = None  # the newest
         self._opened = ExitStack()
+        self._built: tuple[Days, dg.Definitions] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -68,15 +69,18 @@ class Refresher:
 
         return self._opened.enter_context(open_instance(self.environment.settings))
 
-    @cached_property
+    @property
     def definitions(self) -> dg.Definitions:
-        """Assets, checks and resources."""
+        """Assets, checks and resources, built anew where the lake's clock has reached another day."""
         from lake.orchestration.definitions import build_definitions
 
-        built = build_definitions(self.environment.settings, self.environment.tables.values())
-        # They stay: looking through them for garbage, again and again, takes a tenth of the time between tables.
-        gc.freeze()
-        return built
+        settings = self.environment.settings
+        calendar = settings.calendar()
+        if self._built is None or self._built[0] != calendar:
+            self._built = calendar, build_definitions(settings, self.environment.tables.values())
+            # They stay: looking through them for garbage, again and again, takes a tenth of the time between tables.
+            gc.freeze()
+        return self._built[1]
 
     def run(self, steps: Sequence[Step], not_computed: Collection[Table] = ()) -> list[TableResult]:
         """Run these steps in order, without what reads a failed table.

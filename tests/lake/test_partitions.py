@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.partitions.snap import PartitionsSnap
 
 from lake.orchestration.calendar_watch import CalendarWatch
+from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import build_partitions
+from lake.orchestration.refresher import Refresher
+from lake.project.environment import Environment
 from lake.project.settings import Settings
+from lake.write.store import DeltaStore
+from tests.tiny import marks
 
 TODAY = datetime.now(UTC).date()
 FIRST = date(2012, 12, 31)
@@ -120,3 +125,22 @@ def test_code_that_cannot_be_loaded_is_asked_for_once_a_day(tmp_path: Path, monk
         looks.append(watch.look())
 
     assert looks == [True, False, True, False]
+
+
+def test_a_command_that_moves_the_clock_computes_the_days_that_it_reaches(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, LAST_DAY="2014-01-31")
+    settings.make_folders()
+    environment = Environment(settings, tables={marks.full_name: marks}, store=cast(DeltaStore, None))
+
+    def last_day() -> str | None:
+        partitions = refresher.definitions.resolve_asset_graph().get(asset_key(marks)).partitions_def
+        return partitions.get_last_partition_key() if partitions else None
+
+    with Refresher(environment, lambda _: None) as refresher:
+        shown = []
+        for now in ("2013-02-01T06:00:00Z", "2013-02-01T23:00:00Z", "2013-02-03T01:00:00Z"):
+            (settings.landing.root / "_clock.json").write_text(f'{{"now": "{now}"}}')
+            shown.append((last_day(), id(refresher.definitions)))
+
+    assert [day for day, _ in shown] == ["2013-02-01", "2013-02-01", "2013-02-03"]
+    assert len({built for _, built in shown}) == 2, "what is loaded changes with the day alone"
