@@ -47,7 +47,7 @@ def test_a_table_is_told_with_its_lineage_columns_days_and_a_row_of_its_newest_d
     assert (said.comes_from, said.used_by) == (["feed marks_feed", "bronze.mark_files"], ["gold.totals"])
     assert said.columns[2] == {
         "column": "points", "type": "int", "null": "no", "meaning": "how many points",
-        "checks": ">= 0",
+        "checks": ">= 0", "from": "",
     }  # fmt: skip
     assert said.rows_by_day == {"2013-01-01": 1, "2013-01-02": 1}
     assert said.example == {"name": "\x1b[2J", "day": "2013-01-02", "points": 2}
