@@ -558,11 +558,25 @@ def docs(
     odcs: Annotated[
         Path | None, typer.Option(help="Write each table's contract into this folder instead, by the standard ODCS.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write the catalog of tables, with lineage and columns, as Markdown."""
+    """Write the catalog of tables, with lineage and columns, as Markdown.
+
+    With --json print the data dictionary instead: the same facts of tables and feeds, for other programs.
+    """
+    if as_json and odcs is not None:
+        raise typer.BadParameter("--json prints one object; leave one of the two out", param_hint="--odcs")
+    spare_pandas()
     from lake.project.environment import open_environment
 
-    tables = open_environment().tables.values()
+    environment = open_environment()
+    tables = environment.tables.values()
+    if as_json:
+        from lake.commands.dictionary import dictionary_of
+        from lake.commands.json_output import print_json
+
+        print_json(out, dictionary_of(environment))
+        return
     if odcs is None:
         from lake.commands.catalog import render_catalog
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lake.commands.describing import Description
+from lake.commands.dictionary import DataDictionary
 from lake.commands.doctor import DoctorReport
 from lake.commands.explaining import Explanation
 from lake.commands.json_output import VERSION, schema_of
@@ -29,6 +30,7 @@ REPORTS: Mapping[str, type[Any]] = {
     "explain TABLE DAY --json": Explanation,
     "doctor --json": DoctorReport,
     "sql QUERY --json": QueryResult,
+    "docs --json": DataDictionary,
 }
 """What each command prints."""
 

@@ -74,6 +74,7 @@ def test_the_page_holds_the_schema_of_every_report() -> None:
         ("doctor --json", ["doctor"]),
         ("sql QUERY --json", ["sql", "select * from lake.ledger"]),
         ("sql QUERY --json", ["sql", "select 1 where false"]),
+        ("docs --json", ["docs"]),
     ],
 )
 def test_what_a_command_prints_follows_its_published_schema(
