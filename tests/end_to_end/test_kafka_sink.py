@@ -126,7 +126,7 @@ def test_only_rows_that_are_new_or_other_are_sent(board: Sink, store: DeltaStore
 
     behind = stand(board, survey_of(store, facts), place)
     assert set(behind.due.days) == {D1, D2, D3}
-    assert {day: one.rows for day, one in behind.loads.items()} == {None: 2}
+    assert {day: one.rows for day, one in target.loads().items()} == {None: 2}
     done = load(store, place, board)
 
     assert {day: one.rows for day, one in done.days.items()} == {D2: 1, D3: 2}
