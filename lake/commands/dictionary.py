@@ -220,8 +220,7 @@ def _table(environment: Environment, table: Table) -> DictionaryTable:
 
 
 def _read(read: Read) -> DictionaryRead:
-    source = read.source.full_name if isinstance(read.source, Table) else f"feeds.{read.name}"
-    return DictionaryRead(source, read.before, read.after, read.span)
+    return DictionaryRead(read.source.full_name, read.before, read.after, read.span)
 
 
 def _sink(sink: Sink) -> DictionarySink:

@@ -104,10 +104,9 @@ def _empty(spark: SparkSession, source: Table | Feed, *, has_days: bool) -> Data
 
     In the plan, an input with days is a `Range`, any other a `LocalRelation`.
     """
-    schema = source.schema if isinstance(source, Feed) else source.contract.schema
     if not has_days:
-        return spark.createDataFrame([], schema)
-    return spark.range(0).select(*(F.lit(None).cast(one.dataType).alias(one.name) for one in schema.fields))
+        return spark.createDataFrame([], source.schema)
+    return spark.range(0).select(*(F.lit(None).cast(one.dataType).alias(one.name) for one in source.schema.fields))
 
 
 @dataclass(frozen=True)

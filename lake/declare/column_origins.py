@@ -1,4 +1,7 @@
-"""Find of which columns the value of an expression is made, from Spark's analyzed plan."""
+"""Find of which columns a value is made.
+
+Spark's analyzed plan says it of each expression.
+"""
 
 from __future__ import annotations
 
@@ -100,17 +103,18 @@ def marked_input(spark: SparkSession, source: Table | Feed) -> DataFrame:
 
     They say it in their expression, because Spark gives columns other ids where an input is read twice.
     """
-    schema = source.schema if isinstance(source, Feed) else source.contract.schema
-    name = f"feeds.{source.name}" if isinstance(source, Feed) else source.full_name
     columns = []
-    for one in schema.fields:
-        said = F.lit(_TOKEN + json.dumps([name, one.name]))
+    for one in source.schema.fields:
+        said = F.lit(_TOKEN + json.dumps([source.full_name, one.name]))
         columns.append(F.when(said == "", F.lit(None).cast(one.dataType)).alias(one.name))
     return spark.range(0).select(*columns)
 
 
 def attribute_of(named: PlanNode) -> int:
-    """Return the id of an attribute, or of the one that an alias makes; -1 where there is none."""
+    """Return the id of an attribute, or of the one that an alias makes.
+
+    It is -1 where there is none.
+    """
     return int((named.facts.get("exprId") or {}).get("id", -1))
 
 

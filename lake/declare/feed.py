@@ -98,6 +98,11 @@ class Feed:
     delivers: Delivery = EVERY_DAY
 
     @property
+    def full_name(self) -> str:
+        """`feeds.name`, as a table's is `layer.name`."""
+        return f"feeds.{self.name}"
+
+    @property
     def schema(self) -> T.StructType:
         """The columns that bronze receives."""
         raise NotImplementedError

@@ -228,6 +228,11 @@ class Table:
         return f"{self.layer}.{self.name}"
 
     @property
+    def schema(self) -> T.StructType:
+        """The columns that its readers receive, as a feed's."""
+        return self.contract.schema
+
+    @property
     def path(self) -> str:
         """The table's folder under the root of all tables: `layer/name`."""
         return f"{self.layer}/{self.name}"

@@ -46,7 +46,7 @@ class Input:
     @property
     def name(self) -> str:
         """The name that a new table uses: `layer.name` or `feeds.name`."""
-        return self.source.full_name if isinstance(self.source, Table) else f"feeds.{self.source.name}"
+        return self.source.full_name
 
 
 def inputs_of(package: str, tables: Mapping[str, Table]) -> dict[str, Input]:

@@ -53,5 +53,4 @@ def _code(table: Table) -> str:
 
 
 def _columns(source: Table | Feed) -> list[str]:
-    schema = source.schema if isinstance(source, Feed) else source.contract.schema
-    return [f"{one.name} {one.dataType.simpleString()}" for one in schema.fields]
+    return [f"{one.name} {one.dataType.simpleString()}" for one in source.schema.fields]

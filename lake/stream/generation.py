@@ -90,7 +90,7 @@ def plan_stream(table: Table, spark: SparkSession) -> StreamPlan:
 
 
 def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
-    return spark.createDataFrame([], source.schema if isinstance(source, Feed) else source.contract.schema)
+    return spark.createDataFrame([], source.schema)
 
 
 def step_txn(table: Table, step: str, generation: int, batch_id: int) -> Txn:

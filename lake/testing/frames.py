@@ -78,7 +78,7 @@ def _in_order(row: Row) -> list[tuple[bool, Any]]:
 
 
 def _schema(shape: Shape) -> T.StructType:
-    schema = shape.contract.schema if isinstance(shape, Table) else shape.schema if isinstance(shape, Feed) else shape
+    schema = shape.schema if isinstance(shape, Table | Feed) else shape
     return T.StructType([T.StructField(field.name, field.dataType) for field in schema.fields])
 
 

@@ -16,7 +16,6 @@ from pyspark.sql import DataFrame
 
 from lake.declare.column_lineage import ColumnLineage, find_lineage
 from lake.declare.column_origins import InputColumn
-from lake.declare.feed import Feed
 from lake.declare.table import Table
 
 __all__ = ["assert_changes_follow_lineage"]
@@ -64,15 +63,8 @@ def _choices(table: Table, lineage: ColumnLineage, random: Random) -> Iterator[C
 
 
 def _columns(table: Table) -> list[InputColumn]:
-    return [InputColumn(_name(read.source), name) for read in table.reads for name in _names(read.source)]
-
-
-def _name(source: Table | Feed) -> str:
-    return f"feeds.{source.name}" if isinstance(source, Feed) else source.full_name
-
-
-def _names(source: Table | Feed) -> list[str]:
-    return source.schema.names if isinstance(source, Feed) else source.contract.schema.names
+    sources = [read.source for read in table.reads]
+    return [InputColumn(source.full_name, name) for source in sources for name in source.schema.names]
 
 
 def _rows(table: Table, inputs: Sequence[DataFrame]) -> list[dict[str, Any]]:
@@ -90,7 +82,7 @@ def _can_be_told(values: Iterator[Any]) -> bool:
 def _changed(
     table: Table, place: int, frame: DataFrame, rows: Sequence[Any], changed: Collection[InputColumn]
 ) -> DataFrame:
-    source = _name(table.reads[place].source)
+    source = table.reads[place].source.full_name
     names = {one.column for one in changed if one.source == source}
     if not names:
         return frame
