@@ -7,13 +7,12 @@ version is no more than Parquet files in the folders of their partitions, Spark 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-import pyarrow as pa
 from deltalake import DeltaTable
 
 from lake.declare.days import Days
+from lake.storage.stored_files import StoredFile, stored_files
 
 __all__ = ["MOST", "plain_files"]
 
@@ -38,25 +37,19 @@ def plain_files(version: DeltaTable, day: str | None = None, days: Days | None =
     """
     if version.protocol().min_reader_version > 1:
         return None
-    actions = pa.table(version.get_add_actions(flatten=True))
-    partition_by = [f"partition.{name}" for name in version.metadata().partition_columns]
-    found = actions.select(["path", *partition_by]).to_pylist()
+    partition_by = version.metadata().partition_columns
+    found = stored_files(version, day)
     if day is not None and days is not None:
-        if f"partition.{day}" not in partition_by:
+        if day not in partition_by:
             return None
-        found = [file for file in found if _is_within(file[f"partition.{day}"], days)]
+        found = [file for file in found if file.day is not None and file.day in days]
     if len(found) > MOST or not all(_lies_by_its_values(file, partition_by) for file in found):
         return None
-    return [file["path"] for file in found]
+    return [file.path for file in found]
 
 
-def _is_within(value: Any, days: Days) -> bool:
-    return value is not None and value in days
-
-
-def _lies_by_its_values(file: Mapping[str, Any], partition_by: list[str]) -> bool:
+def _lies_by_its_values(file: StoredFile, partition_by: Sequence[str]) -> bool:
     """Tell whether the folders of a file say of its rows what the log says."""
-    values = {name.removeprefix("partition."): file[name] for name in partition_by}
-    folders = [f"{name}={_NO_VALUE if value is None else value}" for name, value in values.items()]
-    path = str(file["path"])
-    return path.split("/")[:-1] == folders and _PLAIN.fullmatch(path) is not None
+    values = [(name, file.partition[name]) for name in partition_by]
+    folders = [f"{name}={_NO_VALUE if value is None else value}" for name, value in values]
+    return file.path.split("/")[:-1] == folders and _PLAIN.fullmatch(file.path) is not None
