@@ -56,14 +56,20 @@ class GrownDays:
 
     @cached_property
     def _is_apart(self) -> bool:
-        """Tell whether no row can depend on the rows of another file, nor a verdict on the clock."""
+        """Tell whether each file can be read by itself.
+
+        No row may depend on the rows of another file, and no verdict on the clock.
+        """
         table = self.table
         is_plain = table.write.keeps_everything and table.policy == "quarantine" and table.event_time is None
         is_of_files = len(table.reads) == 1 and isinstance(table.reads[0].source, FileFeed)
         return is_plain and is_of_files and reads_files_apart(table, self.store.spark)
 
     def _is_as_computed(self, day: date, entry: Entry) -> bool:
-        """Tell whether bronze holds the day as it was computed, and would compute it so again."""
+        """Tell whether bronze holds the day as it was computed.
+
+        It would also have to compute it so again.
+        """
         log = self.store.table_log(self.table)
         commit = log.commit(entry.version) if entry.version >= 0 else None
         return (

@@ -53,7 +53,7 @@ class Inputs:
         table_ids: the ids of those tables.
         thinned: landing days of which files that were read before are gone: what the table holds of them stays.
         grown: landing days that only new files have joined, with what the ledger says of the others.
-        quarantine: version of the table's quarantine; -1 where there is none.
+        quarantine: version of the quarantine of a table that reads feeds; -1 where there is none.
     """
 
     read: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def pin_inputs(
         InputLost: an input holds fewer rows than the ledger says it had.
     """
     ledger = Ledger(store).latest_by_table()
-    quarantine = store.log(store.quarantine_path(table)).version()
+    quarantine = store.log(store.quarantine_path(table)).version() if table.feeds else None
     pinned = Inputs(quarantine=-1 if quarantine is None else quarantine)
     for read in table.reads:
         if isinstance(read.source, Feed):

@@ -395,14 +395,13 @@ def _add_new_files(work: _Work, enforced: Enforced) -> Receipt:
     """
     rows, base = enforced.accepted(), -1 if work.base is None else work.base
     commit = work.store.append(work.table, rows, None, _metadata(work), since=base)
-    total = enforced.observed()
-    added, rules = _account(work, enforced, total, _written(work, commit))
+    total, written = enforced.observed(), _written(work, commit)
+    added, rules = _account(work, enforced, total, written)
     _check_conservation(work, added, total, commit.rows)
     before = {day: work.pinned.grown[day].counts for day in work.days or ()}
     if any(counts.rejected for counts in before.values()):
         rules = rejected_rules(work.store, work.table, work.all_days)
     counts: dict[date | None, Counts] = {day: known + added.get(day, Counts()) for day, known in before.items()}
-    written = _written(work, commit)
     outcomes: dict[date | None, Outcome] = {day: "written" if day in written else "unchanged" for day in counts}
     return _receipt(work, counts, outcomes, rules, commit.version)
 
