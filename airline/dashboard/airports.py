@@ -8,9 +8,9 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from airline.dashboard.network import departures_by_hour, draw_hours, last_days
+from airline.dashboard.network import departures_by_hour, draw_hours, last_days, longest_delays
 from lake.dashboard.palette import BLUE, ORANGE
-from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days
 
@@ -23,8 +23,7 @@ def airports(sight: Sight) -> None:
     """Draw the airport that is chosen."""
     st.title("Airports")
     shown = look_at(sight, "gold.hourly_airport_performance")
-    if not shown.held:
-        st.info("no hour is known yet; next: lakehouse refresh")
+    if holds_nothing(shown, "hour"):
         return
     weeks = last_days(shown, 7 * _WEEKS)
     hours = sight.rows(shown, weeks)
@@ -110,7 +109,4 @@ def worst_destinations(flights: pd.DataFrame, least: int = 5) -> pd.DataFrame:
         flights: rows of `silver.flights`.
         least: arrivals that a destination has to have.
     """
-    delays = flights.groupby("dest")["arrival_delay_minutes"].agg(["count", "mean", "max"]).reset_index()
-    worst = delays[delays["count"] >= least].sort_values(["mean", "dest"], ascending=[False, True]).head(10)
-    names = {"dest": "destination", "count": "arrivals", "mean": "mean delay, minutes", "max": "longest delay, minutes"}
-    return worst.rename(columns=names).round(1).reset_index(drop=True)
+    return longest_delays(flights, ["dest"], least, 10).rename(columns={"dest": "destination"})

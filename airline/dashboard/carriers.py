@@ -5,9 +5,9 @@ from __future__ import annotations
 import altair as alt
 import streamlit as st
 
-from airline.dashboard.network import last_days
+from airline.dashboard.network import last_days, longest_delays
 from lake.dashboard.palette import BLUE
-from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Sight
 
 __all__ = ["carriers", "routes"]
@@ -17,8 +17,7 @@ def carriers(sight: Sight) -> None:
     """Draw how punctual carriers were over the last four known weeks."""
     st.title("Carriers")
     shown = look_at(sight, "gold.daily_carrier_performance")
-    if not shown.held:
-        st.info("no day is known yet; next: lakehouse refresh")
+    if holds_nothing(shown, "day"):
         return
     days = last_days(shown, 28)
     st.markdown(f"Flights of {days.start} to {days.last}")
@@ -45,15 +44,11 @@ def routes(sight: Sight) -> None:
     """
     st.title("Worst routes")
     shown = look_at(sight, "silver.flights")
-    if not shown.held:
-        st.info("no flight is known yet; next: lakehouse refresh")
+    if holds_nothing(shown, "flight"):
         return
     days = last_days(shown, 14)
     flown = sight.rows(shown, days)
     st.markdown(f"Mean delay of arrivals, flights of {days.start} to {days.last}")
     least = st.slider("at least so many flights", 1, 50, 5, key="least")
-    delays = flown.groupby(["origin", "dest"])["arrival_delay_minutes"].agg(["count", "mean", "max"]).reset_index()
-    worst = delays[delays["count"] >= least].sort_values("mean", ascending=False).head(20)
-    names = {"count": "arrivals", "mean": "mean delay, minutes", "max": "longest delay, minutes"}
-    st.dataframe(worst.rename(columns=names).round(1), hide_index=True)
+    st.dataframe(longest_delays(flown, ["origin", "dest"], least, 20), hide_index=True)
     draw_lineage(sight, shown, days)

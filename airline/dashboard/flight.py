@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days
 from lake.errors import LakeError
@@ -63,8 +63,7 @@ def flight(sight: Sight) -> None:
     """Draw the flight that is asked for, by carrier, number and day."""
     st.title("A flight")
     shown = look_at(sight, "silver.flights")
-    if not shown.held:
-        st.info("no flight is known yet; next: lakehouse refresh")
+    if holds_nothing(shown, "flight"):
         return
     if (asked := _ask(sight, shown)) is None:
         return

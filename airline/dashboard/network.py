@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from lake.dashboard.palette import BLUE, GREY, ORANGE
-from lake.dashboard.seen import draw_lineage, look_at
+from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days
 
-__all__ = ["EARLY", "SETTLED", "departures_by_hour", "draw_hours", "last_days", "network"]
+__all__ = ["EARLY", "SETTLED", "departures_by_hour", "draw_hours", "last_days", "longest_delays", "network"]
 
 SETTLED, EARLY = "settled", "open: early"
 
@@ -27,8 +27,7 @@ def network(sight: Sight) -> None:
     """
     st.title("The network now")
     shown = look_at(sight, "gold.hourly_airport_performance")
-    if not shown.held:
-        st.info("no hour is known yet; next: lakehouse refresh")
+    if holds_nothing(shown, "hour"):
         return
     days = last_days(shown, 3)
     hours = sight.rows(shown, days)
@@ -43,6 +42,22 @@ def last_days(shown: Shown, days: int) -> Days:
     """Return the newest days that a table holds."""
     newest = shown.held[0]
     return Days.between(newest - timedelta(days=days - 1), newest)
+
+
+def longest_delays(flights: pd.DataFrame, by: Sequence[str], least: int, most: int) -> pd.DataFrame:
+    """Give the groups of flights with the longest mean delay of arrivals, the longest first.
+
+    Args:
+        flights: rows of `silver.flights`.
+        by: the columns that name a group.
+        least: arrivals that a group has to have.
+        most: so many groups.
+    """
+    delays = flights.groupby(list(by))["arrival_delay_minutes"].agg(["count", "mean", "max"]).reset_index()
+    order = {"mean": False, **dict.fromkeys(by, True)}
+    worst = delays[delays["count"] >= least].sort_values(list(order), ascending=list(order.values())).head(most)
+    names = {"count": "arrivals", "mean": "mean delay, minutes", "max": "longest delay, minutes"}
+    return worst.rename(columns=names).round(1).reset_index(drop=True)
 
 
 def _choose(airports: Sequence[str]) -> str | None:

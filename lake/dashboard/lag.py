@@ -25,7 +25,7 @@ _UNITS = (("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400))
 
 @dataclass(frozen=True)
 class Lag:
-    """How far behind a stream was when it committed.
+    """Hold the lag of a stream at one of its commits.
 
     Attributes:
         version: of its table.
@@ -40,7 +40,10 @@ class Lag:
 
 @dataclass
 class Lags:
-    """What the commits of streams said of their lag; each is read once."""
+    """Read the lag of streams from their commits.
+
+    Each commit is read once.
+    """
 
     store: DeltaStore
     _known: dict[str, tuple[str | None, list[Lag]]] = field(default_factory=dict, repr=False)

@@ -1,4 +1,7 @@
-"""Say on a page what its numbers are: of which version, how early, how late, and what they were computed from."""
+"""Say on a page what its numbers are.
+
+That is of which version, how early, how late, and what they were computed from.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Day
 from lake.ownership.ledger import Entry, Ledger
 
-__all__ = ["computed_from", "draw_lineage", "look_at"]
+__all__ = ["computed_from", "draw_lineage", "holds_nothing", "look_at"]
 
 
 def look_at(sight: Sight, name: str) -> Shown:
@@ -32,6 +35,18 @@ def look_at(sight: Sight, name: str) -> Shown:
     if fresh is not None and fresh.is_late:
         st.warning(f"stale: {fresh.text}")
     return shown
+
+
+def holds_nothing(shown: Shown, what: str) -> bool:
+    """Tell whether a table holds no day yet, and say so on the page.
+
+    Args:
+        shown: of which table.
+        what: its rows are about.
+    """
+    if not shown.held:
+        st.info(f"no {what} is known yet; next: lakehouse refresh")
+    return not shown.held
 
 
 def draw_lineage(sight: Sight, shown: Shown, days: Iterable[Day]) -> None:

@@ -85,7 +85,9 @@ class Sight:
         limit: int = _ALL,
         equal: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Read rows of some days (None: of all), and keep them for as long as there is no newer version.
+        """Read rows of some days.
+
+        They are kept for as long as there is no newer version.
 
         Args:
             shown: of which table.
@@ -161,7 +163,10 @@ def guarded(page: Page) -> Callable[[], None]:
 
 
 def followed(page: Page) -> Callable[[], None]:
-    """Draw a page, and again every few seconds, so that it follows streams without a reload."""
+    """Draw a page again every few seconds.
+
+    So it follows streams without a reload.
+    """
     # Guarded within, because Streamlit tells nobody else of what is raised in a fragment.
     drawn: Callable[[], None] = st.fragment(run_every=EVERY)(guarded(page))
     return drawn
