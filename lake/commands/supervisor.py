@@ -21,6 +21,7 @@ from typing import Any, Protocol, Self
 import psutil
 
 from lake.commands.log_view import LogView
+from lake.storage.holder import began_then
 from lake.storage.noted import Noted
 
 __all__ = ["Child", "Service", "end_left_behind", "supervise"]
@@ -171,7 +172,10 @@ def _await_end(processes: Iterable[psutil.Process], seconds: float) -> None:
 
 
 def _family(leader: int) -> list[psutil.Process]:
-    """Return a process's descendants, and the processes of its session, also those whose parent has gone."""
+    """Return a process's descendants, and the processes of its session.
+
+    Those of the session count also where their parent has gone.
+    """
     found = {process for process in psutil.process_iter() if _session(process.pid) == leader}
     with suppress(psutil.NoSuchProcess):
         found.update(psutil.Process(leader).children(recursive=True))
@@ -184,7 +188,7 @@ def _is_stranger(pid: int, started: float) -> bool:
     A number that none has is still that of the session, because no new process gets it while a session has it.
     """
     with suppress(psutil.NoSuchProcess):
-        return abs(psutil.Process(pid).create_time() - started) >= 1
+        return not began_then(psutil.Process(pid), started)
     return False
 
 

@@ -103,7 +103,7 @@ def serve(
     with only_one(home) as tell_address:
         end_left_behind(record, MICRO_BATCH_ENDS_WITHIN_SECONDS, console.print)
         chosen = choose_port(port)
-        tell_address(f"http://{HOST}:{chosen}")
+        tell_address(_address(settings, chosen))
         with open_instance(settings) as instance:
             fail_runs_of_dead_processes(instance)
         if auto is not None:

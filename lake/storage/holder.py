@@ -22,7 +22,16 @@ import psutil
 from lake.storage.durable import write_whole
 from lake.storage.lock_files import own_lock_files
 
-__all__ = ["JVM_ENDS_WITHIN_SECONDS", "Holder", "await_jvms", "find_process", "hold", "note_session", "read_holder"]
+__all__ = [
+    "JVM_ENDS_WITHIN_SECONDS",
+    "Holder",
+    "await_jvms",
+    "began_then",
+    "find_process",
+    "hold",
+    "note_session",
+    "read_holder",
+]
 
 JVM_ENDS_WITHIN_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -67,10 +76,19 @@ def find_process(pid: int, started: float) -> psutil.Process | None:
     """
     try:
         process = psutil.Process(pid)
-        is_same = abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        is_same = began_then(process, started) and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return None
     return process if is_same else None
+
+
+def began_then(process: psutil.Process, started: float) -> bool:
+    """Tell whether a process is the one that began then, because numbers of processes are used again.
+
+    Raises:
+        psutil.Error: it has ended, or is another user's.
+    """
+    return abs(process.create_time() - started) < 1
 
 
 @contextmanager
