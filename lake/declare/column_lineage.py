@@ -115,7 +115,10 @@ class _Given:
         return dict(self.columns)
 
     def named(self, names: Sequence[str]) -> dict[str, Value]:
-        """Give the value of each column by its name; none where names do not tell columns apart."""
+        """Give the value of each column by its name.
+
+        None where names do not tell columns apart.
+        """
         if not self.is_known or len(names) != len(self.columns) or len(set(names)) < len(names):
             return {}
         return {name: value for name, (_, value) in zip(names, self.columns, strict=True)}
@@ -123,7 +126,10 @@ class _Given:
 
 @dataclass
 class _Walk:
-    """Go through a plan from its leaves on, and note which columns decide on rows."""
+    """Go through a plan from its leaves on.
+
+    It notes which columns decide on rows.
+    """
 
     decided: dict[InputColumn, frozenset[Why]] = field(default_factory=dict)
     rows_are_exact: bool = True

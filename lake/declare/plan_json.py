@@ -33,12 +33,6 @@ class PlanNode:
     facts: Mapping[str, Any]
     children: Sequence[PlanNode]
 
-    def below(self) -> Iterator[PlanNode]:
-        """Give this node and all nodes under it."""
-        yield self
-        for child in self.children:
-            yield from child.below()
-
 
 def analyzed_tree(rows: DataFrame) -> PlanNode | None:
     """Return the analyzed plan, without running a job; None where the session gives none."""

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from lake.declare.sql_text import quoted
+from lake.serve.arrow_schema import names_and_types
 
 __all__ = ["column_types", "read_files", "rows_of_file", "rows_of_files"]
 
@@ -53,5 +54,4 @@ def read_files(paths: Sequence[str], schema: pa.Schema, partition: Sequence[str]
         types = {**dict.fromkeys(partition, "VARCHAR"), **column_types(connection, schema)}
         names = ", ".join(map(quoted, schema.names))
         found = connection.execute(f"SELECT {names} FROM {rows_of_files(types, partition)}", [list(paths)])
-        plain = pa.schema([pa.field(one.name, one.type) for one in schema])
-        return found.to_arrow_table().cast(plain).cast(schema)
+        return found.to_arrow_table().cast(names_and_types(schema)).cast(schema)

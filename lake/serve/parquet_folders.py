@@ -22,6 +22,7 @@ from lake.declare.destinations import ParquetFolders
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
+from lake.serve.arrow_schema import names_and_types
 from lake.serve.columns import lacking_columns
 from lake.serve.local_files import hold
 from lake.serve.source import Source
@@ -71,8 +72,7 @@ class ParquetTarget:
         return found
 
     def rows(self, days: Collection[Day] | None = None) -> pa.Table:
-        whole = self.sink.shown.contract.arrow_schema
-        schema = pa.schema([pa.field(one.name, one.type) for one in whole])
+        schema = names_and_types(self.sink.shown.contract.arrow_schema)
         files = {day: file for day, file in self._files().items() if days is None or day is None or day in days}
         return pa.concat_tables([schema.empty_table(), *(self._read(file, day, schema) for day, file in files.items())])
 
@@ -127,8 +127,8 @@ class ParquetTarget:
         pq.write_table(content, file, compression="zstd")
 
     def _refuse_other(self, written: Mapping[Day, Path], source: Source, sums: Mapping[Day, Sum]) -> None:
-        plain = pa.schema([pa.field(one.name, one.type) for one in source.schema])
-        held = pa.concat_tables(self._read(file, day, plain) for day, file in written.items())
+        schema = names_and_types(source.schema)
+        held = pa.concat_tables(self._read(file, day, schema) for day, file in written.items())
         if differing := describe_differences(sums, sums_of(held, source.table)):
             raise DestinationDiffers(self.sink.full_name, differing)
 

@@ -34,6 +34,7 @@ from lake.declare.landed import landing_day
 from lake.declare.sink import Sink
 from lake.declare.sql_text import literal
 from lake.declare.table import Table
+from lake.serve.arrow_schema import names_and_types
 from lake.serve.plain import as_json, plain
 from lake.serve.sums import json_text
 from lake.serve.target import Place, open_target
@@ -280,7 +281,7 @@ def empty_in_gives_empty_out_with_the_exact_schema(lakes: ComputedTwice, table: 
 
 
 def _empty(spark: SparkSession, source: Table | Feed) -> DataFrame:
-    return spark.createDataFrame([], source.contract.schema if isinstance(source, Table) else source.schema)
+    return spark.createDataFrame([], source.schema)
 
 
 def the_transform_only_describes(lakes: ComputedTwice, table: Table) -> None:
@@ -342,7 +343,7 @@ def _as_of(sql: duckdb.DuckDBPyConnection, store: DeltaStore, table: Table, vers
     """
     location = literal(store.table_log(table).location)
     held = sql.execute(f"SELECT * FROM delta_scan({location}, version := {version})").to_arrow_table()
-    schema = pa.schema([pa.field(one.name, one.type) for one in table.contract.arrow_schema])
+    schema = names_and_types(table.contract.arrow_schema)
     columns = [held[one.name] if one.name in held.column_names else pa.nulls(held.num_rows, one.type) for one in schema]
     return pa.table([column.cast(one.type) for column, one in zip(columns, schema, strict=True)], schema=schema)
 

@@ -26,6 +26,7 @@ from lake.serve.api.columns import exposed, sort_columns
 from lake.serve.api.json_rows import json_expression, json_object
 from lake.serve.api.problems import ProblemError
 from lake.serve.api.snapshot import Snapshot, gone
+from lake.serve.arrow_schema import names_and_types
 from lake.serve.file_rows import column_types, rows_of_file, rows_of_files
 from lake.storage.stored_files import StoredFile
 from lake.write.data_files import read_file
@@ -183,7 +184,7 @@ class Statement:
         shown = exposed(table)
         self.table, self._types = table, types
         self.schema = pa.schema([table.contract.arrow_schema.field(column.name) for column in shown])
-        self.plain_schema = pa.schema([pa.field(one.name, one.type) for one in self.schema])
+        self.plain_schema = names_and_types(self.schema)
         self.select = f"SELECT {', '.join(quoted(column.name) for column in shown)}"
         key = sort_columns(table)
         self.key_places = [self.schema.get_field_index(column.name) for column in key]
@@ -281,9 +282,8 @@ def _source(
         ways = (statement.file, statement.files) if len(files) == 1 else (statement.files,)
         return ways, [[f"{log.location}/{file.path}" for file in files]]
     # DuckDB would need another extension, and the keys of the store.
-    schema, store = snapshot.table.contract.arrow_schema, log.files
-    plain = pa.schema([pa.field(one.name, one.type) for one in schema])
-    cursor.register("stored", pa.concat_tables(read_file(file.path, file.partition, plain, store) for file in files))
+    schema, store = names_and_types(snapshot.table.contract.arrow_schema), log.files
+    cursor.register("stored", pa.concat_tables(read_file(file.path, file.partition, schema, store) for file in files))
     return ("stored",), []
 
 

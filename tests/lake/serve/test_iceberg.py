@@ -78,11 +78,6 @@ def store(tmp_path: Path) -> DeltaStore:
     return without_spark(tmp_path / "lake")
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "home", {}, lock_timeout_seconds=5)
-
-
 def load(store: DeltaStore, place: Place, sink: Sink = BOARD, *, anew: bool = False) -> Published:
     return publish(sink, survey_of(store, sink.reads), place, anew=anew)
 

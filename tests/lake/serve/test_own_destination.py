@@ -51,11 +51,6 @@ def store(tmp_path: Path) -> DeltaStore:
     return without_spark(tmp_path / "lake")
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "home", {}, lock_timeout_seconds=5)
-
-
 def in_file(place: Place) -> list[dict[str, Any]]:
     """The rows of the file, read by Arrow alone."""
     with pa.OSFile(str(place.home / "arrow" / "board.arrow")) as file:
