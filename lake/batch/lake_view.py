@@ -130,9 +130,13 @@ class LakeView:
         if streamed_from is not None and source.read_by is not None:
             touched = self.touched(source, source.read_by).items()
             return max((version for day, version in touched if day < streamed_from), default=-1)
-        days = list(read.selected(Days.of(day))) if day and source.day and read.is_widened else [day]
-        newer = (self.newest_touch(source, source_day, source.read_by) for source_day in days)
-        return max((version for version in newer if version is not None), default=-1)
+        if day is None or source.day is None or not read.is_widened:
+            newest = self.newest_touch(source, day, source.read_by)
+            return -1 if newest is None else newest
+        days, by_day = read.selected(Days.of(day)), self.touched(source, source.read_by)
+        if len(by_day) < len(days):  # a wide look back at a table with few days
+            return max((version for touched_day, version in by_day.items() if touched_day in days), default=-1)
+        return max((by_day.get(source_day, -1) for source_day in days), default=-1)
 
     def lost(self, table: Table) -> dict[Day, Loss]:
         """Find the days of which a table holds fewer rows than the ledger says."""

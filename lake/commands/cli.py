@@ -35,7 +35,7 @@ from lake.commands.options import (
     out,
     parse_option,
 )
-from lake.commands.quick import spare_pandas
+from lake.commands.quick import prepare_look, spare_pandas
 from lake.commands.stopping import hear_signals
 from lake.declare.days import Days, parse_day
 from lake.errors import (
@@ -380,7 +380,7 @@ def status(
 
     Of each the newest day, missing and stale days, rejected rows, freshness and owner.
     """
-    spare_pandas()
+    prepare_look()
     from lake.commands.status import show_status
 
     if watch is not None and as_json:
@@ -396,7 +396,7 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Show what a table or feed is: declaration, lineage, columns, days, an example row."""
-    spare_pandas()
+    prepare_look()
     from lake.commands import describing
     from lake.project.environment import open_environment
 
@@ -416,7 +416,7 @@ def explain(
     """
     chosen = parse_option("DAY", day, parse_day)
 
-    spare_pandas()
+    prepare_look()
     from lake.commands.explaining import explain_day, print_explanation
     from lake.commands.json_output import print_json
     from lake.commands.look import Look
@@ -441,7 +441,7 @@ def quarantine(
 
     First counts by rule, then examples.
     """
-    spare_pandas()
+    prepare_look()
     from lake.commands.json_output import print_json
     from lake.commands.quarantining import print_quarantine, report_quarantine
     from lake.project.environment import open_environment
@@ -472,7 +472,7 @@ def sql(
     """
     if csv + as_json + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --csv, --json and --parquet")
-    spare_pandas()
+    prepare_look()
     from lake.commands.query import print_query, read_query
     from lake.commands.query_output import show_csv, show_json, show_table, write_parquet
     from lake.project.environment import open_environment
@@ -566,7 +566,7 @@ def docs(
     """
     if as_json and odcs is not None:
         raise typer.BadParameter("--json prints one object; leave one of the two out", param_hint="--odcs")
-    spare_pandas()
+    prepare_look()
     from lake.project.environment import open_environment
 
     environment = open_environment()

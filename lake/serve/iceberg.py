@@ -124,9 +124,9 @@ class IcebergTarget:
         if self.to.catalog_from is not None:
             return None
         shown = shown_in(self._database, self.to.namespace, self.sink.name)
-        files = [one for one in source.files if allowed is None or one.day in allowed]
         if shown == NOTHING:
-            return in_order({one.day for one in files})
+            return in_order(day for day in source.held if allowed is None or day in allowed)
+        files = [one for one in source.files if allowed is None or one.day in allowed]
         root = root_of(source.log)
         wanted = fingerprint(source, (location_of(root, one.path) for one in files))
         return [] if shown == wanted else None

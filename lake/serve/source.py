@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,7 +16,7 @@ from lake.declare.table import Table
 from lake.serve.file_rows import read_files
 from lake.serve.mask import Mask
 from lake.storage.log import Log
-from lake.storage.stored_files import StoredFile, features_beyond_files, stored_files
+from lake.storage.stored_files import StoredFile, features_beyond_files, rows_by_day, stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Source", "open_for", "open_source"]
@@ -51,7 +50,7 @@ class Source:
     @cached_property
     def stored(self) -> DeltaTable:
         """Its files."""
-        return self.log.at(self.version)
+        return self.log.at_version(self.version) or self.log.at(self.version)
 
     @cached_property
     def files(self) -> Sequence[StoredFile]:
@@ -64,10 +63,7 @@ class Source:
 
         None stands for all rows of a table without days.
         """
-        found: Counter[Day] = Counter()
-        for file in self.files:
-            found[file.day] += file.rows
-        return found
+        return rows_by_day(self.stored, self.table.day)
 
     @property
     def schema(self) -> pa.Schema:

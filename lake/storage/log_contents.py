@@ -5,7 +5,6 @@ That is its files, days and rows.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 from lake.declare.days import Days
 from lake.storage.log_versions import PLACES, LogVersions, Place
+from lake.storage.stored_files import rows_by_day
 
 __all__ = ["LogContents"]
 
@@ -46,10 +46,9 @@ class LogContents(LogVersions):
             return {}
         known = _ROWS.get((self.location, column))
         if known is None or known[0] != place:
-            rows: Counter[date] = Counter()
-            for _, day, count in self._files(column):
-                rows[day] += count
-            known = _ROWS[self.location, column] = (place, rows)
+            table = self.open()
+            rows = {} if table is None else rows_by_day(table, column)
+            known = _ROWS[self.location, column] = (place, {day: count for day, count in rows.items() if day})
         return dict(known[1])
 
     def days(self, column: str) -> set[date]:

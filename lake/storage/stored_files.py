@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from lake.declare.days import Day
 
-__all__ = ["StoredFile", "features_beyond_files", "stored_files"]
+__all__ = ["StoredFile", "features_beyond_files", "rows_by_day", "stored_files"]
 
 _SAID = ("path", "num_records", "modification_time")
 _PARTITION = "partition."
@@ -46,17 +46,45 @@ def stored_files(opened: DeltaTable, day: str | None) -> list[StoredFile]:
         day: the column of its days; None where it has none.
     """
     said = pa.table(opened.get_add_actions(flatten=True))
-    by = [name for name in said.column_names if name.startswith(_PARTITION)]
+    columns = {
+        name: said[name].to_pylist() for name in said.column_names if name in _SAID or name.startswith(_PARTITION)
+    }
+    texts = {
+        name.removeprefix(_PARTITION): [None if value is None else str(value) for value in values]
+        for name, values in columns.items()
+        if name.startswith(_PARTITION)
+    }
+    none = [None] * said.num_rows
+    values = zip(*texts.values(), strict=True) if texts else [()] * said.num_rows
     return [
-        StoredFile(
-            unquote(one["path"]),
-            {name.removeprefix(_PARTITION): None if one[name] is None else str(one[name]) for name in by},
-            one.get(f"{_PARTITION}{day}"),
-            one["num_records"] or 0,
-            one["modification_time"],
+        StoredFile(unquote(path), dict(zip(texts, partition, strict=True)), of_day, rows or 0, modified)
+        for path, partition, of_day, rows, modified in zip(
+            columns["path"],
+            values,
+            columns.get(f"{_PARTITION}{day}", none),
+            columns["num_records"],
+            columns["modification_time"],
+            strict=True,
         )
-        for one in said.select([*_SAID, *by]).to_pylist()
     ]
+
+
+def rows_by_day(opened: DeltaTable, day: str | None) -> dict[Day, int]:
+    """Count the rows of an opened table by day, as its log says.
+
+    Args:
+        opened: the table at a version.
+        day: the column of its days; None where it has none, and then None stands for all rows.
+
+    Returns:
+        Nothing where the column does not partition the table.
+    """
+    said, partition = pa.table(opened.get_add_actions(flatten=True)), f"{_PARTITION}{day}"
+    if day is not None and partition not in said.column_names:
+        return {}
+    days = pa.nulls(said.num_rows, pa.date32()) if day is None else said[partition]
+    by = pa.table({"day": days, "rows": said["num_records"]}).group_by("day").aggregate([("rows", "sum")])
+    return {one: rows or 0 for one, rows in zip(by["day"].to_pylist(), by["rows_sum"].to_pylist(), strict=True)}
 
 
 def features_beyond_files(opened: DeltaTable) -> list[str]:

@@ -28,6 +28,7 @@ TABLES = [mark_files, marks, totals]
 FILES, MARKS, TOTALS = (table.full_name for table in TABLES)
 whole = replace(marks, name="whole", reads=(Read(mark_files),), day=None, read_by=None)
 below_whole = replace(totals, name="below_whole", reads=(Read(whole), Read(marks)))
+wide = replace(totals, name="wide", reads=(marks.days(before=9),))
 ahead = replace(totals, name="ahead", reads=(marks.days(after=1),))
 
 
@@ -84,6 +85,20 @@ def test_what_landed_is_missing_and_what_is_computed_is_not(store: DeltaStore) -
     compute(store, marks, [D1, D2])
     compute(store, totals, [D1, D2])
     assert due(survey(store)) == {}
+
+
+@pytest.mark.parametrize("held", [[D1], [day_of(number) for number in range(1, 16)]], ids=["few days", "many days"])
+def test_a_day_that_looks_far_back_is_stale_where_a_day_within_reach_changed(
+    store: DeltaStore, held: list[date]
+) -> None:
+    read_all = [day_of(number) for number in range(1, 16)]
+    compute(store, marks, held)
+    compute(store, wide, read_all)
+    assert wide.full_name not in due(survey(store, wide))
+
+    hold(store, marks, [D1])
+    stale = due(survey(store, wide))[wide.full_name][1]
+    assert list(stale) == [day_of(number) for number in range(1, 11)]
 
 
 def test_a_day_that_broke_its_contract_is_missing(store: DeltaStore) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.storage.stored_files import features_beyond_files
+from lake.storage.stored_files import features_beyond_files, rows_by_day, stored_files
 
 MAPPED = {"delta.columnMapping.id": 1, "delta.columnMapping.physicalName": "col-1"}
 SCHEMA = {"type": "struct", "fields": [{"name": "name", "type": "string", "nullable": True, "metadata": MAPPED}]}
@@ -40,3 +41,22 @@ def test_features_that_change_what_files_say_are_named(
     first.write_text("\n".join(map(json.dumps, actions)))
 
     assert features_beyond_files(DeltaTable(tmp_path)) == beyond
+
+
+def test_rows_and_files_are_told_by_day_as_the_files_hold_them(tmp_path: Path) -> None:
+    days = [date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 2), None]
+    rows = pa.table({"day": pa.array(days, pa.date32()), "of": ["a b", "é%", "é%", "a b"], "name": list("wxyz")})
+    for number in range(2):
+        write_deltalake(tmp_path, rows.slice(number), partition_by=["day", "of"], mode="append")
+    table = DeltaTable(tmp_path)
+
+    assert rows_by_day(table, "day") == {date(2024, 3, 1): 1, date(2024, 3, 2): 4, None: 2}
+    assert rows_by_day(table, None) == {None: 7}
+    assert rows_by_day(table, "name") == {}
+    files = stored_files(table, "day")
+    assert sorted((file.day, file.partition["of"], file.rows) for file in files if file.day) == [
+        (date(2024, 3, 1), "a b", 1),
+        (date(2024, 3, 2), "é%", 2),
+        (date(2024, 3, 2), "é%", 2),
+    ]
+    assert all((tmp_path / file.path).stat().st_mtime_ns // 10**6 - file.modified < 60_000 for file in files)
