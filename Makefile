@@ -17,6 +17,9 @@ TYPED := lake airline lakehouse_assets resources sensors benchmarks tests
 CHROMIUM := $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name) 2>/dev/null)))
 BROWSER_HINT := sudo apt-get install -y chromium (Debian/Ubuntu), sudo dnf install -y chromium (Fedora), brew install --cask chromium (macOS)
 
+# Where this is set, each process that a test starts compiles the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-packaging test-streams test-s3 test-schedulers test-year test-soak test-ui mutants up bench lint clean
 
@@ -33,7 +36,7 @@ test: setup ## the test suite, apart from the lanes packaging, streams, s3, sche
 	@$(IN_MEMORY) $(SPARK_PYTEST) -m "$(SUITE)"
 	@$(if $(CHROMIUM),echo "The browser tests were not run: make test-ui",echo "The browser tests were not run, for there is no Chromium here. Get it: $(BROWSER_HINT); then make test-ui")
 
-test-fast: $(VENV)/.packages ## the tests that need no Java, in less than a minute
+test-fast: $(VENV)/.packages ## the tests that need neither Java nor processes of their own, in less than a minute
 	@$(IN_MEMORY) $(PYTEST) $(PARALLEL) -m "$(SUITE) and not slow and not spark and not faults"
 
 test-packaging: setup ## the framework without its example, as a wheel, and in projects of others

@@ -17,6 +17,8 @@ import pytest
 
 from lake.declare.table import LAYERS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("lake", "airline", "lakehouse_assets", "resources", "sensors")
 TABLE_FOLDERS = (*LAYERS, "feeds")

@@ -21,6 +21,8 @@ from lake.write.store import DeltaStore, Txn
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance as hours
 from tests.recorded import record
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 D1, D2, D3 = (date(2013, 1, day) for day in (1, 2, 3))
 

@@ -24,6 +24,8 @@ from lake.orchestration.checks import CHECKS, RANGE_CHECKS, RUNBOOK, SINK_RUNBOO
 from lake.orchestration.sensors.alerts import _RUNBOOK
 from lake.orchestration.sensors.freshness import _LEFT_OUT
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RUNS_WHEN_IMPORTED = ("__main__", "templates")
 

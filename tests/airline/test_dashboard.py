@@ -26,6 +26,8 @@ from lakehouse_assets.silver.schedules import schedules
 from tests.lake.serve.api.readings import Row, compute, fill
 from tests.lakes import without_spark
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 

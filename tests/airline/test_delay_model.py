@@ -39,7 +39,7 @@ from tests.delay_models import BODY, delivered_line, land_model, with_id
 from tests.lakes import without_spark
 from tests.quiet_dagster import QUIET_DAGSTER
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 FIRST = date(2013, 1, 1)
 TODAY = date(2013, 1, 25)

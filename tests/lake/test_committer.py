@@ -30,6 +30,8 @@ from lake.write.data_files import stage_rows
 from lake.write.store import DeltaStore, Txn
 from tests.tiny import day_of, marks
 
+pytestmark = pytest.mark.slow
+
 D1, D2, D3 = (day_of(number) for number in (1, 2, 3))
 KEY = ("day", "name")
 

@@ -43,7 +43,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 from tests.recorded import D1, D2, D3, commit, follow, hold, record
 from tests.tiny_latest import TABLES, parcel_events, parcel_places, parcel_scans, parcels
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 CALENDAR = Days.between(D1, date(2013, 1, 31))
 PLACES = parcel_places.full_name
@@ -227,7 +227,13 @@ def write_small(home: Path) -> None:
             writer.write_few(Collected(parcels, judged, nothing), batch)
 
 
-@pytest.mark.parametrize("point", ["before_write:2", "after_files:2", "after_commit:2", "after_files:3"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after_commit:2",
+        *(pytest.param(one, marks=pytest.mark.streams) for one in ("before_write:2", "after_files:2", "after_files:3")),
+    ],
+)
 def test_a_process_that_is_killed_while_it_writes_goes_on_with_the_same_rows(tmp_path: Path, point: str) -> None:
     command = [sys.executable, "-c", f"from {__name__} import *; write_small(Path({str(tmp_path)!r}))"]
     root = Path(__file__).parents[2]

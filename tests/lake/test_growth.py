@@ -28,6 +28,8 @@ from lake.ownership.ledger import Ledger
 from lake.testing.lakes import open_lake
 from tests.tiny import FEED, mark_files, marks, totals
 
+pytestmark = pytest.mark.slow
+
 TABLES = [mark_files, marks, totals]
 LAST = datetime.now(UTC).date() - timedelta(days=1)
 _OPENED: list[list[str]] = []

@@ -172,7 +172,7 @@ def test_removed_commits_make_no_day_stale_not_even_after_a_kill(
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.streams)])
 def test_killed_at_any_step_it_leaves_the_same_rows_and_the_next_call_does_the_rest(
     store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:

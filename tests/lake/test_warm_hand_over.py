@@ -24,7 +24,7 @@ from lake.orchestration.warm.launcher import WarmLauncher
 from lake.project.settings import Settings
 from tests.quiet_dagster import QUIET_DAGSTER
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 POST = "warm_worker.json"
 

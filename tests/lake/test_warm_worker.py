@@ -23,7 +23,7 @@ from lake.orchestration.warm.worker import Worker
 from lake.project.settings import Settings
 from tests.quiet_dagster import QUIET_DAGSTER
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 PATIENCE_SECONDS = 60
 JOB = "__ASSET_JOB"

@@ -26,6 +26,8 @@ from lake.project.settings import Settings
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.quiet_dagster import QUIET_DAGSTER
 
+pytestmark = pytest.mark.slow
+
 D2 = date(2013, 1, 2)
 CATALOG = Path(__file__).parents[2] / "docs" / "tables.md"
 

@@ -33,6 +33,8 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.quiet_dagster import QUIET_DAGSTER
 
+pytestmark = pytest.mark.slow
+
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 
 

@@ -17,6 +17,8 @@ from lakehouse_assets.bronze.weather_files import weather_files
 from lakehouse_assets.silver.departures import departures
 from tests.lakehouse_assets.conftest import Lakehouse
 
+pytestmark = pytest.mark.slow
+
 D1, D2 = date(2013, 1, 1), date(2013, 1, 2)
 OFFLINE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",

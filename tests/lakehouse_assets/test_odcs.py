@@ -7,11 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import pytest
 import yaml
 from typer.testing import CliRunner
 
 from lake.commands.cli import commands
 from tests.airline_lakes import TABLES
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_command_writes_a_contract_of_every_table_that_the_standard_accepts(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from lakehouse_assets.silver.departures import departures
 from tests.lakes import without_spark
 from tests.recorded import D1, D2, D3, hold, record
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {
     "dagster",
     "matplotlib",

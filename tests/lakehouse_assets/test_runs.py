@@ -28,7 +28,7 @@ from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, TABLES, by_name, land
 from tests.quiet_dagster import QUIET_DAGSTER
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 THREE_DAYS = Days.between(DAY, date(2020, 1, 3))
 

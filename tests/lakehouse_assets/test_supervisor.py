@@ -20,6 +20,8 @@ from lake.commands.log_view import LogView
 from lake.commands.supervisor import Child, end_left_behind, supervise
 from lake.storage.noted import Noted
 
+pytestmark = pytest.mark.slow
+
 WAITS = """
 import signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

@@ -17,6 +17,8 @@ from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
 from lake.orchestration.event_log import BatchedSqliteEventLogStorage
 from lake.project.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:

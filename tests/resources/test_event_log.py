@@ -28,6 +28,8 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 from lake.orchestration.event_log import MOST_OPEN_DATABASES, BatchedSqliteEventLogStorage
 from tests.resources.recorded_assets import DAYS, defs
 
+pytestmark = pytest.mark.slow
+
 RANGE = {"dagster/asset_partition_range_start": "2020-01-01", "dagster/asset_partition_range_end": "2020-01-15"}
 GOOD, BAD = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 

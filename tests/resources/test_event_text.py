@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
 from dagster._core.events import (
     AssetMaterializationPlannedData,
@@ -19,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.orchestration.event_text import events_by_partition, texts_of
+
+pytestmark = pytest.mark.slow
 
 KEY = dg.AssetKey(["gold", 'a "name"'])
 

@@ -18,6 +18,8 @@ import pytest
 from lake.commands.kafka_broker import LocalBroker, RunningBroker
 from lake.engine.ports import HOST
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def port_of_another() -> Iterator[int]:

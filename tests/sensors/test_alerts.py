@@ -15,7 +15,7 @@ from lake.project.settings import Settings
 from tests.resources.recorded_assets import defs
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
-pytestmark = QUIET_APPRISE
+pytestmark = [QUIET_APPRISE, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from lake.project.settings import Settings
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
-pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
+pytestmark = [QUIET_DAGSTER, QUIET_APPRISE, pytest.mark.slow]
 
 DAY, OTHER = date(2013, 1, 5), date(2013, 1, 20)
 TABLES: dict[str, Table] = dict(open_tables(Settings.from_env({}))[0])

@@ -20,7 +20,7 @@ from tests.lakehouse_assets.small_lake import DAY, by_name, settings_for
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
-pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
+pytestmark = [QUIET_DAGSTER, QUIET_APPRISE, pytest.mark.slow]
 
 MEASUREMENTS = by_name("measurements")
 TABLES = (by_name("readings"), MEASUREMENTS)

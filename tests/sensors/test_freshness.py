@@ -22,7 +22,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import commit
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 
-pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
+pytestmark = [QUIET_DAGSTER, QUIET_APPRISE, pytest.mark.slow]
 
 TABLES = (by_name("readings"), by_name("measurements"))
 CHECK = dg.AssetCheckKey(dg.AssetKey(["silver", "measurements"]), "fresh")

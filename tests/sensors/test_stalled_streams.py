@@ -26,7 +26,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.webhook import QUIET_APPRISE, Webhook, webhook
 from tests.streaming import FOLLOWED
 
-pytestmark = [QUIET_DAGSTER, QUIET_APPRISE]
+pytestmark = [QUIET_DAGSTER, QUIET_APPRISE, pytest.mark.slow]
 
 TABLES = [table for table in FOLLOWED if table.name in ("departure_events", "departures")]
 NAMES = frozenset(table.full_name for table in TABLES)

@@ -29,7 +29,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 from tests.streaming import FOLLOWED, Lake, Messages, at
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 FLIGHTS = next(table for table in FOLLOWED if table.name == "flights")
 

@@ -23,6 +23,8 @@ from tests.people import people
 from tests.served import fact_files
 from tests.tiny_kinds import TABLES as KINDS
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads((files("open_data_contract_standard") / "schema.json").read_text())
 ITEM = T.StructType([T.StructField("sku", T.StringType(), nullable=False), T.StructField("pieces", T.IntegerType())])
 

@@ -27,7 +27,7 @@ from lake.serve.compare import find_differing
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.served import CALENDAR, D1, D2, fact_files, facts, lookup, refill, row, survey_of
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 SINKS = [
     sink(reads=facts, to=DuckDb(), settled_only=False, name="board"),

@@ -31,6 +31,8 @@ from tests.lake.serve.api.readings import D1, D2, D3, compute, fill, mark_lines,
 from tests.lakes import without_spark
 from tests.served import add
 
+pytestmark = pytest.mark.slow
+
 Draw = Callable[[str], AppTest]
 TABLES = {table.full_name: table for table in (mark_lines, meters, readings)}
 

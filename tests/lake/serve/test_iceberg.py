@@ -66,6 +66,8 @@ from tests.served import (
     survey_of,
 )
 
+pytestmark = pytest.mark.slow
+
 BOARD = sink_of(facts, Iceberg())
 
 
@@ -566,7 +568,7 @@ def killed(where: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "seed", [seed if seed < 10 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(60)]
+    "seed", [seed if seed < 3 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(60)]
 )
 def test_after_any_series_of_changes_every_reader_sees_the_table(
     seed: int, store: DeltaStore, place: Place, monkeypatch: pytest.MonkeyPatch

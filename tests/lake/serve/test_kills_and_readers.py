@@ -15,7 +15,11 @@ from tests.lakes import without_spark
 from tests.publishing import KINDS, ROWS, read_over_and_over, start_publishing
 from tests.served import D1, D2, Row, facts, refill, row, sink_of, survey_of
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+EMBEDDED = "duckdb"
+"""The destination that every run of the tests tries; the others are tried in the lane of streams."""
+every_kind = pytest.mark.parametrize(
+    "kind", [kind if kind == EMBEDDED else pytest.param(kind, marks=pytest.mark.streams) for kind in KINDS]
+)
 POINTS = ["before_load", "after_load", "before_swap", "after_swap"]
 
 

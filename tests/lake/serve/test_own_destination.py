@@ -26,6 +26,8 @@ from lake.write.store import DeltaStore
 from tests.lakes import without_spark
 from tests.served import D1, D2, D3, add, delta_rows, facts, grown, lookup, refill, row, sink_of, some_rows, survey_of
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
 MODULES = ("arrow_file", "arrow_file_target")
 
@@ -63,7 +65,7 @@ def test_the_declaration_imports_no_target(arrow_file: Any) -> None:
     assert "shop.arrow_file_target" not in sys.modules
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2, 3))])
 def test_it_obeys_the_law_whatever_happened_before(
     arrow_file: Any, store: DeltaStore, place: Place, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

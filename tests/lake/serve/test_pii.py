@@ -36,6 +36,8 @@ from tests.lakes import without_spark
 from tests.people import nameless, people, some_people
 from tests.served import D1, D2, FACTS, FEED, fact_files, refill, survey_of
 
+pytestmark = pytest.mark.slow
+
 SECRET = "a long secret of the tests"
 ADDRESS = "person0@example.org"
 

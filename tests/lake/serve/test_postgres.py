@@ -24,6 +24,8 @@ from tests.lakes import without_spark
 from tests.postgres import PASSWORD, program
 from tests.served import D1, D2, D3, add, delta_rows, facts, grown, lookup, refill, row, sink_of, some_rows, survey_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> DeltaStore:

@@ -43,6 +43,8 @@ from tests.served import (
     survey_of,
 )
 
+pytestmark = pytest.mark.slow
+
 DESTINATIONS = [DuckDb("warehouse.duckdb"), ParquetFolders("exports")]
 every_destination = pytest.mark.parametrize("to", DESTINATIONS, ids=lambda to: type(to).__name__)
 
@@ -337,7 +339,7 @@ def test_the_warehouse_says_what_the_contract_says(store: DeltaStore, place: Pla
 
 @every_destination
 @pytest.mark.parametrize(
-    "seed", [seed if seed < 5 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(25)]
+    "seed", [seed if seed < 2 else pytest.param(seed, marks=pytest.mark.soak) for seed in range(25)]
 )
 @pytest.mark.parametrize("how", [ByDay(), Whole()], ids=["by_day", "whole"])
 def test_after_any_series_of_changes_the_destination_equals_the_table(

@@ -25,7 +25,7 @@ from lake.write.store import DeltaStore
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.served import CALENDAR, D1, D2, fact_files, facts, refill, row, sink_of, survey_of
 
-pytestmark = QUIET_DAGSTER
+pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 BOARD = sink_of(facts, DuckDb())
 KEY = sink_key(BOARD)
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NESTED_TIMES = """
 from datetime import UTC, date, datetime
 

@@ -17,6 +17,8 @@ from airline.replay.disorder import BROKEN, Disorder
 from airline.replay.errors import BadShare
 from airline.replay.topics import Post, Report, as_json
 
+pytestmark = pytest.mark.slow
+
 SENT_AT = datetime(2013, 1, 1, 10, 17, 36, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 CHECKS: dict[str, Callable[[dict[str, Any], Post], bool]] = {

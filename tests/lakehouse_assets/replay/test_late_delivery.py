@@ -13,6 +13,8 @@ from airline.replay import FlightKey, deliver_late, replay
 from airline.replay.errors import LandsBeforeItHappens, UnknownFlight
 from lake.declare.days import Days
 
+pytestmark = pytest.mark.slow
+
 Lines = Callable[..., list[dict[str, Any]]]
 Tree = Callable[[Path], dict[str, bytes]]
 

@@ -18,6 +18,8 @@ from airline.replay.landing import LandingFolder
 from lake.declare.days import Days
 from lake.errors import FolderNotWritable
 
+pytestmark = pytest.mark.slow
+
 MakeSource = Callable[..., Path]
 Lines = Callable[..., list[dict[str, Any]]]
 Tree = Callable[[Path], dict[str, bytes]]

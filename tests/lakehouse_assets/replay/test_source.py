@@ -26,6 +26,8 @@ from airline.replay.source import FlightRecord, Source, open_source
 from lake.errors import LakeError
 from tests.lakehouse_assets.replay.conftest import AIRPORTS, FLIGHTS
 
+pytestmark = pytest.mark.slow
+
 GOOD = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"
 
 

@@ -37,6 +37,8 @@ from tests.lake.serve.api.readings import (
 )
 from tests.lakes import without_spark
 
+pytestmark = pytest.mark.slow
+
 ROWS = "/tables/gold/readings"
 ARROW = "application/vnd.apache.arrow.stream"
 
