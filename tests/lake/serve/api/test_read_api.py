@@ -192,15 +192,15 @@ def test_days_that_a_stream_owns_or_has_written_since_are_open(store: DeltaStore
 
 
 def test_an_answer_that_the_caller_has_is_not_sent_again(store: DeltaStore, client: TestClient) -> None:
-    first = client.get(ROWS, params={"day": D1})
+    first = client.get(ROWS, params={"day": str(D1)})
     tag = first.headers["etag"]
 
-    again = client.get(ROWS, params={"day": D1}, headers={"if-none-match": f'"x", W/{tag}'})
+    again = client.get(ROWS, params={"day": str(D1)}, headers={"if-none-match": f'"x", W/{tag}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    as_arrow = client.get(ROWS, params={"day": D1}, headers={"if-none-match": tag, "accept": ARROW})
+    as_arrow = client.get(ROWS, params={"day": str(D1)}, headers={"if-none-match": tag, "accept": ARROW})
     assert as_arrow.status_code == 200
     compute(store, readings, [D1], some_readings(D1, 3))
-    changed = client.get(ROWS, params={"day": D1}, headers={"if-none-match": tag})
+    changed = client.get(ROWS, params={"day": str(D1)}, headers={"if-none-match": tag})
     assert (changed.status_code, len(changed.json()["rows"])) == (200, 3)
 
 
@@ -238,15 +238,15 @@ def test_an_answer_is_kept_for_the_question_that_it_answers(store: DeltaStore, c
 
 
 def test_as_many_answers_are_kept_as_fit(store: DeltaStore) -> None:
-    size = len(client_of(store, readings).get(ROWS, params={"day": D1}).content)
+    size = len(client_of(store, readings).get(ROWS, params={"day": str(D1)}).content)
     client = client_of(store, readings, limits=Limits(kept_bytes=size + 10))
     for day in (D1, D2):
-        assert client.get(ROWS, params={"day": day}).status_code == 200
+        assert client.get(ROWS, params={"day": str(day)}).status_code == 200
     unlink(store, D1)
     unlink(store, D2)
 
-    assert client.get(ROWS, params={"day": D2}).status_code == 200
-    assert client.get(ROWS, params={"day": D1}).status_code == 410
+    assert client.get(ROWS, params={"day": str(D2)}).status_code == 200
+    assert client.get(ROWS, params={"day": str(D1)}).status_code == 410
 
 
 def test_a_day_that_becomes_settled_without_a_commit_changes_the_tag(store: DeltaStore, client: TestClient) -> None:
@@ -321,7 +321,7 @@ def test_files_that_were_cleaned_up_are_gone(store: DeltaStore, client: TestClie
     compute(store, readings, [D1], some_readings(D1, 1))
     gone[0].unlink()
 
-    answer = client.get(ROWS, params={"version": then, "day": D1})
+    answer = client.get(ROWS, params={"version": then, "day": str(D1)})
 
     assert (answer.status_code, f"version {then}" in answer.json()["detail"]) == (410, True)
 
@@ -345,7 +345,7 @@ def test_a_token_is_asked_for_where_one_is_set(store: DeltaStore, caplog: pytest
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert "first" not in answer.text
     for token in ("first", "sécond"):
-        sent = {"authorization": f"bearer {token}".encode(), "host": b"lake.example"}
+        sent = {b"authorization": f"bearer {token}".encode(), b"host": b"lake.example"}
         assert client.get(ROWS, headers=sent).status_code == 200
     assert "first" not in caplog.text
 
