@@ -1213,11 +1213,11 @@ class LeaseLost(StreamError, runbook="docs/runbook-streams.md#the-lease-was-lost
 
 @dataclass(eq=False)
 class NotAStream(StreamError, runbook="docs/runbook-streams.md#a-table-cannot-be-followed"):
-    """A table was to be followed that cannot run as a stream.
+    """A table was to be followed that no stream leads to.
 
     Attributes:
         table: `layer.name`; empty where tables were to be found, and none can run as a stream.
-        known: the tables that can.
+        known: the tables that can be followed.
     """
 
     table: str
@@ -1227,7 +1227,7 @@ class NotAStream(StreamError, runbook="docs/runbook-streams.md#a-table-cannot-be
         can = f"these can be followed: {', '.join(self.known)}" if self.known else "no table here can be followed"
         return Message(
             f"table {self.table}" if self.table else "all tables",
-            "batch only: no topic leads there, it is written by Replace(), or it has no days and is not Latest",
+            "batch only: no topic leads there, or it has no days and is not Latest",
             f"lakehouse refresh {self.table}".rstrip() + f"; {can}",
         )
 

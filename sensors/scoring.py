@@ -2,7 +2,8 @@
 
 They are scored from what streams and files have brought so far. Batch leaves days alone that depend on open ones, until
 streams have sealed them. These scores are wanted before: so they are computed early, over and over, with what batch
-alone computes of their inputs. Only days that differ are committed.
+alone computes of their inputs. Only days that differ are committed. `lakehouse follow` does the same whenever streams
+bring news, so this schedule is for lakes without streams.
 """
 
 from collections.abc import Sequence

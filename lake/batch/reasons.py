@@ -63,6 +63,10 @@ class Reasons:
     def _newest_input(self, table: Table, source: Table, read: Read, day: Day) -> int:
         return self.view.newest_input(source, read, day, self.streamed_from(table, read))
 
+    def changed(self, table: Table, day: Day, entry: Entry) -> str | None:
+        """Return how the table or an input has changed since."""
+        return self.own(table, day, entry) or self.inputs(table, day, entry)
+
     def inputs(self, table: Table, day: Day, entry: Entry) -> str | None:
         """Return how the first input that changed has changed since a day was computed."""
         changes = (self._input_changed(table, read, day, entry) for read in table.reads)

@@ -124,7 +124,8 @@ class Receipt:
 class _Work:
     """A refresh under way.
 
-    `base` is the table's version at which the refresh asked who owns the days, `way` how rows of its days are written.
+    `base` is the table's version at which the refresh asked who owns the days, `way` how rows of its days are written,
+    `followed` whether the process that runs streams asks for it.
     """
 
     table: Table
@@ -135,6 +136,7 @@ class _Work:
     horizon: Horizon
     base: int | None
     way: Way = "replace"
+    followed: bool = False
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -158,6 +160,7 @@ def refresh(
     unless_equal: bool = False,
     run_id: str = "",
     horizon: Horizon | None = None,
+    followed: bool = False,
 ) -> Receipt:
     """Compute days of a table from the newest inputs and replace exactly them.
 
@@ -169,6 +172,7 @@ def refresh(
             are then not made stale for nothing. Costs a second pass.
         run_id: recorded with the receipt.
         horizon: which times are believed; by default those up to the wall's clock.
+        followed: whether the process that runs streams asks for it; the commit says so.
 
     Returns:
         The receipt; days of a `fail` table that broke the contract are in `failed_days` and were not written.
@@ -187,12 +191,18 @@ def refresh(
     """
     for _ in range(_TRIES - 1):
         with suppress(WrittenMeanwhile):
-            return _refresh(table, store, days, unless_equal, run_id, horizon)
-    return _refresh(table, store, days, unless_equal, run_id, horizon)
+            return _refresh(table, store, days, unless_equal, run_id, horizon, followed)
+    return _refresh(table, store, days, unless_equal, run_id, horizon, followed)
 
 
 def _refresh(
-    table: Table, store: DeltaStore, days: Days | None, unless_equal: bool, run_id: str, horizon: Horizon | None
+    table: Table,
+    store: DeltaStore,
+    days: Days | None,
+    unless_equal: bool,
+    run_id: str,
+    horizon: Horizon | None,
+    followed: bool,
 ) -> Receipt:
     if table.day and days is None:
         raise DeclarationError(table.full_name, "it has days, and none were asked for", "name days, as A..B")
@@ -206,7 +216,7 @@ def _refresh(
         refuse_across_days(table, store.spark)
         believed = horizon or Horizon(datetime.now(UTC))
         pinned = pin_inputs(table, store, wanted, frontier, believed)
-        work = _Work(table, store, wanted, pinned, run_id, believed, base)
+        work = _Work(table, store, wanted, pinned, run_id, believed, base, followed=followed)
         was_followed = frontier is not None and frontier.was_followed(table)
         receipt = _write_what_can_be(work, unless_equal=unless_equal, was_followed=was_followed)
         _record(work, receipt)
@@ -551,6 +561,7 @@ def _metadata(work: _Work) -> dict[str, Any]:
         "inputs": versions,
         "code_version": work.table.code_version,
         "run_id": work.run_id,
+        **({"follow": work.table.full_name} if work.followed else {}),
     } | ({CALENDAR: str(work.horizon.calendar)} if work.table.feeds else {})
 
 

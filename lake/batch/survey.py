@@ -232,6 +232,23 @@ class Survey:
 
         return foreign_days(table, self.store.table_log(table), entries, partial(self.is_early, table), is_due)
 
+    def early_due(self, table: Table) -> dict[date, str]:
+        """Find the early days of a table that are due, with the reason.
+
+        Early are those that depend on days of streams; due those that are missing or stale. `states` leaves them out,
+        because once they are sealed they are computed anyway.
+        """
+        first, entries = self._first_early_day(table), self.view.ledger.get(table.full_name, {})
+        found: dict[date, str] = {}
+        for day in in_order(self.expected.days(table) | set(entries)) if first is not None else ():
+            if day is None or day not in self.calendar or not self.is_early(table, day):
+                continue
+            entry = entries.get(day)
+            reason = "never computed" if entry is None else self.reasons.changed(table, day, entry)
+            if reason:
+                found[day] = reason
+        return found
+
     def is_replaceable(self, table: Table, day: Day) -> bool:
         """Ask whether batch may replace a day, as it never does in bronze."""
         return not table.write.keeps_everything and day in self.calendar and not self.is_early(table, day)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from lake.declare.contract import ContractColumn
 from lake.declare.feed import Feed
-from lake.declare.table import LAYERS, Read, Table
+from lake.declare.table import LAYERS, Read, Table, can_be_early, is_followable
 from lake.declare.words import counted
 
-__all__ = ["checks_of", "facts_of", "graph", "meaning_of", "name_of", "render_catalog", "tags_of"]
+__all__ = ["checks_of", "facts_of", "graph", "meaning_of", "name_of", "render_catalog", "runs_as", "tags_of"]
 
 
 def render_catalog(tables: Iterable[Table]) -> str:
@@ -65,6 +65,17 @@ def facts_of(table: Table) -> dict[str, str]:
         "owner": table.owner,
         **({"tags": ", ".join(tags_of(table))} if table.tags else {}),
     }
+
+
+def runs_as(table: Table) -> str:
+    """Say whether a table streams, is computed early beside streams, or neither."""
+    if is_followable(table):
+        return "batch and stream"
+    if not can_be_early(table):
+        return "batch"
+    if table.early_every is None:
+        return f"batch; lakehouse follow {table.full_name} computes its open days early"
+    return f"batch; beside streams its open days early, at most every {table.early_every.total_seconds():g} s"
 
 
 def tags_of(table: Table) -> list[str]:

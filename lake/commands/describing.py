@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from lake.commands.catalog import checks_of, facts_of, meaning_of, name_of
+from lake.commands.catalog import checks_of, facts_of, meaning_of, name_of, runs_as
 from lake.commands.column_text import made_of, rows_decided_by
 from lake.commands.json_output import VERSION, in_json, print_json
 from lake.declare.days import Days
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.graph import readers_of, upstream_of
-from lake.declare.table import Table, is_followable
+from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import UnknownTable
 from lake.project.environment import Environment
@@ -102,7 +102,7 @@ def _describe_table(environment: Environment, table: Table) -> Description:
         about=table.description,
         facts={
             **facts_of(table),
-            "runs as": "batch and stream" if is_followable(table) else "batch",
+            "runs as": runs_as(table),
             **({"rows are decided by": rows_decided_by(lineage)} if lineage else {}),
         },
         comes_from=[name_of(source) for source in upstream_of(table)],

@@ -231,6 +231,7 @@ def _changed(look: Look, table: Table, day: Day) -> Change | None:
     by = f"{commit.operation} of another program"
     if "refresh" in said:
         by = f"refresh, run {said.get('run_id') or 'outside of Dagster'}"
+        by = "the process that runs streams, which computes it early" if "follow" in said else by
     elif "follow" in said:
         by = f"its stream, generation {said.get('generation')}, micro-batch {said.get('batch')}"
     return Change(commit.version, commit.committed_at.isoformat(), by)

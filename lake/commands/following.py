@@ -15,16 +15,19 @@ from types import FrameType
 
 from rich.console import Console
 
+from lake.batch.early import compute_early
 from lake.commands.brokers import topic_source
 from lake.declare.days import Days
-from lake.declare.table import is_followable
+from lake.declare.graph import early_of, streams_of
+from lake.declare.table import Table, is_followable
 from lake.declare.topic_source import Place
 from lake.orchestration.results import refuse_outside
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.reopening import reopen
-from lake.project.environment import open_environment
+from lake.project.environment import Environment, open_environment
 from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings
+from lake.stream.early import Early
 from lake.stream.follow import follow, refuse_batch_only, release
 from lake.stream.progress import MicroBatch
 
@@ -44,18 +47,21 @@ def follow_from_command_line(
 ) -> bool:
     """Follow the tables named, or all that can be followed.
 
-    Prints a line per micro-batch that had rows. Returns whether all that there is could be read.
+    Batch-only tables that are named, or declare `early_every`, are computed early beside their streams. Prints a line
+    per micro-batch that had rows. Returns whether all that there is could be read.
     """
     environment = open_environment(Settings.from_env({**os.environ, **({"LAKEHOUSE_FEED": feed} if feed else {})}))
     places = [Place.parse(text) for text in passing]
     environment.settings.make_folders()
     chosen = environment.choose(names)
-    asked = chosen if names else [table for table in chosen if is_followable(table)]
-    refuse_batch_only(asked, known=environment.tables.values())
+    early = early_of(chosen if names else [table for table in chosen if table.early_every])
+    asked = [table for table in chosen if (is_followable(table) if not names else table not in early)]
+    streams = [*asked, *(table for table in streams_of(early) if table not in asked)]
+    refuse_batch_only(streams, known=environment.tables.values())
     source = topic_source(environment.settings)
     with _stopped_by_signals() as stop:
         done = follow(
-            asked,
+            streams,
             environment.store,
             FrontierTable(environment.store),
             home=environment.settings.home,
@@ -70,9 +76,19 @@ def follow_from_command_line(
             now=environment.settings.now,
             calendar=environment.settings.whole_calendar,
             on_receipt=lambda receipt: _print_micro_batch(out, receipt),
+            early=_early(environment, early),
         )
     out.print(_describe(done.frontier))
     return not done.unread_files
+
+
+def _early(environment: Environment, tables: Sequence[Table]) -> Early:
+    """Have batch compute the early days of some tables."""
+    store, settings = environment.store, environment.settings
+    return Early(
+        tables,
+        lambda table, patience: compute_early(table, store, settings.calendar(), settings.horizon(), patience=patience),
+    )
 
 
 def release_from_command_line(out: Console) -> None:

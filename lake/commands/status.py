@@ -194,7 +194,7 @@ def _print_streams(console: Console, look: Look, *, verbose: bool) -> None:
             continue
         stall = look.stalls.get(name)
         cells = (
-            frontier.first_open_day(table),
+            frontier.first_followed_day(table),
             stream.known_watermark,
             *look.lag(table, stream),
             stream.rows_per_second,

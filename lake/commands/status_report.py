@@ -218,7 +218,7 @@ def _stream(look: Look, table: Table) -> StreamReport:
         table.full_name,
         stream.state,
         str(stall) if stall else None,
-        look.frontier.first_open_day(table) if look.frontier else None,
+        look.frontier.first_followed_day(table) if look.frontier else None,
         stream.known_watermark,
         messages,
         seconds,

@@ -22,6 +22,7 @@ from lake.commands.kafka_broker import LocalBroker
 from lake.commands.log_view import LogView
 from lake.commands.only_one import only_one
 from lake.commands.supervisor import Child, Service, end_left_behind, supervise
+from lake.declare.graph import early_of
 from lake.declare.table import is_followable
 from lake.engine.jars import fetch
 from lake.engine.ports import HOST, free_ports, is_free
@@ -184,7 +185,9 @@ def _address(settings: Settings, port: int) -> str:
 
 
 def _streams(settings: Settings, logs: Path, feed: str, since: date | None, record: Noted) -> Child:
-    tables = {table.full_name for table in open_environment(settings).tables.values() if is_followable(table)}
+    known = open_environment(settings).tables.values()
+    early = early_of(table for table in known if table.early_every)
+    tables = {table.full_name for table in known if is_followable(table) or table in early}
     first = ["--since", str(since)] if since else []
     return Child(
         "streams",

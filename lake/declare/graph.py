@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lake.declare.feed import Feed, TopicFeed
-from lake.declare.table import Table, stream_reads
+from lake.declare.table import Table, can_be_early, is_followable, stream_reads
 
-__all__ = ["feeds_of", "readers_of", "topics_of", "upstream_of", "with_upstream"]
+__all__ = ["early_of", "feeds_of", "readers_of", "streams_of", "topics_of", "upstream_of", "with_upstream"]
 
 
 def feeds_of(tables: Iterable[Table]) -> set[Feed]:
@@ -50,6 +50,27 @@ def with_upstream(tables: Iterable[Table]) -> set[Table]:
             found.add(table)
             open_ends += table.inputs
     return found
+
+
+def early_of(tables: Iterable[Table]) -> list[Table]:
+    """List the tables among these, and upstream of them, that can be early.
+
+    Each comes before what reads it.
+    """
+    return [one for one in _in_order(tables) if can_be_early(one)]
+
+
+def streams_of(tables: Iterable[Table]) -> list[Table]:
+    """List the tables among these, and upstream of them, that can be followed.
+
+    Each comes before what reads it.
+    """
+    return [one for one in _in_order(tables) if is_followable(one)]
+
+
+def _in_order(tables: Iterable[Table]) -> list[Table]:
+    found = dict.fromkeys(one for table in tables for one in [*upstream_of(table), table])
+    return [one for one in found if isinstance(one, Table)]
 
 
 def upstream_of(table: Table) -> list[Table | Feed]:

@@ -52,6 +52,7 @@ __all__ = [
     "Transform",
     "Upsert",
     "Write",
+    "can_be_early",
     "discover",
     "is_followable",
     "modules_of",
@@ -163,6 +164,8 @@ class Table:
             of that input's day; `ROWS`, the rows of a day, with the keys of this table that the input holds.
         rows: how many candidates the rows of the bronze table give that it reads, for the same check.
         tags: free labels for the catalog.
+        early_every: how long the streams of a lake wait at least before they compute its open days again, early; of a
+            table that is batch only. None: they do so only where the table is named.
     """
 
     layer: str
@@ -183,6 +186,7 @@ class Table:
     counts: Mapping[str, Table] = field(default_factory=dict)
     rows: Rows = "each"
     tags: Mapping[str, str] = field(default_factory=dict)
+    early_every: timedelta | None = None
 
     def __call__(self, *frames: DataFrame) -> DataFrame:
         return self.transform(*frames)
@@ -320,6 +324,7 @@ def table(
     counts: Mapping[str, Table] | None = None,
     rows: Rows = "each",
     tags: Mapping[str, str] | None = None,
+    early_every: timedelta | None = None,
     layer: str | None = None,
 ) -> Callable[[Transform], Table]:
     """Declare a table whose layer is the folder of the declaring file.
@@ -356,6 +361,7 @@ def table(
             counts=dict(counts or {}),
             rows=rows,
             tags=dict(tags or {}),
+            early_every=early_every,
         )
         for problem, remedy in _problems(declared, contract.__name__):
             raise DeclarationError(_file_of(transform), f"{declared.name}: {problem}", remedy)
@@ -511,9 +517,19 @@ def _stream_problems(declared: Table) -> Iterator[Problem]:
     for source in _upserted_by_streams(declared):
         remedy = "read what that one is computed from, or use write=Replace(), which is for batch only"
         yield f"would read {source.full_name} while a stream upserts it, and an upsert hides the new rows", remedy
+    if declared.early_every is not None:
+        yield from _early_problems(declared, declared.early_every)
     for source in _reached_over(declared):
         remedy = "read the day itself, or use InsertNew with the group as key, or Replace, which is for batch only"
         yield f"would upsert groups of several days of {source.full_name}, of which some may be sealed", remedy
+
+
+def _early_problems(declared: Table, every: timedelta) -> Iterator[Problem]:
+    if every <= timedelta(0):
+        yield "would be computed early without a pause", "give early_every a positive timedelta"
+    if not can_be_early(declared):
+        remedy = "drop it: it is for a batch-only table with days that are computed from days of a stream"
+        yield "states early_every, and none of its days is ever early", remedy
 
 
 def _upserted_by_streams(declared: Table) -> list[Table]:
@@ -551,6 +567,24 @@ def is_followable(table: Table) -> bool:
     """
     is_whole = table.day is None
     return table.write.streamable and is_whole != table.write.has_days and bool(stream_reads(table))
+
+
+def can_be_early(table: Table) -> bool:
+    """Tell whether batch can compute days of a table before they are complete.
+
+    It is batch only and has days, and streams own days that these are computed from.
+    """
+    return table.day is not None and not is_followable(table) and any(map(_has_open_days, table.inputs))
+
+
+def _has_open_days(source: Table) -> bool:
+    """Tell whether streams can own days that lead to a table.
+
+    They may be its own, or those of what it is computed from. Of bronze it is never asked: batch reads it at any time.
+    """
+    if source.write.keeps_everything:
+        return False
+    return is_followable(source) or any(map(_has_open_days, source.inputs))
 
 
 def stream_reads(table: Table) -> list[Read]:

@@ -73,7 +73,7 @@ RANGE_CHECKS: Mapping[str, str] = {
 STREAM_CHECKS: Mapping[str, str] = {
     "streaming": "The stream that owns days of the table, if any, is alive, and nothing waits for it for too long.",
 }
-"""The checks of tables that can be followed."""
+"""The checks of tables that can be followed, or are computed early beside streams."""
 
 LATE = frozenset({"fresh", "streaming"})
 """The checks that say whether a table is on time, whatever days were computed."""
@@ -117,7 +117,8 @@ SCAN_WHOLE_UP_TO_ROWS = 1_000_000
 
 def checks_of(table: Table) -> dict[str, str]:
     """Return the checks of a table, with what they promise."""
-    return {**CHECKS, **(RANGE_CHECKS if can_differ(table) else {}), **(STREAM_CHECKS if is_followable(table) else {})}
+    streams = STREAM_CHECKS if is_followable(table) or table.early_every else {}
+    return {**CHECKS, **(RANGE_CHECKS if can_differ(table) else {}), **streams}
 
 
 def lasting_checks(tables: Iterable[Table]) -> dict[str, Table]:
@@ -355,7 +356,7 @@ def judge_streaming(table: Table, watch: StreamWatch, settings: Settings) -> Ver
 
     Without a stream that owns days of the table it passes.
     """
-    first_open = watch.frontier.first_open_day(table) if watch.frontier else None
+    first_open = watch.frontier.first_followed_day(table) if watch.frontier else None
     if first_open is None:
         return Verdict("no stream owns a day of it")
     stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())

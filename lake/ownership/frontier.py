@@ -24,7 +24,7 @@ from deltalake import write_deltalake
 
 from lake.declare.days import Days, utc_day
 from lake.declare.graph import topics_of
-from lake.declare.table import Table, stream_reads
+from lake.declare.table import Table, can_be_early, stream_reads
 from lake.engine.failpoints import failpoint
 from lake.errors import DayIsOpen
 from lake.storage.log import Place, Remembered
@@ -107,6 +107,13 @@ class Frontier:
     def was_followed(self, table: Table) -> bool:
         """Tell whether a stream has ever written the table."""
         return table.full_name in self.generations
+
+    def first_followed_day(self, table: Table) -> date | None:
+        """Return the first day of a table that the process which runs streams writes.
+
+        It owns the open days of a stream, and computes those of a batch-only table early. None where there is none.
+        """
+        return self.first_early_day(table) if can_be_early(table) else self.first_open_day(table)
 
     def first_early_day(self, table: Table) -> date | None:
         """Return the first day of any table that depends on an open day.

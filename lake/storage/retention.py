@@ -15,7 +15,10 @@ __all__ = ["HISTORY", "RECENT", "Promise", "kept_for", "properties_of"]
 HISTORY = timedelta(days=30)
 """How far back the versions of a table can be read."""
 RECENT = timedelta(days=2)
-"""The same of a table that can be followed: a commit a second makes 86,400 files of its log a day."""
+"""The same of a table that can be followed: a commit a second makes 86,400 files of its log a day.
+
+A table that is computed early beside streams has thousands.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ def kept_for(table: Table | None) -> timedelta:
 
     So far they can be read. Without a table (None), those of one of the lake's own tables.
     """
-    return HISTORY if table is not None and not is_followable(table) else RECENT
+    is_calm = table is not None and not is_followable(table) and table.early_every is None
+    return HISTORY if is_calm else RECENT
 
 
 def properties_of(table: Table | None) -> dict[str, str]:

@@ -142,6 +142,7 @@ class Driver(Following):
         """Run all queries until asked to stop or one fails."""
         for stream in self.streams:
             stream.start(drain=False)
+        self.beside.start()
         for poll in count(1):
             if self.asked_to_stop.wait(_POLL_SECONDS):
                 return
@@ -154,6 +155,18 @@ class Driver(Following):
                 self.watch.note_delivered()
                 self._seal(ends)
                 self.reports.receipts.commit()
+
+    def compute_early(self) -> None:
+        """Compute the early days that are due, once.
+
+        Raises:
+            Exception: what kept a table from it; the others were computed.
+        """
+        self.beside.start(once=True)
+        while self.beside.is_running and not self.asked_to_stop.wait(_POLL_SECONDS / 5):
+            self.beside.write_statuses()
+        self.beside.stop()
+        self.beside.check()
 
     def followed(self) -> Followed:
         """Sum up what the queries did."""
@@ -222,6 +235,7 @@ class Driver(Following):
 
     def _note_progress(self) -> None:
         self.reports.note_progress(self.streams, self.source)
+        self.beside.write_statuses()
 
     def _stop(self) -> None:
         self.stopping.set()
@@ -230,4 +244,5 @@ class Driver(Following):
             with suppress(TableRestored):  # the next start finds it
                 self.watch.see_own(stream)
             self.reports.write(stream)
+        self.beside.stop()
         self.reports.receipts.commit()

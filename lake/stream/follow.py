@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from lake.declare.days import ALL_DAYS, Days
-from lake.declare.table import Table, is_followable
+from lake.declare.table import Table, can_be_early, is_followable
 from lake.declare.topic_source import Place, TopicSource
 from lake.engine.session import STREAM_CONF
 from lake.errors import NotAStream, StreamBroken
@@ -26,6 +26,7 @@ from lake.storage.archive import TopicArchive
 from lake.storage.lease import lease
 from lake.storage.store_path import AnyPath
 from lake.stream.driver import Driver, Followed
+from lake.stream.early import Early, nothing_early
 from lake.stream.micro_batch import always
 from lake.stream.progress import MicroBatch
 from lake.stream.query import first_lines
@@ -59,6 +60,7 @@ def follow(
     calendar: Days = ALL_DAYS,
     tell: Callable[[str], None] = tell_on_stderr,
     on_receipt: Callable[[MicroBatch], None] | None = None,
+    early: Early | None = None,
 ) -> Followed:
     """Run these tables as streams and seal days that are over.
 
@@ -83,6 +85,7 @@ def follow(
             `since` no earlier landing day is followed.
         tell: told on the first claim of messages that are not read.
         on_receipt: told of every finished micro-batch, from the query's thread.
+        early: batch-only tables whose open days are computed early, beside the streams that these depend on.
 
     Raises:
         NotAStream: a table runs in batch only.
@@ -110,10 +113,13 @@ def follow(
             calendar=calendar,
             tell=tell,
             checkpoint_folder=checkpoints,
+            early=early or nothing_early(),
         )
         with driver.queries(new_generation, accept_loss, passing, since):
             driver.drain(until_idle=until_idle)
-            if not until_idle and not driver.asked_to_stop.is_set():
+            if until_idle:
+                driver.compute_early()
+            elif not driver.asked_to_stop.is_set():
                 driver.run()
         return driver.followed()
 
@@ -161,7 +167,7 @@ def refuse_batch_only(tables: Sequence[Table], *, known: Iterable[Table]) -> Non
     """
     batch_only = next((table.full_name for table in tables if not is_followable(table)), "")
     if batch_only or not tables:
-        raise NotAStream(batch_only, [table.full_name for table in known if is_followable(table)])
+        raise NotAStream(batch_only, [one.full_name for one in known if is_followable(one) or can_be_early(one)])
 
 
 def _configure(store: DeltaStore) -> None:

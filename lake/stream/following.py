@@ -15,6 +15,7 @@ from lake.declare.topic_source import Received, TopicSource
 from lake.ownership.frontier import FrontierTable
 from lake.storage.store_path import AnyPath
 from lake.stream.building import Builder
+from lake.stream.early import Early, EarlyTables, nothing_early
 from lake.stream.generation import Checkpoints
 from lake.stream.micro_batch import always
 from lake.stream.progress import MicroBatch
@@ -45,6 +46,7 @@ class Following:
         calendar: the days that tables can have.
         tell: told what is worth knowing.
         checkpoint_folder: in which the checkpoints lie; None for `home/checkpoints`.
+        early: the batch-only tables that are kept current beside the streams.
     """
 
     frontier: FrontierTable
@@ -60,6 +62,7 @@ class Following:
     calendar: Days = ALL_DAYS
     tell: Callable[[str], None] = tell_on_stderr
     checkpoint_folder: AnyPath | None = None
+    early: Early = field(default_factory=nothing_early)
 
     @property
     def store(self) -> DeltaStore:
@@ -75,6 +78,11 @@ class Following:
     def reports(self) -> Reports:
         """The reports of the queries."""
         return Reports(self.store, self.home / "streams", self.now, self.on_receipt)
+
+    @cached_property
+    def beside(self) -> EarlyTables:
+        """The tables that are computed early beside the streams."""
+        return EarlyTables(self.early, lambda: self.store.spark, self.reports, self.may_write, self.stopping)
 
     @cached_property
     def builder(self) -> Builder:

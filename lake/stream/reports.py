@@ -60,6 +60,18 @@ class Reports:
         if self.on_receipt is not None:
             self.on_receipt(receipt)
 
+    def count_early(self, status: StreamStatus, counts: Counts, version: int | None, seconds: float) -> None:
+        """Count a computation of early days beside the streams.
+
+        Its receipts are in the ledger, as those of any other.
+        """
+        receipt = MicroBatch(status.table, 0, status.batches, counts, -1 if version is None else version, seconds)
+        status.add(receipt)
+        with self._statuses:
+            self.counts[status.table] += counts
+        if self.on_receipt is not None:
+            self.on_receipt(receipt)
+
     def note_progress(self, streams: Iterable[StreamQuery], source: TopicSource) -> None:
         """Write every status.
 
@@ -92,9 +104,13 @@ class Reports:
             status.lag_seconds = round((self.now() - newest).total_seconds(), 1)
 
     def write(self, stream: StreamQuery) -> None:
-        """Write the status of a stream, under a lock.
+        """Write the status of a stream."""
+        self.write_status(stream.status)
+
+    def write_status(self, status: StreamStatus) -> None:
+        """Write a status, under a lock.
 
         Queries report from their own threads.
         """
         with self._statuses:
-            write_status(self.folder, stream.status)
+            write_status(self.folder, status)

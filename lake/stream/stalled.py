@@ -26,7 +26,7 @@ from typing import Literal
 from lake.declare.days import parse_moment
 from lake.declare.feed import TopicFeed
 from lake.declare.graph import topics_of
-from lake.declare.table import Table, stream_reads
+from lake.declare.table import Table, can_be_early, stream_reads
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.storage.lease import Driver, read_driver
 from lake.stream.progress import StreamStatus, read_statuses
@@ -93,15 +93,32 @@ def judge_stream(
         clock: the environment's time (the replay's in a replay), by which events are old.
     """
     if frontier is None or table.full_name not in frontier.claimed:
-        return None
+        return _early(table, frontier, found, now, clock)
     status = found.status
     if status is not None and status.state == "failed" and not _is_restarted(found):
-        return Stall("failed", (status.last_error or "it says no more").splitlines()[0])
+        return _failed(status)
     if status is None or _is_restarted(found):
         return _never_ran(found, now)
     if status.state == "stopped":
         return _stopped(table, status, found, now)
     return next(_running(table, status, found, now, clock), None)
+
+
+def _early(table: Table, frontier: Frontier | None, found: Evidence, now: datetime, clock: datetime) -> Stall | None:
+    """Judge a table that is computed early beside streams.
+
+    Its stream owns no day, so a process need not keep it current: without a status of its own it is not stalled.
+    """
+    status = found.status
+    if frontier is None or not frontier.claimed or not can_be_early(table) or status is None or _is_restarted(found):
+        return None
+    if status.state == "failed":
+        return _failed(status)
+    return None if status.state == "stopped" else next(_running(table, status, found, now, clock), None)
+
+
+def _failed(status: StreamStatus) -> Stall:
+    return Stall("failed", (status.last_error or "it says no more").splitlines()[0])
 
 
 @dataclass

@@ -96,6 +96,7 @@ class FlightDelayFeatures(FlightKey):
     day="flight_date",
     write=Replace(),
     fresh_within=timedelta(hours=74),
+    early_every=timedelta(seconds=30),
     owner="team:data-science",
     counts={ROWS: schedules},
 )

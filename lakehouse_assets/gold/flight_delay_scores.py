@@ -67,6 +67,7 @@ class FlightDelayScores(FlightKey):
     day="flight_date",
     write=Replace(),
     fresh_within=timedelta(hours=74),
+    early_every=timedelta(seconds=30),
     owner="team:data-science",
     counts={ROWS: flight_delay_features},
 )

@@ -155,6 +155,7 @@ PEOPLE, CALL_EVENTS, BOTH = ({"transform": one} for one in (of_people, of_call_e
 
 FEED = FileFeed("calls", "a feed with the name that the parameter has")
 
+SECOND = timedelta(seconds=1)
 MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
     ("contract of another name", {"contract": Undescribed}, "has the contract Undescribed", "Landings"),
     ("function of a wrong name", {"transform": Shouting}, "is not a table name", "lower case"),
@@ -259,6 +260,18 @@ MALFORMED: list[tuple[str, dict[str, Any], str, str]] = [
         "texts.month()",
     ),
     ("months as a stream", {"reads": [calls.month()], "write": Upsert()}, "which a stream never has all", "Replace()"),
+    (
+        "early days of a table that streams",
+        {**LATEST, "early_every": SECOND},
+        "none of its days is ever early",
+        "drop it",
+    ),
+    (
+        "early days without a pause",
+        {"early_every": timedelta(0)},
+        "computed early without a pause",
+        "a positive timedelta",
+    ),
     ("rows of a word that is none", {"rows": "few"}, "states rows='few'", "write one of each, some, any"),
     ("some rows of two inputs", {"rows": "some"}, "are not those of one bronze table", "drop rows"),
     (

@@ -290,13 +290,14 @@ def test_a_demo_does_not_start_over_in_a_lake_that_no_demo_made(lakehouse: Lakeh
 def test_a_table_for_batch_only_is_refused_to_streams_with_all_that_can_be_followed(
     lakehouse: Lakehouse, tmp_path: Path
 ) -> None:
-    done = lakehouse(tmp_path, "follow", "daily_carrier_performance")
+    done = lakehouse(tmp_path, "follow", "silver.schedules")
 
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
-    assert "next: lakehouse refresh gold.daily_carrier_performance; these can be followed:" in said
+    assert "next: lakehouse refresh silver.schedules; these can be followed:" in said
     followable = {"bronze.arrival_events", "bronze.departure_events", "silver.arrivals", "silver.departures"}
     followable |= {"silver.flights", "gold.delay_alerts", "gold.hourly_airport_performance", "gold.aircraft_last_seen"}
+    followable |= {"gold.daily_carrier_performance", "gold.flight_delay_features", "gold.flight_delay_scores"}
     listed = said.partition("these can be followed: ")[2].partition(" runbook: ")[0]
     assert set(listed.split(", ")) == followable
 

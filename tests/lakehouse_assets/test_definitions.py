@@ -76,9 +76,12 @@ def test_every_table_is_an_asset_with_checks(graph: AssetGraph) -> None:
     assert {asset_key(table) for table in tables.values()} == graph.materializable_asset_keys - {MODEL}
     streamed = [table for table in tables.values() if is_followable(table)]
     assert len(streamed) == 8
+    early = [table for table in tables.values() if table.early_every]
+    assert len(early) == 2
     computed_from_days = [table for table in tables.values() if table.day and table.layer != "bronze"]
     assert len(computed_from_days) == 11
-    assert len(graph.asset_check_keys) == 4 * len(tables) + len(streamed) + len(computed_from_days) + len({BETTER})
+    streaming = len(streamed) + len(early)
+    assert len(graph.asset_check_keys) == 4 * len(tables) + streaming + len(computed_from_days) + len({BETTER})
 
 
 def test_all_bronze_tables_can_be_backfilled_together(graph: AssetGraph) -> None:

@@ -103,7 +103,7 @@ def test_all_come_up_for_this_machine_only_killed_streams_come_back_and_one_sign
     env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
     command = [sys.executable, "-m", "lake.commands.cli", "up", "--kafka", "--streams", "--since", "2013-01-01"]
     command.append("--verbose")
-    ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 8 tables from kafka")
+    ready = ("Kafka is at 127.0.0.1:", " is ready; Ctrl-C stops everything", "streams follow 10 tables from kafka")
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as up:
         try:
             shown = _read_until_all_are_shown(up, ready)

@@ -19,8 +19,8 @@ from dataclasses import replace
 import dagster as dg
 
 from lake.declare.days import Days
-from lake.declare.table import Table, is_followable
-from lake.orchestration.checks import Verdict, judge_streaming
+from lake.declare.table import Table
+from lake.orchestration.checks import Verdict, checks_of, judge_streaming
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.sensors.causes import Ranges
 from lake.orchestration.sensors.notify import Notifier
@@ -38,7 +38,7 @@ def build_stalled_streams(settings: Settings, tables: Iterable[Table]) -> dg.Sen
     """
     notifier = Notifier(settings.alert_urls)
     by_name = {table.full_name: table for table in tables}
-    watched = [table for table in by_name.values() if is_followable(table)]
+    watched = [table for table in by_name.values() if "streaming" in checks_of(table)]
     teller = Teller("stalled_streams", settings, notifier, by_name, "moves again")
 
     @dg.sensor(

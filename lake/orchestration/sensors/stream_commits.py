@@ -2,9 +2,10 @@
 
 There is one for each of its days, and one of a table without days.
 
-The sensor reads the logs of the tables that were ever followed; no Spark. A commit counts when its metadata say that a
-stream made it, so what is reported was committed: at least once, since the events come before the cursor, and never
-what is not there. Commits that change no row, compactions and batch runs, which report themselves, are passed over.
+The sensor reads the logs of the tables that were ever followed, or depend on days of streams; no Spark. A commit counts
+when its metadata say that a stream made it, or batch beside the streams (`lake/stream/early.py`), so what is reported
+was committed: at least once, since the events come before the cursor, and never what is not there. Commits that change
+no row, compactions and batch runs, which report themselves, are passed over.
 
 The cursor holds, by table, the newest commit that was looked at and a hash of its file:
 {"silver.orders": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
@@ -26,7 +27,7 @@ from typing import Any
 import dagster as dg
 
 from lake.declare.days import Day, Days, in_order
-from lake.declare.table import Table, is_followable
+from lake.declare.table import Table, can_be_early, is_followable
 from lake.errors import LogDamaged
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Inspection, checks_of
@@ -55,7 +56,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
 
     It is always on, since it looks at nothing where no stream ever ran.
     """
-    watched = [table for table in tables if is_followable(table)]
+    watched = [table for table in tables if is_followable(table) or can_be_early(table)]
     checks = _Checks(settings, {table.full_name for table in watched})
 
     @dg.sensor(
@@ -70,7 +71,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
         if frontier is None:
             return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
         places, said, compared = _parse(context.cursor), 0, False
-        for table in (table for table in watched if frontier.was_followed(table)):
+        for table in (one for one in watched if frontier.was_followed(one) or frontier.first_followed_day(one)):
             reports = _Reports(table, store.table_log(table), settings)
             try:
                 commits = reports.after(places.get(table.full_name))
