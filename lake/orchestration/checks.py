@@ -361,6 +361,8 @@ def judge_streaming(table: Table, watch: StreamWatch, settings: Settings) -> Ver
         return Verdict("no stream owns a day of it")
     stall = watch.judge(table, now=datetime.now(UTC), clock=settings.now())
     status = watch.statuses.get(table.full_name)
+    if status is None and table.early_every:
+        return Verdict("nobody computes its open days early")
     facts = {"open_from": str(first_open), "said_last": (status and status.seen_at) or "nothing"}
     if stall is None:
         return Verdict("its stream moves, or has read all there was", facts=facts)

@@ -18,6 +18,7 @@ from lake.declare.days import Days
 from lake.declare.graph import early_of, streams_of
 from lake.declare.table import Table, can_be_early
 from lake.errors import TableLocked
+from lake.orchestration.checks import checks_of, judge_streaming
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
@@ -26,9 +27,9 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.project.settings import Settings
 from lake.storage.lease import Driver
 from lake.stream.early import Early, EarlyTables
-from lake.stream.progress import MicroBatch, StreamStatus, read_statuses
+from lake.stream.progress import MicroBatch, StreamStatus, read_statuses, write_status
 from lake.stream.reports import Reports
-from lake.stream.stalled import Evidence, judge_stream
+from lake.stream.stalled import Evidence, StreamWatch, judge_stream
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
 from tests.lakes import without_spark
@@ -326,3 +327,17 @@ def test_dagster_is_told_of_days_that_were_computed_early_and_of_no_other_refres
     seen = {one.partition_key: one.asset_materialization for one in told}
     assert set(seen) == {str(D2), str(D3)}
     assert {one.metadata["version"].value for one in seen.values() if one} == {early}
+
+
+def test_the_check_of_a_table_says_what_keeps_it_from_being_early(store: DeltaStore, tmp_path: Path) -> None:
+    settings = Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})
+    failed = StreamStatus(answers.full_name, state="failed", last_error="RuntimeError: no")
+    watch = StreamWatch(store, tmp_path, from_files=True)
+    assert judge_streaming(answers, watch, settings).summary == "nobody computes its open days early"
+
+    write_status(tmp_path / "streams", failed)
+    verdict = judge_streaming(answers, StreamWatch(store, tmp_path, from_files=True), settings)
+
+    assert verdict.failing == {date(2012, 12, 31): "failed: RuntimeError: no"}
+    assert "streaming" in checks_of(answers)
+    assert "streaming" not in checks_of(undeclared)
