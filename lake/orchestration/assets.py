@@ -28,11 +28,12 @@ from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import RUNBOOK, SINK_RUNBOOK, Inspection, Verdict, checks_of, next_step
-from lake.orchestration.column_lineage import lineage_of
+from lake.orchestration.column_lineage import as_metadata, lineage_of
 from lake.orchestration.keys import asset_key
+from lake.orchestration.open_lineage.runs import Told, tell_checks, telling
 from lake.orchestration.partitions import build_partition_mapping, days_of_run, range_tags, tell_of_days
 from lake.orchestration.red_checks import RedChecks
-from lake.orchestration.resource import Lakehouse
+from lake.orchestration.resource import Lakehouse, LakehouseResource
 from lake.orchestration.shown import observe_feed, sample_of
 from lake.orchestration.standing import as_errors, verdict_of
 from lake.project.settings import Settings
@@ -144,30 +145,38 @@ def _build_asset(table: Table, settings: Settings, partitions: dg.DailyPartition
     )
     def compute(context: dg.AssetExecutionContext, lakehouse: Lakehouse) -> dg.MaterializeResult[None]:
         _note_worker(context)
-        store = lakehouse.store(on_wait=lambda message: _tell(context, message))
-        ahead = ahead_of(context.run.run_id, table)
-
-        def compute_one(one: Table) -> Receipt:
-            # Another table's wait is no event of this step.
-            own = store if one is table else lakehouse.store()
-            return _refreshed(one, _only_while(ahead, own), settings, context.run)
-
-        try:
-            receipt = ahead.take(table, Work(compute_one, lakehouse.spark.interrupt))
-        except LakeError as error:
-            raise _failure(error, context.run.tags) from error
-        if receipt.failed_days and not receipt.damaged:
-            # The step of the checks is skipped, and this is the one that has something to say.
-            verdict = Inspection(table, store, settings).contract()
-            evaluation = build_check_evaluation(table, "contract", verdict)
-            context.log_event(evaluation)
-            RedChecks(settings.home).note(as_errors([evaluation]))
-        for feed in table.feeds:
-            context.log_event(observe_feed(store, feed))
-        lineage = lineage_of(settings.home, table, lambda: store.spark, context.log.warning)
-        return _report(context, table, receipt, store, lineage)
+        with telling(settings, table, context.run, context.retry_number) as told:
+            return _computed(context, lakehouse, table, settings, told)
 
     return compute
+
+
+def _computed(
+    context: dg.AssetExecutionContext, lakehouse: LakehouseResource, table: Table, settings: Settings, told: Told
+) -> dg.MaterializeResult[None]:
+    store = lakehouse.store(on_wait=lambda message: _tell(context, message))
+    ahead = ahead_of(context.run.run_id, table)
+
+    def compute_one(one: Table) -> Receipt:
+        # Another table's wait is no event of this step.
+        own = store if one is table else lakehouse.store()
+        return _refreshed(one, _only_while(ahead, own), settings, context.run)
+
+    try:
+        receipt = ahead.take(table, Work(compute_one, lakehouse.spark.interrupt))
+    except LakeError as error:
+        raise _failure(error, context.run.tags) from error
+    if receipt.failed_days and not receipt.damaged:
+        # The step of the checks is skipped, and this is the one that has something to say.
+        verdict = Inspection(table, store, settings).contract()
+        evaluation = build_check_evaluation(table, "contract", verdict)
+        context.log_event(evaluation)
+        RedChecks(settings.home).note(as_errors([evaluation]))
+    for feed in table.feeds:
+        context.log_event(observe_feed(store, feed))
+    lineage = lineage_of(settings.home, table, lambda: store.spark, context.log.warning)
+    told.note(table, store, receipt, lineage)
+    return _report(context, table, receipt, store, as_metadata(lineage))
 
 
 def _refreshed(table: Table, store: DeltaStore, settings: Settings, run: dg.DagsterRun) -> Receipt:
@@ -355,13 +364,16 @@ def build_checks(table: Table, settings: Settings) -> dg.AssetChecksDefinition:
         days = days_of_run(context.run.tags)
         days = table.own_range(days) if days and table.day else days
         inspection = Inspection(table, lakehouse.store(), settings, days, run_id=context.run.run_id)
+        results = []
         for name in checks_of(table):
             asked = dg.AssetCheckKey(key, name)
             if asked not in context.selected_asset_check_keys:
                 continue
             result = build_check_result(key, name, verdict_of(inspection, asked, context.instance))
             RedChecks(settings.home).note(as_errors([result]))
+            results.append(result)
             yield result
+        tell_checks(settings, table, context.run, results)
 
     return check
 

@@ -32,7 +32,7 @@ EXTRAS = ("checks", "commands", "pages")
 _FILE = "pyproject.toml"
 _PREFIX = "LAKEHOUSE_"
 _DEFAULT_ENVIRONMENT = "dev"
-_SECRET = frozenset({"alert_urls", "kafka_password", "storage_options"})
+_SECRET = frozenset({"alert_urls", "kafka_password", "openlineage", "storage_options"})
 
 
 def variable(name: str) -> str:

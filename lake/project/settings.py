@@ -80,6 +80,21 @@ def _url(said: object) -> object:
     raise ValueError("an address like https://dagster.example.org")
 
 
+def _receiver(said: object) -> object:
+    if not isinstance(said, str) or is_local(said):
+        return said
+    url = urlsplit(str(_url(said)))
+    if url.username or url.password or url.query:
+        raise ValueError("an address without a password or key; openlineage_key_from names the variable that holds it")
+    return said.rstrip("/")
+
+
+def _variable(said: object) -> object:
+    if said is None or (isinstance(said, str) and said.isidentifier()):
+        return said
+    raise ValueError("the name of a variable")
+
+
 def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.lower() for name in said)
 
@@ -152,6 +167,10 @@ class Settings:
         kafka: the cluster (`kafka = "host:port"`; with `kafka_username`, `kafka_password` and `kafka_ca_file` over
             SASL_SSL); None for the broker of `lakehouse kafka up`.
         kafka_topics: the topic of a feed that is not called as the feed is (as variable `feed=topic`, comma separated).
+        openlineage: where events of OpenLineage go: a URL, or a file (relative to the home); None for what
+            OpenLineage's own variables and file say.
+        openlineage_namespace: names jobs and tables there; OPENLINEAGE_NAMESPACE, else `folder.environment`.
+        openlineage_key_from: the variable that holds the receiver's API key.
         fixed_now: a clock that stands still (`now`, for tests and post-mortems).
         given: the settings as they were written.
     """
@@ -177,6 +196,9 @@ class Settings:
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
     kafka_topics: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = field(default_factory=dict)
+    openlineage: Annotated[str | None, BeforeValidator(_receiver)] = None
+    openlineage_namespace: str | None = None
+    openlineage_key_from: Annotated[str | None, BeforeValidator(_variable)] = None
     fixed_now: Annotated[datetime | None, BeforeValidator(_moment)] = None
     given: Mapping[str, Given] = field(default_factory=dict, repr=False, compare=False)
 
@@ -333,6 +355,8 @@ def _fields(project: Project) -> dict[str, Any]:
         "landing": Landing(Path(landing) if is_local(landing) else StorePath(landing)),
         "checkpoints": checkpoints,
     }
+    if (said := given.get("openlineage")) and isinstance(said.value, str) and is_local(said.value):
+        places["openlineage"] = str(_folder(said, home))
     about = {"root": project.root, "environment": project.environment, "given": given}
     return plain | places | about | _cluster(given)
 

@@ -27,6 +27,7 @@ import dagster as dg
 from lake.declare.table import Table
 from lake.orchestration.assets import TAKEN_RUN, WORKER, this_process
 from lake.orchestration.dagster_home import open_instance
+from lake.orchestration.open_lineage.sending import flush_all
 from lake.orchestration.partitions import build_partitions
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.warm.code_seen import CodeSeen
@@ -180,6 +181,7 @@ if __name__ == "__main__":
         status = main()
     except KeyboardInterrupt:
         status = 0
+    flush_all()
     sys.stdout.flush()
     # Threads that wait for the JVM, and Python's farewell to it, take seconds that a fresh process would wait for.
     os._exit(status)
