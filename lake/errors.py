@@ -764,7 +764,8 @@ class SchemaDrift(LakeError, runbook="docs/runbook.md#the-stored-columns-are-not
         return Message(
             self.table,
             "its columns are not those of its contract: " + "; ".join(missing + changed + extra),
-            "change contract and transform together; for a stored table, move its folder away and refresh its days",
+            "change contract and transform together; a stored table takes new columns and, at the end of a struct, new "
+            "fields by itself if they are nullable, and for anything else move its folder away and refresh its days",
         )
 
 

@@ -32,11 +32,14 @@ __all__ = [
     "D3",
     "Row",
     "add",
+    "at_point",
+    "deeper",
     "delta_rows",
     "fact_files",
     "facts",
     "grown",
     "lookup",
+    "nested",
     "refill",
     "row",
     "sink_of",
@@ -106,6 +109,19 @@ grown: Table = replace(facts, contract=compile_contract(GrownFacts))
 """`facts`, after its contract has been given a nullable column."""
 
 
+def _holding(point: T.StructType) -> Table:
+    """`facts` that hold points as themselves, in an array and in a map."""
+    held = {"point": point, "visits": T.ArrayType(point), "by_name": T.MapType(T.StringType(), point)}
+    stated = {name: Field(description="where", nullable=True) for name in held}
+    contract = type("NestedFacts", (Facts,), {"__annotations__": held, **stated})
+    return replace(facts, contract=compile_contract(contract))
+
+
+nested = _holding(T.StructType(POINT))
+deeper = _holding(T.StructType([*POINT, T.StructField("height", T.DoubleType())]))
+"""`nested`, after its structs have been given a field."""
+
+
 class Lookup(Contract):
     """A name and what it means."""
 
@@ -157,6 +173,11 @@ def delta_rows(store: DeltaStore, read: Table, version: int | None = None) -> li
     """The rows of a table as delta-rs gives them, in an order that depends on nothing but the rows."""
     rows: list[Row] = DeltaTable(store.path(read), version=version).to_pyarrow_table().to_pylist()
     return sorted(rows, key=repr)
+
+
+def at_point(name: str, day: date, **point: Any) -> Row:
+    """A row of `nested` or `deeper` with a point in each of the three ways."""
+    return row(name, day, point=point, visits=[point, None], by_name=[("here", point)])
 
 
 def row(name: str, day: date, **values: Any) -> Row:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column
 
-__all__ = ["comparable", "inner_rules", "is_nested", "stored_type"]
+__all__ = ["comparable", "in_shape", "inner_rules", "is_nested", "new_fields", "stored_type"]
 
 Verdict = Callable[[Column], Column]
 
@@ -70,6 +71,66 @@ def _in_field(name: str, passes: Verdict) -> Verdict:
 def _in_each(passes: Verdict, values: Verdict = lambda value: value) -> Verdict:
     """Ask something of each value, and of no value inside of a null."""
     return lambda value: F.forall(values(value), lambda one: F.coalesce(passes(one), F.lit(True)))
+
+
+def new_fields(stored: pa.DataType, wanted: pa.DataType) -> list[str] | None:
+    """List the paths of inner fields that a column gets.
+
+    They stand at the end of their struct, because readers of files take fields in the order of the table. None where
+    the types differ in another way.
+    """
+    held, asked = _parts(stored), _parts(wanted)
+    if not held or stored.id != wanted.id:
+        return [] if str(stored) == str(wanted) else None
+    if [name for name, _ in held] != [name for name, _ in asked[: len(held)]]:
+        return None
+    found = [name for name, _ in asked[len(held) :]]
+    if not _are_apart([name for name, _ in asked]):
+        return None
+    for (name, old), (_, new) in zip(held, asked, strict=False):
+        inner = new_fields(old, new)
+        if inner is None or (inner and name == "key" and pa.types.is_map(wanted)):
+            return None  # other keys are other entries
+        found += [_joined(name, path) for path in inner]
+    return found
+
+
+def _parts(dtype: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    """Give what values of a type hold, by the names that rules have too."""
+    if pa.types.is_struct(dtype):
+        return [(one.name, one.type) for one in dtype.fields]
+    if pa.types.is_map(dtype):
+        return [("key", dtype.key_type), ("value", dtype.item_type)]
+    return [("element", dtype.value_type)] if pa.types.is_list(dtype) else []
+
+
+def _are_apart(names: list[str]) -> bool:
+    """Tell whether names differ, also for Spark, which looks at no case."""
+    return len({name.lower() for name in names}) == len(names)
+
+
+def in_shape(value: Column, stored: T.DataType, wanted: T.DataType) -> Column:
+    """Return a value with the inner fields that are wanted.
+
+    They are null where it has none.
+    """
+    if isinstance(stored, T.ArrayType) and isinstance(wanted, T.ArrayType):
+        old, new = stored.elementType, wanted.elementType
+        return F.transform(value, lambda one: in_shape(one, old, new))
+    if isinstance(stored, T.MapType) and isinstance(wanted, T.MapType):
+        before, after = stored.valueType, wanted.valueType
+        return F.transform_values(value, lambda _, one: in_shape(one, before, after))
+    if isinstance(stored, T.StructType) and isinstance(wanted, T.StructType):
+        held = {one.name: one.dataType for one in stored}
+        fields = [
+            in_shape(value.getField(one.name), held[one.name], one.dataType)
+            if one.name in held
+            else F.lit(None).cast(one.dataType)
+            for one in wanted
+        ]
+        named = (field.alias(one.name) for field, one in zip(fields, wanted, strict=True))
+        return F.when(value.isNotNull(), F.struct(*named))
+    return value
 
 
 def comparable(value: Column, dtype: T.DataType) -> Column:

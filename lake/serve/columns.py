@@ -76,7 +76,9 @@ def comments_on(name: str, table: Table) -> Iterator[str]:
         yield f"COMMENT ON COLUMN {name}.{quoted(column.name)} IS {literal(column.description)}"
 
 
-def lacking_columns(sink: Sink, stored: Mapping[str, str], wanted: Mapping[str, str], where: str = "") -> list[str]:
+def lacking_columns(
+    sink: Sink, stored: Mapping[str, str], wanted: Mapping[str, str], where: str = "", grown: Collection[str] = ()
+) -> list[str]:
     """Find the nullable columns that a destination lacks.
 
     Args:
@@ -84,12 +86,14 @@ def lacking_columns(sink: Sink, stored: Mapping[str, str], wanted: Mapping[str, 
         stored: column -> type, as it is.
         wanted: column -> type, as the contract says.
         where: put before each difference.
+        grown: columns whose type may differ, because structs in them get fields.
 
     Raises:
         DestinationDrift: the columns differ otherwise.
     """
     nullable = {column.name for column in sink.shown.contract.stored if column.nullable}
-    if differences := _find_differences(stored, wanted, nullable):
+    taken = {name: wanted.get(name, kind) if name in grown else kind for name, kind in stored.items()}
+    if differences := _find_differences(taken, wanted, nullable):
         raise DestinationDrift(sink.full_name, [f"{where}{one}" for one in differences])
     return [name for name in wanted if name not in stored]
 

@@ -23,6 +23,7 @@ from lake.declare.sink import Sink
 from lake.declare.sql_text import literal, quoted
 from lake.engine.failpoints import failpoint
 from lake.errors import DestinationDiffers, DestinationInUse
+from lake.serve.arrow_schema import grown_columns
 from lake.serve.columns import LOADS, MAKE_LOADS, comments_on, creation_of, lacking_columns, notes_of, sums_noted
 from lake.serve.local_files import hold, swap
 from lake.serve.source import Source
@@ -128,16 +129,22 @@ class DuckDbTarget:
         return loaded
 
     def _make(self, connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-        """Make the table, or add the nullable columns that it lacks.
+        """Make the table, or add the nullable columns and fields that it lacks.
 
         Comments are those of the contract.
         """
-        kinds = dict(zip(source.schema.names, connection.from_arrow(source.schema.empty_table()).types, strict=True))
+        wanted = connection.from_arrow(source.schema.empty_table())
+        kinds = dict(zip(source.schema.names, wanted.types, strict=True))
         if not _has(connection, "main", self.sink.name):
             connection.execute(creation_of(self._table, source.table, kinds))
         stored = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {self._table})").fetchall())
-        for name in lacking_columns(self.sink, stored, {name: str(kind) for name, kind in kinds.items()}):
+        held = connection.table(self.sink.name)
+        grown = grown_columns(held.limit(0).to_arrow_table().schema, wanted.to_arrow_table().schema)
+        texts = {name: str(kind) for name, kind in kinds.items()}
+        for name in lacking_columns(self.sink, stored, texts, grown=grown):
             connection.execute(f"ALTER TABLE {self._table} ADD COLUMN {quoted(name)} {kinds[name]}")
+        for name in grown:
+            connection.execute(f"ALTER TABLE {self._table} ALTER {quoted(name)} SET DATA TYPE {kinds[name]}")
         for statement in comments_on(self._table, source.table):
             connection.execute(statement)
 

@@ -22,7 +22,7 @@ from lake.declare.destinations import ParquetFolders
 from lake.declare.sink import Sink
 from lake.engine.failpoints import failpoint
 from lake.errors import BadDay, DestinationDiffers, DestinationDrift
-from lake.serve.arrow_schema import names_and_types
+from lake.serve.arrow_schema import grown_columns, names_and_types
 from lake.serve.columns import lacking_columns
 from lake.serve.local_files import hold
 from lake.serve.source import Source
@@ -171,8 +171,9 @@ class ParquetTarget:
             if (day is None) != whole:
                 layout = "one file" if day is None else "a folder for each day"
                 raise DestinationDrift(self.sink.full_name, [f"{self.folder} holds {layout}"])
-            stored, wanted = ({f.name: str(f.type) for f in s} for s in (pq.read_schema(file), self._schema(day)))
-            lacking_columns(self.sink, stored, wanted, f"{file}: ")
+            schemas = pq.read_schema(file), self._schema(day)
+            stored, wanted = ({f.name: str(f.type) for f in s} for s in schemas)
+            lacking_columns(self.sink, stored, wanted, f"{file}: ", grown_columns(*schemas))
 
 
 def _is_of(rows: pa.Table, source: Source, day: Day) -> pa.ChunkedArray:

@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lake.declare.days import Day
 from lake.declare.nested import is_nested
 from lake.declare.sql_text import quoted
 from lake.declare.table import Table
 
-__all__ = ["Sum", "json_text", "sums_in", "sums_of"]
+__all__ = ["Sum", "json_text", "sums_in", "sums_of", "without_nulls"]
+
+_NULL_FIELD = r',"([^"\\]|\\.)*":null'
 
 
 class Sum(NamedTuple):
@@ -78,6 +81,18 @@ def json_text(rows: pa.Table, table: Table) -> pa.Table:
     connection.close()
     wanted = [pa.field(one.name, pa.string() if one.name in nested else one.type, one.nullable) for one in rows.schema]
     return found.cast(pa.schema(wanted))
+
+
+def without_nulls(texts: pa.Table, table: Table) -> pa.Table:
+    """Leave null fields out of nested columns that are JSON text.
+
+    The first field of an object stays. So a text of before its struct got a field is equal to one that has null there.
+    """
+    for place, column in enumerate(table.contract.stored):
+        if is_nested(column.dtype):
+            said = pc.replace_substring_regex(texts[column.name], _NULL_FIELD, "")
+            texts = texts.set_column(place, column.name, said)
+    return texts
 
 
 def _value(name: str, kind: pa.DataType) -> str:

@@ -59,7 +59,7 @@ class DeltaStore(StoreReads, StoreTables, OwnRows):
         Raises:
             RowsOutsideDays: a row belongs to another day; nothing was written.
             WrittenMeanwhile: another writer was faster; nothing was written.
-            SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
+            SchemaDrift: the stored table has other columns than the contract, beyond those that can be added.
         """
         return self._of_table(table).replace(rows, days, Note(metadata, txn, since))
 

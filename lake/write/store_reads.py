@@ -8,9 +8,11 @@ from datetime import date
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 
+from lake.declare.contract import ContractColumn
 from lake.declare.days import Days
+from lake.declare.nested import in_shape
 from lake.declare.table import Table
 from lake.storage.plain_files import plain_files
 from lake.write.enforce import QUARANTINE, day_within
@@ -112,9 +114,16 @@ class StoreReads(StorePlaces):
 def _in_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
     """Return the contract's columns in order.
 
-    Nullable ones that the stored table does not have yet are null.
+    Nullable ones that the stored table does not have yet are null, and so are such fields of structs.
     """
-    stored = set(rows.columns)
-    return rows.select(
-        *(F.col(c.name) if c.name in stored else F.lit(None).cast(c.dtype).alias(c.name) for c in table.contract.stored)
-    )
+    stored = {field.name: field.dataType for field in rows.schema.fields}
+    return rows.select(*(_in_contract_shape(column, stored.get(column.name)) for column in table.contract.stored))
+
+
+def _in_contract_shape(column: ContractColumn, stored: T.DataType | None) -> Column:
+    if stored is None:
+        return F.lit(None).cast(column.dtype).alias(column.name)
+    value = F.col(column.name)
+    if stored.simpleString() == column.dtype.simpleString():
+        return value
+    return in_shape(value, stored, column.dtype).alias(column.name)

@@ -9,11 +9,11 @@ from deltalake import DeltaTable, Schema
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lake.declare.table import Table
-from lake.errors import SchemaDrift
 from lake.storage.retention import properties_of
 from lake.write.checksum import write_checksum
 from lake.write.committer import Committer
 from lake.write.enforce import QUARANTINE
+from lake.write.new_columns import new_columns
 from lake.write.store_places import StorePlaces
 from lake.write.table_facts import own_properties, state_facts
 
@@ -32,32 +32,28 @@ class StoreTables(StorePlaces):
         self._create(self.path(table), table.contract.arrow_schema, table.partition_columns, table)
 
     def lacks_columns(self, table: Table) -> bool:
-        """Ask whether the contract has nullable columns that the stored table lacks.
+        """Ask whether the stored table lacks columns, or fields of them.
+
+        All that it lacks may be null.
 
         Raises:
             SchemaDrift: the two differ in another way.
         """
-        stored = self.table_log(table).schema()
-        found = {name: str(stored.field(name).type) for name in stored.names}
-        expected = {name: str(table.contract.arrow_schema.field(name).type) for name in table.contract.stored_names}
-        new = {name for name in expected if name not in found}
-        grown = {c.name for c in table.contract.stored if c.nullable}
-        if new <= grown and all(expected.get(name) == kind for name, kind in found.items()):
-            return bool(new)
-        raise SchemaDrift(table.full_name, expected, found)
+        return bool(new_columns(table, self.table_log(table).schema()))
 
     def grow(self, table: Table) -> None:
-        """Add the nullable columns that `lacks_columns` speaks of.
+        """Add the nullable columns and fields that `lacks_columns` speaks of.
 
         Changes no row. It happens before a query reads the table, because Spark refuses a micro-batch with other
         columns than it began with.
         """
         path = self.path(table)
-        log = self.log(path)
-        stored, wanted = log.schema(), table.contract.arrow_schema
-        fields = Schema.from_arrow(pa.schema([field for field in wanted if field.name not in stored.names])).fields
+        log, wanted = self.log(path), table.contract.arrow_schema
+        # Of a column that is there, delta-rs adds the fields that are new.
+        new = pa.schema([wanted.field(name) for name in new_columns(table, log.schema())])
         with self.flushed(path):
-            DeltaTable(log.location, storage_options=dict(self.storage_options)).alter.add_columns(fields)
+            stored = DeltaTable(log.location, storage_options=dict(self.storage_options))
+            stored.alter.add_columns(Schema.from_arrow(new).fields)
         write_checksum(log, log.version() or 0)
 
     def _of_table(self, table: Table) -> Committer:
@@ -66,7 +62,7 @@ class StoreTables(StorePlaces):
         The table is made or given new columns where that is needed.
 
         Raises:
-            SchemaDrift: the stored table has other columns than the contract, beyond added nullable ones.
+            SchemaDrift: the stored table has other columns than the contract, beyond those that can be added.
         """
         self.create(table)
         if self.lacks_columns(table):

@@ -185,3 +185,51 @@ def test_hourly_drops_are_read_where_their_pattern_says(store: DeltaStore) -> No
     assert receipt.counts == {D1: Counts(rows_in=4, rows_out=3, rejected=1)}
     (rejected,) = quarantined(store, event_lines)
     assert (rejected["row"]["file"], rejected["day"]) == ("shop/2024/03/01/08/latin.json.gz", D1)
+
+
+def visits_with(**fields: T.DataType) -> Table:
+    """Events, of which a struct holds these fields."""
+    event = T.StructType([T.StructField(name, kind) for name, kind in fields.items()])
+    columns = {"number": T.StringType(), "event": event, "seen_on": T.DateType()}
+    stated: dict[str, object] = {name: Field(description=name, nullable=name == "event") for name in columns}
+    contract = type("Visits", (ReadableJson, Rescued), {"__annotations__": columns, **stated})
+    said = ", ".join(f"{one.name}: {one.dataType.simpleString()}" for one in event)
+
+    @table(
+        reads=[event_lines],
+        contract=contract,
+        key=["number", "seen_on"],
+        day="seen_on",
+        write=InsertNew(first_by=["_landed_on", "_landed_at", "_file", "_line_number"]),
+        fresh_within=FRESH,
+        owner=OWNER,
+        layer="silver",
+    )
+    def visits(event_lines: DataFrame) -> DataFrame:
+        """One row per visit."""
+        return with_rescued(read_lines(event_lines, f"number STRING, event STRUCT<{said}>")).select(
+            *("said.number", "said.event"),
+            calendar_date(F.col("said.event.day")).alias("seen_on"),
+            json_errors().alias("json_errors"),
+            *("_rescued", "_event_date", "_raw", "_file", "_line_number", "_landed_on", "_landed_at"),
+        )
+
+    return visits
+
+
+def test_a_field_of_a_struct_that_was_rescued_comes_in_when_the_contract_takes_it(store: DeltaStore) -> None:
+    text = T.StringType()
+    first = visits_with(day=text)
+    grown = visits_with(day=text, vip=T.IntegerType(), at=T.StructType([T.StructField("desk", text)]))
+    events: list[dict[str, object]] = [{"day": "2024-03-01", "vip": 7, "at": {"desk": "B"}}, {"day": "2024-03-02"}]
+    lines = [json.dumps({"number": str(number), "event": event}) for number, event in enumerate(events)]
+    drop(store, "shop/2024/03/01/07/a.json.gz", "\n".join(lines))
+    refresh(event_lines, store, BOTH)
+    refresh(first, store, BOTH)
+    assert count_rescued(first, store) == {D1: 1}
+
+    refresh(grown, store, BOTH)
+
+    rows = {row["number"]: (row["event"], row["_rescued"]) for row in stored_rows(store, grown)}
+    assert rows == {"0": (events[0], None), "1": ({**events[1], "vip": None, "at": None}, None)}
+    assert count_rescued(grown, store) == {}

@@ -55,10 +55,13 @@ from tests.served import (
     D3,
     Row,
     add,
+    at_point,
+    deeper,
     delta_rows,
     facts,
     grown,
     lookup,
+    nested,
     refill,
     row,
     sink_of,
@@ -333,6 +336,17 @@ def test_a_lake_that_has_moved_is_shown_where_it_is(store: DeltaStore, place: Pl
 
     assert list(load(without_spark(moved), elsewhere).days) == [D1]
     assert_shown(without_spark(moved), elsewhere)
+
+
+def test_new_fields_of_structs_are_there_for_rows_old_and_new(store: DeltaStore, place: Place) -> None:
+    refill(store, nested, [D1, D2], [at_point("a", D1, x=1.5), at_point("b", D2, x=2.5)])
+    load(store, place, sink_of(nested, Iceberg()))
+    refill(store, deeper, [D2], [at_point("b", D2, x=2.5, height=100.0)])
+
+    load(store, place, sink_of(deeper, Iceberg()))
+
+    assert_shown(store, place, sink_of(deeper, Iceberg()))
+    assert len(snapshots(place)) == 2, "it was not made anew"
 
 
 def test_a_new_nullable_column_is_added_for_rows_old_and_new(store: DeltaStore, place: Place) -> None:

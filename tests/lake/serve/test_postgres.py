@@ -16,13 +16,31 @@ import pytest
 from lake.declare.destinations import ByDay, How, Postgres, Whole
 from lake.declare.sink import Sink
 from lake.errors import DestinationDiffers, DestinationDrift, DestinationUnreachable, SecretMissing, ValueRefused
+from lake.serve.compare import find_differing
 from lake.serve.publish import Published, publish
 from lake.serve.target import Place
 from lake.testing.laws import a_sink_holds_its_table_at_the_versions_it_names
 from lake.write.store import DeltaStore
 from tests.lakes import without_spark
 from tests.postgres import PASSWORD, program
-from tests.served import D1, D2, D3, add, delta_rows, facts, grown, lookup, refill, row, sink_of, some_rows, survey_of
+from tests.served import (
+    D1,
+    D2,
+    D3,
+    add,
+    at_point,
+    deeper,
+    delta_rows,
+    facts,
+    grown,
+    lookup,
+    nested,
+    refill,
+    row,
+    sink_of,
+    some_rows,
+    survey_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +176,23 @@ def test_a_column_is_added_and_other_changes_are_refused(
 
     load(store, place, sink_of(grown, to), anew=True)
     assert_equal(store, place, sink_of(grown, to))
+
+
+def test_new_fields_of_structs_are_in_the_json_of_what_is_loaded_then(
+    store: DeltaStore, place: Place, to: Postgres, dsn: str
+) -> None:
+    refill(store, nested, [D1, D2], [at_point("a", D1, x=1.5), at_point("b", D2, x=2.5)])
+    load(store, place, sink_of(nested, to))
+    refill(store, deeper, [D2], [at_point("b", D2, x=2.5, height=100.0)])
+
+    load(store, place, sink_of(deeper, to))
+
+    query = f"SELECT name, point->>'height', visits->0->>'height', by_name->'here'->>'height' FROM {to.schema}.board"
+    assert sorted(ask(dsn, query)) == ["a|||", "b|100.0|100.0|100.0"]
+    a_sink_holds_its_table_at_the_versions_it_names(sink_of(deeper, to), store, place)
+    assert find_differing(sink_of(deeper, to), survey_of(store, deeper), place) == (2, {})
+    ask(dsn, f"""UPDATE {to.schema}.board SET point = '{{"x":1.5,"label":"other"}}' WHERE name = 'a'""")
+    assert list(find_differing(sink_of(deeper, to), survey_of(store, deeper), place)[1]) == [D1]
 
 
 def test_a_table_without_days_is_replaced_whole(store: DeltaStore, place: Place, to: Postgres) -> None:

@@ -36,6 +36,7 @@ from tests.lake.serve.api.readings import (
     some_readings,
 )
 from tests.lakes import without_spark
+from tests.served import at_point, deeper, nested
 
 pytestmark = pytest.mark.slow
 
@@ -270,6 +271,23 @@ def test_columns_that_were_added_later_are_null_in_older_files(store: DeltaStore
     compute(store, grown, [D1], [{**row, "note": "new"} for row in some_readings(D1, 2)])
 
     assert [row["note"] for row in client.get(ROWS).json()["rows"]] == ["new"] * 2 + [None] * 14
+
+
+@pytest.mark.parametrize("is_new_there", [True, False])
+def test_fields_that_structs_were_given_later_are_null_in_older_files(store: DeltaStore, is_new_there: bool) -> None:
+    old, new = {"x": 2.5, "label": None, "height": None}, {"x": None, "label": None, "height": 9.5}
+    compute(store, nested, [D2], [at_point("b", D2, x=2.5)])
+    client = client_of(store, deeper)
+    if is_new_there:
+        compute(store, deeper, [D1], [at_point("a", D1, height=9.5)])
+
+    in_json = client.get("/tables/gold/facts").json()["rows"]
+    answer = client.get("/tables/gold/facts", headers={"accept": ARROW})
+    in_arrow = pa.ipc.open_stream(answer.content).read_all().to_pylist()
+
+    for rows in (in_json, in_arrow):
+        found = [[row["point"], row["visits"], dict(row["by_name"])] for row in rows]
+        assert found == [[one, [one, None], {"here": one}] for one in ([new, old] if is_new_there else [old])]
 
 
 WRONG = {
