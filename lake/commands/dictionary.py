@@ -19,7 +19,7 @@ from lake.declare.pii import Pii
 from lake.declare.sink import Sink
 from lake.declare.table import Policy, Read, Table
 from lake.project.environment import Environment
-from lake.project.known_lineage import known_lineage
+from lake.project.known_lineage import known_lineages
 
 __all__ = ["DataDictionary", "dictionary_of"]
 
@@ -193,15 +193,15 @@ class DataDictionary:
 def dictionary_of(environment: Environment) -> DataDictionary:
     """Say what the declarations of a project say."""
     tables = list(environment.tables.values())
+    lineages = known_lineages(environment.settings.home, tables)
     return DataDictionary(
         version=VERSION,
-        tables=[_table(environment, table) for table in tables],
+        tables=[_table(environment, table, lineages.get(table.full_name)) for table in tables],
         feeds=[_feed(feed, tables) for _, feed in sorted(environment.feeds.items())],
     )
 
 
-def _table(environment: Environment, table: Table) -> DictionaryTable:
-    lineage = known_lineage(environment.settings.home, table)
+def _table(environment: Environment, table: Table, lineage: ColumnLineage | None) -> DictionaryTable:
     return DictionaryTable(
         name=table.full_name,
         description=table.description,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,18 +18,25 @@ from lake.declare.feed import Feed
 from lake.declare.table import Table
 from lake.storage.noted import Noted
 
-__all__ = ["found_lineage", "known_lineage"]
+__all__ = ["found_lineage", "known_lineage", "known_lineages"]
 
 _FILE = "column_lineage.json"
 
 
 def known_lineage(home: Path, table: Table) -> ColumnLineage | None:
     """Return the lineage that a run has found for this code; None where none has."""
-    said = Noted(home / _FILE).read().get(table.full_name)
-    with suppress(KeyError, TypeError, ValueError):
-        if said is not None and said["code"] == _code(table):
-            return ColumnLineage.from_json(said)
-    return None
+    return known_lineages(home, [table]).get(table.full_name)
+
+
+def known_lineages(home: Path, tables: Iterable[Table]) -> dict[str, ColumnLineage]:
+    """Return the lineage of each table of which a run has found it for this code."""
+    noted, known = Noted(home / _FILE).read(), dict[str, ColumnLineage]()
+    for table in tables:
+        said = noted.get(table.full_name)
+        with suppress(KeyError, TypeError, ValueError):
+            if said is not None and said["code"] == _code(table):
+                known[table.full_name] = ColumnLineage.from_json(said)
+    return known
 
 
 def found_lineage(home: Path, table: Table, session: Callable[[], SparkSession]) -> ColumnLineage | None:

@@ -19,6 +19,7 @@ from lake.project import known_lineage as known
 from lake.project.environment import Environment
 from lake.project.opening import open_store
 from lake.project.settings import Settings
+from lake.storage.noted import Noted
 from lakehouse_assets.gold.daily_carrier_performance import DailyCarrierPerformance
 from lakehouse_assets.silver.departures import Departures
 from lakehouse_assets.silver.flights import Flights
@@ -136,3 +137,18 @@ def test_lineage_is_said_where_a_run_has_found_it(tmp_path: Path, monkeypatch: p
 def test_it_is_either_the_dictionary_or_the_contracts(lakehouse: Lakehouse, tmp_path: Path) -> None:
     assert lakehouse(tmp_path, "docs", "--json", "--odcs", str(tmp_path / "contracts")).returncode == 2
     assert not (tmp_path / "contracts").exists()
+
+
+def test_what_runs_have_found_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    whole = Noted.read
+
+    def counted(noted: Noted) -> dict[str, Any]:
+        read.append(noted.file.name)
+        return whole(noted)
+
+    monkeypatch.setattr(Noted, "read", counted)
+
+    dictionary_of(environment_of(tmp_path, tiny.mark_files, tiny.marks, tiny.totals))
+
+    assert read == ["column_lineage.json"]
