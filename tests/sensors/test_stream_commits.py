@@ -14,6 +14,8 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from lake.declare.column_lineage import ColumnLineage
+from lake.declare.column_origins import InputColumn
 from lake.declare.table import Table
 from lake.orchestration.checks import checks_of
 from lake.orchestration.dagster_home import open_instance
@@ -21,6 +23,7 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
 from lake.orchestration.sensors.stream_commits import build_stream_commits
+from lake.project import known_lineage
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests import recorded
@@ -120,6 +123,26 @@ def test_each_commit_of_a_stream_is_reported_once_for_each_of_its_days(daemon: D
     assert [facts.get("lag_seconds") for _, _, facts in found] == [None, 60.0, 60.0]
     assert {facts["generation"] for _, _, facts in found} == {1}
     assert daemon.tick() == []
+
+
+def test_the_newest_event_of_a_tick_says_of_which_columns_a_table_is_made(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carrier = InputColumn("bronze.departure_events", "value")
+    found = ColumnLineage({"carrier": {carrier: frozenset({"computed"})}}, None)
+    monkeypatch.setattr(known_lineage, "find_lineage", lambda *_: found)
+    known_lineage.found_lineage(daemon.settings.home, DEPARTURES, lambda: None)  # type: ignore[arg-type, return-value]
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    commit(daemon.store, DEPARTURES, {D1: 1})
+    commit(daemon.store, DEPARTURES, {D2: 1})
+
+    first, second = (facts for _, _, facts in daemon.tick_in_full())
+
+    assert "dagster/column_lineage" not in first
+    assert second["dagster/column_lineage"].deps_by_column == {
+        "carrier": [dg.TableColumnDep(dg.AssetKey(["bronze", "departure_events"]), "value")]
+    }
 
 
 def test_of_a_replay_of_the_past_the_lag_is_measured_by_its_clock(daemon: Daemon) -> None:

@@ -31,11 +31,13 @@ from lake.declare.table import Table, can_be_early, is_followable
 from lake.errors import LogDamaged
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Inspection, checks_of
+from lake.orchestration.column_lineage import as_metadata
 from lake.orchestration.keys import asset_key
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.standing import as_errors, verdict_of
 from lake.ownership.frontier import FrontierTable
+from lake.project.known_lineage import known_lineage
 from lake.project.settings import Settings
 from lake.storage.commits import Commit
 from lake.storage.log import Log, Place
@@ -82,7 +84,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
             except LogDamaged as damage:
                 context.log.error(str(damage))
                 continue
-            for event in events:
+            for event in _with_lineage(settings, table, events):
                 context.instance.report_runless_asset_event(event)
             checks.report(context.instance, table, store, has_news=bool(events))
             said, compared = said + len(events), compared or (commits is None and bool(events))
@@ -91,6 +93,18 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
         return dg.SensorResult(skip_reason=f"{said} days of stream commits reported", cursor=json.dumps(places))
 
     return stream_commits
+
+
+def _with_lineage(
+    settings: Settings, table: Table, events: Sequence[dg.AssetMaterialization]
+) -> Iterator[dg.AssetMaterialization]:
+    """Say in the newest event of which columns the table is made, as a run of batch says it.
+
+    Only a run with Spark finds that, so it is said from the first run of the code on.
+    """
+    yield from events[:-1]
+    for newest in events[-1:]:
+        yield newest.with_metadata({**newest.metadata, **as_metadata(known_lineage(settings.home, table))})
 
 
 @dataclass
