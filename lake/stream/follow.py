@@ -167,7 +167,8 @@ def refuse_batch_only(tables: Sequence[Table], *, known: Iterable[Table]) -> Non
     """
     batch_only = next((table.full_name for table in tables if not is_followable(table)), "")
     if batch_only or not tables:
-        raise NotAStream(batch_only, [one.full_name for one in known if is_followable(one) or can_be_early(one)])
+        can = (one.full_name for one in known if is_followable(one) or can_be_early(one))
+        raise NotAStream(batch_only, [name for name in can if name != batch_only])
 
 
 def _configure(store: DeltaStore) -> None:
