@@ -97,11 +97,16 @@ class Script:
         folder = str(self.landing / feed)
         files = self.spark.read.schema("text STRING, landed_on DATE").option("basePath", folder)
         numbered = files.text(folder, wholetext=True).select(
-            "landed_on", F.col("_metadata.file_name").alias("file"), F.posexplode(F.split("text", "\n"))
+            "landed_on",
+            F.col("_metadata.file_name").alias("file"),
+            F.col("_metadata.file_modification_time").alias("landed_at"),
+            F.posexplode(F.split("text", "\n")),
         )
         return (
             numbered.where(F.col("col") != "")
-            .select(F.col("col").alias("line"), "file", (F.col("pos") + 1).alias("line_number"), "landed_on")
+            .select(
+                F.col("col").alias("line"), "file", (F.col("pos") + 1).alias("line_number"), "landed_on", "landed_at"
+            )
             .withColumn("event_date", event_date)
         )
 

@@ -101,14 +101,18 @@ def messages(folder: Path, event_field: str) -> pl.DataFrame:
 def lines(folder: Path, event_date: pl.Expr) -> pl.DataFrame:
     """Lines of files with their numbers."""
     read = [
-        (text, str(file), number)
+        (text, str(file), number, written_at)
         for file in sorted(folder.glob("landed_on=*/*.jsonl"))
+        for written_at in [file.stat().st_mtime_ns // 1_000_000]
         for number, text in enumerate(file.read_text().splitlines(), 1)
         if text
     ]
-    rows = pl.DataFrame(read, {"line": pl.String, "path": pl.String, "line_number": pl.Int32}, orient="row")
+    columns = {"line": pl.String, "path": pl.String, "line_number": pl.Int32, "written_at": pl.Int64}
+    rows = pl.DataFrame(read, columns, orient="row")
+    written_at = (pl.col("written_at") * 1000).cast(pl.Datetime("us", "UTC")).alias("landed_at")
     name = pl.col("path").str.split("/").list.last().alias("file")
-    return rows.select("line", name, "line_number", landed_on("path")).with_columns(event_date.alias("event_date"))
+    known = rows.select("line", name, "line_number", landed_on("path"), written_at)
+    return known.with_columns(event_date.alias("event_date"))
 
 
 def landed_on(path: str) -> pl.Expr:
