@@ -39,9 +39,12 @@ def compute_early(
     """
     if patience is not None:
         store = replace(store, lock_timeout_seconds=patience, on_wait=lambda _: None)
-    for days in Days.ranges(Survey([table], store, calendar).early_due(table)):
-        yield refresh(table, store, days, unless_equal=True, horizon=horizon, followed=True)
-    _refuse_failed(Survey([table], store, calendar))
+    survey = Survey([table], store, calendar)
+    if due := survey.early_due(table):
+        for days in Days.ranges(due):
+            yield refresh(table, store, days, unless_equal=True, horizon=horizon, followed=True)
+        survey = Survey([table], store, calendar)
+    _refuse_failed(survey)
 
 
 def _refuse_failed(survey: Survey) -> None:

@@ -50,7 +50,7 @@ class Source:
     @cached_property
     def stored(self) -> DeltaTable:
         """Its files."""
-        return self.log.at_version(self.version) or self.log.at(self.version)
+        return self.log.at(self.version)
 
     @cached_property
     def files(self) -> Sequence[StoredFile]:
