@@ -18,9 +18,9 @@ __all__ = ["as_metadata", "lineage_of"]
 def lineage_of(
     home: Path, table: Table, session: Callable[[], SparkSession], warn: Callable[[str], object]
 ) -> ColumnLineage | None:
-    """Return the column lineage of a table; None where it is not known.
+    """Return the column lineage of a table.
 
-    A table whose lineage cannot be found is written all the same.
+    None where it is not known. A table whose lineage cannot be found is written all the same.
     """
     try:
         return found_lineage(home, table, session)

@@ -24,7 +24,10 @@ _FILE = "column_lineage.json"
 
 
 def known_lineage(home: Path, table: Table) -> ColumnLineage | None:
-    """Return the lineage that a run has found for this code; None where none has."""
+    """Return the lineage that a run has found for this code.
+
+    None where none has.
+    """
     return known_lineages(home, [table]).get(table.full_name)
 
 

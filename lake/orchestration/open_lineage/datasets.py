@@ -34,7 +34,10 @@ _INDIRECT = {"window": "WINDOW", "filter": "FILTER", "group": "GROUP_BY", "join"
 
 
 class Name(NamedTuple):
-    """Name a dataset by where it lies: `s3://bucket` and the path in it, or `file` and a folder."""
+    """Name a dataset by where it lies.
+
+    That is `s3://bucket` and the path in it, or `file` and a folder.
+    """
 
     namespace: str
     name: str

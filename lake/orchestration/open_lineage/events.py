@@ -45,14 +45,13 @@ def run_event(run: TableRun, state: State, at: datetime, told: Told) -> RunEvent
 
     Versions, column lineage and counts are in the event of the end.
     """
-    table, receipt = run.table, told.receipt
     return _event(
         run,
         state,
         at,
         {**_of_days(run.days), **_of_error(told.error)},
         inputs=list(_inputs(run, told)),
-        outputs=[_output(run, told, receipt, table)],
+        outputs=[_output(run, told)],
     )
 
 
@@ -134,7 +133,8 @@ def _inputs(run: TableRun, told: Told) -> Iterator[InputDataset]:
             yield InputDataset(*name, facets=feed_facets(source))
 
 
-def _output(run: TableRun, told: Told, receipt: Receipt | None, table: Table) -> OutputDataset:
+def _output(run: TableRun, told: Told) -> OutputDataset:
+    table, receipt = run.table, told.receipt
     at = receipt.version if receipt else None
     facets: dict[str, DatasetFacet] = table_facets(table, _namespace(run.settings), told.ids.get(table.full_name), at)
     names = {read.source.full_name: dataset_name(run.settings, read.source) for read in table.reads}
@@ -145,7 +145,10 @@ def _output(run: TableRun, told: Told, receipt: Receipt | None, table: Table) ->
 
 
 def _of_rows(receipt: Receipt | None) -> dict[str, OutputDatasetFacet]:
-    """Count the rows that were written, which those of days without a change were not."""
+    """Count the rows that were written.
+
+    Those of days without a change were not.
+    """
     if receipt is None:
         return {}
     written = sum(counts.rows_out for day, counts in receipt.counts.items() if receipt.outcomes[day] == "written")

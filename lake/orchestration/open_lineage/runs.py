@@ -74,7 +74,7 @@ class TableRun:
 
 @dataclass
 class Told:
-    """What a run says of itself before it ends.
+    """Collect what a run says of itself before it ends.
 
     Attributes:
         is_heard: whether anybody listens.
@@ -139,7 +139,10 @@ def _said_of(error: BaseException) -> str:
 
 
 def tell_checks(settings: Settings, table: Table, run: dg.DagsterRun, results: Sequence[dg.AssetCheckResult]) -> None:
-    """Tell what the checks of a table found, as a run of its own that reads the table."""
+    """Tell what the checks of a table found.
+
+    It is told as a run of its own that reads the table.
+    """
     receiver = receiver_of(settings)
     if receiver is None or not results:
         return

@@ -85,9 +85,9 @@ class Receiver:
 
 
 def receiver_of(settings: Settings) -> Receiver | None:
-    """Return where an environment sends events; None where it sends none.
+    """Return where an environment sends events.
 
-    The setting wins over OpenLineage's own file and variables.
+    None where it sends none.     The setting wins over OpenLineage's own file and variables.
     """
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return None
@@ -167,7 +167,10 @@ class Sender:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong without the text of an error, which may hold an address with its key."""
+    """Say what went wrong, without the text of an error.
+
+    That may hold an address with its key.
+    """
     status = getattr(getattr(error, "response", None), "status_code", None)
     return type(error).__name__ if status is None else f"it answered {status}"
 

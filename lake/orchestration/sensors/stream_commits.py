@@ -98,9 +98,9 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
 def _with_lineage(
     settings: Settings, table: Table, events: Sequence[dg.AssetMaterialization]
 ) -> Iterator[dg.AssetMaterialization]:
-    """Say in the newest event of which columns the table is made, as a run of batch says it.
+    """Say in the newest event of which columns the table is made.
 
-    Only a run with Spark finds that, so it is said from the first run of the code on.
+    A run of batch says it so too. Only a run with Spark finds that, so it is said from the first run of the code on.
     """
     yield from events[:-1]
     for newest in events[-1:]:
