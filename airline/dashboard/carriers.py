@@ -33,7 +33,8 @@ def carriers(sight: Sight) -> None:
         )
     )
     st.altair_chart(bars, width="stretch")
-    st.dataframe(sums.rename(columns=lambda name: name.replace("_", " ")), hide_index=True)
+    said = sums.sort_values("on time", ascending=False).rename(columns=lambda name: name.replace("_", " "))
+    st.dataframe(said, hide_index=True, column_config={"on time": st.column_config.NumberColumn(format="percent")})
     draw_lineage(sight, shown, days)
 
 

@@ -69,7 +69,7 @@ def flight(sight: Sight) -> None:
         return
     _draw_summary(sight, shown, asked)
     st.subheader("What each layer says")
-    st.dataframe(pd.DataFrame(steps_of(sight, asked)), hide_index=True)
+    st.table(pd.DataFrame(steps_of(sight, asked)), hide_index=True)
     st.caption("Times are UTC. Early: the day is open, so late messages may change it; settled: batch computed it.")
     draw_lineage(sight, shown, [asked.flight_date])
 

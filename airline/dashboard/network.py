@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import altair as alt
@@ -15,7 +15,16 @@ from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days
 
-__all__ = ["EARLY", "SETTLED", "departures_by_hour", "draw_hours", "last_days", "longest_delays", "network"]
+__all__ = [
+    "EARLY",
+    "SETTLED",
+    "departures_by_hour",
+    "draw_hours",
+    "last_days",
+    "longest_delays",
+    "network",
+    "settled_until",
+]
 
 SETTLED, EARLY = "settled", "open: early"
 
@@ -41,7 +50,7 @@ def network(sight: Sight) -> None:
 def last_days(shown: Shown, days: int) -> Days:
     """Return the newest days that a table holds."""
     newest = shown.held[0]
-    return Days.between(newest - timedelta(days=days - 1), newest)
+    return Days.between(max(newest - timedelta(days=days - 1), shown.held[-1]), newest)
 
 
 def longest_delays(flights: pd.DataFrame, by: Sequence[str], least: int, most: int) -> pd.DataFrame:
@@ -94,23 +103,37 @@ def departures_by_hour(hours: pd.DataFrame, settled: Collection[date]) -> pd.Dat
 
 def draw_hours(hours: pd.DataFrame, shown: Shown) -> None:
     """Draw departures by the hour, and how far they are settled."""
-    below = alt.Legend(orient="bottom")
+    below, paler = alt.Legend(orient="bottom"), alt.Legend(orient="bottom", symbolFillColor=BLUE)
     kinds, states = alt.Scale(domain=["on time", "late"], range=[BLUE, ORANGE]), alt.Scale(domain=[SETTLED, EARLY])
     states.range = [1.0, 0.45]
     encoded = {
-        "x": alt.X("hour_at:T", title="hour, UTC", scale=alt.Scale(type="utc"), axis=alt.Axis(format="%a %H:%M")),
+        # By this unit a bar is as wide as its hour, and the first and the last are seen whole.
+        "x": alt.X("hour_at:T", timeUnit="utcyearmonthdatehours", title="hour, UTC", axis=alt.Axis(format="%a %H:%M")),
         "y": alt.Y("flights:Q", title="departures"),
         "color": alt.Color("kind:N", scale=kinds, title=None, legend=below),
-        "opacity": alt.Opacity("state:N", scale=states, title=None, legend=below),
+        "opacity": alt.Opacity("state:N", scale=states, title=None, legend=paler),
         "tooltip": ["hour", "kind", "flights", "state"],
     }
     bars = alt.Chart(departures_by_hour(hours, shown.settled)).mark_bar().encode(**encoded)
-    st.altair_chart(bars + _sealed_line(shown.settled_through), width="stretch")
+    until = settled_until(hours, shown.settled_through)
+    st.altair_chart(bars if until is None else bars + _line_at(until), width="stretch")
 
 
-def _sealed_line(through: date | None) -> Any:
-    ends = [] if through is None else [pd.Timestamp(through + timedelta(days=1), tz="UTC")]
-    end = pd.DataFrame({"at": ends, "said": "settled ←"})
+def settled_until(hours: pd.DataFrame, through: date | None) -> datetime | None:
+    """Give the moment up to which hours are settled, where it lies between some that are shown.
+
+    Args:
+        hours: rows of `hourly_airport_performance`.
+        through: the newest settled day.
+    """
+    if through is None:
+        return None
+    until = datetime.combine(through + timedelta(days=1), time(), UTC)
+    return until if hours["hour_at"].min() < until <= hours["hour_at"].max() else None
+
+
+def _line_at(until: datetime) -> Any:
+    end = pd.DataFrame({"at": [until], "said": "← settled | early →"})
     at = alt.X("at:T", scale=alt.Scale(type="utc"))
     rule = alt.Chart(end).mark_rule(color=GREY, strokeDash=[6, 4], size=2).encode(x=at)
-    return rule + alt.Chart(end).mark_text(align="right", dx=-6, y=8, color=GREY).encode(x=at, text="said:N")
+    return rule + alt.Chart(end).mark_text(y=-8, color=GREY).encode(x=at, text="said:N")

@@ -14,7 +14,7 @@ __all__ = ["extras"]
 
 
 def extras(kind: str) -> Iterator[tuple[str, Any]]:
-    """Load what is added, by name.
+    """Load what is added: of distributions by name, of the project as it names them.
 
     What cannot be loaded is named on standard error and left out.
 
@@ -25,12 +25,12 @@ def extras(kind: str) -> Iterator[tuple[str, Any]]:
             not installed, in the table `[tool.lakehouse.<kind>]`.
     """
     group = f"lakehouse.{kind}"
-    points = {point.name: point for point in entry_points(group=group)}
+    points = {point.name: point for point in sorted(entry_points(group=group), key=lambda one: one.name)}
     root, own = read_extras(os.environ, kind)
     if own and str(root) not in sys.path:
         sys.path.insert(0, str(root))
     points |= {name: EntryPoint(name, value, group) for name, value in own.items()}
-    for name, point in sorted(points.items()):
+    for name, point in points.items():
         try:
             yield name, point.load()
         except Exception as error:  # one broken extra must not take all other commands along

@@ -14,7 +14,7 @@ from lake.commands.look import Look
 from lake.declare.days import Day, Days, utc_day
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
-from lake.declare.words import counted
+from lake.declare.words import counted, more
 from lake.errors import BadSetting, LakeError
 from lake.ownership.frontier import sealable_before
 from lake.ownership.reopening import is_ahead
@@ -202,8 +202,8 @@ def _next_of_late(look: Look, table: Table, why: str) -> str:
 
 
 def _name(names: Sequence[str]) -> str:
-    more = f" and {counted(len(names) - _NAMED, 'more table')}" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    left_out = f" and {more(len(names) - _NAMED, 'table')}" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + left_out
 
 
 def by_reason(reasons: Mapping[Day, Reason]) -> dict[Reason, list[Day]]:

@@ -21,6 +21,7 @@ from lake.dashboard.seen import draw_lineage, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days, in_order
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.ownership.ledger import Entry, Ledger
 
 __all__ = ["browse", "operations", "quality"]
@@ -38,10 +39,10 @@ def operations(sight: Sight) -> None:
     if not report.problems:
         st.success("✓ nothing is wrong: every table is fresh, and no day is missing or stale")
     st.subheader("Tables")
-    st.dataframe([_of_table(table) for table in report.tables], hide_index=True)
+    st.dataframe([_of_table(table) for table in report.tables], hide_index=True, placeholder="")
     st.subheader("Streams")
     if report.streams:
-        st.dataframe([_of_stream(stream) for stream in report.streams], hide_index=True)
+        st.dataframe([_of_stream(stream) for stream in report.streams], hide_index=True, placeholder="")
         st.subheader("Lag of the streams")
         draw_lags(_lags(sight), [sight.environment.tables[stream.table] for stream in report.streams])
     else:
@@ -128,10 +129,11 @@ def _day(day: date | None) -> str:
 
 
 def _of_counts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    sums = {what: sum(getattr(e, what) for e in entries) for what in ("rows_in", "rows_out", "rejected")}
-    more = {what: sum(getattr(e, what) for e in entries) for what in ("duplicates", "disagreeing")}
+    counts = ("rows_in", "rows_out", "rejected", "duplicates", "disagreeing")
+    sums = {what.replace("_", " "): sum(getattr(entry, what) for entry in entries) for what in counts}
     failed = sum(entry.outcome == "failed" for entry in entries)
-    return {"table": name, **sums, **more, "failed days": failed, "computed": max(e.recorded_at for e in entries)}
+    computed = max(entry.recorded_at for entry in entries)
+    return {"table": name, **sums, "failed days": failed, "computed, UTC": f"{computed:%Y-%m-%d %H:%M}"}
 
 
 def _draw_counts(entries: Sequence[Entry]) -> None:
@@ -155,9 +157,10 @@ def _draw_counts(entries: Sequence[Entry]) -> None:
 
 def _draw_lineage(sight: Sight, table: Table, entry: Entry) -> None:
     st.markdown(
-        f"**{entry.outcome}** as version {entry.version}: {entry.rows_in:,} rows in = {entry.rows_out:,} out + "
-        f"{entry.rejected:,} rejected + {entry.duplicates:,} duplicates, in {entry.seconds:.1f} s, "
-        f"by code `{entry.code_version[:12]}`, run `{entry.run_id or '-'}`."
+        f"**{entry.outcome}** as version {entry.version}: {counted(entry.rows_in, 'row')} in = "
+        f"{entry.rows_out:,} out + {entry.rejected:,} rejected + {entry.duplicates:,} duplicates, "
+        f"in {entry.seconds:.1f} s, by code `{entry.code_version[:12]}`"
+        + (f", run `{entry.run_id}`." if entry.run_id else ".")
     )
     draw_lineage(sight, sight.show(table), [entry.day])
 

@@ -33,7 +33,7 @@ def look_at(sight: Sight, name: str) -> Shown:
         st.caption(f"{name}, version {shown.snapshot.version} · settled through {settled}; later days are open: early")
     fresh = next((table.freshness for table in sight.report().tables if table.table == name), None)
     if fresh is not None and fresh.is_late:
-        st.warning(f"stale: {fresh.text}")
+        st.warning(fresh.text)
     return shown
 
 

@@ -1,6 +1,6 @@
 """Say how many of something there are."""
 
-__all__ = ["counted", "plural"]
+__all__ = ["counted", "more", "plural"]
 
 
 def plural(what: str) -> str:
@@ -12,3 +12,8 @@ def plural(what: str) -> str:
 def counted(number: int, what: str) -> str:
     """Say how many of something there are: "1 day joined", "1,234 days joined"."""
     return f"{number:,} {what if number == 1 else plural(what)}"
+
+
+def more(number: int, noun: str) -> str:
+    """Say how many are left out: "1 more table", "3 more tables"."""
+    return f"{number:,} more {noun if number == 1 else plural(noun)}"

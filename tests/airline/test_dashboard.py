@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from airline.dashboard.airports import delays_by_day, worst_destinations
-from airline.dashboard.network import EARLY, SETTLED, departures_by_hour
+from airline.dashboard.network import EARLY, SETTLED, departures_by_hour, settled_until
 from lake.declare.table import Table
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.departure_events import departure_events
@@ -81,13 +81,21 @@ def test_hours_of_days_that_are_not_settled_are_marked_as_early() -> None:
     ]
 
 
+def test_the_line_of_what_is_settled_stands_only_between_hours_that_are_shown() -> None:
+    hours = pd.DataFrame(HOURS)
+
+    assert settled_until(hours, D1) == datetime(2013, 1, 2, tzinfo=UTC)
+    for through in (None, D1 - timedelta(days=2), D2, D2 + timedelta(days=9)):
+        assert settled_until(hours, through) is None, through
+
+
 def test_the_network_shows_its_newest_hour_and_how_far_it_is_settled(store: DeltaStore) -> None:
     compute(store, hourly_airport_performance, [D1], HOURS[:2])
     fill(store, hourly_airport_performance, [D2], HOURS[2:])
     page = draw("network")
 
     assert "settled through 2013-01-01" in page.caption[0].value
-    assert "stale: late" in page.warning[0].value
+    assert page.warning[0].value.startswith("late: ")
     assert [(metric.label, metric.value) for metric in page.metric] == [
         ("flights", "8"),
         ("on time", "100%"),
@@ -100,12 +108,15 @@ def test_the_network_shows_its_newest_hour_and_how_far_it_is_settled(store: Delt
 def test_carriers_are_added_up(store: DeltaStore) -> None:
     counts = {"scheduled": 10, "flown": 8, "cancelled": 2, "diverted": 0, "arrivals_on_time": 6}
     delays = {"departure_delay_minutes": 40, "arrival_delay_minutes": -12}
-    rows = [{"flight_date": day, "carrier": "UA", "origin": "EWR", **counts, **delays} for day in (D1, D2)]
+    rows = [{"flight_date": day, "carrier": "AA", "origin": "EWR", **counts, **delays} for day in (D1, D2)]
+    rows.append({**rows[0], "carrier": "UA", "arrivals_on_time": 8})
     compute(store, daily_carrier_performance, [D1, D2], rows)
 
-    sums = draw("carriers").dataframe[0].value
+    page = draw("carriers")
 
-    assert sums[["carrier", "flown", "on time"]].values.tolist() == [["UA", 16, 0.75]]
+    sums = page.dataframe[0].value
+    assert sums[["carrier", "flown", "on time"]].values.tolist() == [["UA", 8, 1.0], ["AA", 16, 0.75]]
+    assert page.markdown[0].value == f"Flights of {D1} to {D2}"  # not of weeks before the first
 
 
 NOON = datetime(2013, 1, 2, 12, 5, tzinfo=UTC)
@@ -140,7 +151,7 @@ def flights_of(day: date, *delays: int, dest: str = "IAH") -> list[Row]:
 
 
 def steps(page: AppTest) -> dict[str, Row]:
-    rows: list[Any] = page.dataframe[0].value.to_dict("records")
+    rows: list[Any] = page.table[0].value.to_dict("records")
     return {row["table"]: row for row in rows}
 
 
@@ -230,7 +241,7 @@ def test_every_page_says_that_it_is_stale_broken_or_empty(store: DeltaStore, pag
 
     said = {"stale": drawn.warning, "broken": drawn.error, "empty": drawn.info}[state]
     assert said, state
-    assert {"stale": "stale: late", "broken": "_delta_log", "empty": "next: lakehouse"}[state] in str(said[0].value)
+    assert {"stale": "late: ", "broken": "_delta_log", "empty": "next: lakehouse"}[state] in str(said[0].value)
 
 
 @pytest.mark.parametrize("page", list(MODULES))

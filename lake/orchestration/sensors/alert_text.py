@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from lake.declare.words import counted
+from lake.declare.words import counted, more
 from lake.orchestration.sensors.causes import Causes, Finding, Ranges
 from lake.orchestration.sensors.notify import Message
 from lake.project.settings import Settings
@@ -92,14 +92,14 @@ def _behind(first: Finding, others: Iterable[Finding]) -> dict[str, Ranges]:
 
 def _first_lines(reason: str) -> str:
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    more = [f"and {len(lines) - SHOWN_LINES} more lines"] if len(lines) > SHOWN_LINES else []
-    return "\n  ".join([*lines[:SHOWN_LINES], *more])
+    left_out = [f"and {more(len(lines) - SHOWN_LINES, 'line')}"] if len(lines) > SHOWN_LINES else []
+    return "\n  ".join([*lines[:SHOWN_LINES], *left_out])
 
 
 def _listed(tables: Mapping[str, Ranges]) -> str:
     shown = [_with_days(table, tables[table]) for table in sorted(tables)[:SHOWN_TABLES]]
     rest = len(tables) - len(shown)
-    return "; ".join([*shown, *([counted(rest, "more table")] if rest else [])])
+    return "; ".join([*shown, *([more(rest, "table")] if rest else [])])
 
 
 def _with_days(table: str, days: Sequence[object] | None) -> str:

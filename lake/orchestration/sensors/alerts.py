@@ -28,6 +28,7 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from lake.declare.days import Days, parse_day
 from lake.declare.table import Table
+from lake.declare.words import more
 from lake.orchestration.assets import table_of
 from lake.orchestration.sensors.alert_text import split_next
 from lake.orchestration.sensors.causes import Causes, Finding, Ranges
@@ -214,7 +215,7 @@ def _spell(undone: Undone) -> Iterator[str]:
     for table, ranges in list(_to_ranges(dict(tables[:SHOWN_TABLES])).items()):
         yield f"  {table} {', '.join(ranges)}".rstrip()
     if len(tables) > SHOWN_TABLES:
-        yield f"  and {len(tables) - SHOWN_TABLES} more tables"
+        yield f"  and {more(len(tables) - SHOWN_TABLES, 'table')}"
 
 
 def _to_ranges(undone: Undone) -> dict[str, list[str]]:

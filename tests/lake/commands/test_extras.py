@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lake.commands.extras import extras
+
 ROOT = Path(__file__).parents[3]
 COMMAND = '''
 """A command of a shop."""
@@ -42,6 +44,15 @@ def test_a_project_adds_a_command_in_its_file(shop: Path) -> None:
 
     assert "Say hello to somebody." in lakehouse(shop, "--help").stdout
     assert lakehouse(shop, "greet", "Ann").stdout == "hello Ann\n"
+
+
+def test_extras_of_a_project_come_in_the_order_in_which_it_names_them(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(shop, '[tool.lakehouse.pages]\nzoo = "builtins:len"\nant = "builtins:repr"\n')
+    monkeypatch.setenv("LAKEHOUSE_PROJECT", str(shop))
+
+    assert [name for name, _ in extras("pages")] == ["zoo", "ant"]
 
 
 def test_an_installed_distribution_adds_a_command_by_an_entry_point(shop: Path) -> None:

@@ -105,8 +105,10 @@ def test_what_a_number_was_computed_from_is_said(store: DeltaStore, draw: Draw) 
     page.selectbox(key="quality_table").set_value("gold.readings").run()
 
     assert page.dataframe[0].value["table"].tolist() == ["silver.meters", "gold.readings"]
+    counts = page.dataframe[0].value[["table", "rows in", "rows out"]]
+    assert counts.values.tolist() == [["silver.meters", 1, 1], ["gold.readings", 2, 2]]
     assert page.selectbox(key="quality_day_gold.readings").options == [str(D2), str(D1)]
-    assert f"as version {store.version(readings) - 1}: 1 rows in = 1 out" in texts(page)  # type: ignore[operator]
+    assert f"as version {store.version(readings) - 1}: 1 row in = 1 out + 0 rejected + 0 duplicates" in texts(page)  # type: ignore[operator]
 
 
 def test_rejected_rows_are_shown_with_the_rules_that_they_break(store: DeltaStore, draw: Draw) -> None:
@@ -135,6 +137,7 @@ def test_operations_say_what_is_late_and_who_owns_which_day(store: DeltaStore, d
     assert (found["gold.readings"]["open from"], found["gold.readings"]["newest day"]) == (D2, D3)
     assert found["bronze.mark_lines"]["state"] == "✗ late"
     assert "late" in texts(page)
+    assert page.dataframe[0].proto.HasField("placeholder")  # else "None" stands where there is nothing to say
 
 
 def stream(store: DeltaStore, newest: datetime) -> None:
