@@ -18,6 +18,7 @@ import psutil
 import pyspark
 from pyspark.sql import SparkSession
 
+from lake.engine.compiling import compiler_flags, options_of_operator
 from lake.engine.jars import jars
 from lake.engine.java import Java, find_java
 from lake.engine.jvm import start_jvm
@@ -42,17 +43,6 @@ STREAM_CONF = {
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
-# Spark generates code for each query and soon throws it away. By default half of all processor time goes into
-# optimizing it thoroughly. Here only code that ran five times as often is optimized, and no method as large as a whole
-# query.
-_COMPILER_FLAGS = (
-    "-XX:MaxNodeLimit=8000",
-    "-XX:NodeLimitFudgeFactor=800",
-    "-XX:Tier4InvocationThreshold=25000",
-    "-XX:Tier4MinInvocationThreshold=3000",
-    "-XX:Tier4CompileThreshold=75000",
-    "-XX:Tier4BackEdgeThreshold=200000",
-)
 
 Conf = dict[str, bool | float | int | str | None]
 
@@ -93,6 +83,7 @@ def build_session(
     remote: str | None = None,
     extra_conf: Mapping[str, str] = _NONE,
     jar_sets: Sequence[str] = ("delta",),
+    is_short: bool = False,
 ) -> SparkSession:
     """Start a Spark session for Delta tables, or return this process's own.
 
@@ -104,6 +95,7 @@ def build_session(
         remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
         extra_conf: settings that win over the ones chosen here.
         jar_sets: sets of jars.lock on the classpath.
+        is_short: this process ends after little work, so its JVM is to start quickly rather than become fast.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -116,7 +108,8 @@ def build_session(
     conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
     if is_local:
         conf |= _loopback_conf() | _local_files_conf()
-        conf |= {"spark.driver.defaultJavaOptions": " ".join([*_COMPILER_FLAGS, *sharing_flags(java, paths)])}
+        flags = compiler_flags(is_short=is_short, options=options_of_operator(extra_conf, os.environ))
+        conf |= {"spark.driver.defaultJavaOptions": " ".join([*flags, *sharing_flags(java, paths)])}
     _prepare_environment(java, is_local=is_local)
     start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from lake.batch.held_back import held_back
 from lake.batch.plan import Step, days_for, needed_whole, steps_of, steps_to_date
 from lake.batch.survey import Survey
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table
 from lake.errors import LakeError, Message
@@ -55,6 +55,7 @@ class Refresher:
         self.survey: Survey | None = None  # the newest
         self._opened = ExitStack()
         self._built: tuple[Days, dg.Definitions] | None = None
+        self._expected: dict[Table, set[Day]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -89,10 +90,17 @@ class Refresher:
         """
         if not steps:
             return []
-        self.environment.start_spark_beside()
+        for step in steps:
+            self._expect(dict.fromkeys(step.tables, step.days or [None]))
+        self.environment.start_spark_beside(self._expected)
         from lake.orchestration.runs import record_refresh
 
         return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)
+
+    def _expect(self, due: Mapping[Table, Iterable[Day]]) -> None:
+        """Note what is to be computed, also what has to wait for other tables."""
+        for table, days in due.items():
+            self._expected.setdefault(table, set()).update(days)
 
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
         """Compute these days of some tables, after the upstream days that they need.
@@ -103,6 +111,7 @@ class Refresher:
             OutsideCalendar: the tables do not have all of these days; nothing was run.
         """
         refuse_outside(days, self.environment.settings.calendar())
+        self._expect({table: days for table in with_upstream(tables) if table.day or table in tables})
         results = self.to_date([table for table in needed_whole(tables) if table not in tables])
         broken = self._not_computed(results)
         survey = self._look()
@@ -136,8 +145,10 @@ class Refresher:
         for turn in count():
             left_out = broken | readers_of(broken, self.environment.tables.values())
             given_up = {result.table: result.unreadable_days for result in results if result.unreadable_days}
-            chosen = [table for table in tables if table not in left_out]
-            steps = steps_to_date(self._look(), chosen, given_up, changed_code=changed_code)
+            chosen, survey = [table for table in tables if table not in left_out], self._look()
+            states = [(table, survey.states[table.full_name]) for table in with_upstream(chosen)]
+            self._expect({table: due for table, state in states if (due := [*state.missing, *state.stale])})
+            steps = steps_to_date(survey, chosen, given_up, changed_code=changed_code)
             if not steps:
                 return [*results, *self._left_out(tables, broken)]
             if turn == 10:

@@ -38,14 +38,20 @@ class SparkResource(LazyPySparkResource):
     """
 
     _settings: Settings = PrivateAttr()
+    _is_short: Callable[[], bool] = PrivateAttr()
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(spark_config={})
         self._settings = settings
+        self._is_short = lambda: False
+
+    def expect(self, is_short: Callable[[], bool]) -> None:
+        """Note how to find out, when the session starts, whether this process ends after little work."""
+        self._is_short = is_short
 
     def _init_session(self) -> None:
         if self._spark_session is None:
-            self._spark_session = open_session(self._settings)
+            self._spark_session = open_session(self._settings, is_short=self._is_short())
 
     def interrupt(self) -> None:
         """Make the jobs of the session fail, if it was started."""
@@ -77,12 +83,21 @@ class LakehouseResource:
         check_storage_options(settings.tables, settings.storage_options)
         return cls(settings, SparkResource(settings))
 
-    def definition(self) -> dg.ResourceDefinition:
+    def definition(self, has_short_life: Callable[[dg.DagsterRun], bool] = lambda _: False) -> dg.ResourceDefinition:
         """Return this resource for Dagster, without configuration.
 
         No run may choose other tables or another storage.
+
+        Args:
+            has_short_life: tells whether the process of a run ends after little work.
         """
-        return dg.ResourceDefinition(lambda _: self, config_schema={}, description=type(self).__doc__)
+
+        def begin(context: dg.InitResourceContext) -> LakehouseResource:
+            if (run := context.run) is not None:
+                self.spark.expect(lambda: has_short_life(run))
+            return self
+
+        return dg.ResourceDefinition(begin, config_schema={}, description=type(self).__doc__)
 
     def store(self, on_wait: Callable[[str], None] | None = None) -> DeltaStore:
         """Open the store, without a Spark session yet.

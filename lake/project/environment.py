@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
 
 from pyspark.sql import SparkSession
 
+from lake.batch.amount import is_little
 from lake.batch.survey import Survey
 from lake.declare.broken_files import BrokenFile
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.graph import feeds_of
@@ -21,7 +20,7 @@ from lake.declare.sink import Sink
 from lake.declare.table import LAYERS, Table
 from lake.errors import UnknownFeed, UnknownSink, UnknownTable
 from lake.ownership.ledger import Ledger
-from lake.project.opening import open_sinks, open_store, open_tables
+from lake.project.opening import open_sinks, open_store, open_tables, start_session_beside
 from lake.project.settings import Settings
 from lake.serve.target import Place
 from lake.storage.unread import Unread, find_unread
@@ -139,18 +138,16 @@ class Environment:
         if held:
             self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 
-    def start_spark_beside(self) -> None:
+    def start_spark_beside(self, due: Mapping[Table, Collection[Day]]) -> None:
         """Start Spark in a thread, unless it runs.
 
         Code that needs the session waits for it, or meets its error.
+
+        Args:
+            due: all that this process is to compute, as far as it is known.
         """
-
-        def start() -> None:
-            with suppress(Exception):
-                _ = self.store.spark
-
         if SparkSession.getActiveSession() is None:
-            Thread(target=start, daemon=True).start()
+            start_session_beside(self.settings, is_short=is_little(self.store, due))
 
 
 def place_of(settings: Settings) -> Place:

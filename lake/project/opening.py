@@ -6,7 +6,8 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from threading import Lock
+from contextlib import suppress
+from threading import Lock, Thread
 from types import ModuleType
 
 from pyspark.sql import SparkSession
@@ -21,7 +22,7 @@ from lake.storage.s3 import JAR_SET, S3, options_of
 from lake.storage.store_path import AnyPath, open_path
 from lake.write.store import DeltaStore
 
-__all__ = ["open_checkpoints", "open_session", "open_sinks", "open_store", "open_tables"]
+__all__ = ["open_checkpoints", "open_session", "open_sinks", "open_store", "open_tables", "start_session_beside"]
 
 
 def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFile]]:
@@ -64,15 +65,41 @@ def _package(settings: Settings) -> ModuleType:
 _ONE_AT_A_TIME = Lock()
 
 
-def open_session(settings: Settings) -> SparkSession:
+def open_session(settings: Settings, *, is_short: bool = False) -> SparkSession:
     """Start Spark as these settings say, once in a process.
 
     Who asks while another thread starts it waits for that.
+
+    Args:
+        settings: of the environment.
+        is_short: the process ends after little work; where Spark runs already, this changes nothing.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
         Offline: the jars of Spark's Kafka source, or of S3, are not here and cannot be fetched.
     """
+    with _ONE_AT_A_TIME:
+        return _start_session(settings, is_short=is_short)
+
+
+def start_session_beside(settings: Settings, *, is_short: bool) -> None:
+    """Start Spark in a thread, before anybody else can.
+
+    Code that needs the session waits for it, or meets its error.
+    """
+    _ONE_AT_A_TIME.acquire()
+
+    def start() -> None:
+        try:
+            with suppress(Exception):
+                _start_session(settings, is_short=is_short)
+        finally:
+            _ONE_AT_A_TIME.release()
+
+    Thread(target=start, name="start Spark", daemon=True).start()
+
+
+def _start_session(settings: Settings, *, is_short: bool) -> SparkSession:
     places = (settings.tables, settings.checkpoints, str(settings.landing.location))
     store = next((found for place in places if (found := _s3(settings, place))), None)
     on_request = [
@@ -81,14 +108,14 @@ def open_session(settings: Settings) -> SparkSession:
     for name in on_request:
         fetch(name, print)
     os.environ.update(store.keys if store else {})
-    with _ONE_AT_A_TIME:
-        return build_session(
-            app_name="lakehouse",
-            master=settings.spark_master,
-            remote=settings.spark_remote,
-            extra_conf={**(store.spark if store else {}), **settings.spark},
-            jar_sets=["delta", *on_request],
-        )
+    return build_session(
+        app_name="lakehouse",
+        master=settings.spark_master,
+        remote=settings.spark_remote,
+        extra_conf={**(store.spark if store else {}), **settings.spark},
+        jar_sets=["delta", *on_request],
+        is_short=is_short,
+    )
 
 
 def _s3(settings: Settings, location: str) -> S3 | None:

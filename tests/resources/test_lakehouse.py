@@ -97,6 +97,7 @@ def test_assets_and_commands_start_spark_alike(tmp_path: Path, monkeypatch: pyte
         "remote": None,
         "extra_conf": {"spark.ui.enabled": "false"},
         "jar_sets": ["delta", "spark-kafka"],
+        "is_short": False,
     }
     assert asked == [how, how]
 

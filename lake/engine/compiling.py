@@ -1,0 +1,63 @@
+"""Choose how the JVM of a process compiles code and collects garbage.
+
+Spark generates code for each query and soon throws it away. By default half of all processor time goes into optimizing
+it thoroughly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["compiler_flags", "options_of_operator"]
+
+# Only code that ran five times as often as by default is optimized, and no method as large as a whole query.
+_THOROUGH = (
+    "-XX:MaxNodeLimit=8000",
+    "-XX:NodeLimitFudgeFactor=800",
+    "-XX:Tier4InvocationThreshold=25000",
+    "-XX:Tier4MinInvocationThreshold=3000",
+    "-XX:Tier4CompileThreshold=75000",
+    "-XX:Tier4BackEdgeThreshold=200000",
+)
+# A process that is soon over never gets back what optimizing code and threads of a collector cost. The quick compiler
+# alone would have room for a fifth of the code only.
+_QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=240m")
+_VARIABLES = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
+_SETTINGS = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
+_FILES = ("spark-defaults.conf", "spark-env.sh", "java-opts")
+_CHOOSES = re.compile(
+    r"-X(?:int|comp)\b|-XX:[+-]Use\w+GC\b|-XX:[+-]?Tiered|-XX:CompilationMode=|-XX:ReservedCodeCacheSize="
+    # These name files with more options.
+    r"|-XX:Flags=|-XX:VMOptionsFile=|(?<!\S)@"
+)
+
+
+def compiler_flags(*, is_short: bool, options: Iterable[str]) -> tuple[str, ...]:
+    """Return the flags of a JVM.
+
+    Those for a short life are left out where the operator's options may choose a collector or a compiler, because a JVM
+    that is told of two collectors does not start.
+
+    Args:
+        is_short: the process ends after little work.
+        options: what `options_of_operator` finds.
+    """
+    return _QUICK if is_short and not any(map(_CHOOSES.search, options)) else _THOROUGH
+
+
+def options_of_operator(conf: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[str]:
+    """Find the texts in which an operator may give options to the JVM of the driver.
+
+    Args:
+        conf: settings of Spark that win over those of this project.
+        environment: variables of this process; SPARK_CONF_DIR names a folder with files.
+    """
+    yield from (environment[name] for name in _VARIABLES if name in environment)
+    yield from (conf[name] for name in _SETTINGS if name in conf)
+    if folder := environment.get("SPARK_CONF_DIR"):
+        for name in _FILES:
+            with suppress(OSError):
+                yield (Path(folder) / name).read_text(errors="replace")

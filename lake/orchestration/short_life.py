@@ -1,0 +1,32 @@
+"""Tell whether the process that executes a run ends after little work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from lake.batch.amount import is_little
+from lake.declare.table import Table
+from lake.orchestration.assets import PID, TAKEN_RUN
+from lake.orchestration.keys import asset_key
+from lake.orchestration.partitions import days_of_run
+from lake.write.store import DeltaStore
+
+__all__ = ["has_short_life"]
+
+
+def has_short_life(run: dg.DagsterRun, tables: Iterable[Table], store: DeltaStore) -> bool:
+    """Tell whether this process is there for one run, which computes little.
+
+    The warm process, and a command that starts Spark itself, go on after a run.
+
+    Args:
+        run: that this process executes.
+        tables: of which the run computes those that it selects.
+        store: the lake.
+    """
+    if PID in run.tags or run.tags.get(TAKEN_RUN) == run.run_id:
+        return False
+    days, selected = days_of_run(run.tags) or [None], run.asset_selection
+    return is_little(store, {one: days for one in tables if selected is None or asset_key(one) in selected})
