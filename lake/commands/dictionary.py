@@ -129,6 +129,8 @@ class DictionaryTable:
         write: how rows reach the table, as `Replace`.
         on_broken_rows: whether rows that break the contract go to quarantine or fail the day.
         fresh_within_seconds: how long after its end a day must be there.
+        early_every_seconds: how long streams wait at least before open days are computed early again; null where the
+            table does not say that they are.
         reads: its inputs, feeds among them.
         feeds: names of the feeds that it reads itself.
         sinks: that load it.
@@ -144,6 +146,7 @@ class DictionaryTable:
     write: str
     on_broken_rows: Policy
     fresh_within_seconds: float
+    early_every_seconds: float | None
     reads: Sequence[DictionaryRead]
     feeds: Sequence[str]
     sinks: Sequence[DictionarySink]
@@ -212,6 +215,7 @@ def _table(environment: Environment, table: Table, lineage: ColumnLineage | None
         write=type(table.write).__name__,
         on_broken_rows=table.policy,
         fresh_within_seconds=table.fresh_within.total_seconds(),
+        early_every_seconds=table.early_every.total_seconds() if table.early_every else None,
         reads=[_read(read) for read in table.reads],
         feeds=[feed.name for feed in table.feeds],
         sinks=[_sink(one) for one in environment.sinks.values() if one.reads.full_name == table.full_name],

@@ -13,7 +13,7 @@ import pyspark.sql.functions as F
 import pyspark.sql.types as T
 from pyspark.sql import Column
 
-__all__ = ["comparable", "in_shape", "inner_rules", "is_nested", "new_fields", "stored_type"]
+__all__ = ["comparable", "fields_alike", "in_shape", "inner_rules", "is_nested", "new_fields", "stored_type"]
 
 Verdict = Callable[[Column], Column]
 
@@ -32,6 +32,21 @@ def stored_type(dtype: T.DataType) -> T.DataType:
     if isinstance(dtype, T.StructType):
         return T.StructType([T.StructField(one.name, stored_type(one.dataType)) for one in dtype])
     return dtype
+
+
+def fields_alike(dtype: T.DataType) -> Iterator[tuple[str, str]]:
+    """Find fields of one struct that Delta and Spark do not tell apart, because they fold case."""
+    if isinstance(dtype, T.ArrayType):
+        yield from fields_alike(dtype.elementType)
+    elif isinstance(dtype, T.MapType):
+        yield from (*fields_alike(dtype.keyType), *fields_alike(dtype.valueType))
+    elif isinstance(dtype, T.StructType):
+        seen: dict[str, str] = {}
+        for one in dtype:
+            if (folded := one.name.casefold()) in seen:
+                yield seen[folded], one.name
+            seen[folded] = one.name
+            yield from fields_alike(one.dataType)
 
 
 def inner_rules(dtype: T.DataType) -> Iterator[tuple[str, Verdict]]:

@@ -28,7 +28,7 @@ from lake.declare.days import Days, Span
 from lake.declare.feed import Feed, TopicFeed
 from lake.declare.modes import Append, InsertNew, Latest, Replace, Upsert, Write
 from lake.declare.names import is_name
-from lake.declare.nested import is_nested
+from lake.declare.nested import fields_alike, is_nested
 from lake.declare.pii import passed_on_without
 from lake.errors import DeclarationError
 
@@ -461,6 +461,11 @@ def _column_problems(declared: Table) -> Iterator[Problem]:
             yield f"column {column.name} has no description", "describe it, with its unit"
         if not is_name(column.name) and column.name != RESCUED:
             yield f"column {column.name} is not a column name", "use lower case letters, digits and underscores"
+        for one, other in fields_alike(column.dtype):
+            yield (
+                f"column {column.name} has the fields {one} and {other}, which Delta and Spark do not tell apart",
+                "give them names that differ in more than upper and lower case",
+            )
     yield from _key_problems(declared, stored)
     if declared.day and not {declared.day, declared.day_of} & set(declared.key):
         # A key seen at 23:58 and 00:02 would give two rows day by day and one in a range.

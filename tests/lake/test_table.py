@@ -117,6 +117,16 @@ class Uncouth(Contract):
     landed_on: T.DateType = Field(description="day")
 
 
+TWICE = T.StructType([T.StructField("Street", T.StringType()), T.StructField("sTREET", T.StringType())])
+
+
+class Alike(Contract):
+    """Fields of a struct, in an array in a map, have names that Delta takes for one."""
+
+    airport: Annotated[T.MapType, T.StringType(), T.ArrayType(TWICE)] = Field(description="where")
+    landed_on: T.DateType = Field(description="day")
+
+
 def renamed(name: str, contract: type[Contract] = Landings) -> dict[str, Any]:
     """A transform and a contract that agree in name, so that only the other defect is left."""
 
@@ -302,7 +312,11 @@ def test_a_malformed_declaration_is_refused_with_file_and_remedy(
 
 @pytest.mark.parametrize(
     ("contract", "problem"),
-    [(Undescribed, "column airport has no description"), (Uncouth, "column Airport is not a column name")],
+    [
+        (Undescribed, "column airport has no description"),
+        (Uncouth, "column Airport is not a column name"),
+        (Alike, "column airport has the fields Street and sTREET, which Delta and Spark do not tell apart"),
+    ],
 )
 def test_a_malformed_column_is_refused(contract: type[Contract], problem: str) -> None:
     changed = renamed(contract.__name__.lower(), contract)

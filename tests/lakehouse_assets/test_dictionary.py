@@ -76,6 +76,8 @@ def test_a_table_of_the_airline_says_its_days_sinks_and_checks(airline: dict[str
         "team:operations", "departed_on", "InsertNew"
     )  # fmt: skip
     assert departures["fresh_within_seconds"] == 26 * 3600
+    early = {name: one["early_every_seconds"] for name, one in tables.items() if one["early_every_seconds"] is not None}
+    assert early == {"gold.flight_delay_features": 30.0, "gold.flight_delay_scores": 30.0}
     assert departures["reads"] == [
         {"source": "bronze.departure_events", "days_before": 0, "days_after": 1, "span": None}
     ]
