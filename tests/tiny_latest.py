@@ -1,4 +1,7 @@
-"""Two tables of current rows over one topic: where each parcel was scanned last, from messages and from scans."""
+"""Two tables of current rows over one topic: where each parcel was scanned last, from messages and from scans.
+
+Beside them is one that no stream can compute, so that its open days are computed early.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,22 @@ from pyspark.sql import DataFrame
 
 from lake.declare.contract import Contract, Field
 from lake.declare.feed import SOME_DAYS, TopicFeed
-from lake.declare.table import InsertNew, Latest, table
+from lake.declare.table import InsertNew, Latest, Replace, table
 from lake.write.store import DeltaStore
 from tests.tiny_topics import BRONZE, FACTS, CallEvents, received
 
-__all__ = ["SCANS", "TABLES", "Message", "land", "parcel_events", "parcel_places", "parcel_scans", "parcels"]
+__all__ = [
+    "EARLY",
+    "SCANS",
+    "TABLES",
+    "Message",
+    "land",
+    "parcel_days",
+    "parcel_events",
+    "parcel_places",
+    "parcel_scans",
+    "parcels",
+]
 
 parcels_feed = TopicFeed("parcels", "One message when a parcel is scanned.", delivers=SOME_DAYS)
 
@@ -113,8 +127,37 @@ def parcel_places(parcel_scans: DataFrame) -> DataFrame:
     return parcel_scans.withColumnRenamed("scanned_on", "_event_date")
 
 
+class ParcelDays(Contract):
+    """A parcel on a day with a scan."""
+
+    parcel: T.StringType = Field(description="which parcel")
+    scanned_on: T.DateType = Field(description="UTC day")
+    scans: T.LongType = Field(description="scans of that day")
+    scans_next_day: T.LongType = Field(description="scans of the day after")
+
+
+@table(
+    reads=[parcel_scans.days(after=1)],
+    contract=ParcelDays,
+    key=["parcel", "scanned_on"],
+    day="scanned_on",
+    write=Replace(),
+    layer="gold",
+    early_every=timedelta(seconds=30),
+    **FACTS,
+)
+def parcel_days(parcel_scans: DataFrame) -> DataFrame:
+    """One row per parcel and day with a scan. Batch only, because a row is about two days."""
+    counted = parcel_scans.groupBy("parcel", "scanned_on").agg(F.count(F.lit(1)).alias("scans"))
+    after = counted.select("parcel", F.date_sub("scanned_on", 1).alias("scanned_on"), F.col("scans").alias("next"))
+    both = counted.join(after, ["parcel", "scanned_on"], how="left")
+    return both.select("parcel", "scanned_on", "scans", F.coalesce("next", F.lit(0)).alias("scans_next_day"))
+
+
 TABLES = {one.full_name: one for one in (parcel_events, parcel_scans, parcels, parcel_places)}
 """Upstream first."""
+
+EARLY = {parcel_days.full_name: parcel_days}
 
 
 def land(store: DeltaStore, messages: Iterable[Message], name: str) -> None:

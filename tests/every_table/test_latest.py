@@ -34,7 +34,7 @@ from lake.testing.lakes import interpreted, open_lake, quarantined, stored_rows
 from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice
 from lake.testing.streamed import compute_as_streams, streams_give_the_rows_of_batch
 from lake.write.store import DeltaStore
-from tests.tiny_latest import TABLES, Message, land, parcel_places, parcel_scans, parcels
+from tests.tiny_latest import EARLY, TABLES, Message, land, parcel_days, parcel_places, parcel_scans, parcels
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -47,6 +47,7 @@ OTHER_RANGES = [
 SEEDS = (1, 2, 3, 4, 5)
 PORTIONS = 5
 LATEST = [parcels, parcel_places]
+ALL = TABLES | EARLY
 ROOT = Path(__file__).parents[2]
 
 
@@ -162,10 +163,10 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Comp
     for number, part in enumerate(made()):
         land(landed, part, str(number))
     days = Days.between(FIRST.date() - timedelta(days=3), FIRST.date() + timedelta(days=PORTIONS))
-    return compute_twice(spark, root / "lakes", TABLES, landed.landing.root, days, ranges=OTHER_RANGES)
+    return compute_twice(spark, root / "lakes", ALL, landed.landing.root, days, ranges=OTHER_RANGES)
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())
+@pytest.mark.parametrize("table", ALL.values(), ids=ALL.keys())
 @pytest.mark.parametrize("obeyed", LAWS, ids=lambda law: law.__name__)
 def test_every_law_holds(lakes: ComputedTwice, table: Table, obeyed: Law) -> None:
     obeyed(lakes, table)
@@ -188,6 +189,8 @@ def test_streams_give_the_rows_of_batch(lakes: ComputedTwice, tmp_path: Path) ->
     for table in LATEST:
         streams_give_the_rows_of_batch(lakes, streamed, table)
         assert rejects(streamed, table) == rejects(lakes.store, table)
+    streams_give_the_rows_of_batch(lakes, streamed, parcel_days)
+    assert len({row["scanned_on"] for row in stored_rows(streamed, parcel_days)}) > 1, "computed early"
 
 
 @pytest.mark.streams

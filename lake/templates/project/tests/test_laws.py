@@ -16,7 +16,7 @@ from lake.write.store import DeltaStore
 
 LANDING = Path(__file__).parent / "landing"
 TABLES = discover(lakehouse_assets)
-STREAMS = {name: table for name, table in TABLES.items() if is_followable(table)}
+STREAMS = {name: table for name, table in TABLES.items() if is_followable(table) or table.early_every}
 
 
 @pytest.fixture(scope="module")
