@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
@@ -222,7 +223,7 @@ def spelled(columns: Any) -> Spelled:
 
 
 @pytest.fixture(scope="module")
-def inputs(spark: SparkSession) -> list[DataFrame]:
+def inputs(spark: SparkSession) -> list[pa.Table]:
     names, words = ["n", "s", None, "e", "n"], ["a b", "c", None, "d e f", ""]
     sold: list[dict[str, Any]] = [
         {"id": n, "shop": names[n % 5], "price": n * 7 % 4 if n % 6 else None, "words": words[n * 3 % 5]}
@@ -233,7 +234,7 @@ def inputs(spark: SparkSession) -> list[DataFrame]:
         {"shop": "s", "city": None},
         {"shop": "w", "city": "west"},
     ]
-    return [frame(spark, sales, sold), frame(spark, shops, known)]
+    return [frame(spark, sales, sold).toArrow(), frame(spark, shops, known).toArrow()]
 
 
 @every_case
@@ -250,17 +251,17 @@ def test_the_lineage_is_what_the_plan_says(spark: SparkSession, case: Any) -> No
 
 
 @every_case
-def test_columns_change_with_their_lineage_alone(inputs: list[DataFrame], case: Any) -> None:
-    assert_changes_follow_lineage(made_by(case[0]), inputs)
+def test_columns_change_with_their_lineage_alone(spark: SparkSession, inputs: list[pa.Table], case: Any) -> None:
+    assert_changes_follow_lineage(spark, made_by(case[0]), inputs, seed="0", halvings=3)
 
 
 @pytest.mark.parametrize("wrong", ["lacks", "has"])
 def test_a_lineage_that_is_wrong_is_noticed(
-    inputs: list[DataFrame], monkeypatch: pytest.MonkeyPatch, wrong: str
+    spark: SparkSession, inputs: list[pa.Table], monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     """The control: without a column of which a value is made, or with one of which it is not, the law does not hold."""
     price, words = InputColumn("silver.sales", "price"), InputColumn("silver.sales", "words")
-    lineage = find_lineage(made_by(passed_on), inputs[0].sparkSession)
+    lineage = find_lineage(made_by(passed_on), spark)
     assert lineage is not None
     made: Columns = {} if wrong == "lacks" else {words: frozenset({"same"})}
     spoilt = replace(lineage, columns={**lineage.columns, "b": made})
@@ -268,7 +269,7 @@ def test_a_lineage_that_is_wrong_is_noticed(
     monkeypatch.setattr("lake.testing.lineage.find_lineage", lambda *_: spoilt)
 
     with pytest.raises(AssertionError, match=r"do not depend on|does not follow"):
-        assert_changes_follow_lineage(made_by(passed_on), inputs)
+        assert_changes_follow_lineage(spark, made_by(passed_on), inputs, seed="0", halvings=3)
 
 
 def test_it_runs_no_job(spark: SparkSession) -> None:
