@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,14 +32,15 @@ class Heard:
 
 
 @contextmanager
-def receiving(status: int = 200, until: threading.Event | None = None) -> Iterator[Heard]:
-    """A receiver that gives this answer, where it is told to only once an event is set."""
+def receiving(status: int = 200, until: threading.Event | None = None, pause: float = 0.0) -> Iterator[Heard]:
+    """A receiver that gives this answer, where it is told to only after a pause or once an event is set."""
 
     class Receiving(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if until is not None:
                 until.wait(60)
+            time.sleep(pause)
             heard.events.append({"path": self.path, **said})
             heard.keys.append(self.headers["Authorization"])
             self.send_response(status)

@@ -40,6 +40,7 @@ class Commit:
         added: rows added, by partition. Rows of files without statistics count as 0.
         touched: every partition whose rows it changed.
         maxima: the greatest value that its files say they hold, by column; text columns and timestamps only.
+        size: bytes of the files added.
     """
 
     version: int
@@ -49,6 +50,7 @@ class Commit:
     added: Mapping[Partition, int] = field(repr=False)
     touched: frozenset[Partition] = field(repr=False)
     maxima: Mapping[str, str] = field(default_factory=dict, repr=False)
+    size: int = 0
 
     @property
     def committed_at(self) -> datetime:
@@ -88,7 +90,8 @@ class Commit:
 
     def joined(self, earlier: Commit) -> Commit:
         """Return two commits of one micro-batch as one."""
-        return replace(self, added={**earlier.added, **self.added}, touched=self.touched | earlier.touched)
+        added, touched = {**earlier.added, **self.added}, self.touched | earlier.touched
+        return replace(self, added=added, touched=touched, size=self.size + earlier.size)
 
     @property
     def is_own(self) -> bool:
@@ -121,6 +124,7 @@ def parse_commit(version: int, actions: Sequence[Mapping[str, Any]]) -> Commit:
     added: Counter[Partition] = Counter()
     touched: set[Partition] = set()
     maxima: dict[str, str] = {}
+    size = 0
     for action in actions:
         change = action.get("add") or action.get("remove")
         if not change or not change.get("dataChange", True):
@@ -130,6 +134,7 @@ def parse_commit(version: int, actions: Sequence[Mapping[str, Any]]) -> Commit:
         if "add" in action:
             stats = json.loads(change.get("stats") or "{}")
             added[partition] += stats.get("numRecords", 0)
+            size += change.get("size") or 0
             texts = {name: text for name, text in (stats.get("maxValues") or {}).items() if isinstance(text, str)}
             maxima |= {name: max(text, maxima.get(name, "")) for name, text in texts.items()}
     return Commit(
@@ -140,6 +145,7 @@ def parse_commit(version: int, actions: Sequence[Mapping[str, Any]]) -> Commit:
         added=dict(added),
         touched=frozenset(touched),
         maxima=maxima,
+        size=size,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lake.declare.table import Table
 from lake.orchestration.checks import checks_of
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
+from lake.orchestration.open_lineage.sending import flush_all
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.sensors import stream_commits
 from lake.orchestration.sensors.stream_commits import build_stream_commits
@@ -28,6 +29,7 @@ from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests import recorded
 from tests.definitions import definitions_of
+from tests.open_lineage import assert_specified, receiving
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.sensors.streamed import D1, D2, D3, DEPARTURES, EVENTS, commit, follow
 from tests.streaming import FOLLOWED, Lake, Messages, at
@@ -123,6 +125,40 @@ def test_each_commit_of_a_stream_is_reported_once_for_each_of_its_days(daemon: D
     assert [facts.get("lag_seconds") for _, _, facts in found] == [None, 60.0, 60.0]
     assert {facts["generation"] for _, _, facts in found} == {1}
     assert daemon.tick() == []
+
+
+def test_a_receiver_of_openlineage_hears_of_commits_as_news_of_one_run(
+    settings: Settings, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("URL", "CONFIG", "NAMESPACE", "API_KEY", "DISABLED"):
+        monkeypatch.delenv(f"OPENLINEAGE_{name}", raising=False)
+    follow(daemon.store, DEPARTURES)
+    daemon.tick()
+    with receiving() as heard:
+        daemon.settings = replace(settings, openlineage=heard.url, openlineage_namespace="shop")
+        commit(daemon.store, DEPARTURES, {D2: 5})
+        commit(daemon.store, DEPARTURES, {D2: 1, D3: 2})
+        daemon.tick()
+        commit(daemon.store, DEPARTURES, {D3: 9}, streamed=False)
+        daemon.tick()
+        commit(daemon.store, DEPARTURES, {D3: 4})
+        daemon.tick()
+        flush_all()
+
+    for one in heard.events:
+        assert_specified({name: value for name, value in one.items() if name != "path"})
+    job = ("silver.departures.stream", "RUNNING")
+    assert [(one["job"]["name"], one["eventType"]) for one in heard.events] == [job, job]
+    first, second = heard.events
+    assert first["run"] == second["run"]
+    assert "parent" not in first["run"]["facets"]
+    assert first["job"]["facets"]["jobType"]["processingType"] == "STREAMING"
+    assert [one["name"] for one in first["inputs"]] == [daemon.store.path(EVENTS)]
+    said = [one["outputs"][0] for one in heard.events]
+    assert [one["outputFacets"]["outputStatistics"]["rowCount"] for one in said] == [8, 4]
+    assert [one["outputFacets"]["outputStatistics"]["size"] for one in said] == [3, 1]
+    table_id = daemon.store.table_log(DEPARTURES).table_id()
+    assert [one["facets"]["version"]["datasetVersion"] for one in said] == [f"{table_id}@2", f"{table_id}@4"]
 
 
 def test_the_newest_event_of_a_tick_says_of_which_columns_a_table_is_made(

@@ -27,11 +27,10 @@ from openlineage.client.facet_v2 import (
     set_producer,
 )
 
-from lake.batch.refresh import Receipt
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.orchestration.open_lineage.datasets import dataset_name, feed_facets, lineage_facet, table_facets
-from lake.orchestration.open_lineage.runs import State, TableRun, Told
+from lake.orchestration.open_lineage.runs import State, TableRun, Told, Written
 from lake.project.settings import Settings
 
 __all__ = ["check_event", "run_event"]
@@ -41,7 +40,7 @@ set_producer(_PRODUCER)
 
 
 def run_event(run: TableRun, state: State, at: datetime, told: Told) -> RunEvent:
-    """Say that a run of a table began or ended.
+    """Say that a run of a table began, goes on or has ended.
 
     Versions, column lineage and counts are in the event of the end.
     """
@@ -80,17 +79,22 @@ def _event(
     outputs: Sequence[OutputDataset] = (),
 ) -> RunEvent:
     lake = _namespace(run.settings)
-    parent = parent_run.ParentRunFacet(parent_run.Run(run.parent), parent_run.Job(lake, run.job))
     engine = processing_engine_run.ProcessingEngineRunFacet(version("pyspark"), "spark")
     return RunEvent(
         eventTime=_moment(at),
         eventType=RunState[state],
         producer=_PRODUCER,
-        run=Run(run.id, {"parent": parent, "processing_engine": engine, **facets}),
+        run=Run(run.id, {**_of_parent(run, lake), "processing_engine": engine, **facets}),
         job=Job(lake, run.name, _of_job(run)),
         inputs=inputs,
         outputs=list(outputs),
     )
+
+
+def _of_parent(run: TableRun, lake: str) -> dict[str, RunFacet]:
+    if run.job is None:
+        return {}
+    return {"parent": parent_run.ParentRunFacet(parent_run.Run(run.origin), parent_run.Job(lake, run.job))}
 
 
 def _namespace(settings: Settings) -> str:
@@ -103,10 +107,10 @@ def _moment(at: datetime) -> str:
 
 
 def _of_job(run: TableRun) -> dict[str, JobFacet]:
-    kind = "CHECKS" if run.suffix else "TABLE"
+    how, kind = ("STREAMING", "TABLE") if run.job is None else ("BATCH", "CHECKS" if run.suffix else "TABLE")
     return {
         "documentation": documentation_job.DocumentationJobFacet(run.table.description),
-        "jobType": job_type_job.JobTypeJobFacet("BATCH", "LAKEHOUSE", kind),
+        "jobType": job_type_job.JobTypeJobFacet(how, "LAKEHOUSE", kind),
         "ownership": ownership_job.OwnershipJobFacet([ownership_job.Owner(run.table.owner)]),
     }
 
@@ -123,33 +127,29 @@ def _of_error(message: str | None) -> dict[str, RunFacet]:
 
 
 def _inputs(run: TableRun, told: Told) -> Iterator[InputDataset]:
-    lake, versions = _namespace(run.settings), told.receipt.inputs if told.receipt else {}
+    lake = _namespace(run.settings)
     for source in dict.fromkeys(read.source for read in run.table.reads):
         name = dataset_name(run.settings, source)
         if isinstance(source, Table):
-            ids = told.ids.get(source.full_name), versions.get(source.full_name)
+            ids = told.ids.get(source.full_name), told.versions.get(source.full_name)
             yield InputDataset(*name, facets=table_facets(source, lake, *ids))
         else:
             yield InputDataset(*name, facets=feed_facets(source))
 
 
 def _output(run: TableRun, told: Told) -> OutputDataset:
-    table, receipt = run.table, told.receipt
-    at = receipt.version if receipt else None
+    table = run.table
+    at = told.written.version if told.written else None
     facets: dict[str, DatasetFacet] = table_facets(table, _namespace(run.settings), told.ids.get(table.full_name), at)
     names = {read.source.full_name: dataset_name(run.settings, read.source) for read in table.reads}
     if told.lineage and (said := lineage_facet(told.lineage, names)):
         facets["columnLineage"] = said
     name = dataset_name(run.settings, table)
-    return OutputDataset(*name, facets=facets, outputFacets=_of_rows(receipt))
+    return OutputDataset(*name, facets=facets, outputFacets=_of_rows(told.written))
 
 
-def _of_rows(receipt: Receipt | None) -> dict[str, OutputDatasetFacet]:
-    """Count the rows that were written.
-
-    Those of days without a change were not.
-    """
-    if receipt is None:
+def _of_rows(written: Written | None) -> dict[str, OutputDatasetFacet]:
+    if written is None:
         return {}
-    written = sum(counts.rows_out for day, counts in receipt.counts.items() if receipt.outcomes[day] == "written")
-    return {"outputStatistics": output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(written)}
+    said = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(written.rows, written.size)
+    return {"outputStatistics": said}

@@ -6,7 +6,7 @@ waits for it nor needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +22,15 @@ from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.open_lineage.sending import receiver_of, sender_to
 from lake.orchestration.partitions import days_of_run
+from lake.project.known_lineage import known_lineage
 from lake.project.settings import Settings
+from lake.storage.commits import Commit
 from lake.write.store import DeltaStore
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
-__all__ = ["State", "TableRun", "Told", "tell_checks", "telling"]
+__all__ = ["State", "TableRun", "Told", "Written", "tell_checks", "tell_commits", "telling"]
 
 State = Literal["START", "RUNNING", "COMPLETE", "FAIL", "ABORT"]
 
@@ -40,17 +42,17 @@ class TableRun:
     Attributes:
         settings: of the environment.
         table: what is computed.
-        parent: the run of Dagster.
-        job: of that.
-        attempt: how often this step was tried before.
+        origin: the run of Dagster; of a stream Delta's id of its table.
+        job: of that run; None of a stream, which has none.
+        attempt: how often this step was tried before; of a stream its generation.
         days: that it was asked for.
-        suffix: names what is done with the table, where that is not to compute it.
+        suffix: names what is done with the table, where that is not to compute it once.
     """
 
     settings: Settings
     table: Table
-    parent: str
-    job: str
+    origin: str
+    job: str | None
     attempt: int
     days: Days | None
     suffix: str = ""
@@ -62,8 +64,8 @@ class TableRun:
 
     @property
     def id(self) -> str:
-        """The run's id, which follows from that of Dagster."""
-        return str(uuid5(UUID(self.parent), f"{self.name} {self.attempt}"))
+        """The run's id, which follows from where it comes."""
+        return str(uuid5(UUID(self.origin), f"{self.name} {self.attempt}"))
 
     @classmethod
     def of(cls, settings: Settings, table: Table, run: dg.DagsterRun, attempt: int, suffix: str = "") -> TableRun:
@@ -72,20 +74,37 @@ class TableRun:
         return cls(settings, table, run.run_id, run.job_name, attempt, days, suffix)
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written into a table.
+
+    Attributes:
+        version: of the table after it; None where nothing was ever written.
+        rows: how many, without those of days that were found as they are.
+        size: bytes of their files; None where nobody has counted them.
+    """
+
+    version: int | None
+    rows: int
+    size: int | None = None
+
+
 @dataclass
 class Told:
     """Collect what a run says of itself before it ends.
 
     Attributes:
         is_heard: whether anybody listens.
-        receipt: of the refresh.
+        written: what it has written.
+        versions: of the tables that it read, by `layer.table`.
         lineage: of the columns.
         ids: Delta's ids of the table and of those that it reads, by `layer.table`.
         error: why it failed.
     """
 
     is_heard: bool = True
-    receipt: Receipt | None = None
+    written: Written | None = None
+    versions: Mapping[str, int] = field(default_factory=dict)
     lineage: ColumnLineage | None = None
     ids: dict[str, str | None] = field(default_factory=dict)
     error: str | None = None
@@ -93,7 +112,9 @@ class Told:
     def note(self, table: Table, store: DeltaStore, receipt: Receipt, lineage: ColumnLineage | None) -> None:
         """Note what was written."""
         if self.is_heard:
-            self.receipt, self.lineage = receipt, lineage
+            written = (count for day, count in receipt.counts.items() if receipt.outcomes[day] == "written")
+            self.written = Written(receipt.version, sum(count.rows_out for count in written))
+            self.versions, self.lineage = receipt.inputs, lineage
             self.ids = {one.full_name: store.table_log(one).table_id() for one in (table, *table.inputs)}
 
 
@@ -115,9 +136,9 @@ def telling(settings: Settings, table: Table, run: dg.DagsterRun, attempt: int) 
     send(_events(mine, "COMPLETE", told))
 
 
-def _events(run: TableRun, state: State, told: Told) -> Callable[[], list[RunEvent]]:
-    """Make the event of this moment later, in the thread that sends it."""
-    now = datetime.now(UTC)
+def _events(run: TableRun, state: State, told: Told, at: datetime | None = None) -> Callable[[], list[RunEvent]]:
+    """Make the event of a moment, by default this one, later and in the thread that sends it."""
+    now = at or datetime.now(UTC)
 
     def made() -> list[RunEvent]:
         from lake.orchestration.open_lineage.events import run_event
@@ -154,3 +175,20 @@ def tell_checks(settings: Settings, table: Table, run: dg.DagsterRun, results: S
         return [check_event(mine, state, now, results) for state in ("START", "COMPLETE")]
 
     sender_to(receiver).send(made)
+
+
+def tell_commits(settings: Settings, table: Table, store: DeltaStore, commits: Sequence[Commit]) -> None:
+    """Tell what a stream has committed since the last time.
+
+    It is told as news of a run that goes on as long as the generation of the stream.
+    """
+    receiver = receiver_of(settings) if commits else None
+    table_id = store.table_log(table).table_id() if receiver else None
+    if receiver is None or table_id is None:
+        return
+    newest = commits[-1]
+    generation = int(newest.metadata.get("generation") or 0)
+    mine = TableRun(settings, table, table_id, None, generation, None, ".stream")
+    written = Written(newest.version, sum(one.rows for one in commits), sum(one.size for one in commits))
+    told = Told(written=written, lineage=known_lineage(settings.home, table), ids={table.full_name: table_id})
+    sender_to(receiver).send(_events(mine, "RUNNING", told, newest.committed_at))

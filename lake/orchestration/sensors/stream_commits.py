@@ -33,6 +33,7 @@ from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Inspection, checks_of
 from lake.orchestration.column_lineage import as_metadata
 from lake.orchestration.keys import asset_key
+from lake.orchestration.open_lineage.runs import tell_commits
 from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.standing import as_errors, verdict_of
@@ -86,6 +87,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
                 continue
             for event in _with_lineage(settings, table, events):
                 context.instance.report_runless_asset_event(event)
+            tell_commits(settings, table, store, [one for one in commits or () if _is_streamed(one) and one.touched])
             checks.report(context.instance, table, store, has_news=bool(events))
             said, compared = said + len(events), compared or (commits is None and bool(events))
             if place is not None:
