@@ -81,17 +81,25 @@ def steps_of(survey: Survey, needed: Mapping[Table, set[Day]]) -> list[Step]:
 def days_for(survey: Survey, wanted: Sequence[Table], days: Days) -> dict[Table, set[Day]]:
     """Find these days of tables, and the upstream days that they need.
 
-    They come by table, upstream first. Days of bronze whose files are gone are left as they are, except for who names
-    bronze: that is refused. Inputs without days, and whatever tables without days read, have to be up to date before:
-    see `needed_whole`.
+    They come by table, upstream first. Upstream days that streams own are left to these, and days of bronze whose files
+    are gone as they are, except for who names the table: that is refused. Inputs without days, and whatever tables
+    without days read, have to be up to date before: see `needed_whole`.
     """
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
         for read in table.reads if table in needed and table.day else ():
             if isinstance(read.source, Table) and read.source.day:
-                beyond = set() if read.source in wanted else survey.states[read.source.full_name].without_source
-                needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey) - beyond)
+                found = _needed_of(read, needed[table], survey)
+                needed.setdefault(read.source, set()).update(
+                    found if read.source in wanted else _to_compute(survey, read.source, found)
+                )
     return {table: needed[table] for table in survey.tables if table in needed}
+
+
+def _to_compute(survey: Survey, table: Table, days: set[Day]) -> set[Day]:
+    """Leave out the days that are as they can be."""
+    beyond = survey.states[table.full_name].without_source
+    return {day for day in days if day not in beyond and not survey.is_open(table, day)}
 
 
 def needed_whole(wanted: Iterable[Table]) -> set[Table]:

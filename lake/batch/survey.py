@@ -317,6 +317,11 @@ class Survey:
         first = None if day is None else self._first_early_day(table)
         return first is not None and day is not None and day >= first
 
+    def is_open(self, table: Table, day: Day) -> bool:
+        """Tell whether streams own a day."""
+        first = self.view.frontier.first_open_day(table) if self.view.frontier else None
+        return first is not None and day is not None and day >= first
+
     def _first_early_day(self, table: Table) -> date | None:
         """Return the first day of a table that batch must leave alone.
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from lake.batch.accepted_losses import accept_loss
 from lake.batch.survey import Survey
 from lake.commands.json_output import VERSION, print_json
-from lake.commands.problems import describe_lost
+from lake.commands.problems import describe_lost, spell_days
 from lake.commands.publishing import Outcome, may_succeed_later, publish_what_reads
 from lake.commands.status import describe_older_code
 from lake.commands.status_report import DayRange, as_ranges
@@ -29,7 +29,14 @@ from lake.orchestration.results import CheckResult, TableResult
 from lake.project.environment import open_environment
 from lake.storage.unread import describe_unread
 
-__all__ = ["Ended", "LoadedSink", "RefreshReport", "accept_loss_from_command_line", "refresh_from_command_line"]
+__all__ = [
+    "Ended",
+    "LoadedSink",
+    "RefreshReport",
+    "accept_loss_from_command_line",
+    "describe_early",
+    "refresh_from_command_line",
+]
 
 
 class Ended(Enum):
@@ -177,6 +184,10 @@ def _refresh(
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
     for line in describe_older_code(refresher.survey, tables) if days is None and refresher.survey else ():
         out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+    done = {result.table for result in results if result.ok}
+    computed = [table for table in tables if table.full_name in done]
+    for line in describe_early(refresher.survey, computed, days) if days is not None and refresher.survey else ():
+        out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
     ended = Ended.FAILED if damages or lost or standing else _ended(results, days_named=days is not None)
@@ -185,6 +196,15 @@ def _refresh(
     problems = [*map(str, damages), *lost, *unread, *standing]
     reported = [_reported(result) for result in results]
     return RefreshReport(VERSION, _with_sinks(ended, sinks).value, reported, problems, [_loaded(one) for one in sinks])
+
+
+def describe_early(survey: Survey, tables: Sequence[Table], days: Days) -> Iterator[str]:
+    """Say which days were computed though streams still write what they are computed from."""
+    for table in tables:
+        own = table.own_days(days) if table.day else ()
+        if early := [day for day in own if survey.is_early(table, day) and not survey.is_open(table, day)]:
+            said = "early, of what streams have written so far; batch computes it again once sealed"
+            yield f"{table.full_name} {spell_days(early)}: {said}"
 
 
 def _with_sinks(ended: Ended, sinks: Sequence[Outcome]) -> Ended:

@@ -14,6 +14,7 @@ import pytest
 
 from lake.batch.survey import Survey
 from lake.commands.catalog import runs_as
+from lake.commands.refreshing import describe_early
 from lake.declare.days import Days
 from lake.declare.graph import early_of, streams_of
 from lake.declare.table import Table, can_be_early
@@ -32,7 +33,7 @@ from lake.stream.reports import Reports
 from lake.stream.stalled import Evidence, StreamWatch, judge_stream
 from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
-from tests.lakes import without_spark
+from tests.lakes import steps_for, without_spark
 from tests.quiet_dagster import QUIET_DAGSTER
 from tests.recorded import D1, D2, D3, commit, follow, hold, record
 from tests.tiny_early import answers, totals
@@ -131,6 +132,29 @@ def test_a_day_that_broke_the_contract_is_not_computed_again_before_an_input_cha
 
     commit(store, calls, {D3: 1})
     assert set(early_due(store, Days.between(D1, D3))) == {D1, D2, D3}
+
+
+def test_a_refresh_of_an_early_day_leaves_what_streams_write_to_them(store: DeltaStore) -> None:
+    hold(store, call_events, [D1, D3])
+    survey = Survey([call_events, calls, answers, totals], store, Days.between(D0, D3))
+
+    steps = steps_for(survey, [totals], Days.of(D3))
+    assert [(one.full_name, step.days) for step in steps for one in step.tables] == [
+        ("silver.answers", Days.between(D2, D3)),
+        ("gold.answer_totals", Days.of(D3)),
+    ]
+    assert list(describe_early(survey, [totals], Days.of(D3))) == [
+        "gold.answer_totals 2013-01-03: early, of what streams have written so far; batch computes it again once sealed"
+    ]
+    assert list(describe_early(survey, [totals, calls], Days.of(date(2012, 12, 29)))) == []
+
+    named = [one.full_name for step in steps_for(survey, [calls, totals], Days.of(D3)) for one in step.tables]
+    assert "silver.calls" in named, "who names it is told that streams own the day"
+    assert "bronze.call_events" not in named
+
+    FrontierTable(store).change(lambda now: replace(now or Frontier(D1, D1), claimed=frozenset()), "released")
+    survey = Survey([call_events, calls, answers, totals], store, Days.between(D0, D3))
+    assert {table for step in steps_for(survey, [totals], Days.of(D3)) for table in step.tables} == set(survey.tables)
 
 
 # The thread beside the streams

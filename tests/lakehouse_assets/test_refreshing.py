@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch.plan import steps_to_date
+from lake.batch.refresh import refresh
 from lake.commands.refreshing import Ended, _ended
 from lake.commands.status import describe_older_code
 from lake.declare.days import Days
@@ -21,6 +23,7 @@ from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.resource import LakehouseResource
 from lake.orchestration.results import TableResult
+from lake.ownership.frontier import Frontier, FrontierTable
 from lake.project.environment import Environment
 from lake.project.settings import Settings
 from lake.testing.lakes import interpreted, stored_rows
@@ -28,7 +31,9 @@ from lake.write.store import DeltaStore
 from tests.lakehouse_assets.conftest import Lakehouse
 from tests.lakehouse_assets.small_lake import settings_for
 from tests.quiet_dagster import QUIET_DAGSTER
+from tests.streaming import at
 from tests.tiny import FEED, day_of, land, mark_files, marks, strict, totals
+from tests.tiny_early import EARLY, STREAMS, call, expected, held
 
 pytestmark = [pytest.mark.spark, QUIET_DAGSTER]
 
@@ -272,3 +277,30 @@ def test_a_mended_declaration_is_told_and_its_days_are_computed_again_on_request
     assert outline(again) == [("silver.marks", "2013-01-02..2013-01-03"), ("gold.best", "whole")]
     assert stored_rows(store, best) == [{"day": D2, "points": 2}, {"day": D3, "points": 4}]
     assert list(describe_older_code(environment.survey(), tables)) == []
+
+
+def test_a_day_whose_inputs_streams_write_is_computed_early_of_what_is_there(
+    refresher: Refresher, store: DeltaStore
+) -> None:
+    sent = [call(1, "ann", at(1, 9)), call(2, "ann", at(2, 9)), call(3, "bob", at(2, 10))]
+    for message in sent:
+        folder = store.landing.root / "calls" / f"landed_on={message['timestamp'][:10]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{message['offset']}.jsonl").write_text(json.dumps(message) + "\n")
+    for one in STREAMS:  # the same rows as by streams, which then own the days
+        refresh(one, store, Days.between(day_of(1), D3))
+    names = [one.full_name for one in STREAMS]
+    state = Frontier(day_of(1), day_of(1), claimed=frozenset(names), generations=dict.fromkeys(names, 1))
+    FrontierTable(store).change(lambda _: state, "test")
+    refresher.environment = replace(refresher.environment, tables={one.full_name: one for one in [*STREAMS, *EARLY]})
+
+    results = refresher.days([EARLY[1]], Days.of(D2))
+
+    assert [(one.table, str(one.days), one.status, one.message) for one in results] == [
+        ("silver.answers", "2013-01-01..2013-01-02", "done", ""),
+        ("gold.answer_totals", "2013-01-02", "done", ""),
+    ]
+    assert held(store, EARLY[1]) == [row for row in expected(store)[1] if row["called_on"] == D2] != []
+    (refused,) = refresher.days([STREAMS[1]], Days.of(D2))
+    assert (refused.table, refused.status) == ("silver.calls", "failed")
+    assert "streams own" in refused.message
