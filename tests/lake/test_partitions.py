@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any, cast
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import PartitionLoadingContext
+from dagster._core.definitions.partitions.definition import TimeWindowPartitionsDefinition
 from dagster._core.definitions.partitions.snap import PartitionsSnap
+from dagster._core.definitions.temporal_context import TemporalContext
 
 from lake.orchestration.calendar_watch import CalendarWatch
 from lake.orchestration.keys import asset_key
+from lake.orchestration.newest_days import find_newest_days
 from lake.orchestration.partitions import build_partitions
 from lake.orchestration.refresher import Refresher
 from lake.project.environment import Environment
@@ -50,6 +55,32 @@ def test_in_a_replay_the_calendar_ends_with_the_day_of_its_clock(tmp_path: Path,
         "2013-02-01",
         33,
     )
+
+
+def test_the_newest_days_of_a_calendar_that_has_ended_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        TimeWindowPartitionsDefinition,
+        "get_paginated_partition_keys",
+        TimeWindowPartitionsDefinition.get_paginated_partition_keys,
+    )
+    settings = settings_of(tmp_path, NOW="2013-02-01T06:00:00Z")
+    days = ["2013-02-01", "2013-01-31", "2013-01-30"]
+    assert newest_days(settings) != days, "Dagster does it itself: delete lake/orchestration/newest_days.py"
+
+    find_newest_days()
+
+    assert newest_days(settings) == days
+    assert newest_days(settings_of(tmp_path))[0] == str(TODAY)
+
+
+def newest_days(settings: Settings) -> Sequence[str]:
+    """The three newest days, asked for as the plots of a table do."""
+    calendar = as_servers_see_it(build_partitions(settings))
+    moment = TemporalContext(effective_dt=datetime.now(UTC), last_event_id=None)
+    context = PartitionLoadingContext(temporal_context=moment, dynamic_partitions_store=None)
+    return calendar.get_paginated_partition_keys(context, 3, ascending=False).results
 
 
 def test_a_calendar_that_has_ended_stays_as_it_is(tmp_path: Path) -> None:
