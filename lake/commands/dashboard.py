@@ -36,6 +36,8 @@ def serve_dashboard(console: Console, settings: Settings, port: int | None) -> i
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "logger.hideWelcomeMessage": "true",
+        "logger.level": "warning",
     }
     arguments = [f"--{name}={value}" for name, value in options.items()]
     process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", str(script), *arguments])

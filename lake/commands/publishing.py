@@ -115,7 +115,7 @@ def _load(
     if loaded := [one.published for one in outcomes if one.published and one.published.days]:
         from lake.orchestration.sinks import record_published  # Dagster, for which there is nearly always no need
 
-        record_published(environment.settings, loaded)
+        record_published(environment.settings, environment.store, loaded)
     return outcomes
 
 

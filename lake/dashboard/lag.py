@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ import streamlit as st
 
 from lake.dashboard.palette import SERIES
 from lake.declare.table import Table
-from lake.stream.input_events import newest_event
+from lake.stream.input_events import lag_seconds
 from lake.write.store import DeltaStore
 
 __all__ = ["Lags", "draw_lags"]
@@ -43,9 +43,14 @@ class Lags:
     """Read the lag of streams from their commits.
 
     Each commit is read once.
+
+    Attributes:
+        store: of the lake.
+        now: gives the lake's clock.
     """
 
     store: DeltaStore
+    now: Callable[[], datetime]
     _known: dict[str, tuple[str | None, list[Lag]]] = field(default_factory=dict, repr=False)
 
     def of(self, table: Table) -> Sequence[Lag]:
@@ -59,10 +64,9 @@ class Lags:
         last = -1 if newest is None else newest
         for version in range(max(known[-1].version + 1 if known else 0, last - _COMMITS + 1), last + 1):
             commit = log.commit(version)
-            event = newest_event(table, commit) if commit is not None and "generation" in commit.metadata else None
             if commit is not None:
-                at = commit.committed_at
-                read.append(Lag(version, at, None if event is None else max((at - event).total_seconds(), 0.0)))
+                seconds = lag_seconds(table, commit, self.now()) if "generation" in commit.metadata else None
+                read.append(Lag(version, commit.committed_at, seconds))
         self._known[table.full_name] = (table_id, read[-_COMMITS:])
         return [lag for lag in read[-_COMMITS:] if lag.seconds is not None]
 

@@ -27,6 +27,13 @@ from lake.ownership.ledger import Entry, Ledger
 __all__ = ["browse", "operations", "quality"]
 
 _ROWS = 1000
+_SUMMED = {
+    "rows in": "rows_in",
+    "rows out": "rows_out",
+    "rejected": "rejected",
+    "duplicates": "duplicates",
+    "disagreeing": "disagreeing",
+}
 
 
 def operations(sight: Sight) -> None:
@@ -51,7 +58,7 @@ def operations(sight: Sight) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Sight: id})
 def _lags(sight: Sight) -> Lags:
-    return Lags(sight.environment.store)
+    return Lags(sight.environment.store, sight.environment.settings.now)
 
 
 def _draw_summary(report: StatusReport) -> None:
@@ -69,13 +76,13 @@ def _draw_summary(report: StatusReport) -> None:
 def _of_table(table: TableReport) -> dict[str, Any]:
     return {
         "table": table.table,
-        "state": "✗ late" if table.freshness.is_late else "✓ fresh",
+        "state": "✗ late" if table.freshness.is_late else f"✓ {table.freshness.text}",
         "newest day": table.newest_day,
         "open from": table.open_from,
         "missing": _due(table.missing),
         "stale": _due(table.stale),
-        "freshness": table.freshness.text,
         "owner": table.owner,
+        "why late": table.freshness.text if table.freshness.is_late else "",
     }
 
 
@@ -86,7 +93,7 @@ def _of_stream(stream: StreamReport) -> dict[str, Any]:
         "lag, messages": stream.lag_messages,
         "lag, seconds": stream.lag_seconds,
         "rows per second": stream.rows_per_second,
-        "watermark": stream.watermark,
+        "watermark, UTC": (stream.watermark or "")[:16].replace("T", " "),
         "open from": stream.open_from,
         "error": stream.last_error,
     }
@@ -113,7 +120,9 @@ def quality(sight: Sight) -> None:
     if not known:
         st.info("nothing was computed yet; next: lakehouse refresh")
         return
-    st.dataframe([_of_counts(name, found) for name, found in known.items()], hide_index=True)
+    counts = [_of_counts(name, found) for name, found in known.items()]
+    with_commas = st.column_config.NumberColumn(format="localized")
+    st.dataframe(counts, hide_index=True, column_config=dict.fromkeys(_SUMMED, with_commas))
     chosen = st.selectbox("table", list(known), key="quality_table")
     days = {entry.day: entry for entry in known[chosen]}
     if None not in days:
@@ -129,8 +138,7 @@ def _day(day: date | None) -> str:
 
 
 def _of_counts(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    counts = ("rows_in", "rows_out", "rejected", "duplicates", "disagreeing")
-    sums = {what.replace("_", " "): sum(getattr(entry, what) for entry in entries) for what in counts}
+    sums = {said: sum(getattr(entry, what) for entry in entries) for said, what in _SUMMED.items()}
     failed = sum(entry.outcome == "failed" for entry in entries)
     computed = max(entry.recorded_at for entry in entries)
     return {"table": name, **sums, "failed days": failed, "computed, UTC": f"{computed:%Y-%m-%d %H:%M}"}

@@ -169,7 +169,7 @@ def _computed(
     if receipt.failed_days and not receipt.damaged:
         # The step of the checks is skipped, and this is the one that has something to say.
         verdict = Inspection(table, store, settings).contract()
-        evaluation = build_check_evaluation(table, "contract", verdict)
+        evaluation = build_check_evaluation(asset_key(table), "contract", verdict)
         context.log_event(evaluation)
         RedChecks(settings.home).note(as_errors([evaluation]))
     for feed in table.feeds:
@@ -396,14 +396,14 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
     )
 
 
-def build_check_evaluation(table: Table, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
+def build_check_evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.AssetCheckEvaluation:
     """Turn a verdict into an event.
 
     It is for code that reaches a verdict outside of the step of the checks.
     """
-    result = build_check_result(asset_key(table), name, verdict)
+    result = build_check_result(key, name, verdict)
     return dg.AssetCheckEvaluation(
-        asset_key=asset_key(table),
+        asset_key=key,
         check_name=name,
         passed=result.passed,
         metadata=result.metadata,

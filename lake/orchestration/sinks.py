@@ -5,7 +5,7 @@ A run loads the days that it was asked for; one that the sensor `publish` asks f
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of the functions below.
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,9 @@ import dagster as dg
 from lake.batch.survey import Survey
 from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
+from lake.declare.words import counted
 from lake.errors import LakeError
-from lake.orchestration.assets import CAUSE, build_check_result, build_column
+from lake.orchestration.assets import CAUSE, build_check_evaluation, build_check_result, build_column
 from lake.orchestration.checks import Verdict
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
@@ -104,15 +105,21 @@ def build_sink_checks(sink: Sink, settings: Settings) -> dg.AssetChecksDefinitio
         if _EQUAL in asked:
             days = days_of_run(context.run.tags)
             compared, differing = find_differing(sink, _survey(sink, store, settings), place, days)
-            remedy = f"lakehouse publish {sink.name} --days DAY loads it again"
-            verdict = Verdict(f"{compared} days compared", differing, remedy=remedy)
-            yield build_check_result(key, _EQUAL, verdict)
+            yield build_check_result(key, _EQUAL, _judge_equal(sink, compared, differing))
         if _LOADED in asked:
-            due = stand(sink, _survey(sink, store, settings), place).due.days
-            verdict = Verdict(f"{len(due)} days wait", due, "WARN", remedy=f"lakehouse publish {sink.name}")
-            yield build_check_result(key, _LOADED, verdict)
+            yield build_check_result(key, _LOADED, _judge_loaded(sink, store, settings, place))
 
     return check
+
+
+def _judge_equal(sink: Sink, compared: int, differing: Mapping[Day, str]) -> Verdict:
+    remedy = f"lakehouse publish {sink.name} --days DAY loads it again"
+    return Verdict(f"{counted(compared, 'day')} compared", differing, remedy=remedy)
+
+
+def _judge_loaded(sink: Sink, store: DeltaStore, settings: Settings, place: Place) -> Verdict:
+    due = stand(sink, _survey(sink, store, settings), place).due.days
+    return Verdict(f"{counted(len(due), 'day')} to be loaded", due, "WARN", remedy=f"lakehouse publish {sink.name}")
 
 
 def build_publisher(settings: Settings, sinks: Sequence[Sink]) -> dg.SensorDefinition:
@@ -170,8 +177,8 @@ def _is_under_way(instance: dg.DagsterInstance, sink: Sink) -> bool:
     return bool(instance.get_runs(dg.RunsFilter(statuses=_UNDER_WAY, tags={_SINK: sink.full_name}), limit=1))
 
 
-def record_published(settings: Settings, published: Sequence[Published]) -> None:
-    """Tell Dagster what a command has loaded."""
+def record_published(settings: Settings, store: DeltaStore, published: Sequence[Published]) -> None:
+    """Tell Dagster what a command has loaded, and what the checks say of it."""
     with open_instance(settings) as instance:
         for one in published:
             for day in one.days if one.sink.is_by_day else [None]:
@@ -179,6 +186,23 @@ def record_published(settings: Settings, published: Sequence[Published]) -> None
                 partition = str(day) if day else None
                 event = dg.AssetMaterialization(sink_key(one.sink), partition=partition, metadata=facts)
                 instance.report_runless_asset_event(event)
+            for name, verdict in _verdicts(one, store, settings):
+                instance.report_runless_asset_event(build_check_evaluation(sink_key(one.sink), name, verdict))
+
+
+def _verdicts(published: Published, store: DeltaStore, settings: Settings) -> Iterator[tuple[str, Verdict]]:
+    """Judge a sink that was just loaded.
+
+    A destination that takes copies has compared both ends before anybody saw them. Others are read now.
+    """
+    sink, place = published.sink, _place(settings)
+    compared, differing = len(published.days), dict[Day, str]()
+    if sink.to.follows_log:
+        days = [day for day in published.days if day]
+        own = Days.between(min(days), max(days)) if days else None
+        compared, differing = find_differing(sink, _survey(sink, store, settings), place, own)
+    yield _EQUAL, _judge_equal(sink, compared, differing)
+    yield _LOADED, _judge_loaded(sink, store, settings, place)
 
 
 def _facts(published: Published) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lake.declare.table import Table
 from lake.storage.commits import Commit
 from lake.stream.stream_inputs import StreamInputs
 
-__all__ = ["NEWEST_EVENT", "InputEvents", "newest_event"]
+__all__ = ["NEWEST_EVENT", "InputEvents", "lag_seconds", "newest_event"]
 
 NEWEST_EVENT = "newest_event_at"
 """Under this name a commit's metadata say it."""
@@ -31,6 +31,22 @@ def newest_event(table: Table, commit: Commit) -> datetime | None:
     event time, its metadata of those that group or join events.
     """
     return commit.newest(table.event_time or "timestamp") or commit.moment(NEWEST_EVENT)
+
+
+def lag_seconds(table: Table, commit: Commit, now: datetime) -> float | None:
+    """Return the seconds from the newest event that was read for a commit to the commit.
+
+    None where nobody knows that event. It is never below 0.
+
+    Args:
+        table: which a stream wrote.
+        commit: of the stream.
+        now: the lake's clock; in a replay of the past a commit is no later than the replay's.
+    """
+    newest = newest_event(table, commit)
+    if newest is None:
+        return None
+    return round(max((min(commit.committed_at, now) - newest).total_seconds(), 0.0), 1)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lake.declare.graph import readers_of
 from lake.declare.table import Table
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import Verdict
+from lake.orchestration.keys import asset_key
 from lake.orchestration.sensors import causes
 from lake.orchestration.sensors.causes import Causes, Finding, Told
 from lake.orchestration.sensors.failing_checks import build_failing_checks
@@ -75,7 +76,7 @@ def test_a_broken_bronze_day_is_one_message_that_names_all_tables_behind_it(
         nonlocal cursor
         for name in names:
             verdict = Verdict("no row", {} if passed else {DAY: "no row"})
-            instance.report_runless_asset_event(build_check_evaluation(TABLES[name], "row_count", verdict))
+            instance.report_runless_asset_event(build_check_evaluation(asset_key(TABLES[name]), "row_count", verdict))
         with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
             cursor = sensor.evaluate_tick(context).cursor
 

@@ -49,7 +49,7 @@ class Watch:
     def find(self, check: str, *, passed: bool, severity: Severity = "ERROR") -> None:
         """Let a check of the measurements find something."""
         verdict = Verdict("3 of 10 rows rejected", {} if passed else {DAY: "3 of 10 rows rejected (30.0%)"}, severity)
-        self.instance.report_runless_asset_event(build_check_evaluation(MEASUREMENTS, check, verdict))
+        self.instance.report_runless_asset_event(build_check_evaluation(asset_key(MEASUREMENTS), check, verdict))
 
 
 @pytest.fixture

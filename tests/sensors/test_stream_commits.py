@@ -221,6 +221,18 @@ def test_other_commits_are_no_materializations(daemon: Daemon, other: dict[str, 
     assert daemon.tick() == [("departures", "2013-01-03", 2)]
 
 
+@pytest.mark.parametrize("knows_a_place", [True, False])
+def test_a_day_that_a_run_has_computed_since_is_not_told_again(daemon: Daemon, knows_a_place: bool) -> None:
+    follow(daemon.store, DEPARTURES)
+    if knows_a_place:
+        daemon.tick()
+    commit(daemon.store, DEPARTURES, {D1: 1, D2: 1, D3: 1})
+    recorded.record(daemon.store, DEPARTURES, [D1], run_id="a run")
+    recorded.record(daemon.store, DEPARTURES, [D2])  # beside the streams: no run tells of it
+
+    assert [day for _, day, _ in daemon.tick()] == [str(D2), str(D3)]
+
+
 def test_a_tick_takes_a_bounded_number_of_commits_and_the_next_goes_on(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

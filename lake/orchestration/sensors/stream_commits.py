@@ -5,7 +5,8 @@ There is one for each of its days, and one of a table without days.
 The sensor reads the logs of the tables that were ever followed, or depend on days of streams; no Spark. A commit counts
 when its metadata say that a stream made it, or batch beside the streams (`lake/stream/early.py`), so what is reported
 was committed: at least once, since the events come before the cursor, and never what is not there. Commits that change
-no row, compactions and batch runs, which report themselves, are passed over.
+no row, compactions and batch runs, which report themselves, are passed over, and so are days that such a run has
+computed since.
 
 The cursor holds, by table, the newest commit that was looked at and a hash of its file:
 {"silver.orders": [41, "5f3a..."]}. A tick goes on from there, `COMMITS_AT_ONCE` a table, so after
@@ -38,11 +39,12 @@ from lake.orchestration.red_checks import RedChecks
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.standing import as_errors, verdict_of
 from lake.ownership.frontier import FrontierTable
+from lake.ownership.ledger import Ledger
 from lake.project.known_lineage import known_lineage
 from lake.project.settings import Settings
 from lake.storage.commits import Commit
 from lake.storage.log import Log, Place
-from lake.stream.input_events import newest_event
+from lake.stream.input_events import lag_seconds
 from lake.write.store import DeltaStore
 
 __all__ = ["COMMITS_AT_ONCE", "LOOKS_BACK", "build_stream_commits"]
@@ -75,7 +77,7 @@ def build_stream_commits(settings: Settings, tables: Sequence[Table]) -> dg.Sens
             return dg.SensorResult(skip_reason="no stream was ever started", cursor=context.cursor)
         places, said, compared = _parse(context.cursor), 0, False
         for table in (one for one in watched if frontier.was_followed(one) or frontier.first_followed_day(one)):
-            reports = _Reports(table, store.table_log(table), settings)
+            reports = _Reports(table, store, settings)
             try:
                 commits = reports.after(places.get(table.full_name))
                 if commits is None and compared:
@@ -140,7 +142,7 @@ class _Checks:
         self._looked_at[name] = now
         inspection = Inspection(table, store, self.settings)
         keys = [dg.AssetCheckKey(asset_key(table), check) for check in checks_of(table)]
-        evaluations = [build_check_evaluation(table, k.name, verdict_of(inspection, k, instance)) for k in keys]
+        evaluations = [build_check_evaluation(k.asset_key, k.name, verdict_of(inspection, k, instance)) for k in keys]
         for evaluation in evaluations:
             instance.report_runless_asset_event(evaluation)
         RedChecks(self.settings.home).note(as_errors(evaluations))
@@ -162,8 +164,13 @@ class _Reports:
     """Makes the events of one table."""
 
     table: Table
-    log: Log
+    store: DeltaStore
     settings: Settings
+
+    @cached_property
+    def log(self) -> Log:
+        """Its log."""
+        return self.store.table_log(self.table)
 
     def after(self, place: Place | None) -> list[Commit] | None:
         """Return the next commits after a place, oldest first.
@@ -187,7 +194,8 @@ class _Reports:
         for commit in filter(_is_streamed, commits):
             facts, rows = self._facts(commit), self._rows(commit)
             for day in in_order(self._days(commit)):
-                events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
+                if not self._is_told_since(day, commit):
+                    events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
         return (self._place(commits[-1].version) if commits else None), events
 
     def compare(self, first_open: date | None) -> tuple[Place | None, list[dg.AssetMaterialization]]:
@@ -208,6 +216,8 @@ class _Reports:
         for day in in_order(held.keys() | commits.keys()):
             count = {"dagster/partition_row_count": held.get(day, 0)}
             commit = commits.get(day)
+            if commit is not None and self._is_told_since(day, commit):
+                continue
             if commit is not None and _is_streamed(commit):
                 written = self._rows(commit).get(day, 0)
                 events += self._event(day, {**count, "rows_written": written, **self._facts(commit)})
@@ -244,6 +254,19 @@ class _Reports:
                 found.setdefault(day, commit)
         return found
 
+    def _is_told_since(self, day: Day, commit: Commit) -> bool:
+        """Tell whether a run of batch has computed a day after a commit.
+
+        It told of the day itself, and what is told last is what the UI shows.
+        """
+        computed = self._computed_at.get(day)
+        return computed is not None and computed > commit.committed_at
+
+    @cached_property
+    def _computed_at(self) -> Mapping[Day, datetime]:
+        entries = Ledger(self.store).latest(self.table.full_name)
+        return {day: one.recorded_at for day, one in entries.items() if one.run_id and one.outcome != "failed"}
+
     def _event(self, day: Day, facts: Mapping[str, Any]) -> Iterator[dg.AssetMaterialization]:
         if day is None or day in self._calendar:  # Dagster knows no other
             partition = None if day is None else str(day)
@@ -254,7 +277,7 @@ class _Reports:
         return self.settings.calendar()
 
     def _facts(self, commit: Commit) -> dict[str, Any]:
-        lag = self._lag_seconds(commit)
+        lag = lag_seconds(self.table, commit, self.settings.now())
         return {
             "version": commit.version,
             "generation": commit.metadata.get("generation"),
@@ -263,17 +286,6 @@ class _Reports:
             "seconds_since_commit": round((datetime.now(UTC) - commit.committed_at).total_seconds(), 1),
             **({} if lag is None else {"lag_seconds": lag}),
         }
-
-    def _lag_seconds(self, commit: Commit) -> float | None:
-        """Return the seconds from the newest event read to its commit.
-
-        For bronze it is the newest message. None where nobody knows it. In a replay of the past a commit is no later
-        than the replay's clock.
-        """
-        newest = newest_event(self.table, commit)
-        if newest is None:
-            return None
-        return round((min(commit.committed_at, self.settings.now()) - newest).total_seconds(), 1)
 
 
 def _is_streamed(commit: Commit) -> bool:

@@ -15,6 +15,7 @@ from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.orchestration.assets import build_check_evaluation
 from lake.orchestration.checks import RUNBOOK, Verdict, next_step
+from lake.orchestration.keys import asset_key
 from lake.orchestration.sensors.alert_text import Spelling
 from lake.orchestration.sensors.causes import Causes, Finding, Ranges, Told
 from lake.orchestration.sensors.notify import Memory, Notifier
@@ -126,7 +127,7 @@ def tell_verdicts(
     failing, causes, memory = _parse(context.cursor)
     for table, verdict in verdicts.items():
         if (table.full_name in failing) == verdict.passed:
-            context.instance.report_runless_asset_event(build_check_evaluation(table, check, verdict))
+            context.instance.report_runless_asset_event(build_check_evaluation(asset_key(table), check, verdict))
     shown = sorted(table.full_name for table, verdict in verdicts.items() if not verdict.passed)
     silent = teller.tell(found, causes, memory)
     cursor = json.dumps({"failing": shown, "causes": causes.dump(), "told": memory.dump()})

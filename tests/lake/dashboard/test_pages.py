@@ -136,6 +136,8 @@ def test_operations_say_what_is_late_and_who_owns_which_day(store: DeltaStore, d
     assert list(found) == list(TABLES)
     assert (found["gold.readings"]["open from"], found["gold.readings"]["newest day"]) == (D2, D3)
     assert found["bronze.mark_lines"]["state"] == "✗ late"
+    assert found["bronze.mark_lines"]["why late"].startswith("late: ")
+    assert found["gold.readings"]["state"] == "✗ late"
     assert "late" in texts(page)
     assert page.dataframe[0].proto.HasField("placeholder")  # else "None" stands where there is nothing to say
 
@@ -145,7 +147,7 @@ def stream(store: DeltaStore, newest: datetime) -> None:
 
 
 def test_the_lag_of_a_stream_is_what_its_commits_say(store: DeltaStore) -> None:
-    lags = Lags(store)
+    lags = Lags(store, lambda: datetime.now(UTC))
     assert lags.of(readings) == []
     some_lake(store)  # batch says nothing of lag
     for minutes in (10, 3):
@@ -159,6 +161,12 @@ def test_the_lag_of_a_stream_is_what_its_commits_say(store: DeltaStore) -> None:
     shutil.rmtree(store.path(readings))
     stream(store, datetime.now(UTC) - timedelta(minutes=5))
     assert [round((lag.seconds or 0) / 60) for lag in lags.of(readings)] == [5]
+
+
+def test_in_a_replay_of_the_past_a_stream_lags_behind_the_clock_of_the_replay(store: DeltaStore) -> None:
+    stream(store, datetime(2024, 3, 1, 11, 58, tzinfo=UTC))
+
+    assert [lag.seconds for lag in Lags(store, lambda: datetime(2024, 3, 1, 12, tzinfo=UTC)).of(readings)] == [120.0]
 
 
 def test_operations_draw_the_lag_of_streams_over_time(store: DeltaStore, draw: Draw, tmp_path: Path) -> None:

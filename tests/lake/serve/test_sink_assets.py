@@ -124,7 +124,19 @@ def test_what_a_command_loads_is_recorded(settings: Settings, store: DeltaStore)
     refill(store, facts, [D1, D2], [row("a", D1), row("b", D2)])
     published = publish(BOARD, survey_of(store, facts), Place(settings.home))
 
-    record_published(settings, [published])
+    record_published(settings, store, [published])
 
     with open_instance(settings) as instance:
         assert instance.get_materialized_partitions(KEY) == {str(D1), str(D2)}
+        assert told(instance) == {"equal": (True, "2 days compared"), "loaded": (True, "0 days to be loaded")}
+        refill(store, facts, [D2], [row("c", D2)])
+        record_published(settings, store, [published])
+        assert told(instance)["loaded"][0] is False
+
+
+def told(instance: dg.DagsterInstance) -> dict[str, tuple[bool, str]]:
+    """Whether each check of the sink passed, and what it says first."""
+    keys = [dg.AssetCheckKey(KEY, name) for name in ("equal", "loaded")]
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    said = {key.name: one.evaluation for key, one in found.items()}
+    return {name: (one.passed, (one.description or "").partition("\n")[0]) for name, one in said.items() if one}
