@@ -22,7 +22,7 @@ def carriers(sight: Sight) -> None:
     days = last_days(shown, 28)
     st.markdown(f"Flights of {days.start} to {days.last}")
     sums = sight.rows(shown, days).groupby("carrier", as_index=False).sum(numeric_only=True)
-    sums["on time"] = sums["arrivals_on_time"] / sums["flown"].where(sums["flown"] > 0)
+    sums["on time"] = (sums["arrivals_on_time"] / sums["flown"].where(sums["flown"] > 0)).round(3)
     bars = (
         alt.Chart(sums)
         .mark_bar(color=BLUE)
@@ -33,9 +33,13 @@ def carriers(sight: Sight) -> None:
         )
     )
     st.altair_chart(bars, width="stretch")
-    said = sums.sort_values("on time", ascending=False).rename(columns=lambda name: name.replace("_", " "))
+    said = sums.sort_values("on time", ascending=False).rename(columns=_in_words)
     st.dataframe(said, hide_index=True, column_config={"on time": st.column_config.NumberColumn(format="percent")})
     draw_lineage(sight, shown, days)
+
+
+def _in_words(column: str) -> str:
+    return column.replace("_minutes", ", minutes in all").replace("_", " ")
 
 
 def routes(sight: Sight) -> None:

@@ -13,6 +13,7 @@ import streamlit as st
 from lake.dashboard.seen import draw_lineage, holds_nothing, look_at
 from lake.dashboard.sight import Shown, Sight
 from lake.declare.days import Days
+from lake.declare.words import breakable
 from lake.errors import LakeError
 from lake.serve.api.problems import ProblemError
 
@@ -172,7 +173,7 @@ def _say_message(row: Mapping[str, Any]) -> tuple[Any, str]:
 
 
 def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return breakable(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
 def _say_planned(row: Mapping[str, Any]) -> tuple[Any, str]:

@@ -103,7 +103,7 @@ def departures_by_hour(hours: pd.DataFrame, settled: Collection[date]) -> pd.Dat
 
 def draw_hours(hours: pd.DataFrame, shown: Shown) -> None:
     """Draw departures by the hour, and how far they are settled."""
-    below, paler = alt.Legend(orient="bottom"), alt.Legend(orient="bottom", symbolFillColor=BLUE)
+    below, paler = alt.Legend(orient="bottom"), alt.Legend(orient="bottom", symbolFillColor=BLUE, symbolStrokeWidth=0)
     kinds, states = alt.Scale(domain=["on time", "late"], range=[BLUE, ORANGE]), alt.Scale(domain=[SETTLED, EARLY])
     states.range = [1.0, 0.45]
     encoded = {

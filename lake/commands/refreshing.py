@@ -22,6 +22,7 @@ from lake.commands.status_report import DayRange, as_ranges
 from lake.declare.days import Days
 from lake.declare.graph import with_upstream
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.errors import CannotAcceptLoss
 from lake.orchestration.checks import LATE
 from lake.orchestration.refresher import Refresher
@@ -277,7 +278,7 @@ def print_result(out: Console, result: TableResult) -> None:
     if result.disagreeing:
         parts.append(f"{result.disagreeing:,} of them disagree with the row that is kept")
     if result.unchanged_days:
-        parts.append(f"{result.unchanged_days} days unchanged")
+        parts.append(counted(result.unchanged_days, "day unchanged"))
     days = str(result.days) if result.days is not None else "whole"
     out.print(f"{mark:<12} {result.table:<32} {days:<24} {', '.join(parts)}  {result.seconds:5.1f} s", soft_wrap=True)
     for check in result.checks:

@@ -1,6 +1,6 @@
-"""Say how many of something there are."""
+"""Say how many of something there are, and spell text for people."""
 
-__all__ = ["counted", "more", "plural"]
+__all__ = ["breakable", "counted", "more", "plural"]
 
 
 def plural(what: str) -> str:
@@ -17,3 +17,8 @@ def counted(number: int, what: str) -> str:
 def more(number: int, noun: str) -> str:
     """Say how many are left out: "1 more table", "3 more tables"."""
     return f"{number:,} more {noun if number == 1 else plural(noun)}"
+
+
+def breakable(text: str) -> str:
+    """Spell JSON so that a line can end between its fields, because browsers break at spaces only."""
+    return text.replace(',"', ', "')

@@ -9,6 +9,7 @@ from typing import Any
 
 from lake.batch.rejected import rejected_rows
 from lake.declare.table import Table
+from lake.declare.words import breakable
 from lake.write.store import DeltaStore
 
 __all__ = ["place_of", "show_rejected"]
@@ -29,7 +30,7 @@ def show_rejected(table: Table, store: DeltaStore, days: Collection[date | None]
 def _told(row: Mapping[str, Any]) -> str:
     place, text = place_of(row["row"]), str(row["raw"] or row["row"])
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return f"{', '.join(row['rules'])}{f'; {place}' if place else ''}: {shown}"
+    return f"{', '.join(row['rules'])}{f'; {place}' if place else ''}: {breakable(shown)}"
 
 
 def place_of(row: str) -> str:

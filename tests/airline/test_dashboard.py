@@ -156,7 +156,12 @@ def steps(page: AppTest) -> dict[str, Row]:
 
 
 def message(number: int) -> Row:
-    said = {"key": f"2013-01-02|UA|{number}|EWR", "value": f"flight {number}", "topic": "departures", "partition": 0}
+    said = {
+        "key": f"2013-01-02|UA|{number}|EWR",
+        "value": f'{{"carrier":"UA","flight":"{number}"}}',
+        "topic": "departures",
+        "partition": 0,
+    }
     return {**said, "offset": number, "timestamp": NOON, "landed_on": D2, "event_date": D2}
 
 
@@ -180,7 +185,9 @@ def test_a_flight_is_told_from_bronze_to_gold(store: DeltaStore) -> None:
     ]
     assert page.metric[1].delta == "42 min late"
     found = steps(page)
-    assert found["bronze.departure_events"]["what it says"] == "message departures/0/1545: flight 1545"
+    assert found["bronze.departure_events"]["what it says"] == (
+        'message departures/0/1545: {"carrier":"UA", "flight":"1545"}'
+    )
     assert (found["silver.schedules"]["at"], found["silver.schedules"]["state"]) == ("2013-01-02 12:05:00", "settled")
     assert found["silver.departures"]["state"] == "open: early"
     assert "was never written" in found["gold.flight_delay_scores"]["what it says"]

@@ -25,6 +25,7 @@ from lake.declare.days import Days
 FIRST_DAY, LAST_DAY = "2012-12-31", "2013-01-05"
 PROJECT = Path(__file__).parents[2]
 IMAGES = PROJECT / "docs" / "images"
+LAKEHOUSE = [sys.executable, "-m", "lake.commands.cli"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -70,12 +71,11 @@ def ui(home: Path) -> Iterator[WebUI]:
         "LAKEHOUSE_LAST_DAY": "open",
         "LAKEHOUSE_SPARK_MASTER": "local[2]",
     }
-    lakehouse = [sys.executable, "-m", "lake.commands.cli"]
     if "SCREENSHOTS" in os.environ:
-        subprocess.run([*lakehouse, "refresh", "--days", f"{FIRST_DAY}..{LAST_DAY}"], env=env, cwd=home, check=True)
+        subprocess.run([*LAKEHOUSE, "refresh", "--days", f"{FIRST_DAY}..{LAST_DAY}"], env=env, cwd=home, check=True)
     port = choose_port(None)
     process = subprocess.Popen(
-        [*lakehouse, "up", "--port", str(port)], env=env, cwd=home, text=True, stdout=subprocess.PIPE
+        [*LAKEHOUSE, "up", "--port", str(port)], env=env, cwd=home, text=True, stdout=subprocess.PIPE
     )
     assert process.stdout is not None
     try:

@@ -1,7 +1,7 @@
 """The dashboard in a real browser: each page, the keyboard, a phone, and rows that come while somebody looks.
 
-The lake is a small one that this test fills, without Spark. Pictures go to the folder of the test, and with SCREENSHOTS
-into docs/images.
+The lake is a small one that this test fills, without Spark. With SCREENSHOTS the pictures in docs/images are renewed,
+from a lake of real flights: ten days of batch, and one that streams own.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from airline.replay import replay
+from lake.declare.days import Days
 from lake.engine.ports import free_ports
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.stream.progress import StreamStatus, write_status
@@ -29,7 +31,7 @@ from lake.write.store import DeltaStore
 from lakehouse_assets.gold.daily_carrier_performance import daily_carrier_performance
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance
 from lakehouse_assets.silver.flights import flights
-from tests.browser.conftest import ARGUMENTS, BROWSERS, PROJECT
+from tests.browser.conftest import ARGUMENTS, BROWSERS, IMAGES, LAKEHOUSE, PROJECT
 from tests.lake.serve.api.readings import Row, compute, fill
 from tests.lakes import without_spark
 
@@ -38,8 +40,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 DAYS = [date(2013, 1, 1) + timedelta(days=number) for number in range(14)]
 OPEN = DAYS[-1] + timedelta(days=1)
 PAGES = ["operations", "airports", "carriers", "flight", "network", "routes", "quality", "tables"]
-LAST = dict.fromkeys(PAGES, "computed from") | {
-    "operations": "commit of a stream",
+LAST = dict.fromkeys(PAGES, "computed from|open: early, as") | {
+    "operations": "Lag of the streams",
     "quality": "in quarantine",
     "tables": "was never written",  # the first of them
 }
@@ -122,10 +124,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
 @pytest.fixture(scope="module")
 def address(store: DeltaStore) -> Iterator[str]:
     """A dashboard over the lake, on a free port of this machine."""
-    home, port = Path(store.tables).parent, free_ports(1)[0]
-    env = {**os.environ, "LAKEHOUSE_HOME": str(home), "LAKEHOUSE_NOW": "2013-01-15T16:30:00Z"}
-    env["PYTHONPATH"] = str(PROJECT)
-    command = [sys.executable, "-m", "lake.commands.cli", "dashboard", "--port", str(port)]
+    with dashboard_of(Path(store.tables).parent, LAKEHOUSE_NOW="2013-01-15T16:30:00Z") as url:
+        yield url
+
+
+@contextmanager
+def dashboard_of(home: Path, **settings: str) -> Iterator[str]:
+    port = free_ports(1)[0]
+    env = {**os.environ, "LAKEHOUSE_HOME": str(home), "PYTHONPATH": str(PROJECT), **settings}
+    command = [*LAKEHOUSE, "dashboard", "--port", str(port)]
     with (home / "dashboard.log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=PROJECT)
         try:
@@ -175,8 +182,6 @@ def open_page(browser: Browser, address: str, name: str, size: Any) -> Page:
 def picture(tab: Page, folder: Path, name: str) -> None:
     tab.wait_for_timeout(500)  # charts are drawn after their places are there
     tab.screenshot(path=folder / f"{name}.png")
-    if "SCREENSHOTS" in os.environ and not name.endswith("-phone"):
-        tab.screenshot(path=PROJECT / "docs" / "images" / f"dashboard-{name}.png")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -247,3 +252,27 @@ def test_rows_that_come_are_shown_without_a_reload(browser: Browser, address: st
     expect(tab.get_by_text(re.compile("newest hour, 15 Jan 2013, 17:00 UTC"))).to_be_visible()
     assert tab.evaluate("window.isTheSamePage") is True
     tab.close()
+
+
+@pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="pictures are renewed where SCREENSHOTS is set")
+def test_pictures_of_the_docs_are_of_real_flights(browser: Browser, tmp_path: Path) -> None:
+    replay(tmp_path / "landing", Days.parse("2012-12-31..2013-01-10"), malformed=0.002, seed=1)
+    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
+    for command in (
+        ["refresh", "--days", "2012-12-31..2013-01-09"],
+        ["follow", "--since", "2013-01-10", "--until-idle"],
+    ):
+        subprocess.run([*LAKEHOUSE, *command], env=env, cwd=PROJECT, check=True)
+    with dashboard_of(tmp_path) as url:
+        for name in ("network", "airports", "flight", "operations", "quality"):
+            tab = open_page(browser, url, name, DESKTOP)
+            if name == "quality":
+                tab.get_by_label("table", exact=True).focus()
+                tab.keyboard.type("silver.departures")
+                tab.keyboard.press("Enter")
+                expect(tab.get_by_text("rows that were not kept")).to_be_visible()
+            height = tab.get_by_test_id("stMainBlockContainer").evaluate("one => one.scrollHeight")
+            tab.set_viewport_size({"width": DESKTOP["width"], "height": min(height, 1100)})
+            tab.wait_for_timeout(1500)  # charts are drawn anew
+            tab.screenshot(path=IMAGES / f"dashboard-{name}.png")
+            tab.close()

@@ -130,8 +130,7 @@ AMONG_OTHERS = """
 import gzip, json, sys
 from pathlib import Path
 from lake.engine.session import build_session
-from lake.testing.lakes import INTERPRETED
-spark = build_session(app_name="pinned", master="local[1]", extra_conf=INTERPRETED)
+spark = build_session(app_name="pinned", master="local[1]")
 here = Path.cwd()
 
 def fails(action):

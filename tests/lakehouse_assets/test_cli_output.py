@@ -199,7 +199,7 @@ def test_duplicates_that_disagree_are_told() -> None:
 
 def test_days_that_were_equal_to_what_was_stored_are_told_and_a_table_without_days_is_whole() -> None:
     assert printed(days=Days.of(D1), run_id="", rows_out=7, unchanged_days=1, seconds=1.0) == [
-        "ok silver.departures 2013-01-01 7 rows, 0 rejected, 0 duplicates, 1 days unchanged 1.0 s"
+        "ok silver.departures 2013-01-01 7 rows, 0 rejected, 0 duplicates, 1 day unchanged 1.0 s"
     ]
     assert printed(days=None, run_id="", rows_out=7, seconds=1.0) == [
         "ok silver.departures whole 7 rows, 0 rejected, 0 duplicates 1.0 s"
