@@ -97,9 +97,10 @@ def test_the_examples_of_the_page_run_and_answer_what_it_says(lake: Path) -> Non
 
 def test_the_command_asks_for_a_token_where_one_is_set(lake: Path) -> None:
     with served(lake, "--workers", "2", LAKEHOUSE_API_TOKENS=f"other,{TOKEN}") as base:
-        assert httpx.get(f"{base}/tables").status_code == 401
-        assert httpx.get(f"{base}/tables", params={"token": TOKEN}).status_code == 401
-        assert httpx.get(f"{base}/tables", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert httpx.get(f"{base}/tables", timeout=60).status_code == 401
+        assert httpx.get(f"{base}/tables", params={"token": TOKEN}, timeout=60).status_code == 401
+        known = {"authorization": f"Bearer {TOKEN}"}
+        assert httpx.get(f"{base}/tables", headers=known, timeout=60).status_code == 200
 
 
 def test_without_a_token_no_other_address_than_loopback_is_listened_on(lake: Path) -> None:

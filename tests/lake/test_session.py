@@ -130,7 +130,8 @@ AMONG_OTHERS = """
 import gzip, json, sys
 from pathlib import Path
 from lake.engine.session import build_session
-spark = build_session(app_name="pinned", master="local[1]")
+from lake.testing.lakes import INTERPRETED
+spark = build_session(app_name="pinned", master="local[1]", extra_conf=INTERPRETED)
 here = Path.cwd()
 
 def fails(action):
