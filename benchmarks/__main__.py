@@ -202,7 +202,8 @@ def stream(
 @commands.command()
 def late(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often each side starts.")] = 2,
-    messages: Annotated[int, typer.Option("--messages", min=1, help="Late messages after each start.")] = 4,
+    messages: Annotated[int, typer.Option("--messages", min=1, help="Late messages after each warm start.")] = 4,
+    cold: Annotated[int, typer.Option("--cold", min=1, help="Late messages after each cold start.")] = 1,
     work: WorkFolder = WORK,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the lake, and use the one that was kept.")] = False,
 ) -> None:
@@ -211,7 +212,7 @@ def late(
     if not keep:
         shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True, exist_ok=True)
-    for line in render_late(measure_late(home, rounds, messages, out.print)):
+    for line in render_late(measure_late(home, rounds, {"cold": cold, "warm": messages}, out.print)):
         out.print(line)
     if not keep:
         shutil.rmtree(home)

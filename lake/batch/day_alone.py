@@ -21,10 +21,10 @@ from lake.write.enforce import enforce
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
 
-__all__ = ["DayAlone", "can_differ", "compute_again", "differing_rows"]
+__all__ = ["DayAlone", "can_differ", "compute_again", "computed_alone_and_compared", "differing_rows"]
 
 SAMPLED = 0.1
-"""The share of range runs after which a table that reads its own days only is looked at."""
+"""The share of range runs after which a table is looked at that reads its own days only."""
 
 Row = Mapping[str, Any]
 _SIGN = "_sign"
@@ -82,27 +82,35 @@ def compute_again(
     is_looked_at = any(read.is_widened for read in table.reads) or choice.random() < SAMPLED
     if len(written) < 2 or not is_looked_at or not can_differ(table):
         return None
-    day = choice.choice(written)
-    alone = _computed_alone(table, store, day, entries[day], horizon)
-    return None if alone is None else _compared(table, store, alone, entries[day])
+    return computed_alone_and_compared(table, store, entries[choice.choice(written)], horizon)
 
 
-def _computed_alone(
-    table: Table, store: DeltaStore, day: date, entry: Entry, horizon: Horizon | None
-) -> DataFrame | None:
+def computed_alone_and_compared(
+    table: Table, store: DeltaStore, entry: Entry, horizon: Horizon | None = None
+) -> DayAlone | None:
+    """Compute the day of an entry once more by itself, and compare it with what is stored.
+
+    None where an input did not exist then.
+    """
+    alone = _computed_alone(table, store, entry, horizon)
+    return None if alone is None else _compared(table, store, alone, entry)
+
+
+def _computed_alone(table: Table, store: DeltaStore, entry: Entry, horizon: Horizon | None) -> DataFrame | None:
     """Return the rows of a day, computed from the versions in its entry.
 
     None where an input did not exist then.
     """
     frames = []
+    assert entry.day is not None
     for source in (read.source for read in table.reads):
         if not isinstance(source, Table) or entry.version_read(source.full_name) < 0:
             return None
     for read in table.reads:
         assert isinstance(read.source, Table)
-        around = read.selected(Days.of(day)) if read.source.day else None
+        around = read.selected(Days.of(entry.day)) if read.source.day else None
         frames.append(store.read(read.source, around, version=entry.version_read(read.source.full_name)))
-    return enforce(table, table(*frames), Days.of(day), partitions=1, horizon=horizon).accepted()
+    return enforce(table, table(*frames), Days.of(entry.day), partitions=1, horizon=horizon).accepted()
 
 
 def _compared(table: Table, store: DeltaStore, alone: DataFrame, entry: Entry) -> DayAlone:

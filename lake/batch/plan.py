@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from types import MappingProxyType
 
 from lake.batch.survey import Survey, TableState
@@ -19,6 +20,8 @@ __all__ = ["Step", "days_for", "needed_whole", "steps_of", "steps_to_date"]
 
 _MOST_RANGES = 6
 """More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
+_SMALL_GAP = 3
+"""So few computed days between two ranges are computed again, because a run of its own costs more than they do."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False
         first = max(
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
-        ranges = _ranges(days, survey.states[table.full_name].without_source)
+        state = survey.states[table.full_name]
+        ranges = _ranges(days, state.without_source, () if exact else _of_this_code(state))
         suits = (i for i in range(first, len(groups)) if groups[i].suits(survey, table, days, ranges, exact))
         index = next(suits, len(groups))
         if index == len(groups):
@@ -201,19 +205,31 @@ def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) ->
     return False
 
 
-def _ranges(days: Iterable[Day], beyond: Collection[Day]) -> tuple[Days | None, ...]:
+def _ranges(days: Iterable[Day], beyond: Collection[Day], computed: Collection[Day]) -> tuple[Days | None, ...]:
     """Return days as a few ranges.
 
-    Where there are too many, the nearest neighbours are joined, unless a day between them is `beyond` reach.
+    Neighbours are joined over a few days that were `computed`. Where there are too many, the nearest are joined, unless
+    a day between them is `beyond` reach.
     """
     dates = [day for day in days if day is not None]
     if not dates:
         return (None,)
     ranges = Days.ranges(dates)
+    apart = (list(Days(one.end, next_one.start)) for one, next_one in pairwise(ranges))
+    small = [gap for gap in apart if len(gap) <= _SMALL_GAP and all(d in computed and d not in beyond for d in gap)]
+    ranges = Days.ranges([*dates, *chain.from_iterable(small)])
     while len(ranges) > _MOST_RANGES and (gaps := [i for i in range(1, len(ranges)) if _is_open(ranges, i, beyond)]):
         gap = min(gaps, key=lambda i: (ranges[i].start - ranges[i - 1].end).days)
         ranges[gap - 1 : gap + 1] = [Days(ranges[gap - 1].start, ranges[gap].end)]
     return tuple(ranges)
+
+
+def _of_this_code(state: TableState) -> Collection[Day]:
+    """Return the days that computing again would leave as they are.
+
+    None of bronze, which keeps what it has.
+    """
+    return () if state.table.write.keeps_everything else state.entries.keys() - set(state.older_code)
 
 
 def _is_open(ranges: Sequence[Days], gap: int, beyond: Collection[Day]) -> bool:

@@ -35,6 +35,13 @@ from lake.storage.holder import find_process
 
 __all__ = ["as_dagster_asks", "fail_runs_of_dead_processes", "record_refresh"]
 
+_NOT_ENDED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
 
 def record_refresh(
     instance: dg.DagsterInstance,
@@ -297,13 +304,12 @@ def fail_runs_of_dead_processes(instance: dg.DagsterInstance) -> list[str]:
     """Close runs whose process is gone.
 
     They say "started", and would hold their slots and queued runs for ever. Dagster notices a killed worker, but not
-    where what had started it was killed too.
+    where what had started it was killed too. A run that the warm process has only recorded is one of them.
 
     Returns:
         The ids of the runs that were closed.
     """
-    under_way = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
-    runs = instance.get_runs(dg.RunsFilter(statuses=under_way))
+    runs = instance.get_runs(dg.RunsFilter(statuses=_NOT_ENDED))
     executed_by = [(run, tag) for run in runs if (tag := _process_of(instance, run))]
     dead = [(run, tag) for run, tag in executed_by if not _is_alive(tag)]
     for run, tag in dead:

@@ -517,6 +517,27 @@ def test_more_than_six_ranges_are_joined_over_the_smallest_gaps(store: DeltaStor
     assert planned() == ["2013-01-01..2013-01-06", *apart[1:], "2013-01-22..2013-01-24", "2013-01-31"]
 
 
+@pytest.mark.parametrize(
+    ("computed", "code", "days"),
+    [
+        ([D1, D2, D3, D4, D5], marks.code_version, ["2013-01-01..2013-01-05"]),
+        ([D1, D5], marks.code_version, ["2013-01-01", "2013-01-05"]),
+        ([D1, D2, D3, D4, D5], "before", ["2013-01-01", "2013-01-05"]),
+    ],
+    ids=["computed before", "never computed", "computed by an older code"],
+)
+def test_a_few_computed_days_between_two_ranges_are_bridged(
+    store: DeltaStore, computed: list[date], code: str, days: list[str]
+) -> None:
+    compute(store, mark_files, computed)
+    compute(store, marks, computed, code_version=code)
+    compute(store, mark_files, [D1, D5])
+
+    asked = [days for tables, days, _ in told(steps_to_date(survey(store), [marks])) if tables == ["marks"]]
+
+    assert asked == days
+
+
 def test_ranges_are_not_joined_over_a_day_that_cannot_be_computed_again(store: DeltaStore) -> None:
     for number in range(1, 16, 2):
         land(store, day_of(number), "a", [("a", day_of(number), 1)])

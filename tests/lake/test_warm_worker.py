@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.warm.code_seen import CodeSeen
 from lake.orchestration.warm.execute import CodeLocation
-from lake.orchestration.warm.hand_over import RENEW, TAKEN
+from lake.orchestration.warm.hand_over import IDLE, RENEW, TAKEN
 from lake.orchestration.warm.worker import Worker
 from lake.project.settings import Settings
 from tests.quiet_dagster import QUIET_DAGSTER
@@ -47,13 +47,10 @@ defs = dg.Definitions([good, bad], executor=dg.in_process_executor)
 WORKSPACE = "load_from: [{python_file: {relative_path: warm_project.py, location_name: here}}]"
 
 
-FollowUp = Callable[[dg.DagsterRun], Iterator[dg.DagsterRun]]
-
-
 class Project:
     """A project in a folder, and a worker that has loaded it."""
 
-    def __init__(self, folder: Path, instance: dg.DagsterInstance, follow_up: FollowUp) -> None:
+    def __init__(self, folder: Path, instance: dg.DagsterInstance) -> None:
         self.instance, self.file, self.go_on = instance, folder / "warm_project.py", folder / "go on"
         workspace = folder / "workspace.yaml"
         self.file.write_text(PROJECT)
@@ -61,7 +58,7 @@ class Project:
         (origin,) = WorkspaceFileTarget([str(workspace)]).create_origins()
         self.repository = RemoteRepositoryOrigin(origin, "__repository__")
         self.location = CodeLocation.load(workspace)
-        self.worker = Worker(instance, self.location, CodeSeen([], [self.file]), follow_up=follow_up)
+        self.worker = Worker(instance, self.location, CodeSeen([], [self.file]))
 
     def asked_for(self, asset: str) -> str:
         run = self.instance.create_run_for_job(
@@ -70,6 +67,12 @@ class Project:
             remote_job_origin=RemoteJobOrigin(self.repository, JOB),
         )
         return run.run_id
+
+    def find_due(self, run_ids: Sequence[str]) -> None:
+        """Let the worker find, once, that these runs are due."""
+        requests = [[dg.RunRequest("due")]]
+        self.worker.due = lambda: requests.pop() if requests else []
+        self.worker.all_of = lambda _: filter(None, map(self.instance.get_run_by_id, run_ids))
 
     def status(self, run_id: str) -> dg.DagsterRunStatus:
         run = self.instance.get_run_by_id(run_id)
@@ -84,24 +87,14 @@ class Project:
 
 
 @pytest.fixture
-def after() -> list[str]:
-    """The runs after which the worker asked for others: those that succeeded."""
-    return []
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: list[str]) -> Iterator[Project]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.setenv("DAGSTER_HOME", "")
-    monkeypatch.setattr("lake.orchestration.warm.worker._LOOKS_EVERY_SECONDS", 0.01)
+    for wait in ("_LOOKS_EVERY_SECONDS", "_WAITS_SECONDS"):
+        monkeypatch.setattr(f"lake.orchestration.warm.worker.{wait}", 0.01)
     with open_instance(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path / "home")})) as instance:
         # The tests create runs with an origin of their own.
         vars(instance).pop("create_run_for_job")
-        yield Project(tmp_path, instance, lambda run: _noted(run, after))
-
-
-def _noted(run: dg.DagsterRun, after: list[str]) -> Iterator[dg.DagsterRun]:
-    after.append(run.run_id)
-    yield from ()
+        yield Project(tmp_path, instance)
 
 
 @contextmanager
@@ -112,10 +105,11 @@ def serving(project: Project) -> Iterator[Future[int]]:
         try:
             yield served
         finally:
+            project.go_on.touch()
             project.file.write_text(PROJECT + "# changed")
 
 
-def test_it_executes_one_run_after_the_other_and_each_has_its_own_output(project: Project, after: list[str]) -> None:
+def test_it_executes_one_run_after_the_other_and_each_has_its_own_output(project: Project) -> None:
     with serving(project) as served:
         first, second = project.asked_for("good"), project.asked_for("good")
 
@@ -124,11 +118,10 @@ def test_it_executes_one_run_after_the_other_and_each_has_its_own_output(project
         assert project.worker.answer("state", "") == first
         project.go_on.touch()
         project.until(lambda: project.worker.answer("take", second) == TAKEN)
-        project.until(lambda: project.worker.answer("state", "") == "idle")
+        project.until(lambda: project.worker.answer("state", "") == IDLE)
     assert served.result() == RENEW
 
     assert [project.status(run_id) for run_id in (first, second)] == [dg.DagsterRunStatus.SUCCESS] * 2
-    assert after == [first, second]
     assert project.worker.runs == 2
     for run_id in (first, second):
         run = project.instance.get_run_by_id(run_id)
@@ -138,39 +131,59 @@ def test_it_executes_one_run_after_the_other_and_each_has_its_own_output(project
         assert f"computed {run_id}" in captured.read_text()
 
 
-def test_after_a_run_that_failed_it_asks_for_a_fresh_process(project: Project, after: list[str]) -> None:
+def test_after_a_run_that_failed_it_asks_for_a_fresh_process(project: Project) -> None:
     failing = project.asked_for("bad")
     assert project.worker.answer("take", failing) == TAKEN
 
     assert project.worker.serve() == RENEW
 
     assert project.status(failing) == dg.DagsterRunStatus.FAILURE
-    assert after == []
     assert project.worker.answer("take", project.asked_for("good")) == "the warm process starts anew"
 
 
-def test_what_follows_a_run_is_executed_before_anything_else(project: Project) -> None:
-    first, second, third = (project.asked_for("good") for _ in range(3))
-    following = map(project.instance.get_run_by_id, [second, third])
-    project.worker.follow_up = lambda _: filter(None, following)
+def test_what_is_due_is_executed_one_after_the_other_without_being_asked_for(project: Project) -> None:
+    due = [project.asked_for("good") for _ in range(3)]
+    project.find_due(due)
     project.go_on.touch()
-    project.worker.answer("take", first)
+
+    with serving(project) as served:
+        project.until(lambda: project.worker.runs == 3 and project.worker.answer("state", "") == IDLE)
+    assert served.result() == RENEW
+
+    assert [project.status(run_id) for run_id in due] == [dg.DagsterRunStatus.SUCCESS] * 3
+
+
+def test_while_something_due_is_executed_no_other_run_is_taken(project: Project) -> None:
+    due, other = project.asked_for("good"), project.asked_for("good")
+    project.find_due([due])
+
+    with serving(project):
+        project.until(lambda: project.worker.answer("state", "") == due)
+        assert project.worker.answer("take", other) == f"the warm process executes run {due[:8]}"
+        project.go_on.touch()
+        project.until(lambda: project.worker.answer("take", other) == TAKEN)
+        project.until(lambda: project.status(other) == dg.DagsterRunStatus.SUCCESS)
+
+
+def test_what_is_due_is_never_started_by_code_that_has_changed(project: Project) -> None:
+    due = project.asked_for("good")
+    project.find_due([due])
+    project.go_on.touch()
     project.worker.code.has_changed = lambda: True  # type: ignore[method-assign]
 
     assert project.worker.serve() == RENEW
-
-    assert [project.status(run_id) for run_id in (first, second, third)] == [dg.DagsterRunStatus.SUCCESS] * 3
+    assert project.status(due) == dg.DagsterRunStatus.NOT_STARTED
 
 
 def test_after_one_that_failed_nothing_follows(project: Project) -> None:
     first, second, third = project.asked_for("good"), project.asked_for("bad"), project.asked_for("good")
-    following = map(project.instance.get_run_by_id, [second, third])
-    project.worker.follow_up = lambda _: filter(None, following)
+    project.find_due([first, second, third])
     project.go_on.touch()
-    project.worker.answer("take", first)
 
-    assert project.worker.serve() == RENEW
+    with serving(project) as served:
+        project.until(served.done)
 
+    assert project.status(first) == dg.DagsterRunStatus.SUCCESS
     assert project.status(second) == dg.DagsterRunStatus.FAILURE
     assert project.status(third) == dg.DagsterRunStatus.NOT_STARTED
 

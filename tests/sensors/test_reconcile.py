@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
 from pathlib import Path
 
 import dagster as dg
 import pyspark.sql.functions as F
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.definitions.sensor_definition import SensorType
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
+from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
@@ -20,19 +33,22 @@ from lake.batch.refresh import refresh
 from lake.batch.survey import Survey, TableState
 from lake.declare.days import Days
 from lake.orchestration.assets import CAUSE
+from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.partitions import days_of_run
 from lake.orchestration.resource import LakehouseResource
+from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.sensors.reconcile import EVIDENCE, _rests, build_reconcile
-from lake.orchestration.warm.execute import CodeLocation, execute
-from lake.orchestration.warm.hand_over import listening
+from lake.orchestration.warm.hand_over import IDLE, listening
 from lake.orchestration.warm.settle import Settling
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
+from lake.project.automation import switch_automation
 from lake.project.settings import Settings
 from lake.write.store import DeltaStore
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, SENSORS, TABLES, by_name, land, settings_for
 from tests.quiet_dagster import QUIET_DAGSTER
+from tests.sensors.small_lake_process import settle, settling
 
 pytestmark = [QUIET_DAGSTER, pytest.mark.spark]
 
@@ -144,58 +160,38 @@ def test_a_late_line_asks_for_its_days_alone_and_a_compaction_for_none(still: Da
     assert still.tick() == []
 
 
-def settling(daemon: Daemon) -> Settling:
-    location = CodeLocation("here", definitions_of(daemon.settings, TABLES).get_repository_def())
-    return Settling(daemon.instance, location, daemon.settings, TABLES, store_of(daemon.settings))
-
-
-def execute_all(daemon: Daemon, first: dg.RunRequest) -> list[tuple[list[str], str]]:
-    """Execute a run of the sensor, and what the warm process lets follow it; gives tables and days of each."""
-    warm = settling(daemon)
-    run = warm._record(first)
-    done = []
-    for one in chain([run], warm.follow_up(run)):
-        assert execute(daemon.instance, warm.location, one, TABLES)
-        tables = sorted(key.path[-1] for key in one.asset_selection or ())
-        done.append((tables, str(days_of_run(one.tags) or "whole")))
-    return done
+def said_of(runs: Sequence[dg.DagsterRun]) -> list[tuple[list[str], str]]:
+    """Tables and days of each run."""
+    return [
+        (sorted(key.path[-1] for key in run.asset_selection or ()), str(days_of_run(run.tags) or "whole"))
+        for run in runs
+    ]
 
 
 def test_the_warm_process_goes_on_to_gold_by_the_runs_that_the_sensor_would_ask_for(still: Daemon) -> None:
-    late = {date(2020, 1, 5): ["b 2020-01-01 5", "b 2020-01-03 4"]}
-    land(still.settings, late)
-    (first,) = still.tick()
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5", "b 2020-01-03 4"]})
 
-    done = execute_all(still, first)
+    done = said_of(settle(still.instance, still.settings))
 
     assert done[0] == (["readings"], "2020-01-05")
     computed = {(table, days) for tables, days in done for table in tables}
-    assert {("measurements", "2020-01-01"), ("measurements", "2020-01-03")} <= computed
+    assert ("measurements", "2020-01-01..2020-01-03") in computed, "one run, over the computed day between"
     totals = store_of(still.settings).read(by_name("daily_totals")).orderBy("measured_on").collect()
     assert [row["total"] for row in totals if row["measured_on"] in DAYS] == [7, 12, 6]
     assert still.tick() == [], "it left nothing to the sensor"
     runs = still.instance.get_runs(dg.RunsFilter(job_name="reconcile"))
     assert len(runs) == len(done)
     assert {run.tags[CAUSE] for run in runs} == {"reconcile"}
-    assert all(EVIDENCE in run.tags for run in runs)
-
-
-def test_nothing_follows_a_run_of_somebody_else(still: Daemon) -> None:
-    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
-    (first,) = still.tick()
-    run = settling(still)._record(dg.RunRequest(asset_selection=first.asset_selection, tags={CAUSE: "schedule"}))
-
-    assert list(settling(still).follow_up(run)) == []
+    assert all(EVIDENCE in run.tags and RUN_KEY_TAG in run.tags for run in runs)
 
 
 def test_what_has_to_wait_in_the_sensor_waits_in_the_warm_process_too(
     still: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
-    (first,) = still.tick()
     monkeypatch.setattr("lake.orchestration.sensors.reconcile.RESTS", timedelta(days=1))
 
-    assert execute_all(still, first) == [(["readings"], "2020-01-05")]
+    assert said_of(settle(still.instance, still.settings)) == [(["readings"], "2020-01-05")]
 
 
 def test_while_the_warm_process_goes_on_the_sensor_asks_for_nothing(still: Daemon) -> None:
@@ -205,8 +201,141 @@ def test_while_the_warm_process_goes_on_the_sensor_asks_for_nothing(still: Daemo
 
     with listening(home, lambda *_: "planning"):
         assert still.tick() == []
-    with listening(home, lambda *_: "idle"):
-        assert len(still.tick()) == 1
+    assert len(still.tick()) == 1
+
+
+def test_what_is_due_is_left_to_a_warm_process_that_looks_by_itself(still: Daemon) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    home = still.settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+
+    with listening(home, lambda *_: IDLE):
+        assert still.tick() == []
+    assert len(still.tick()) == 1, "it is asked for once that process is gone"
+
+
+@pytest.fixture
+def warm(still: Daemon, monkeypatch: pytest.MonkeyPatch) -> Settling:
+    """What a warm process sees of that lake; it looks whenever it is asked to."""
+    for wait in ("_PART_OF_THE_TIME", "_WAITS_SECONDS"):
+        monkeypatch.setattr(f"lake.orchestration.warm.settle.{wait}", 0.0)
+    return settling(still.instance, still.settings)
+
+
+def test_a_warm_process_finds_a_late_line_by_itself_and_asks_as_the_sensor_would(still: Daemon, warm: Settling) -> None:
+    assert list(warm.due()) == []
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+
+    (found,) = warm.due()
+
+    (asked,) = still.tick()
+    assert (found.run_key, found.asset_selection) == (asked.run_key, asked.asset_selection)
+    assert {**found.tags, SENSOR_NAME_TAG: "reconcile"} == asked.tags
+
+
+def test_a_warm_process_starts_nothing_while_reconcile_is_off_or_a_run_is_under_way(
+    still: Daemon, warm: Settling
+) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    switch_automation(still.settings, on=False)
+    assert list(warm.due()) == []
+
+    switch_automation(still.settings, on=True)
+    job = definitions_of(still.settings, TABLES).resolve_job_def("daily")
+    run = still.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert list(warm.due()) == []
+
+    still.instance.report_run_failed(run)
+    assert len(warm.due()) == 1, "it had not forgotten"
+
+
+def test_a_warm_process_never_starts_again_what_has_changed_nothing(still: Daemon, warm: Settling) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    (found,) = warm.due()
+    job, tags = definitions_of(still.settings, TABLES).resolve_job_def("daily"), {RUN_KEY_TAG: str(found.run_key)}
+    still.instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS, tags=tags)
+
+    assert list(warm.due()) == []
+
+
+def test_a_run_that_was_recorded_by_a_process_that_was_killed_holds_up_nothing(
+    still: Daemon, warm: Settling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    run = next(warm.all_of(warm.due()))
+    assert still.tick() == []
+
+    monkeypatch.setattr("lake.orchestration.runs._is_alive", lambda _: False)
+    monkeypatch.setattr("lake.orchestration.sensors.reconcile._PAUSES_SECONDS", (0.0,))
+
+    assert len(still.tick()) == 1
+    found = still.instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert found.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_look_that_goes_wrong_says_so_once_and_the_next_is_taken(
+    still: Daemon, warm: Settling, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
+    with monkeypatch.context() as broken:
+        broken.setattr("lake.orchestration.warm.settle.due_requests", lambda *_: Path("/nowhere").stat())
+        assert [list(warm.due()), list(warm.due())] == [[], []]
+
+    assert capsys.readouterr().out.count("ERROR: what is due cannot be told") == 1
+    assert len(warm.due()) == 1
+
+
+def test_what_was_switched_by_hand_counts_more_than_the_start(still: Daemon, warm: Settling) -> None:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name="x"), location_name="here")
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "reconcile")
+    data = SensorInstigatorData(min_interval=2, sensor_type=SensorType.STANDARD)
+    state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.STOPPED, data)
+    still.instance.add_instigator_state(state)
+    assert not warm._is_switched_on()
+    assert replace(warm, location=replace(warm.location, name="elsewhere"))._is_switched_on()
+
+    switch_automation(still.settings, on=False)
+    still.instance.update_instigator_state(state.with_status(InstigatorStatus.RUNNING))
+    assert warm._is_switched_on()
+
+
+def rows_of(home: Path) -> dict[str, list[str]]:
+    """All rows of a lake, as delta-rs reads them."""
+    read = {table.full_name: DeltaTable(str(home / "tables" / table.path)).to_pyarrow_table() for table in TABLES}
+    # Columns in one order, because a table may keep its own.
+    return {name: sorted(map(repr, rows.select(sorted(rows.column_names)).to_pylist())) for name, rows in read.items()}
+
+
+def in_a_process(way: str, home: Path, failpoint: str = "") -> int:
+    env = {**os.environ, "LAKEHOUSE_FAILPOINT": failpoint}
+    command = [sys.executable, "-m", "tests.sensors.small_lake_process", way, str(home)]
+    return subprocess.run(command, env=env, timeout=300).returncode
+
+
+@pytest.mark.streams
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_late_line_gives_the_rows_of_a_refresh_also_where_the_warm_process_is_killed_on_the_way(
+    still: Daemon, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5", "b 2020-01-02 4"]})
+    refreshed, killed = tmp_path_factory.mktemp("refreshed"), tmp_path_factory.mktemp("killed")
+    for copy in (refreshed, killed):
+        shutil.copytree(tmp_path, copy, dirs_exist_ok=True)
+
+    settle(still.instance, still.settings)
+    assert in_a_process("refresh", refreshed) == 0
+    assert rows_of(tmp_path) == rows_of(refreshed)
+
+    assert in_a_process("warm", killed, "after_commit@silver.exact_measurements") == -signal.SIGKILL
+    assert rows_of(killed) != rows_of(refreshed)
+    settings = settings_for(killed)
+    with open_instance(settings) as instance:
+        assert len(fail_runs_of_dead_processes(instance)) == 1
+        monkeypatch.setattr("lake.orchestration.sensors.reconcile._PAUSES_SECONDS", (0.0,))
+        settle(instance, settings)
+    assert rows_of(killed) == rows_of(refreshed)
 
 
 def test_a_day_rests_after_it_was_computed_so_that_a_burst_of_late_lines_shares_its_next_run(

@@ -15,6 +15,9 @@ the same cause, Dagster launches it once.
 The cursor says how everything looked when there was nothing to do: the newest version of each table, with the hash of
 its commit file, and a hash of the landing folders: {"tables": {"silver.orders": [41, "5f3a"]}, "landed": "09cd"}.
 Without it, or after downtime, the next tick simply compares everything.
+
+Where the warm process of `lakehouse up` waits for runs, it looks by itself, twice a second, and starts what is due
+(`lake.orchestration.warm.settle`). The sensor then asks for nothing, and still fails where the lake cannot be read.
 """
 
 from __future__ import annotations
@@ -39,13 +42,13 @@ from lake.orchestration.keys import asset_key
 from lake.orchestration.resource import Lakehouse
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.sensors.automatic import default_sensor_status
-from lake.orchestration.warm.hand_over import ask
+from lake.orchestration.warm.hand_over import IDLE, ask
 from lake.ownership.ledger import Entry
 from lake.project.settings import Settings
 from lake.storage.log import Log, Place
 from lake.write.store import DeltaStore
 
-__all__ = ["EVIDENCE", "JOB", "Due", "build_reconcile", "due_requests"]
+__all__ = ["EVIDENCE", "JOB", "Due", "build_reconcile", "due_requests", "is_under_way", "looked_at"]
 
 JOB = "reconcile"
 """The sensor's name, that of its job, and the cause of its runs."""
@@ -84,12 +87,15 @@ def build_reconcile(settings: Settings, tables: Sequence[Table]) -> dg.SensorDef
     )
     def reconcile(context: dg.SensorEvaluationContext, lakehouse: Lakehouse) -> dg.SensorResult:
         store = lakehouse.store()
-        seen = _looked_at(tables, store, context.cursor)
+        seen = looked_at(tables, store, context.cursor)
         if context.cursor == seen:
             return dg.SensorResult(skip_reason="nothing has changed", cursor=seen)
-        if _is_under_way(context.instance) or _is_settling(settings):
+        warm = _warm_process(settings)
+        if is_under_way(context.instance) or warm not in (None, IDLE):
             return dg.SensorResult(skip_reason="a run is under way", cursor=context.cursor)
         due = due_requests(context.instance, store, tables, settings)
+        if due.steps and warm == IDLE:
+            return dg.SensorResult(skip_reason=f"the warm process starts {due.steps} runs", cursor=context.cursor)
         # Days that wait for another attempt must be found again.
         return dg.SensorResult(
             run_requests=due.requests,
@@ -124,7 +130,7 @@ def due_requests(instance: dg.DagsterInstance, store: DeltaStore, tables: Sequen
     return Due([request for request in found if request is not None], len(steps))
 
 
-def _looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
+def looked_at(tables: Sequence[Table], store: DeltaStore, cursor: str | None) -> str:
     """Return a cursor that changes whenever the lake does.
 
     It stands for each table, the ledger, the frontier and a `glance` at what landed.
@@ -160,8 +166,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _is_under_way(instance: dg.DagsterInstance) -> bool:
-    """Tell whether any run is under way.
+def is_under_way(instance: dg.DagsterInstance) -> bool:
+    """Tell whether any run is under way, whoever started it.
 
     A run whose process was killed says so for ever, and is closed.
     """
@@ -171,12 +177,15 @@ def _is_under_way(instance: dg.DagsterInstance) -> bool:
     return bool(_under_way(instance))
 
 
-def _is_settling(settings: Settings) -> bool:
-    """Tell whether the warm process is busy, also between two runs of a cascade."""
+def _warm_process(settings: Settings) -> str | None:
+    """Say what the warm process does, None where there is none that answers.
+
+    It is busy between two runs of a cascade, too.
+    """
     try:
-        return ask(settings.dagster_home, "state") not in (None, "idle")
+        return ask(settings.dagster_home, "state")
     except OSError:
-        return False
+        return None
 
 
 def _under_way(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:

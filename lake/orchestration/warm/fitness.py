@@ -1,34 +1,18 @@
-"""Start Spark in a warm process, and look after it."""
+"""Look after a warm process: its JVM, and its memory."""
 
 from __future__ import annotations
 
 import re
-import traceback
 from contextlib import suppress
 
 import psutil
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from lake.project.opening import open_session
-from lake.project.settings import Settings
-
-__all__ = ["is_fit", "start_spark"]
+__all__ = ["is_fit"]
 
 _BESIDE_THE_HEAP = 2 * 2**30
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
-
-def start_spark(settings: Settings) -> None:
-    """Start the session before the first run needs it.
-
-    It computes something, because the first query of a JVM takes seconds. What fails is printed; a run meets the same
-    and says what to do.
-    """
-    try:
-        open_session(settings).range(10).groupBy("id").count().collect()
-    except Exception:
-        traceback.print_exc()
 
 
 def is_fit() -> bool:

@@ -25,10 +25,13 @@ from lake.engine.ports import HOST
 from lake.storage.durable import write_whole
 from lake.storage.holder import find_process
 
-__all__ = ["RENEW", "STOPPING", "TAKEN", "Question", "ask", "listening"]
+__all__ = ["IDLE", "RENEW", "STOPPING", "TAKEN", "Question", "ask", "listening"]
 
 TAKEN, STOPPING = "taken", "stopping"
 """Its answers where it does what it is asked for."""
+
+IDLE = "idle"
+"""What it does while it waits for runs, and looks for what is due."""
 
 RENEW = 75
 """Its exit code where it asks for a fresh process of itself."""

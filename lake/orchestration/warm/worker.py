@@ -1,7 +1,7 @@
 """Run the warm process.
 
 It loads the project once, keeps one Spark session, and executes runs one after the other. `lakehouse up` starts it, and
-starts it again where it ends.
+starts it again where it ends. While nobody asks for a run, it looks itself for what is due, and executes that.
 
 It asks for a fresh process of itself where what it has loaded must not run any more. It does so between two runs, where
 the project's code has changed, a run did not succeed or was stopped, its JVM has ended, it has taken more memory than
@@ -14,10 +14,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, Timer
@@ -32,15 +30,19 @@ from lake.orchestration.partitions import build_partitions
 from lake.orchestration.runs import fail_runs_of_dead_processes
 from lake.orchestration.warm.code_seen import CodeSeen
 from lake.orchestration.warm.execute import CodeLocation, execute
-from lake.orchestration.warm.fitness import is_fit, start_spark
-from lake.orchestration.warm.hand_over import RENEW, STOPPING, TAKEN, listening
+from lake.orchestration.warm.fitness import is_fit
+from lake.orchestration.warm.hand_over import IDLE, RENEW, STOPPING, TAKEN, listening
 from lake.orchestration.warm.settle import Settling
+from lake.orchestration.warm.warm_up import WarmUp
 from lake.project.opening import open_store, open_tables
 from lake.project.settings import Settings
 
 __all__ = ["Worker"]
 
 _LOOKS_EVERY_SECONDS = 5.0
+"""At its code, its JVM and its memory."""
+_WAITS_SECONDS = 0.5
+"""For a run that somebody asks for, before it looks for what is due."""
 _MOST_RUNS = 1000
 _STOPS_WITHIN_SECONDS = 30.0
 _PLANNING = "planning"
@@ -56,14 +58,16 @@ class Worker:
         location: what it has loaded.
         code: the files that this was loaded from.
         tables: those of the project, which a run computes two at a time.
-        follow_up: the runs that follow a run, each asked for once the one before has succeeded.
+        due: finds the runs that are due while nobody asks for one.
+        all_of: records them and what follows them, each once the one before has succeeded.
     """
 
     instance: dg.DagsterInstance
     location: CodeLocation
     code: CodeSeen
     tables: Sequence[Table] = ()
-    follow_up: Callable[[dg.DagsterRun], Iterator[dg.DagsterRun]] = lambda _: iter(())
+    due: Callable[[], Sequence[dg.RunRequest]] = lambda: ()
+    all_of: Callable[[Sequence[dg.RunRequest]], Iterator[dg.DagsterRun]] = lambda _: iter(())
     runs: int = field(default=0, init=False)
     _current: str | None = field(default=None, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -80,20 +84,42 @@ class Worker:
                 return self._take(run_id)
             if question == "stop":
                 return self._stop(run_id)
-            return self._current or "idle"
+            return self._current or IDLE
 
     def serve(self) -> int:
         """Execute what is taken, until this process should be another one.
 
         Returns the exit code.
         """
+        looks_again = 0.0
         while not self._is_closed:
-            with suppress(Empty):
-                self._execute(self._taken.get(timeout=_LOOKS_EVERY_SECONDS))
-            with self._guard:
-                is_worn = self.runs >= _MOST_RUNS or not is_fit() or self.code.has_changed()
-                self._is_closed |= self._current is None and is_worn
+            try:
+                run = self._taken.get(timeout=_WAITS_SECONDS)
+            except Empty:
+                self._start_what_is_due()
+            else:
+                self._execute([run])
+            if time.monotonic() >= looks_again:
+                with self._guard:
+                    self._is_closed |= self._current is None and self._is_worn()
+                looks_again = time.monotonic() + _LOOKS_EVERY_SECONDS
         return RENEW
+
+    def _is_worn(self) -> bool:
+        return self.runs >= _MOST_RUNS or not is_fit() or self.code.has_changed()
+
+    def _start_what_is_due(self) -> None:
+        requests = self.due()
+        if not requests:
+            return
+        with self._guard:
+            if self._current is not None:
+                return  # somebody was quicker; what is due is found again
+            self._is_closed |= self._is_worn()
+            if self._is_closed:
+                return
+            self._current = _PLANNING
+        self._execute(self.all_of(requests))
 
     def _take(self, run_id: str) -> str:
         if self._is_closed or not is_fit() or self.code.has_changed():
@@ -119,10 +145,10 @@ class Worker:
         by_force.start()
         return STOPPING
 
-    def _execute(self, run: dg.DagsterRun) -> None:
-        """Execute a run, and what follows it for as long as all goes well."""
-        following, succeeded = self.follow_up(run), True
-        for one in chain([run], following):
+    def _execute(self, runs: Iterable[dg.DagsterRun]) -> None:
+        """Execute runs one after the other, for as long as all goes well."""
+        succeeded = True
+        for one in runs:
             self._executes(one.run_id)
             self.runs += 1
             succeeded = execute(self.instance, self.location, one, self.tables)
@@ -157,10 +183,11 @@ def main() -> int:
             print(f"ERROR: runs get processes of their own until this is mended: {error}", flush=True)
             return _await_change(code)
         code.note_loaded()
-        Thread(target=start_spark, args=(settings,), name="start Spark", daemon=True).start()
-        tables = list(open_tables(settings)[0].values())
-        settling = Settling(instance, location, settings, tables, open_store(settings))
-        worker = Worker(instance, location, code, tables, settling.follow_up)
+        tables, store = list(open_tables(settings)[0].values()), open_store(settings)
+        settling = Settling(instance, location, settings, tables, store)
+        worker = Worker(instance, location, code, tables, settling.due, settling.all_of)
+        warming = WarmUp(settings, tables, store, location, lambda: worker.answer("state", "") == IDLE)
+        Thread(target=warming.run, name="warm up", daemon=True).start()
         with listening(settings.dagster_home, worker.answer):
             return worker.serve()
 
