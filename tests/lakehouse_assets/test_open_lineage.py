@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -31,6 +35,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 
 pytestmark = QUIET_DAGSTER
 
+ROOT = Path(__file__).parents[2]
 THREE_DAYS = Days.between(DAY, date(2020, 1, 3))
 
 
@@ -281,3 +286,69 @@ def test_a_secret_in_a_setting_is_refused_and_not_shown(tmp_path: Path, name: st
 
 def test_a_file_lies_in_the_home(tmp_path: Path) -> None:
     assert settings_for(tmp_path, LAKEHOUSE_OPENLINEAGE="lineage.jsonl").openlineage == str(tmp_path / "lineage.jsonl")
+
+
+RUN_PROCESS = """
+import dagster as dg
+from openlineage.client.event_v2 import Job, Run, RunEvent
+from lake.orchestration.open_lineage.sending import Receiver, sender_to
+
+@dg.op
+def tell() -> None:
+    run = Run("0195d2f0-0000-7000-8000-000000000000")
+    for number in range(5):
+        event = RunEvent(eventTime="2020-01-01T00:00:00Z", run=run, job=Job("lake", f"table {number}"))
+        sender_to(Receiver(URL)).send(lambda event=event: [event])
+
+@dg.job(executor_def=dg.in_process_executor)
+def telling() -> None:
+    tell()
+"""
+
+
+AT_ONCE = "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}"
+
+
+@pytest.mark.slow
+def test_a_process_that_dagster_starts_for_a_run_sends_what_waits_before_it_ends(tmp_path: Path) -> None:
+    """The receiver is slow, so that events still wait when the run is over."""
+    file = tmp_path / "run_process.py"
+    (tmp_path / "dagster.yaml").write_text(AT_ONCE)
+    env = {**os.environ, "DAGSTER_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "dagster", "job", "launch", "-f", str(file), "-j", "telling"]
+    with receiving(pause=0.1) as heard:
+        file.write_text(RUN_PROCESS.replace("URL", repr(heard.url)))
+        subprocess.run(command, env=env, cwd=tmp_path, check=True, capture_output=True)
+        with dg.DagsterInstance.from_config(str(tmp_path)) as own:
+            assert [run.status for run in own.get_runs()] == [dg.DagsterRunStatus.SUCCESS]
+        deadline = time.monotonic() + 60
+        while len(heard.events) < 5 and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    assert [one["job"]["name"] for one in heard.events] == [f"table {number}" for number in range(5)]
+
+
+WARM_PROCESS = """
+from openlineage.client.event_v2 import Job, Run, RunEvent
+from lake.orchestration.open_lineage.sending import Receiver, sender_to
+from lake.orchestration.warm import worker
+
+def stopped_after_a_run() -> int:
+    run = Run("0195d2f0-0000-7000-8000-000000000000")
+    for number in range(5):
+        event = RunEvent(eventTime="2020-01-01T00:00:00Z", run=run, job=Job("lake", f"table {number}"))
+        sender_to(Receiver(URL)).send(lambda event=event: [event])
+    raise KeyboardInterrupt
+
+worker.main = stopped_after_a_run
+worker.run_and_leave()
+"""
+
+
+def test_the_warm_process_sends_what_waits_before_it_ends(tmp_path: Path) -> None:
+    with receiving(pause=0.1) as heard:
+        command = [sys.executable, "-c", WARM_PROCESS.replace("URL", repr(heard.url))]
+        ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, check=False)
+
+    assert ended.returncode == 0
+    assert [one["job"]["name"] for one in heard.events] == [f"table {number}" for number in range(5)]

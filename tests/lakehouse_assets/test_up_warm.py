@@ -27,6 +27,7 @@ from lake.orchestration.dagster_home import open_instance
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
 from tests.airline_lakes import cut_source
+from tests.open_lineage import Heard, receiving
 
 pytestmark = [pytest.mark.streams, pytest.mark.slow, pytest.mark.spark, pytest.mark.faults]
 
@@ -41,10 +42,11 @@ ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 @dataclass
 class Up:
-    """A running `lakehouse up`, as its UI sees it."""
+    """A running `lakehouse up`, as its UI sees it, and what a slow receiver of OpenLineage hears of its runs."""
 
     port: int
     settings: Settings
+    heard: Heard
 
     def ask(self, query: str, **variables: object) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
@@ -74,6 +76,11 @@ class Up:
 
     def status(self, run_id: str) -> str:
         return str(self.runs()[run_id]["status"])
+
+    def told_of(self, run_id: str) -> list[tuple[str, str]]:
+        """What the receiver has heard of a run, in order."""
+        events = [one for one in self.heard.events if one["run"]["facets"]["parent"]["run"]["runId"] == run_id]
+        return [(one["job"]["name"].partition("events")[2], one["eventType"]) for one in events]
 
     def executed_by(self, run_id: str) -> int:
         """The process of a run, as its tags say that the UI hides."""
@@ -113,22 +120,27 @@ def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Up]:
     days = Days.parse(DAY)
     replay(settings.landing.root, days, cut_source(tmp_path / "source", days, one_of=50))
     (port,) = free_ports(1)
-    env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
-    command = [sys.executable, "-m", "lake.commands.cli", "up", "--port", str(port)]
-    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        try:
-            assert process.stdout is not None
-            assert any("is ready" in line for line in process.stdout)
-            found = Up(port, settings)
-            found.until(lambda: found.worker() is not None, "a warm process")
-            yield found
-            family = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=120)
-        finally:
-            process.kill()
+    with receiving(pause=0.8) as heard:
+        env = {**os.environ, "LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[2]"}
+        env |= {"LAKEHOUSE_OPENLINEAGE": heard.url, "OPENLINEAGE_DISABLED": "false"}
+        command = [sys.executable, "-m", "lake.commands.cli", "up", "--port", str(port)]
+        with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                assert process.stdout is not None
+                assert any("is ready" in line for line in process.stdout)
+                found = Up(port, settings, heard)
+                found.until(lambda: found.worker() is not None, "a warm process")
+                yield found
+                (last, *_) = found.runs()
+                family = psutil.Process(process.pid).children(recursive=True)
+                process.send_signal(signal.SIGTERM)
+                process.communicate(timeout=120)
+            finally:
+                process.kill()
     assert process.returncode == 0
     assert [one for one in family if _runs(one)] == []
+    told = [("", "START"), ("", "COMPLETE"), (".checks", "START"), (".checks", "COMPLETE")]
+    assert found.told_of(last) == told
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -37,7 +37,7 @@ from lake.orchestration.warm.warm_up import WarmUp
 from lake.project.opening import open_store, open_tables
 from lake.project.settings import Settings
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "run_and_leave"]
 
 _LOOKS_EVERY_SECONDS = 5.0
 """At its code, its JVM and its memory."""
@@ -203,7 +203,8 @@ def _await_change(code: CodeSeen) -> int:
     return RENEW
 
 
-if __name__ == "__main__":
+def run_and_leave() -> None:
+    """Serve, then end this process at once, after what waits for a receiver was sent."""
     try:
         status = main()
     except KeyboardInterrupt:
@@ -212,3 +213,7 @@ if __name__ == "__main__":
     sys.stdout.flush()
     # Threads that wait for the JVM, and Python's farewell to it, take seconds that a fresh process would wait for.
     os._exit(status)
+
+
+if __name__ == "__main__":
+    run_and_leave()
