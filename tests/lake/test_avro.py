@@ -1,9 +1,8 @@
-"""Files of Avro, written here byte by byte as its specification says, become records like those of Parquet."""
+"""Files of Avro become records like those of Parquet."""
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,10 +16,10 @@ from lake.declare.formats import Avro
 from lake.errors import CannotLand
 from lake.storage.deliver import deliver
 from lake.storage.landing import Landing
+from tests.avro_files import avro_file, number, text
 
 D1 = date(2024, 3, 1)
 AT = datetime(2024, 3, 1, 10, 15, 0, 123456, UTC)
-SYNC = bytes(range(16))
 FEED = FileFeed("orders", "orders of a shop", format=Avro())
 FIELDS = [
     {"name": "id", "type": "long"},
@@ -31,18 +30,6 @@ FIELDS = [
 ]
 
 
-def number(value: int) -> bytes:
-    rest, found = (value << 1) ^ (value >> 63), b""
-    while rest > 0x7F:
-        found, rest = found + bytes([rest & 0x7F | 0x80]), rest >> 7
-    return found + bytes([rest])
-
-
-def text(value: bytes | str) -> bytes:
-    held = value.encode() if isinstance(value, str) else value
-    return number(len(held)) + held
-
-
 def order(identity: int, name: str | None, cents: int, tags: Sequence[str] = ()) -> bytes:
     said = number(0) if name is None else number(1) + text(name)
     listed = number(len(tags)) + b"".join(map(text, tags)) if tags else b""
@@ -50,23 +37,8 @@ def order(identity: int, name: str | None, cents: int, tags: Sequence[str] = ())
     return number(identity) + said + number(micros) + text(cents.to_bytes(4, "big", signed=True)) + listed + number(0)
 
 
-def deflated(content: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(content) + packer.flush()
-
-
-def avro(rows: Sequence[bytes], schema: Any = None, *, codec: str = "null", per_block: int = 2) -> bytes:
-    said = {
-        "avro.schema": json.dumps(schema or {"type": "record", "name": "order", "fields": FIELDS}),
-        "avro.codec": codec,
-    }
-    found = b"Obj\x01" + number(len(said)) + b"".join(text(name) + text(one) for name, one in said.items()) + number(0)
-    found += SYNC
-    for start in range(0, len(rows), per_block):
-        block = rows[start : start + per_block]
-        content = deflated(b"".join(block)) if codec == "deflate" else b"".join(block)
-        found += number(len(block)) + text(content) + SYNC
-    return found
+def avro(rows: Sequence[bytes], schema: Any = None, **facts: Any) -> bytes:
+    return avro_file(rows, schema or {"type": "record", "name": "order", "fields": FIELDS}, **facts)
 
 
 ROWS = [order(1, "Zoë", 110, ["x", "y"]), order(2, None, -5), order(3, "Ann", 0)]
