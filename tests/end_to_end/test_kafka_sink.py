@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +32,23 @@ from lake.write.store import DeltaStore
 from tests.kafka import Kafka
 from tests.lakes import without_spark
 from tests.recorded import record
-from tests.served import D1, D2, D3, Row, add, delta_rows, facts, refill, row, sink_of, some_rows, survey_of
+from tests.served import (
+    D1,
+    D2,
+    D3,
+    Row,
+    add,
+    at_point,
+    deeper,
+    delta_rows,
+    facts,
+    nested,
+    refill,
+    row,
+    sink_of,
+    some_rows,
+    survey_of,
+)
 
 pytestmark = [pytest.mark.streams, pytest.mark.faults]
 
@@ -145,6 +162,31 @@ def test_what_changes_under_one_key_arrives_in_its_order(store: DeltaStore, plac
     for message in received(place):
         seen.setdefault(message.key() or b"", []).append(json.loads(message.value() or b"")["big"])
     assert list(seen.values()) == [[0, 1, 2, 3, 4]] * 8
+
+
+@BOTH
+def test_a_field_that_structs_have_got_is_in_messages_from_then_on(
+    board: Sink, store: DeltaStore, place: Place
+) -> None:
+    """A row that is computed again, and has nothing in the field, is the one that was sent."""
+    before, after = replace(board, reads=nested), replace(board, reads=deeper)
+    refill(store, nested, [D1, D2], [at_point("a", D1, x=1.5), at_point("b", D2, x=2.5)])
+    assert publish(before, survey_of(store, nested), place).rows == 2
+
+    refill(store, deeper, [D2], [at_point("b", D2, x=2.5, height=100.0)])
+    refill(store, deeper, [D1], [at_point("a", D1, x=1.5), at_point("c", D1, x=3.5)])
+    assert publish(after, survey_of(store, deeper), place).rows == 2
+    assert publish(after, survey_of(store, deeper), place).rows == 0
+
+    said = [json.loads(message.value() or b"") for message in received(place)]
+    old, new = {"x": 1.5, "label": None}, {"x": 2.5, "label": None, "height": 100.0}
+    found = [(one["name"], one["point"]["x"], one["point"].get("height", "no such field")) for one in said]
+    assert sorted(found, key=str) == [
+        ("a", 1.5, "no such field"), ("b", 2.5, "no such field"), ("b", 2.5, 100.0), ("c", 3.5, None),
+    ]  # fmt: skip
+    held = {(one["name"], "height" in one["point"]): (one["point"], one["visits"], one["by_name"]) for one in said}
+    assert held["a", False] == (old, [old, None], [["here", old]])
+    assert held["b", True] == (new, [new, None], [["here", new]])
 
 
 def test_early_days_wait_unless_they_are_asked_for(store: DeltaStore, place: Place) -> None:
