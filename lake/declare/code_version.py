@@ -17,8 +17,8 @@ from types import ModuleType
 __all__ = ["code_version", "text_version"]
 
 Leaves = Callable[[ModuleType], bool]
-_Imports = Callable[[str, ast.Module], Iterator[str]]
-"""Given the package of a module and its syntax, names what it imports."""
+_Imports = Callable[[str, str], tuple[str, ...]]
+"""Given the package of a module and its text, names what it imports."""
 
 
 def code_version(name: str, leaves_out: Leaves) -> str:
@@ -51,18 +51,24 @@ def _used(name: str, leaves_out: Leaves, imported: _Imports) -> list[str]:
         if module.__name__ in used:
             continue
         used[module.__name__] = text = Path(module.__file__ or "").read_text()
-        names = imported(module.__package__ or "", _parsed(text))
+        names = imported(module.__package__ or "", text)
         found = (sys.modules.get(one) for one in names if one.partition(".")[0] == name.partition(".")[0])
         pending += [one for one in found if one is not None and one.__file__ and not leaves_out(one)]
     return list(used.values())
 
 
-def _imported_from(_: str, tree: ast.Module) -> Iterator[str]:
-    return (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+@cache
+def _imported_from(_: str, text: str) -> tuple[str, ...]:
+    return tuple(node.module or "" for node in ast.walk(_parsed(text)) if isinstance(node, ast.ImportFrom))
 
 
-def _imported(package: str, tree: ast.Module) -> Iterator[str]:
+@cache
+def _imported(package: str, text: str) -> tuple[str, ...]:
     """Name whatever is imported, however it is written."""
+    return tuple(_names(package, _parsed(text)))
+
+
+def _names(package: str, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -87,7 +93,8 @@ def _written(node: object) -> str:
     if isinstance(node, list):
         return f"[{','.join(_written(one) for one in node if not _is_bare_text(one))}]"
     if isinstance(node, ast.AST):
-        said = (f"{name}={_written(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        fields = ((name, getattr(node, name, None)) for name in node._fields)
+        said = [f"{name}={_written(value)}" for name, value in fields if value is not None and value != []]
         return f"{type(node).__name__}({','.join(said)})"
     return repr(node)
 
