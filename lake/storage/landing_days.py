@@ -49,7 +49,7 @@ class DayFolder:
     is_plain: bool = True
 
 
-def read_day(folder: Path) -> DayFolder:
+def read_day(folder: Path | str) -> DayFolder:
     """Look into the folder of a landing day.
 
     It need not be there.
@@ -65,14 +65,15 @@ def read_day(folder: Path) -> DayFolder:
     except NotADirectoryError:
         return DayFolder({}, is_plain=False)
     except PermissionError as error:
+        closed = Path(folder)
         try:
-            stat = folder.stat()
+            stat = closed.stat()
         except PermissionError:
-            raise FolderNotReadable(str(folder.parent), str(error.strerror)) from error
+            raise FolderNotReadable(str(closed.parent), str(error.strerror)) from error
         # The day may hold files, so a reader of it learns that it cannot be read.
-        return DayFolder({folder.name: LandedFile.of(folder, stat)})
+        return DayFolder({closed.name: LandedFile.of(closed, stat)})
     data = [entry for entry in entries if is_data(entry)]
-    files = {entry.name: LandedFile.of(folder / entry.name, stat_of(entry)) for entry in data}
+    files = {entry.name: LandedFile.of(Path(entry.path), stat_of(entry)) for entry in data}
     has_more = len(data) < len(entries) and any(not is_data(one) and not is_hidden(one.name) for one in entries)
     return DayFolder(files, is_plain=not has_more and not any(entry.is_symlink() for entry in data))
 
@@ -87,7 +88,7 @@ def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
 
 @dataclass(frozen=True)
 class _Seen:
-    path: Path
+    path: str
     folder: _Mark
     content: DayFolder
     is_steady: bool
@@ -190,7 +191,7 @@ class FeedFolder:
 
     def _read(self, day: date) -> _Seen:
         known = self._seen.get(day)
-        path = known.path if known else self.path / folder_name(day)
+        path = known.path if known else f"{self.path}{os.sep}{folder_name(day)}"  # years of days make no paths
         try:
             mark = _mark(path)
         except FileNotFoundError:
@@ -239,8 +240,8 @@ def feed_folder(path: Path) -> FeedFolder:
     return _FEEDS.setdefault(path, FeedFolder(path))
 
 
-def _mark(folder: Path) -> _Mark:
-    stat = folder.stat()
+def _mark(folder: Path | str) -> _Mark:
+    stat = os.stat(folder)  # noqa: PTH116  # years of days make no paths
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
