@@ -69,8 +69,10 @@ class Reasons:
 
     def inputs(self, table: Table, day: Day, entry: Entry) -> str | None:
         """Return how the first input that changed has changed since a day was computed."""
-        changes = (self._input_changed(table, read, day, entry) for read in table.reads)
-        return next((change for change in changes if change), None)
+        for read in table.reads:
+            if change := self._input_changed(table, read, day, entry):
+                return change
+        return None
 
     def _input_changed(self, table: Table, read: Read, day: Day, entry: Entry) -> str | None:
         if isinstance(read.source, Feed):

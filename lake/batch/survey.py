@@ -194,9 +194,9 @@ class Survey:
         evidence, key = self._evidence(table, entries), self._key(table)
         known, before = _SETTLED[key] if key in _SETTLED else (Settled(), None)
         to_judge = known.to_judge(evidence) if evidence else None
-        state, skipped = _State(), set[Day]()
+        state, skipped, own = _State(), set[Day](), self._batch_own(table)
         for day in in_order(self.expected.days(table) | set(entries) if to_judge is None else to_judge):
-            if not self._is_batch_own(table, day):
+            if day is not None and day not in own:
                 skipped.add(day)
             elif reason := self.reasons.missing(table, day):
                 state.missing[day] = reason
@@ -259,16 +259,17 @@ class Survey:
         Not those whose files are gone, also where somebody has accepted the loss.
         """
         state = self.states[table.full_name]
-        beyond, first = state.without_source, self._first_early_day(table)
-        own = self.calendar if first is None else self.calendar.before(first)
+        beyond, own = state.without_source, self._batch_own(table)
         older = [day for day in in_order(state.older_code) if day not in beyond and (day is None or day in own)]
         if not older or not table.feeds:
             return older
         expected = self.expected.days(table)
         return [day for day in older if day in expected]
 
-    def _is_batch_own(self, table: Table, day: Day) -> bool:
-        return not self.is_early(table, day) and (day is None or day in self.calendar)
+    def _batch_own(self, table: Table) -> Days:
+        """Return the days of the calendar that are batch's."""
+        first = self._first_early_day(table)
+        return self.calendar if first is None else self.calendar.before(first)
 
     def _evidence(self, table: Table, entries: Mapping[Day, Entry]) -> Evidence | None:
         """Return all that the days of a table are judged by.
@@ -300,8 +301,12 @@ class Survey:
         own = self.reasons.own(table, day, entry)
         changes = [self.view.file_changes(feed, day, entry) for feed in table.feeds]
         reason = own or self.reasons.inputs(table, day, entry)
+        if not changes:
+            if reason:
+                state.stale[day] = reason
+            return
         is_gone = any(change.gone for change in changes)
-        is_bare = bool(changes and entry.rows_out) and not self.view.has_files(table, day)
+        is_bare = bool(entry.rows_out) and not self.view.has_files(table, day)
         if (is_gone or is_bare) and (loss := self.view.lost(table).get(day)):
             state.lost[day] = loss
         elif is_bare:

@@ -102,7 +102,7 @@ class Read:
         """The parameter name of the transform that receives this input."""
         return self.source.name
 
-    @property
+    @cached_property
     def is_widened(self) -> bool:
         """Tell whether rows of other days than those computed may be read."""
         is_more = bool(self.before or self.after or self.span)
@@ -256,15 +256,15 @@ class Table:
         chooses = self.day is None and not self.write.order
         return isinstance(first, Table) and first.layer == "bronze" and len(self.reads) == 1 and not chooses
 
-    @property
-    def inputs(self) -> list[Table]:
+    @cached_property
+    def inputs(self) -> Sequence[Table]:
         """The tables that it reads, in order."""
-        return [read.source for read in self.reads if isinstance(read.source, Table)]
+        return tuple(read.source for read in self.reads if isinstance(read.source, Table))
 
-    @property
-    def feeds(self) -> list[Feed]:
+    @cached_property
+    def feeds(self) -> Sequence[Feed]:
         """The feeds that it reads, in order."""
-        return [read.source for read in self.reads if isinstance(read.source, Feed)]
+        return tuple(read.source for read in self.reads if isinstance(read.source, Feed))
 
     @property
     def topics(self) -> list[TopicFeed]:
