@@ -35,7 +35,7 @@ from lake.commands.options import (
     out,
     parse_option,
 )
-from lake.commands.quick import prepare_look, spare_pandas
+from lake.commands.quick import prepare_look, prepare_run
 from lake.commands.stopping import hear_signals
 from lake.declare.days import Days, parse_day
 from lake.errors import (
@@ -320,7 +320,7 @@ def refresh(
     if chosen is not None and changed_code:
         raise typer.BadParameter("--days computes these days anyway, by whatever code; leave one of the two out")
 
-    spare_pandas()
+    prepare_run()
     if plan:
         from lake.commands.planning import plan_from_command_line
 

@@ -13,9 +13,11 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ["prepare_look", "spare_pandas"]
+__all__ = ["prepare_look", "prepare_run", "spare_pandas"]
 
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
+_OBJECTS_OF_A_LOOK = 1_000_000
+"""So many objects are made between two looks for circles; the ledger of three years is half of them."""
+_OBJECTS_OF_A_RUN = 50_000
 
 
 class _NoPandas(MetaPathFinder):
@@ -64,7 +66,16 @@ def prepare_look() -> None:
     It makes many objects, keeps them to its end and makes few circles of them. To look for circles as often as Python
     does would be a fifth of its time.
     """
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(_OBJECTS_OF_A_LOOK)
+    spare_pandas()
+
+
+def prepare_run() -> None:
+    """Prepare a command that computes tables.
+
+    Most objects that it makes are those of its imports, which stay.
+    """
+    gc.set_threshold(_OBJECTS_OF_A_RUN)
     spare_pandas()
 
 
