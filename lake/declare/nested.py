@@ -35,7 +35,10 @@ def stored_type(dtype: T.DataType) -> T.DataType:
 
 
 def fields_alike(dtype: T.DataType) -> Iterator[tuple[str, str]]:
-    """Find fields of one struct that Delta and Spark do not tell apart, because they fold case."""
+    """Find fields of one struct that differ only in case.
+
+    Delta and Spark do not tell them apart.
+    """
     if isinstance(dtype, T.ArrayType):
         yield from fields_alike(dtype.elementType)
     elif isinstance(dtype, T.MapType):

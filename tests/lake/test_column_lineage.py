@@ -272,6 +272,18 @@ def test_a_lineage_that_is_wrong_is_noticed(
         assert_changes_follow_lineage(spark, made_by(passed_on), inputs, seed="0", halvings=3)
 
 
+def in_their_zones(s: DataFrame, t: DataFrame) -> DataFrame:
+    local = F.from_utc_timestamp(F.lit("2024-03-01 12:00:00").cast("timestamp"), F.col("shop"))
+    return s.select(F.date_format(local, "HH:mm").alias("a"), F.col("id").alias("b"))
+
+
+def test_a_text_that_a_transform_may_refuse_becomes_another_of_its_column(spark: SparkSession) -> None:
+    zones = ["UTC", "Asia/Tokyo", "Europe/Rome"]
+    rows = frame(spark, sales, [{"id": n, "shop": zones[n % 3], "words": "UTC"} for n in range(9)]).toArrow()
+
+    assert_changes_follow_lineage(spark, made_by(in_their_zones), [rows, frame(spark, shops).toArrow()], seed="0")
+
+
 def test_it_runs_no_job(spark: SparkSession) -> None:
     assert jobs_of(spark, lambda: find_lineage(made_by(aggregated), spark)) == 0
 

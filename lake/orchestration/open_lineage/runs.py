@@ -76,7 +76,7 @@ class TableRun:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written into a table.
+    """Count what a run wrote into a table.
 
     Attributes:
         version: of the table after it; None where nothing was ever written.
@@ -137,7 +137,10 @@ def telling(settings: Settings, table: Table, run: dg.DagsterRun, attempt: int) 
 
 
 def _events(run: TableRun, state: State, told: Told, at: datetime | None = None) -> Callable[[], list[RunEvent]]:
-    """Make the event of a moment, by default this one, later and in the thread that sends it."""
+    """Make the event of a moment later, in the thread that sends it.
+
+    The moment is now unless it is given.
+    """
     now = at or datetime.now(UTC)
 
     def made() -> list[RunEvent]:
