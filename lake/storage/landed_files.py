@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lake.storage.store_path import AnyPath
@@ -37,16 +38,27 @@ _DIGESTS: dict[AnyPath, tuple[int, int, str]] = {}
 
 @dataclass(frozen=True)
 class LandedFile:
-    """A file as it is now."""
+    """A file as it is now.
 
-    path: AnyPath
+    Attributes:
+        place: its path; text where nobody may ask for it, as of years of files that have not changed.
+        size: in bytes.
+        modified_ns: when it was written.
+    """
+
+    place: AnyPath | str
     size: int
     modified_ns: int
 
     @classmethod
-    def of(cls, path: AnyPath, stat: os.stat_result) -> LandedFile:
+    def of(cls, place: AnyPath | str, stat: os.stat_result) -> LandedFile:
         """Describe a file by its stat, without reading it."""
-        return cls(path, stat.st_size, stat.st_mtime_ns)
+        return cls(place, stat.st_size, stat.st_mtime_ns)
+
+    @property
+    def path(self) -> AnyPath:
+        """Where it is."""
+        return Path(self.place) if isinstance(self.place, str) else self.place
 
     def digest(self) -> str:
         """Return a hash of the content, or "" where it cannot be read.

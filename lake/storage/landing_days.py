@@ -73,7 +73,7 @@ def read_day(folder: Path | str) -> DayFolder:
         # The day may hold files, so a reader of it learns that it cannot be read.
         return DayFolder({closed.name: LandedFile.of(closed, stat)})
     data = [entry for entry in entries if is_data(entry)]
-    files = {entry.name: LandedFile.of(Path(entry.path), stat_of(entry)) for entry in data}
+    files = {entry.name: LandedFile.of(entry.path, stat_of(entry)) for entry in data}
     has_more = len(data) < len(entries) and any(not is_data(one) and not is_hidden(one.name) for one in entries)
     return DayFolder(files, is_plain=not has_more and not any(entry.is_symlink() for entry in data))
 
@@ -241,8 +241,12 @@ def feed_folder(path: Path) -> FeedFolder:
 
 
 def _mark(folder: Path | str) -> _Mark:
-    stat = os.stat(folder)  # noqa: PTH116  # years of days make no paths
+    stat = _stat(folder)
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def _stat(place: Path | str) -> os.stat_result:
+    return os.stat(place)  # noqa: PTH116  # years of days make no paths
 
 
 def _is_steady(mark: _Mark) -> bool:
@@ -251,7 +255,7 @@ def _is_steady(mark: _Mark) -> bool:
 
 def _are_same(files: Mapping[str, LandedFile]) -> bool:
     try:
-        stats = [(file, Path(str(file.path)).stat()) for file in files.values()]
+        stats = [(file, _stat(str(file.place))) for file in files.values()]
     except OSError:
         return False
     return all((stat.st_size, stat.st_mtime_ns) == (file.size, file.modified_ns) for file, stat in stats)
