@@ -12,6 +12,8 @@ from lake.dashboard.sight import followed
 # Who goes through a page by the Tab key sees where he is. (Streamlit would print a text that stands alone.)
 _STYLE = f"""<style>
     :focus-visible {{ outline: 3px solid {BLUE} !important; outline-offset: 2px; }}
+    [data-baseweb=select] input:focus-visible {{ outline: none !important; }}
+    [data-baseweb=select] > div:has(:focus-visible) {{ outline: 3px solid {BLUE}; outline-offset: 2px; }}
     .stMainBlockContainer {{ padding-top: 3rem; padding-bottom: 2rem; }}
 </style>"""
 

@@ -46,7 +46,9 @@ def operations(sight: Sight) -> None:
     if not report.problems:
         st.success("✓ nothing is wrong: every table is fresh, and no day is missing or stale")
     st.subheader("Tables")
-    st.dataframe([_of_table(table) for table in report.tables], hide_index=True, placeholder="")
+    wide = dict.fromkeys(("missing", "stale", "why late"), st.column_config.Column(width="medium"))
+    tables = [_of_table(table) for table in report.tables]
+    st.dataframe(tables, hide_index=True, placeholder="", column_config=wide)
     st.subheader("Streams")
     if report.streams:
         st.dataframe([_of_stream(stream) for stream in report.streams], hide_index=True, placeholder="")
@@ -79,9 +81,9 @@ def _of_table(table: TableReport) -> dict[str, Any]:
         "state": "✗ late" if table.freshness.is_late else f"✓ {table.freshness.text}",
         "newest day": table.newest_day,
         "open from": table.open_from,
+        "owner": table.owner,
         "missing": _due(table.missing),
         "stale": _due(table.stale),
-        "owner": table.owner,
         "why late": table.freshness.text if table.freshness.is_late else "",
     }
 

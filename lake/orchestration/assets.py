@@ -42,7 +42,10 @@ from lake.write.store import DeltaStore
 
 __all__ = [
     "CAUSE",
+    "DAY_ROW_COUNT",
     "PID",
+    "ROWS_READ",
+    "ROW_COUNT",
     "TAKEN_RUN",
     "UNLESS_EQUAL",
     "WORKER",
@@ -70,7 +73,11 @@ TAKEN_RUN = ".dagster/lakehouse_taken_run"
 CAUSE = "lakehouse/cause"
 """Run tag: who or what asked for the run."""
 
-_COUNTED = ("rows_in", "rows_out", "rejected", "duplicates", "disagreeing")
+ROWS_READ = "rows read"
+"""Metadata of a day: the candidate rows. What became of them stands beside it, and Dagster counts those written."""
+ROW_COUNT, DAY_ROW_COUNT = "dagster/row_count", "dagster/partition_row_count"
+"""Metadata of a table without days, or of a day: the rows that were written. Dagster draws them by itself."""
+_COUNTED = {ROWS_READ: "rows_in", "rejected": "rejected", "duplicates": "duplicates", "disagreeing": "disagreeing"}
 RETRIES, RETRY_AFTER_SECONDS = 2, 60
 SHOWN_DAYS = 5
 
@@ -308,7 +315,7 @@ def _metadata_of_days(table: Table, receipt: Receipt, days: Days | None) -> Iter
         if own not in told:
             yield day, _day_metadata(receipt, own)
         else:
-            yield day, {**dict.fromkeys(_COUNTED, 0), "outcome": f"in {own}", "seconds": 0.0}
+            yield day, {**dict.fromkeys([DAY_ROW_COUNT, *_COUNTED], 0), "outcome": f"in {own}", "seconds": 0.0}
         told.add(own)
 
 
@@ -326,8 +333,8 @@ def _report_good_days(context: dg.AssetExecutionContext, table: Table, receipt: 
 def _day_metadata(receipt: Receipt, day: date | None) -> dict[str, Any]:
     counts = receipt.counts[day]
     return {
-        "dagster/partition_row_count" if day else "dagster/row_count": counts.rows_out,
-        **{name: getattr(counts, name) for name in _COUNTED},
+        DAY_ROW_COUNT if day else ROW_COUNT: counts.rows_out,
+        **{said: getattr(counts, name) for said, name in _COUNTED.items()},
         "outcome": receipt.outcomes[day],
         "version": receipt.version,
         "seconds": round(receipt.seconds, 2),

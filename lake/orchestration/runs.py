@@ -28,7 +28,18 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.orchestration.assets import PID, TAKEN_RUN, WORKER, checks_step, compute_step, step_tags, this_process
+from lake.orchestration.assets import (
+    DAY_ROW_COUNT,
+    PID,
+    ROW_COUNT,
+    ROWS_READ,
+    TAKEN_RUN,
+    WORKER,
+    checks_step,
+    compute_step,
+    step_tags,
+    this_process,
+)
 from lake.orchestration.keys import asset_key
 from lake.orchestration.results import CheckResult, OnResult, TableResult, refuse_outside, skipped_result
 from lake.storage.holder import find_process
@@ -260,8 +271,8 @@ class _Watch:
             days=self.days if table.day else None,
             run_id=self.run_id,
             status="done" if computed else "failed",
-            rows_in=sum(day["rows_in"] for day in seen.days),
-            rows_out=sum(day["rows_out"] for day in seen.days),
+            rows_in=sum(day[ROWS_READ] for day in seen.days),
+            rows_out=sum(day[DAY_ROW_COUNT if table.day else ROW_COUNT] for day in seen.days),
             rejected=sum(day["rejected"] for day in seen.days),
             duplicates=sum(day["duplicates"] for day in seen.days),
             disagreeing=sum(day["disagreeing"] for day in seen.days),

@@ -16,7 +16,7 @@ from lake.declare.days import Day, Days
 from lake.declare.sink import Sink
 from lake.declare.words import counted
 from lake.errors import LakeError
-from lake.orchestration.assets import CAUSE, build_check_evaluation, build_check_result, build_column
+from lake.orchestration.assets import CAUSE, DAY_ROW_COUNT, build_check_evaluation, build_check_result, build_column
 from lake.orchestration.checks import Verdict
 from lake.orchestration.dagster_home import open_instance
 from lake.orchestration.keys import asset_key
@@ -213,7 +213,7 @@ def _day_facts(published: Published, day: Day) -> dict[str, Any]:
     load: Load | None = published.days.get(day)
     if load is None:
         return {**_facts(published), "outcome": "nothing to load"}
-    rows = {"dagster/partition_row_count": load.rows, "checksum": load.checksum}
+    rows = {DAY_ROW_COUNT: load.rows, "checksum": load.checksum}
     return {**_facts(published), **rows, "outcome": published.reasons.get(day, "changed")}
 
 

@@ -272,7 +272,7 @@ def test_pictures_of_the_docs_are_of_real_flights(browser: Browser, tmp_path: Pa
                 tab.keyboard.press("Enter")
                 expect(tab.get_by_text("rows that were not kept")).to_be_visible()
             height = tab.get_by_test_id("stMainBlockContainer").evaluate("one => one.scrollHeight")
-            tab.set_viewport_size({"width": DESKTOP["width"], "height": min(height, 1100)})
+            tab.set_viewport_size({"width": DESKTOP["width"], "height": min(height, 1400)})
             tab.wait_for_timeout(1500)  # charts are drawn anew
             tab.screenshot(path=IMAGES / f"dashboard-{name}.png")
             tab.close()

@@ -43,7 +43,7 @@ def test_one_day_of_a_table_is_computed_by_clicks(page: Page) -> None:
     picture(page, "run")
 
     page.goto("/assets/bronze/departure_events?view=partitions&partition=2013-01-02")
-    expect(page.get_by_text("rows_out").first).to_be_visible()
+    expect(page.get_by_text("rows read").first).to_be_visible()
     picture(page, "partitions")
 
 
@@ -55,6 +55,7 @@ def test_five_days_of_all_bronze_tables_are_backfilled_by_clicks(page: Page) -> 
     page.get_by_role("button", name="Launch backfill").click()
     page.get_by_text("View", exact=True).click()
     expect(page.get_by_text("100% completed")).to_have_count(8, timeout=A_RUN_TAKES_AT_MOST)
+    expect(page.get_by_text(re.compile("^(Completed|Success)"))).to_be_visible()
     picture(page, "backfill")
 
 
@@ -69,6 +70,13 @@ def test_checks_and_the_newest_day_are_visible(page: Page) -> None:
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     expect(page.get_by_text("Succeeded")).to_have_count(5)
     picture(page, "checks")
+
+
+def test_rows_of_each_day_are_plotted(page: Page) -> None:
+    page.goto("/assets/bronze/departure_events")
+    page.get_by_text("Plots", exact=True).last.click()
+    expect(page.get_by_text("dagster/partition_row_count", exact=True)).to_be_visible()
+    expect(page.get_by_text("Asset plots are automatically generated")).to_have_count(0)
 
 
 def test_the_days_to_choose_end_with_the_lakes_clock_and_follow_it(page: Page, home: Path) -> None:
@@ -110,7 +118,11 @@ def expect_nodes(page: Page, *names: str) -> None:
 
 
 def graph_from_top_to_bottom(page: Page) -> None:
-    """The layout that fits the window, which is fitted to it when the page is loaded."""
+    """The layout that fits the window, which is fitted to it when the page is loaded.
+
+    In a wide window the boxes say what they are, and not only their names.
+    """
+    page.set_viewport_size({"width": 2200, "height": 800})
     page.get_by_text("Hide navigation").click()
     page.locator("button:has([aria-label=settings])").last.click()
     page.get_by_role("menuitem", name="vertical").click()

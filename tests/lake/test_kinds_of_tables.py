@@ -353,7 +353,10 @@ def test_a_run_tells_of_a_month_once_on_the_first_of_its_days_that_it_has() -> N
 
     told = dict(_metadata_of_days(monthly_sales, receipt, Days.parse("2024-01-30..2024-02-02")))
 
-    said = {str(day): (facts["rows_out"], facts["rejected"], facts["outcome"]) for day, facts in told.items()}
+    said = {
+        str(day): (facts["dagster/partition_row_count"], facts["rejected"], facts["outcome"])
+        for day, facts in told.items()
+    }
     assert said == {
         "2024-01-30": (1, 2, "written"),
         "2024-01-31": (0, 0, "in 2024-01-01"),

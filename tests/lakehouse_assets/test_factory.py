@@ -79,9 +79,9 @@ def test_a_range_run_reports_each_day_and_is_checked(
         for event in result.asset_materializations_for_node("silver__measurements")
     }
     assert sorted(found) == [str(day) for day in FIVE_DAYS]
-    expected = {"rows_in": 5, "rows_out": 2, "rejected": 2, "duplicates": 1, "outcome": "written"}
+    expected = {"rows read": 5, "dagster/partition_row_count": 2, "rejected": 2, "duplicates": 1, "outcome": "written"}
     assert {name: found["2020-01-03"][name] for name in expected} == expected
-    assert found["2020-01-04"]["rows_in"] == 3
+    assert found["2020-01-04"]["rows read"] == 3
     assert found["2020-01-04"]["version"] == found["2020-01-03"]["version"]
     assert {
         (check.asset_key.path[-1], check.check_name): check.passed for check in result.get_asset_check_evaluations()

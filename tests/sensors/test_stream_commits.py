@@ -117,13 +117,13 @@ def test_each_commit_of_a_stream_is_reported_once_for_each_of_its_days(daemon: D
     commit(daemon.store, DEPARTURES, {D2: 1, D3: 2}, maxima={"departed_at": "2013-01-01T00:04:00.000Z"})
     found = daemon.tick_in_full()
 
-    assert [(day, facts["version"], facts["batch"], facts["rows_written"]) for _, day, facts in found] == [
-        ("2013-01-02", 1, 1, 5),
-        ("2013-01-02", 2, 2, 1),
-        ("2013-01-03", 2, 2, 2),
+    assert [(day, facts["version"], facts["batch"], facts["rows written"]) for _, day, facts in found] == [
+        ("2013-01-02", 1, "1", 5),
+        ("2013-01-02", 2, "2", 1),
+        ("2013-01-03", 2, "2", 2),
     ]
-    assert [facts.get("lag_seconds") for _, _, facts in found] == [None, 60.0, 60.0]
-    assert {facts["generation"] for _, _, facts in found} == {1}
+    assert [facts.get("lag in seconds") for _, _, facts in found] == [None, 60.0, 60.0]
+    assert {facts["generation"] for _, _, facts in found} == {"1"}
     assert daemon.tick() == []
 
 
@@ -189,7 +189,7 @@ def test_of_a_replay_of_the_past_the_lag_is_measured_by_its_clock(daemon: Daemon
 
     ((_, _, facts),) = daemon.tick_in_full()
 
-    assert facts["lag_seconds"] == 30.0
+    assert facts["lag in seconds"] == 30.0
 
 
 def test_a_table_without_event_time_takes_the_newest_event_from_the_metadata_of_the_commit(daemon: Daemon) -> None:
@@ -198,7 +198,7 @@ def test_a_table_without_event_time_takes_the_newest_event_from_the_metadata_of_
     commit(daemon.store, FLIGHTS, {D2: 1})
     commit(daemon.store, FLIGHTS, {D2: 1}, metadata={"newest_event_at": "2013-01-01T00:03:00+00:00"})
 
-    assert [facts.get("lag_seconds") for _, _, facts in daemon.tick_in_full()] == [None, 120.0]
+    assert [facts.get("lag in seconds") for _, _, facts in daemon.tick_in_full()] == [None, 120.0]
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: S
     }
     streamed = {"departures", "departure_events", "hourly_airport_performance"}
     assert streamed <= {name for name, _, _ in found}
-    assert all(facts["lag_seconds"] == 12 * 3600 for name, _, facts in found if name in streamed)
+    assert all(facts["lag in seconds"] == 12 * 3600 for name, _, facts in found if name in streamed)
     assert len(found) == len(shown), "each day once"
 
     one, three = at(3, 13), at(3, 15)
@@ -363,8 +363,8 @@ def test_what_real_streams_commit_is_what_dagster_shows(daemon: Daemon, spark: S
     lake.land([left, reached], "b")
     lake.follow()
     news = daemon.tick_in_full()
-    assert [(day, facts["rows_written"]) for name, day, facts in news if name == "departures"] == [("2013-01-03", 1)]
-    joined = [facts["lag_seconds"] for name, day, facts in news if (name, day) == ("flights", "2013-01-03")]
+    assert [(day, facts["rows written"]) for name, day, facts in news if name == "departures"] == [("2013-01-03", 1)]
+    joined = [facts["lag in seconds"] for name, day, facts in news if (name, day) == ("flights", "2013-01-03")]
     assert joined == [9 * 3600], "the newest event of a joined row is its arrival"
 
 

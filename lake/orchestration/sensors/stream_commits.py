@@ -30,7 +30,7 @@ import dagster as dg
 from lake.declare.days import Day, Days, in_order
 from lake.declare.table import Table, can_be_early, is_followable
 from lake.errors import LogDamaged
-from lake.orchestration.assets import build_check_evaluation
+from lake.orchestration.assets import DAY_ROW_COUNT, build_check_evaluation
 from lake.orchestration.checks import Inspection, checks_of
 from lake.orchestration.column_lineage import as_metadata
 from lake.orchestration.keys import asset_key
@@ -195,7 +195,7 @@ class _Reports:
             facts, rows = self._facts(commit), self._rows(commit)
             for day in in_order(self._days(commit)):
                 if not self._is_told_since(day, commit):
-                    events += self._event(day, {"rows_written": rows.get(day, 0), **facts})
+                    events += self._event(day, {"rows written": rows.get(day, 0), **facts})
         return (self._place(commits[-1].version) if commits else None), events
 
     def compare(self, first_open: date | None) -> tuple[Place | None, list[dg.AssetMaterialization]]:
@@ -214,13 +214,13 @@ class _Reports:
         events: list[dg.AssetMaterialization] = []
         commits = self._newest_by_day(newest, set(held))
         for day in in_order(held.keys() | commits.keys()):
-            count = {"dagster/partition_row_count": held.get(day, 0)}
+            count = {DAY_ROW_COUNT: held.get(day, 0)}
             commit = commits.get(day)
             if commit is not None and self._is_told_since(day, commit):
                 continue
             if commit is not None and _is_streamed(commit):
                 written = self._rows(commit).get(day, 0)
-                events += self._event(day, {**count, "rows_written": written, **self._facts(commit)})
+                events += self._event(day, {**count, "rows written": written, **self._facts(commit)})
             elif commit is None and first_open is not None and (day is None or day >= first_open):
                 events += self._event(day, {**count, "version": newest})
         return self._place(newest), events
@@ -280,11 +280,12 @@ class _Reports:
         lag = lag_seconds(self.table, commit, self.settings.now())
         return {
             "version": commit.version,
-            "generation": commit.metadata.get("generation"),
-            "batch": commit.metadata.get("batch"),
-            "committed_at": dg.MetadataValue.timestamp(commit.committed_at),
-            "seconds_since_commit": round((datetime.now(UTC) - commit.committed_at).total_seconds(), 1),
-            **({} if lag is None else {"lag_seconds": lag}),
+            # As text, because Dagster draws every number.
+            "generation": str(commit.metadata.get("generation")),
+            "batch": str(commit.metadata.get("batch")),
+            "committed at": dg.MetadataValue.timestamp(commit.committed_at),
+            "seconds from commit to here": round((datetime.now(UTC) - commit.committed_at).total_seconds(), 1),
+            **({} if lag is None else {"lag in seconds": lag}),
         }
 
 
