@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from rich.console import Console
@@ -358,19 +359,19 @@ def print_explanation(out: Console, said: Explanation) -> None:
 
 def _lines(said: Explanation) -> Iterator[str]:
     yield f"{said.table} {said.day or 'whole'}: {said.state}: {said.why}"
-    yield f"holds        {said.rows:,} rows"
+    yield f"holds        {counted(said.rows, 'row')}"
     if said.computed is not None:
         yield from _of_computation(said.computed, said.times_computed)
     elif said.state != "empty":
         yield "computed     never by batch"
     if said.changed is not None:
-        yield f"changed      last in version {said.changed.version}, {said.changed.at}, by {said.changed.by}"
+        yield f"changed      last in version {said.changed.version}, {_moment(said.changed.at)}, by {said.changed.by}"
     for one in said.inputs:
         yield from _of_input(one)
     for broken in said.rejected:
-        yield f"rejected     {broken.rows:,} rows by {broken.rule}"
+        yield f"rejected     {counted(broken.rows, 'row')} by {broken.rule}"
     if said.rescued:
-        yield f"rescued      {said.rescued:,} rows with fields that the contract does not know"
+        yield f"rescued      {counted(said.rescued, 'row')} with fields that the contract does not know"
     if said.late:
         yield f"late         {said.late}"
     yield from (f"note         {note}" for note in said.notes)
@@ -379,11 +380,16 @@ def _lines(said: Explanation) -> Iterator[str]:
     yield f"next: {said.next}"
 
 
+def _moment(at: str) -> str:
+    """Spell a moment of the JSON for people."""
+    return f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _of_computation(done: Computation, times: int) -> Iterator[str]:
     code = f"code {done.code_version}" + ("" if done.is_current_code else ", which is an older one")
     run = f"run {done.run_id}" if done.run_id else "no run of Dagster"
     often = f"{counted(times, 'time')} in all"
-    yield f"computed     {done.at}, {done.outcome}, version {done.version}, {run}, {code}; {often}"
+    yield f"computed     {_moment(done.at)}, {done.outcome}, version {done.version}, {run}, {code}; {often}"
     disagree = f", {done.disagreeing:,} of them disagree with the row that is kept" if done.disagreeing else ""
     yield (
         f"counted      {done.rows_in:,} rows in, {done.rows_out:,} out, {done.rejected:,} rejected, "

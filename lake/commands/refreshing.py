@@ -278,7 +278,7 @@ def print_result(out: Console, result: TableResult) -> None:
     if result.disagreeing:
         parts.append(f"{result.disagreeing:,} of them disagree with the row that is kept")
     if result.unchanged_days:
-        parts.append(counted(result.unchanged_days, "day unchanged"))
+        parts.append("unchanged" if result.days is None else counted(result.unchanged_days, "day unchanged"))
     days = str(result.days) if result.days is not None else "whole"
     out.print(f"{mark:<12} {result.table:<32} {days:<24} {', '.join(parts)}  {result.seconds:5.1f} s", soft_wrap=True)
     for check in result.checks:

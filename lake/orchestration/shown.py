@@ -11,6 +11,7 @@ import dagster as dg
 
 from lake.declare.feed import Feed
 from lake.declare.table import Table
+from lake.declare.words import breakable
 from lake.orchestration.keys import asset_key
 from lake.write.store import DeltaStore
 
@@ -52,4 +53,4 @@ def sample_of(table: Table, store: DeltaStore, day: date | None) -> dict[str, dg
 
 def _text(value: object) -> str:
     text = "" if value is None else str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return breakable(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")

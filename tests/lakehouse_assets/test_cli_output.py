@@ -204,6 +204,9 @@ def test_days_that_were_equal_to_what_was_stored_are_told_and_a_table_without_da
     assert printed(days=None, run_id="", rows_out=7, seconds=1.0) == [
         "ok silver.departures whole 7 rows, 0 rejected, 0 duplicates 1.0 s"
     ]
+    assert printed(days=None, run_id="", rows_out=7, unchanged_days=1, seconds=1.0) == [
+        "ok silver.departures whole 7 rows, 0 rejected, 0 duplicates, unchanged 1.0 s"
+    ]
 
 
 @pytest.mark.parametrize(("status", "mark"), [("failed", "FAILED"), ("skipped", "skipped")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,7 @@ def test_people_are_told_the_same_and_a_wrong_day_ends_with_2(
 
     assert shown[0].startswith("silver.departures 2013-01-01: ")
     assert "holds 3 rows" in shown
+    assert any(re.fullmatch(r"computed \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, written, .*", line) for line in shown)
     assert any("run [the run], code older, which is an older one; 1 time in all" in line for line in shown)
     assert shown[-1].startswith("next: ")
     for arguments in (["silver.departures"], ["silver.departures", "1999-01-01"], ["silver.departures", "soon"]):
