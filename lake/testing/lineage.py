@@ -43,6 +43,8 @@ def assert_changes_follow_lineage(
     if lineage is None or lineage.decided_by is None:
         return  # nothing is claimed
     turns = list(_halves(_free(table, lineage, inputs), Random(seed), halvings))
+    if not turns:
+        return
     before, *after = _computed(spark, table, [inputs, *(_changed(table, inputs, one) for one in turns)])
     for changed, rows in zip(turns, after, strict=True):
         _compare(lineage, changed, before, rows)
