@@ -40,7 +40,10 @@ def is_little(store: DeltaStore, due: Mapping[Table, Collection[Day]]) -> bool:
 
 
 def _rows(store: DeltaStore, read: Read, table: Table, days: Collection[Day]) -> int:
-    """Count what some days of a table read of one input, as far as it is there yet."""
+    """Count the rows that some days of a table read of one input.
+
+    Rows that are still to be computed are not counted.
+    """
     if isinstance(read.source, Feed):
         return _landed_rows(store, read.source, None if table.day is None else set(days))
     log, column = store.table_log(read.source), read.source.read_by

@@ -88,9 +88,9 @@ def compute_again(
 def computed_alone_and_compared(
     table: Table, store: DeltaStore, entry: Entry, horizon: Horizon | None = None
 ) -> DayAlone | None:
-    """Compute the day of an entry once more by itself, and compare it with what is stored.
+    """Compute the day of an entry again and compare it with what is stored.
 
-    None where an input did not exist then.
+    It is computed by itself. None where an input did not exist then.
     """
     alone = _computed_alone(table, store, entry, horizon)
     return None if alone is None else _compared(table, store, alone, entry)

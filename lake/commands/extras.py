@@ -14,9 +14,10 @@ __all__ = ["extras"]
 
 
 def extras(kind: str) -> Iterator[tuple[str, Any]]:
-    """Load what is added: of distributions by name, of the project as it names them.
+    """Load what distributions and the project add to the framework.
 
-    What cannot be loaded is named on standard error and left out.
+    Those of distributions come by name, those of the project as it names them. What cannot be loaded is named on
+    standard error and left out.
 
     Args:
         kind: "commands" (functions as Typer takes them), "checks" (functions that return a `Check` of the doctor) or

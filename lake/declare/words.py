@@ -20,5 +20,8 @@ def more(number: int, noun: str) -> str:
 
 
 def breakable(text: str) -> str:
-    """Spell JSON so that a line can end between its fields, because browsers break at spaces only."""
+    """Spell JSON so that a line can end between its fields.
+
+    Browsers break lines at spaces only.
+    """
     return text.replace(',"', ', "')

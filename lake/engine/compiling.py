@@ -49,7 +49,9 @@ def compiler_flags(*, is_short: bool, options: Iterable[str]) -> tuple[str, ...]
 
 
 def options_of_operator(conf: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[str]:
-    """Find the texts in which an operator may give options to the JVM of the driver.
+    """Find the options that an operator gives to the driver's JVM.
+
+    They are looked for in variables, in settings of Spark and in its files.
 
     Args:
         conf: settings of Spark that win over those of this project.

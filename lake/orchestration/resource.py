@@ -46,7 +46,10 @@ class SparkResource(LazyPySparkResource):
         self._is_short = lambda: False
 
     def expect(self, is_short: Callable[[], bool]) -> None:
-        """Note how to find out, when the session starts, whether this process ends after little work."""
+        """Note how to find out whether this process ends after little work.
+
+        It is asked when the session starts.
+        """
         self._is_short = is_short
 
     def _init_session(self) -> None:

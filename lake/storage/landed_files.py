@@ -57,7 +57,7 @@ class LandedFile:
 
     @property
     def path(self) -> AnyPath:
-        """Where it is."""
+        """Return where it is."""
         return Path(self.place) if isinstance(self.place, str) else self.place
 
     def digest(self) -> str:
