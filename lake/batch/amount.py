@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from lake.batch.lake_view import LakeView
 from lake.declare.days import Day, Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table
 from lake.errors import LakeError
-from lake.write.store import DeltaStore
 
 __all__ = ["is_little"]
 
@@ -22,7 +22,7 @@ _BYTES_OF_A_ROW = 256
 """In a file as it landed."""
 
 
-def is_little(store: DeltaStore, due: Mapping[Table, Collection[Day]]) -> bool:
+def is_little(view: LakeView, due: Mapping[Table, Collection[Day]]) -> bool:
     """Tell whether computing these days of tables reads few rows.
 
     Rows of tables are counted by their logs, rows of feeds are guessed by the size of the files. False where a log or a
@@ -31,7 +31,7 @@ def is_little(store: DeltaStore, due: Mapping[Table, Collection[Day]]) -> bool:
     rows = 0
     try:
         for table, days in due.items():
-            rows += sum(_rows(store, read, table, days) for read in table.reads)
+            rows += sum(_rows(view, read, table, days) for read in table.reads)
             if rows > _MOST_ROWS:
                 return False
     except (LakeError, OSError):
@@ -39,14 +39,14 @@ def is_little(store: DeltaStore, due: Mapping[Table, Collection[Day]]) -> bool:
     return True
 
 
-def _rows(store: DeltaStore, read: Read, table: Table, days: Collection[Day]) -> int:
+def _rows(view: LakeView, read: Read, table: Table, days: Collection[Day]) -> int:
     """Count the rows that some days of a table read of one input.
 
     Rows that are still to be computed are not counted.
     """
     if isinstance(read.source, Feed):
-        return _landed_rows(store, read.source, None if table.day is None else set(days))
-    log, column = store.table_log(read.source), read.source.read_by
+        return _landed_rows(view, read.source, None if table.day is None else set(days))
+    log, column = view.store.table_log(read.source), read.source.read_by
     if table.day is None or column is None:
         return log.rows()
     by_day = log.rows_by_day(column)
@@ -54,9 +54,9 @@ def _rows(store: DeltaStore, read: Read, table: Table, days: Collection[Day]) ->
     return sum(by_day.get(day, 0) for day in wanted)
 
 
-def _landed_rows(store: DeltaStore, feed: Feed, days: set[Day] | None) -> int:
-    by_day = store.landing.landed(feed)
+def _landed_rows(view: LakeView, feed: Feed, days: set[Day] | None) -> int:
+    by_day = view.landed(feed)
     chosen = by_day.keys() if days is None else by_day.keys() & days
     if isinstance(feed, DeltaFeed):
-        return sum(store.landing.count_rows(feed, day) for day in chosen)
+        return sum(view.store.landing.count_rows(feed, day) for day in chosen)
     return sum(file.size for day in chosen for file in by_day[day].values()) // _BYTES_OF_A_ROW

@@ -13,7 +13,9 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Self
 
+from lake.batch.amount import is_little
 from lake.batch.held_back import held_back
+from lake.batch.lake_view import LakeView
 from lake.batch.plan import Step, days_for, needed_whole, steps_of, steps_to_date
 from lake.batch.survey import Survey
 from lake.declare.days import Day, Days
@@ -92,7 +94,8 @@ class Refresher:
             return []
         for step in steps:
             self._expect(dict.fromkeys(step.tables, step.days or [None]))
-        self.environment.start_spark_beside(self._expected)
+        view = self.survey.view if self.survey else LakeView(self.environment.store)
+        self.environment.start_spark_beside(lambda: is_little(view, self._expected))
         from lake.orchestration.runs import record_refresh
 
         return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)

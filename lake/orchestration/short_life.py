@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from lake.batch.amount import is_little
+from lake.batch.lake_view import LakeView
 from lake.declare.table import Table
 from lake.orchestration.assets import PID, TAKEN_RUN
 from lake.orchestration.keys import asset_key
@@ -29,4 +30,4 @@ def has_short_life(run: dg.DagsterRun, tables: Iterable[Table], store: DeltaStor
     if PID in run.tags or run.tags.get(TAKEN_RUN) == run.run_id:
         return False
     days, selected = days_of_run(run.tags) or [None], run.asset_selection
-    return is_little(store, {one: days for one in tables if selected is None or asset_key(one) in selected})
+    return is_little(LakeView(store), {one: days for one in tables if selected is None or asset_key(one) in selected})

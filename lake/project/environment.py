@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from lake.batch.amount import is_little
 from lake.batch.survey import Survey
 from lake.declare.broken_files import BrokenFile
-from lake.declare.days import Day, Days
+from lake.declare.days import Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.graph import feeds_of
@@ -138,16 +137,16 @@ class Environment:
         if held:
             self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 
-    def start_spark_beside(self, due: Mapping[Table, Collection[Day]]) -> None:
+    def start_spark_beside(self, is_short: Callable[[], bool]) -> None:
         """Start Spark in a thread, unless it runs.
 
         Code that needs the session waits for it, or meets its error.
 
         Args:
-            due: all that this process is to compute, as far as it is known.
+            is_short: tells whether this process ends after little work.
         """
         if SparkSession.getActiveSession() is None:
-            start_session_beside(self.settings, is_short=is_little(self.store, due))
+            start_session_beside(self.settings, is_short=is_short())
 
 
 def place_of(settings: Settings) -> Place:

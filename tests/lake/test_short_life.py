@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 
 from lake.batch.amount import is_little
+from lake.batch.lake_view import LakeView
 from lake.declare.days import Days
 from lake.declare.table import Read
 from lake.engine.compiling import compiler_flags, options_of_operator
@@ -142,31 +143,31 @@ def land_much(store: DeltaStore, day: date) -> None:
 
 
 def test_few_rows_are_little_and_a_large_file_of_these_days_is_not(store: DeltaStore) -> None:
-    assert is_little(store, {mark_files: [D1, D2]})
+    assert is_little(LakeView(store), {mark_files: [D1, D2]})
     land_much(store, D2)
-    assert is_little(store, {mark_files: [D1]})
-    assert not is_little(store, {mark_files: [D1, D2]})
+    assert is_little(LakeView(store), {mark_files: [D1]})
+    assert not is_little(LakeView(store), {mark_files: [D1, D2]})
 
 
 def test_rows_of_tables_count_for_the_days_that_read_them(store: DeltaStore) -> None:
     hold(store, mark_files, [D3], MANY)
-    assert is_little(store, {marks: [D1, D2]})
-    assert not is_little(store, {marks: [D3]})
+    assert is_little(LakeView(store), {marks: [D1, D2]})
+    assert not is_little(LakeView(store), {marks: [D3]})
     hold(store, marks, [D1], MANY)
-    assert not is_little(store, {totals: [D2]}), "a day reads the day before it too"
-    assert is_little(store, {totals: [D3]})
+    assert not is_little(LakeView(store), {totals: [D2]}), "a day reads the day before it too"
+    assert is_little(LakeView(store), {totals: [D3]})
 
 
 def test_a_table_without_days_reads_all(store: DeltaStore) -> None:
-    assert is_little(store, {whole: [None]})
+    assert is_little(LakeView(store), {whole: [None]})
     hold(store, mark_files, [D3], MANY)
-    assert not is_little(store, {whole: [D1]})
+    assert not is_little(LakeView(store), {whole: [D1]})
 
 
 def test_many_small_tables_are_much(store: DeltaStore) -> None:
     hold(store, mark_files, [D1], 600_000)
-    assert is_little(store, {marks: [D1]})
-    assert not is_little(store, {marks: [D1], replace(marks, name="others"): [D1]})
+    assert is_little(LakeView(store), {marks: [D1]})
+    assert not is_little(LakeView(store), {marks: [D1], replace(marks, name="others"): [D1]})
 
 
 def test_what_cannot_be_read_is_not_little(store: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def test_what_cannot_be_read_is_not_little(store: DeltaStore, monkeypatch: pytes
         raise LogDamaged(self.location, "x.json", f"torn at {column}")
 
     monkeypatch.setattr(Log, "rows_by_day", damaged)
-    assert not is_little(store, {marks: [D1]})
+    assert not is_little(LakeView(store), {marks: [D1]})
 
 
 # Who asks
