@@ -5,7 +5,7 @@ They are as few runs as the dependencies of the tables allow.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from types import MappingProxyType
@@ -20,8 +20,8 @@ __all__ = ["Step", "days_for", "needed_whole", "steps_of", "steps_to_date"]
 
 _MOST_RANGES = 6
 """More separate ranges than this are bridged: recomputing an unchanged day between two stale ones commits nothing."""
-_SMALL_GAP = 3
-"""So few computed days between two ranges are computed again, because a run of its own costs more than they do."""
+_FEW_DAYS, _FEW_ROWS = 3, 50_000
+"""So few computed days of a table are computed again, because a run of its own costs more than they do."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +153,31 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False
             (place[r.source] for r in table.reads if isinstance(r.source, Table) and r.source in place), default=0
         )
         state = survey.states[table.full_name]
-        ranges = _ranges(days, state.without_source, () if exact else _of_this_code(state))
+        ranges = _ranges(days, state.without_source, {} if exact else _rows_again(state))
         suits = (i for i in range(first, len(groups)) if groups[i].suits(survey, table, days, ranges, exact))
         index = next(suits, len(groups))
         if index == len(groups):
             groups.append(_Group(ranges))
         groups[index].tables.append(table)
         place[table] = index
-    return [step for group in groups for step in group.steps(survey)]
+    return [step for group in (groups if exact else _joined(survey, groups, due)) for step in group.steps(survey)]
+
+
+def _joined(survey: Survey, groups: Sequence[_Group], due: Mapping[Table, set[Day]]) -> Iterator[_Group]:
+    """Give the groups, two that follow each other as one where that computes few rows again.
+
+    One run computes two tables at a time down to its last, and what a run costs is paid once.
+    """
+    last: _Group | None = None
+    for group in groups:
+        if last is not None and (both := last.with_days_of(group)) and both.is_cheap(survey, due):
+            last = both
+            continue
+        if last is not None:
+            yield last
+        last = group
+    if last is not None:
+        yield last
 
 
 @dataclass
@@ -186,6 +203,24 @@ class _Group:
         is_early = any(survey.is_early(table, day) for day in others)
         return not exact and days <= set(self.ranges[0]) and not have_rows and not is_early
 
+    def with_days_of(self, other: _Group) -> _Group | None:
+        """Return a group of the tables of both, for one range that has the days of both."""
+        if len(self.ranges) > 1 or len(other.ranges) > 1 or self.ranges[0] is None or other.ranges[0] is None:
+            return None
+        one, two = self.ranges[0], other.ranges[0]
+        return _Group((Days(min(one.start, two.start), max(one.end, two.end)),), [*self.tables, *other.tables])
+
+    def is_cheap(self, survey: Survey, due: Mapping[Table, set[Day]]) -> bool:
+        """Tell whether the days that are not due are computed ones, with few rows in all tables together."""
+        (days,), rows = self.ranges, 0
+        assert days is not None
+        for table in self.tables:
+            others = set[Day](table.own_days(days) if table.day else ()) - due[table]
+            if len(others) > _FEW_DAYS or any(survey.is_early(table, day) for day in others):
+                return False
+            rows += _count(others, _rows_again(survey.states[table.full_name]))
+        return rows <= _FEW_ROWS
+
     def steps(self, survey: Survey) -> list[Step]:
         """Return one run, or one per table and range.
 
@@ -205,18 +240,18 @@ def _was_computed(survey: Survey, tables: Iterable[Table], days: Days | None) ->
     return False
 
 
-def _ranges(days: Iterable[Day], beyond: Collection[Day], computed: Collection[Day]) -> tuple[Days | None, ...]:
+def _ranges(days: Iterable[Day], beyond: Collection[Day], again: Mapping[Day, int]) -> tuple[Days | None, ...]:
     """Return days as a few ranges.
 
-    Neighbours are joined over a few days that were `computed`. Where there are too many, the nearest are joined, unless
-    a day between them is `beyond` reach.
+    Neighbours are joined over days that can be computed `again`, where these have few rows. Where there are too many,
+    the nearest are joined, unless a day between them is `beyond` reach.
     """
     dates = [day for day in days if day is not None]
     if not dates:
         return (None,)
     ranges = Days.ranges(dates)
-    apart = (list(Days(one.end, next_one.start)) for one, next_one in pairwise(ranges))
-    small = [gap for gap in apart if len(gap) <= _SMALL_GAP and all(d in computed and d not in beyond for d in gap)]
+    between = (list(Days(one.end, following.start)) for one, following in pairwise(ranges))
+    small = (gap for gap in between if len(gap) <= _FEW_DAYS and _count(gap, again) <= _FEW_ROWS)
     ranges = Days.ranges([*dates, *chain.from_iterable(small)])
     while len(ranges) > _MOST_RANGES and (gaps := [i for i in range(1, len(ranges)) if _is_open(ranges, i, beyond)]):
         gap = min(gaps, key=lambda i: (ranges[i].start - ranges[i - 1].end).days)
@@ -224,13 +259,21 @@ def _ranges(days: Iterable[Day], beyond: Collection[Day], computed: Collection[D
     return tuple(ranges)
 
 
-def _of_this_code(state: TableState) -> Collection[Day]:
-    """Return the days that computing again would leave as they are.
+def _is_open(ranges: Sequence[Days], gap: int, beyond: Collection[Day]) -> bool:
+    return not any(day in beyond for day in Days(ranges[gap - 1].end, ranges[gap].start))
+
+
+def _rows_again(state: TableState) -> Mapping[Day, int]:
+    """Count the rows of the days that computing again would leave as they are.
 
     None of bronze, which keeps what it has.
     """
-    return () if state.table.write.keeps_everything else state.entries.keys() - set(state.older_code)
+    if state.table.write.keeps_everything:
+        return {}
+    not_again = {*state.older_code, *state.without_source}
+    return {day: entry.rows_in for day, entry in state.entries.items() if day not in not_again}
 
 
-def _is_open(ranges: Sequence[Days], gap: int, beyond: Collection[Day]) -> bool:
-    return not any(day in beyond for day in Days(ranges[gap - 1].end, ranges[gap].start))
+def _count(days: Collection[Day], again: Mapping[Day, int]) -> int:
+    """Count the rows of days; too many where one of them cannot be computed again."""
+    return sum(again.get(day, _FEW_ROWS + 1) for day in days)

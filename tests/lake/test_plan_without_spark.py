@@ -538,6 +538,44 @@ def test_a_few_computed_days_between_two_ranges_are_bridged(
     assert asked == days
 
 
+@pytest.mark.parametrize(
+    ("third", "first_open", "steps"),
+    [
+        ({}, day_of(30), [(["marks", "totals"], "2013-01-02..2013-01-03", True)]),
+        ({"rows": 60_000}, day_of(30), [(["marks"], D2, True), (["totals"], "2013-01-02..2013-01-03", True)]),
+        ({"code_version": "before"}, day_of(30), [(["marks"], D2, True), (["totals"], "2013-01-02..2013-01-03", True)]),
+        ({}, D3, [(["marks", "totals"], D2, True)]),
+    ],
+    ids=["few rows", "many rows", "an older code", "streams own it"],
+)
+def test_tables_share_a_run_where_that_computes_few_rows_again(
+    store: DeltaStore, third: dict[str, Any], first_open: date, steps: list[Any]
+) -> None:
+    own = Frontier(D1, first_open, claimed=frozenset({MARKS}), generations={MARKS: 1})
+    FrontierTable(store).change(lambda _: own, "test")
+    compute(store, mark_files, [D1, D2, D3])
+    compute(store, marks, [D1, D2], code_version=marks.code_version)
+    compute(store, marks, [D3], **{"code_version": marks.code_version, **third})
+    compute(store, totals, [D1, D2, D3])
+    compute(store, mark_files, [D2])
+
+    assert told(steps_to_date(survey(store), [totals])) == [(tables, str(days), again) for tables, days, again in steps]
+
+
+def test_a_day_that_is_early_for_one_of_two_tables_lets_them_share_no_run(store: DeltaStore) -> None:
+    own = Frontier(D1, D3, claimed=frozenset({MARKS}), generations={MARKS: 1})
+    FrontierTable(store).change(lambda _: own, "test")
+    compute(store, mark_files, [D1, D2])
+    for table in (marks, ahead):
+        compute(store, table, [D1, D2], code_version=table.code_version)
+    compute(store, mark_files, [D2])
+
+    assert told(steps_to_date(survey(store, mark_files, marks, ahead), [ahead])) == [
+        (["marks"], str(D2), True),
+        (["ahead"], str(D1), True),
+    ]
+
+
 def test_ranges_are_not_joined_over_a_day_that_cannot_be_computed_again(store: DeltaStore) -> None:
     for number in range(1, 16, 2):
         land(store, day_of(number), "a", [("a", day_of(number), 1)])
