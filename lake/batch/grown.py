@@ -2,7 +2,7 @@
 
 Of an hourly drop each day would else be read whole every hour. Bronze holds what a whole read would give of the files
 that it has read, so only the new ones are read, and their rows are added. Wherever anything speaks against that, the
-day is read whole.
+day is read whole. The key of a message does not name its file, so who adds messages looks whether bronze holds one.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from lake.declare.across_days import reads_files_apart
-from lake.declare.feed import FileFeed
+from lake.declare.across_days import reads_files_apart, reads_rows_apart
+from lake.declare.feed import FileFeed, TopicFeed
 from lake.declare.table import Table
 from lake.ownership.ledger import Entry
 from lake.storage.landed_files import Changes
@@ -52,18 +52,23 @@ class GrownDays:
         if not isinstance(recorded, Mapping) or not recorded or changes.gone or not changes.other:
             return False
         is_known = all(mark[2] for mark in recorded.values()) and not any(name in recorded for name in changes.other)
-        return is_known and self._is_apart and self._is_as_computed(day, entry)
+        # The clock may believe by now what it has rejected of a topic.
+        is_settled = not entry.rejected or not self.table.topics
+        return is_known and is_settled and self._is_apart and self._is_as_computed(day, entry)
 
     @cached_property
     def _is_apart(self) -> bool:
         """Tell whether each file can be read by itself.
 
-        No row may depend on the rows of another file, and no verdict on the clock.
+        No row may depend on the rows of another file, and of files no verdict on the clock.
         """
-        table = self.table
+        table, source = self.table, self.table.reads[0].source
         is_plain = table.write.keeps_everything and table.policy == "quarantine" and table.event_time is None
-        is_of_files = len(table.reads) == 1 and isinstance(table.reads[0].source, FileFeed)
-        return is_plain and is_of_files and reads_files_apart(table, self.store.spark)
+        if not is_plain or len(table.reads) > 1:
+            return False
+        if isinstance(source, TopicFeed):
+            return reads_rows_apart(table, self.store.spark)
+        return isinstance(source, FileFeed) and reads_files_apart(table, self.store.spark)
 
     def _is_as_computed(self, day: date, entry: Entry) -> bool:
         """Tell whether bronze holds the day as it was computed.

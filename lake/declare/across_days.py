@@ -21,7 +21,7 @@ from lake.declare.plan_text import analyzed_plan
 from lake.declare.table import INSTEAD_OF_YESTERDAY, Table, is_followable
 from lake.errors import DeclarationError
 
-__all__ = ["reads_files_apart", "refuse_across_days"]
+__all__ = ["reads_files_apart", "reads_rows_apart", "refuse_across_days"]
 
 _LINE = re.compile(r"^([\s:+-]*)([A-Z]\w*)")
 _ATTRIBUTE = re.compile(r"(\w+)#(\d+)")
@@ -69,13 +69,24 @@ def reads_files_apart(table: Table, spark: SparkSession) -> bool:
     Their key included. It is so where the plan takes row by row, and the key holds name and landing day of the file as
     the feed gives them.
     """
-    plan = _Plan.of(table(*(_empty(spark, read.source, has_days=True) for read in table.reads)))
-    if not {node.name for node in plan.nodes} <= _ROW_BY_ROW or table.day != "landed_on":
+    plan = _plan_of_rows(table, spark)
+    if plan is None:
         return False
     projected = [_lists(node.text)[0] for node in plan.nodes if node.name == "Project"]
     last, first = set(projected[0].split(", ")), _attributes(projected[-1])
     given = {one.partition("#")[0]: one for one in first}
     return all(name in table.key and given.get(name) in last for name in ("file", "landed_on"))
+
+
+def reads_rows_apart(table: Table, spark: SparkSession) -> bool:
+    """Tell whether a row depends on no other, but for one of its own key."""
+    return _plan_of_rows(table, spark) is not None
+
+
+def _plan_of_rows(table: Table, spark: SparkSession) -> _Plan | None:
+    """Return the plan of a table of landing days that takes row by row, None of any other."""
+    plan = _Plan.of(table(*(_empty(spark, read.source, has_days=True) for read in table.reads)))
+    return plan if {node.name for node in plan.nodes} <= _ROW_BY_ROW and table.day == "landed_on" else None
 
 
 def _refuse_what_no_stream_sees(table: Table, plan: _Plan, columns: Sequence[str]) -> None:

@@ -124,6 +124,14 @@ class DeltaStore(StoreReads, StoreTables, OwnRows):
         """
         return self._missing(table, rows, days).count()
 
+    def holds_any(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> bool:
+        """Tell whether the table holds the key of any of these rows.
+
+        All rows are of these days. It takes a job of its own.
+        """
+        held = self._held_keys(table, days)
+        return held is not None and bool(rows.join(held, on=held.columns, how="left_semi").take(1))
+
     def count_differing(self, table: Table, rows: DataFrame, days: Sequence[Days]) -> dict[date, int]:
         """Count the rows that differ from the table's row of their key, by day.
 

@@ -119,7 +119,7 @@ def test_a_late_message_makes_exactly_its_event_day_stale_and_what_is_computed_f
 
     rounds = bring_up_to_date(store)
 
-    assert rounds == [[(["marks"], "2013-01-02"), (["totals"], "2013-01-02..2013-01-03")]]
+    assert rounds == [[(["marks", "totals"], "2013-01-02..2013-01-03")]]
     assert {row["day"]: row["points"] for row in stored_rows(store, totals)} == {D1: 1, D2: 12, D3: 12, D4: 2}
     assert due(store) == {}
 
