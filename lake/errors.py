@@ -465,6 +465,9 @@ class UnknownTable(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refuse
     problem: str = "no such table"
 
     def message(self) -> Message:
+        if not self.known:
+            hint = "there is none yet: declare a feed first, in the folder feeds (docs/your-own-data.md)"
+            return Message(f"table {_quoted(self.name)}", self.problem, hint)
         near = get_close_matches(self.name, self.known, n=EXAMPLES)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the tables are: {', '.join(sorted(self.known))}"
         return Message(f"table {_quoted(self.name)}", self.problem, f"{hint} (lakehouse status lists them all)")

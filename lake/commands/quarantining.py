@@ -15,6 +15,7 @@ from lake.batch.rejected import rejected_rows
 from lake.commands.json_output import VERSION
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.declare.words import counted
 from lake.project.environment import Environment
 
 __all__ = ["BrokenRule", "QuarantineReport", "RejectedRow", "print_quarantine", "report_quarantine"]
@@ -79,7 +80,7 @@ def report_quarantine(environment: Environment, table: Table, days: Days | None,
 
 def print_quarantine(console: Console, said: QuarantineReport, days: Days | None) -> None:
     """Print how many rows broke each rule, then some of them."""
-    console.print(f"{said.table}: {said.rows:,} rows in quarantine" + (f" for {days}" if days else ""))
+    console.print(f"{said.table}: {counted(said.rows, 'row')} in quarantine" + (f" for {days}" if days else ""))
     grid = Grid("rule", "rows", box=None)
     for broken in said.rules:
         grid.add_row(escape(broken.rule), f"{broken.rows:,}")

@@ -87,7 +87,7 @@ def test_quarantine_of_some_days_counts_and_shows_no_others(lakehouse: Lakehouse
     )
 
     assert lines_of(one.stdout) == [
-        "silver.departures: 1 rows in quarantine for 2013-01-02",
+        "silver.departures: 1 row in quarantine for 2013-01-02",
         "rule rows",
         "carrier:not_null 1",
         "2013-01-02 carrier:not_null",

@@ -48,6 +48,11 @@ def test_a_table_and_its_test_are_written_to_be_filled_in(
         assert not [word for word in text.split('"') if word.isupper() and word.startswith("@")]
 
 
+def test_in_a_project_without_feeds_the_first_step_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnknownTable, match="declare a feed first"):
+        add_table(tmp_path, "shop", "bronze", "order_events", ["feeds.orders"], {})
+
+
 @pytest.mark.parametrize(
     ("layer", "name", "reads", "error", "says"),
     [
