@@ -55,5 +55,6 @@ def routes(sight: Sight) -> None:
     flown = sight.rows(shown, days)
     st.markdown(f"Mean delay of arrivals, flights of {days.start} to {days.last}")
     least = st.slider("at least so many flights", 1, 50, 5, key="least")
-    st.dataframe(longest_delays(flown, ["origin", "dest"], least, 20), hide_index=True)
+    worst = longest_delays(flown, ["origin", "dest"], least, 20).rename(columns={"dest": "destination"})
+    st.dataframe(worst, hide_index=True)
     draw_lineage(sight, shown, days)

@@ -12,8 +12,11 @@ from lake.dashboard.sight import followed
 # Who goes through a page by the Tab key sees where he is. (Streamlit would print a text that stands alone.)
 _STYLE = f"""<style>
     :focus-visible {{ outline: 3px solid {BLUE} !important; outline-offset: 2px; }}
-    [data-baseweb=select] input:focus-visible {{ outline: none !important; }}
-    [data-baseweb=select] > div:has(:focus-visible) {{ outline: 3px solid {BLUE}; outline-offset: 2px; }}
+    /* An input within such an element is hidden, or its box would cut the frame off. */
+    [data-focus-visible=true]:not(input), [role=group]:has(> input:focus-visible) {{
+        outline: 3px solid {BLUE}; outline-offset: 2px;
+    }}
+    [data-focus-visible=true] input, [role=group] > input {{ outline: none !important; }}
     .stMainBlockContainer {{ padding-top: 3rem; padding-bottom: 2rem; }}
 </style>"""
 

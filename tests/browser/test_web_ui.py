@@ -40,7 +40,6 @@ def test_one_day_of_a_table_is_computed_by_clicks(page: Page) -> None:
     page.get_by_role("button", name=re.compile("^Launch")).click()
     page.get_by_text("View", exact=True).click()
     expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=A_RUN_TAKES_AT_MOST)
-    picture(page, "run")
 
     page.goto("/assets/bronze/departure_events?view=partitions&partition=2013-01-02")
     expect(page.get_by_text("rows read").first).to_be_visible()
@@ -51,7 +50,6 @@ def test_five_days_of_all_bronze_tables_are_backfilled_by_clicks(page: Page) -> 
     page.goto("/locations/lakehouse/asset-groups/bronze")
     page.get_by_role("button", name="Materialize all").click()
     choose_days(page, "[2013-01-01...2013-01-05]")
-    picture(page, "launch")
     page.get_by_role("button", name="Launch backfill").click()
     page.get_by_text("View", exact=True).click()
     expect(page.get_by_text("100% completed")).to_have_count(8, timeout=A_RUN_TAKES_AT_MOST)
