@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
 import duckdb
@@ -24,6 +24,8 @@ __all__ = ["confine", "connect", "find_query", "print_query", "read_query", "run
 _EXPLAIN = re.compile(r"^\s*EXPLAIN(\s+ANALYZE)?\s", re.IGNORECASE)
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """DuckDB reads up to the first NUL; bytes of an argument that are not UTF-8 come as lone surrogates."""
+_LISTS = re.compile(r"show|duckdb_|pragma|information_schema|pg_|sqlite_|query", re.IGNORECASE)
+"""A text without these asks for no list of views, and makes no name of one as it runs."""
 
 
 def read_query(query: str | None, file: Path | None) -> str:
@@ -47,9 +49,14 @@ def read_query(query: str | None, file: Path | None) -> str:
 
 
 def connect(
-    store: DeltaStore, tables: Iterable[Table], on_damage: Callable[[LogDamaged], None] | None = None
+    store: DeltaStore,
+    tables: Iterable[Table],
+    on_damage: Callable[[LogDamaged], None] | None = None,
+    query: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB in which every written table is a view.
+
+    With `query` only those are that it asks for, because DuckDB reads the log of each view that it makes.
 
     `bronze.x`, `silver.x` and `gold.x` are the tables, `quarantine.silver_x` the rows that broke a contract, and
     `lake.ledger` the receipts, `lake.passed_over` and `lake.accepted_losses` what people let go. The session's time
@@ -64,9 +71,11 @@ def connect(
     for table in tables:
         views[table.full_name] = store.path(table)
         views[f"quarantine.{table.layer}_{table.name}"] = store.quarantine_path(table)
+    asked = views.keys() if query is None else _asked(query, views.keys())
     for name, path in views.items():
         try:
-            _add_view(connection, store, name, path)
+            if store.log(path).version() is not None and name in asked:
+                _add_view(connection, store, name, path)
         except LogDamaged as damage:
             if on_damage is None:
                 raise
@@ -102,10 +111,24 @@ def find_query(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.State
     return statements[0]
 
 
+def _asked(query: str, views: Set[str]) -> Set[str]:
+    """Find the views that a query names.
+
+    All, where it may ask for more than it names.
+    """
+    if _LISTS.search(query) or _NO_TEXT.search(query):
+        return views
+    try:
+        with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+            named = connection.get_table_names(query, qualified=True)
+    except duckdb.Error:
+        return views
+    found = {name.lower() for name in named}
+    return found if found and found <= views else views
+
+
 def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: str, path: str) -> None:
     log = store.log(path)
-    if log.version() is None:
-        return
     if log.is_local:
         read = f"delta_scan({literal(log.location)})"
     else:  # DuckDB would need an extension for each store, and its keys
@@ -131,7 +154,7 @@ def print_query(errors: Console, environment: Environment, query: str, show: Sho
         LogDamaged: a table cannot be read; what the query asked of the others was printed.
     """
     damages: list[LogDamaged] = []
-    connection = connect(environment.store, environment.tables.values(), damages.append)
+    connection = connect(environment.store, environment.tables.values(), damages.append, query)
     confine(connection, environment.store)
     ran = run_query(connection, errors, query, show)
     _tell(errors, damages)

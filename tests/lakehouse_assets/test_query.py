@@ -52,6 +52,47 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> DeltaStore:
     return store
 
 
+def views_for(lake: DeltaStore, query: str) -> set[str]:
+    """The views that a connection for a query has."""
+    with connect(lake, [marks], query=query) as connection:
+        listed = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
+        return {name for (name,) in connection.execute(listed).fetchall()}
+
+
+ALL_VIEWS = {"silver.marks", "quarantine.silver_marks", "lake.ledger"}
+
+
+@pytest.mark.parametrize(
+    ("query", "views"),
+    [
+        ("select * from silver.marks", {"silver.marks"}),
+        ('FROM Silver."MARKS" LIMIT 1', {"silver.marks"}),
+        (
+            "with few as (from silver.marks) select (select count(*) from lake.ledger) from few",
+            {"silver.marks", "lake.ledger"},
+        ),
+        ("explain select 1 from quarantine.silver_marks", {"quarantine.silver_marks"}),
+        ("show all tables", ALL_VIEWS),
+        ("select 1 as one", ALL_VIEWS),
+        ("select * from silver.mark", ALL_VIEWS),
+        ("select view_name from duckdb_views(), silver.marks", ALL_VIEWS),
+        ("select table_name from information_schema.tables", ALL_VIEWS),
+        ("select name from silver.marks, query_table('lake.' || 'ledger')", ALL_VIEWS),
+        ("select * from memory.silver.marks", ALL_VIEWS),
+        ("no sql", ALL_VIEWS),
+        ("select 1; from silver.marks", ALL_VIEWS),
+    ],
+)
+def test_views_are_made_of_what_a_query_names_or_of_all(lake: DeltaStore, query: str, views: set[str]) -> None:
+    assert views_for(lake, query) == views
+
+
+def test_finding_the_names_of_views_reads_no_file(lake: DeltaStore, tmp_path: Path) -> None:
+    (tmp_path / "beside.csv").write_text("a\n1\n")
+    query = f"select * from silver.marks, read_csv('{tmp_path}/beside.csv')"
+    assert views_for(lake, query) == ALL_VIEWS, "it was refused"
+
+
 @pytest.fixture(scope="module")
 def sql(lake: DeltaStore) -> duckdb.DuckDBPyConnection:
     connection = connect(lake, [marks])
