@@ -1,10 +1,11 @@
 """Measure how long a late message takes until every number is right again, with `lakehouse up --auto`.
 
 A file of one late departure lands in a lake that is up to date. The seconds are those from the file's landing to the
-commit of bronze, to that of the hourly table, and to the end of the last run, after which nothing is due. Then a day of
-a table is materialized as by a click in the UI. The sides take turns: `cold` gives each run a process and a JVM of its
-own, as before there was a warm process, and `warm` is the default. Fewer messages land in `cold`, because each of its
-runs starts anew, so a later message is as slow as the first, and takes minutes.
+commit of bronze, to that of the hourly table, and to the end of the last run, after which nothing is due. After the
+start and after each message a day of a table is materialized as by a click in the UI. The sides take turns: `cold`
+gives each run a process and a JVM of its own, as before there was a warm process, and `warm` is the default. Fewer
+messages land in `cold`, because each of its runs starts anew, so a later message is as slow as the first, and takes
+minutes.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ def _side(home: Path, side: str, messages: int, late: Iterator[Message], say: Ca
         if side == "warm":
             wait_until(process, log, WARM_WITHIN_SECONDS, (settings.dagster_home / "warm_worker.json").exists)
         lake.await_settled()
+        say(f"  a day is materialized after {lake.click()} s, first of all")
         for number in range(1, messages + 1):
+            lake.await_settled()  # of the click before, too
             lake.await_rested()
             busy = load()
             say(f"  message {number} lands, {busy:.0%} of the processor are busy")
