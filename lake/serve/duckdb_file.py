@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from lake.declare.days import Day
@@ -29,6 +29,9 @@ from lake.serve.local_files import hold, swap
 from lake.serve.source import Source
 from lake.serve.sums import Sum, sums_in, sums_of
 from lake.serve.target import Load, Place, describe_differences, load_of
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["DuckDbTarget"]
 
@@ -175,6 +178,8 @@ class DuckDbTarget:
 
 @contextmanager
 def _open(file: Path, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    import duckdb  # a look at a lake without the file needs none
+
     connection = duckdb.connect(str(file), read_only=read_only)
     try:
         connection.execute("SET TimeZone = 'UTC'")

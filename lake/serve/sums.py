@@ -9,9 +9,8 @@ which is what a destination without nested types holds. Sums of different versio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,9 @@ from lake.declare.days import Day
 from lake.declare.nested import is_nested
 from lake.declare.sql_text import quoted
 from lake.declare.table import Table
+
+if TYPE_CHECKING:
+    import duckdb
 
 __all__ = ["Sum", "json_text", "sums_in", "sums_of", "without_nulls"]
 
@@ -40,6 +42,8 @@ def sums_of(rows: pa.Table, table: Table) -> dict[Day, Sum]:
 
     None stands for a table without days. Days without rows are left out.
     """
+    import duckdb  # a look at a lake sums nothing
+
     with duckdb.connect() as connection:
         connection.register("loaded", rows)
         return sums_in(connection, "loaded", rows.schema, table)
@@ -70,6 +74,8 @@ def json_text(rows: pa.Table, table: Table) -> pa.Table:
     nested = [one.name for one in table.contract.stored if is_nested(one.dtype)]
     if not nested:
         return rows
+    import duckdb
+
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("loaded", rows)

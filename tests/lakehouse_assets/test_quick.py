@@ -109,8 +109,8 @@ def test_a_command_that_only_looks_loads_no_more_than_it_needs(home: Path, comma
     assert found & HEAVY == set()
 
 
-def test_a_look_at_a_table_without_sinks_loads_no_duckdb(home: Path) -> None:
-    assert "duckdb" not in imported(home, "status", "silver.departures")
+def test_a_look_at_sinks_that_hold_nothing_loads_no_duckdb(tmp_path: Path) -> None:
+    assert "duckdb" not in imported(tmp_path, "status")
 
 
 def test_a_look_at_sinks_says_what_their_destinations_hold(home: Path) -> None:
