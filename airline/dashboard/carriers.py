@@ -34,7 +34,10 @@ def carriers(sight: Sight) -> None:
     )
     st.altair_chart(bars, width="stretch")
     said = sums.sort_values("on time", ascending=False).rename(columns=_in_words)
-    st.dataframe(said, hide_index=True, column_config={"on time": st.column_config.NumberColumn(format="percent")})
+    order = ["carrier", "on time", *(name for name in said if name not in ("carrier", "on time"))]
+    st.dataframe(
+        said[order], hide_index=True, column_config={"on time": st.column_config.NumberColumn(format="percent")}
+    )
     draw_lineage(sight, shown, days)
 
 

@@ -88,7 +88,10 @@ def find_problems(look: Look) -> list[Problem]:
 
 
 def _not_loaded(look: Look) -> Iterator[Problem]:
+    said = {str(damage) for damage in look.survey.unreadable}
     for sink, standing in look.sinks.items():
+        if str(standing) in said:  # of the table that it reads
+            continue
         if isinstance(standing, LakeError):
             yield Problem("not loaded", str(standing), tables=[sink.reads.full_name])
         elif due := standing.due.days:

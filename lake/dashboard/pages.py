@@ -18,7 +18,7 @@ from lake.commands.status_report import DayRange, DueDays, StatusReport, StreamR
 from lake.dashboard.lag import Lags, draw_lags
 from lake.dashboard.palette import BLUE, GREY, ORANGE
 from lake.dashboard.seen import draw_lineage, look_at
-from lake.dashboard.sight import Shown, Sight
+from lake.dashboard.sight import Shown, Sight, in_lines
 from lake.declare.days import Days, in_order
 from lake.declare.table import Table
 from lake.declare.words import counted
@@ -42,7 +42,7 @@ def operations(sight: Sight) -> None:
     report = sight.report()
     _draw_summary(report)
     for problem in report.problems:
-        (st.error if problem.is_error else st.warning)(str(problem))
+        (st.error if problem.is_error else st.warning)(in_lines(str(problem)))
     if not report.problems:
         st.success("✓ nothing is wrong: every table is fresh, and no day is missing or stale")
     st.subheader("Tables")

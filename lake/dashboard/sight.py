@@ -25,7 +25,7 @@ from lake.serve.api.problems import ProblemError
 from lake.serve.api.settled import Settled
 from lake.serve.api.snapshot import Snapshot, Snapshots
 
-__all__ = ["EVERY", "Page", "Shown", "Sight", "followed", "guarded", "open_sight"]
+__all__ = ["EVERY", "Page", "Shown", "Sight", "followed", "guarded", "in_lines", "open_sight"]
 
 EVERY = "10s"
 """How often a page looks again."""
@@ -155,11 +155,16 @@ def guarded(page: Page) -> Callable[[], None]:
         try:
             page(open_sight())
         except ProblemError as error:
-            (st.info if error.status == 404 else st.error)(error.detail)
+            (st.info if error.status == 404 else st.error)(in_lines(error.detail))
         except LakeError as error:
-            st.error(str(error))
+            st.error(in_lines(str(error)))
 
     return draw
+
+
+def in_lines(text: str) -> str:
+    """Keep the lines of a message apart, which Markdown would join."""
+    return text.replace("\n", "\n\n")
 
 
 def followed(page: Page) -> Callable[[], None]:

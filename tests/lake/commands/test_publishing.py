@@ -75,6 +75,15 @@ def test_a_line_says_what_was_loaded_and_then_that_nothing_is_due(environment: E
     assert "2024-02-28 " in publish(environment, "board", days=Days.of(D2))[1]
 
 
+def test_a_damaged_table_is_said_once_and_not_of_each_sink_that_reads_it(environment: Environment) -> None:
+    log = Path(environment.store.path(facts)) / "_delta_log"
+    (log / f"{environment.store.version(facts):020d}.json").write_text("{")
+
+    found = [one.kind for one in find_problems(Look(environment, ["facts", "lookup"])) if "_delta_log" in str(one)]
+
+    assert found == ["damaged"]
+
+
 def test_a_sink_that_cannot_be_loaded_keeps_no_other_from_it(environment: Environment) -> None:
     refill(environment.store, lookup, None, [{"name": "a", "meaning": "A"}])
 

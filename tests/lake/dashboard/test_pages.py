@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -216,6 +217,7 @@ def test_a_table_that_is_damaged_is_an_error_on_its_page_and_others_are_shown(st
     page.selectbox(key="browse_table").set_value("gold.readings").run()
 
     assert [newest.name in str(error.value) for error in page.error] == [True]
+    assert "\n\nnext: " in re.sub(r"\n\n +", "\n\n", str(page.error[0].value))  # Markdown would join the lines
     page.selectbox(key="browse_table").set_value("silver.meters").run()
     assert (len(page.error), len(page.dataframe)) == (0, 1)
     assert newest.name in texts(draw("operations"))
