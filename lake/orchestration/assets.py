@@ -28,6 +28,7 @@ from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.errors import LakeError
 from lake.orchestration.checks import RUNBOOK, SINK_RUNBOOK, Inspection, Verdict, checks_of, next_step
+from lake.orchestration.code_references import references_of
 from lake.orchestration.column_lineage import as_metadata, lineage_of
 from lake.orchestration.keys import asset_key
 from lake.orchestration.open_lineage.runs import Told, tell_checks, telling
@@ -233,7 +234,7 @@ def _static_metadata(table: Table, settings: Settings) -> dict[str, Any]:
     place = f"{settings.tables}/{table.path}"
     return {
         "dagster/uri": Path(place).absolute().as_uri() if is_local(place) else place,
-        "dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[_source(table)]),
+        "dagster/code_references": references_of(table, settings.root),
         "dagster/column_schema": dg.TableSchema(
             columns=[build_column(table, column) for column in table.contract.stored]
         ),
@@ -242,16 +243,6 @@ def _static_metadata(table: Table, settings: Settings) -> dict[str, Any]:
         "day": table.day or "none: refreshed whole",
         "fresh within": f"{(timedelta(days=1) + table.fresh_within) / timedelta(hours=1):g} hours after a day begins",
     }
-
-
-def _source(table: Table) -> dg.LocalFileCodeReference:
-    """Find where a table is declared.
-
-    The transform of a bronze table may be the framework's own.
-    """
-    file, code = sys.modules[table.transform.__module__].__file__, getattr(table.transform, "__code__", None)
-    line = code.co_firstlineno if code is not None and code.co_filename == file else 1
-    return dg.LocalFileCodeReference(file_path=str(file), line_number=line)
 
 
 def build_column(table: Table, column: ContractColumn) -> dg.TableColumn:
