@@ -216,6 +216,9 @@ class _Group:
         assert days is not None
         for table in self.tables:
             others = set[Day](table.own_days(days) if table.day else ()) - due[table]
+            # A week or month reads all of its days, however few rows it has itself.
+            if others and table.span is not None:
+                return False
             if len(others) > _FEW_DAYS or any(survey.is_early(table, day) for day in others):
                 return False
             rows += _count(others, _rows_again(survey.states[table.full_name]))
