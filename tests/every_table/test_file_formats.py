@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 Mark = tuple[str, date, int]
 DAYS = Days.between(day_of(1), day_of(3))
+OTHER_RANGES = [Days.between(day_of(2), day_of(3)), Days.of(day_of(1))]
 MARKS: dict[date, list[Mark]] = {
     day_of(1): [("a", day_of(1), 1), ("b", day_of(1), -1), ("a", day_of(1), 3)],
     day_of(2): [("a", day_of(2), 2), ("long", day_of(2), 2), ("c", day_of(1), 5)],
@@ -79,7 +80,7 @@ def lakes(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Comp
             folder.mkdir(parents=True)
             (folder / f"marks.{name}").write_bytes(written(rows))
         (folder / f"broken.{name}").write_bytes(b"no such file")
-    return compute_twice(spark, root / "lakes", TABLES, Path(root / "landing"), DAYS)
+    return compute_twice(spark, root / "lakes", TABLES, Path(root / "landing"), DAYS, ranges=OTHER_RANGES)
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES.keys())

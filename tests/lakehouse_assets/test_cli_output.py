@@ -298,11 +298,10 @@ def test_ctrl_c_ends_a_wait_for_the_frontier_with_130(tmp_path: Path, store: Del
 @pytest.mark.parametrize(
     ("by", "run", "code"),
     [
-        (signal.SIGINT, HEARS_CTRL_C, 130),
-        (signal.SIGTERM, HEARS_CTRL_C, 143),
-        (signal.SIGTERM, IN_THE_BACKGROUND, 143),
+        pytest.param(signal.SIGINT, HEARS_CTRL_C, 130, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, HEARS_CTRL_C, 143, id="SIGTERM", marks=pytest.mark.streams),
+        pytest.param(signal.SIGTERM, IN_THE_BACKGROUND, 143, id="SIGTERM in the background", marks=pytest.mark.streams),
     ],
-    ids=["Ctrl-C", "SIGTERM", "SIGTERM in the background of a shell"],
 )
 def test_a_signal_ends_a_refresh_that_waits_for_its_table(
     tmp_path: Path, store: DeltaStore, by: signal.Signals, run: str, code: int

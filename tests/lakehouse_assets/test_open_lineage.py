@@ -310,6 +310,7 @@ AT_ONCE = "run_coordinator: {module: dagster._core.run_coordinator, class: Defau
 
 
 @pytest.mark.slow
+@pytest.mark.streams
 def test_a_process_that_dagster_starts_for_a_run_sends_what_waits_before_it_ends(tmp_path: Path) -> None:
     """The receiver is slow, so that events still wait when the run is over."""
     file = tmp_path / "run_process.py"

@@ -246,7 +246,10 @@ supervise([child], LogView(Console(), ["service"]))
 """
 
 
-@pytest.mark.parametrize("script", [WAITS, DEAF], ids=["ends in order", "ends by force"])
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(WAITS, id="ends in order"), pytest.param(DEAF, id="ends by force", marks=pytest.mark.streams)],
+)
 def test_what_a_killed_supervisor_left_is_ended_by_the_next(tmp_path: Path, script: str) -> None:
     record = Noted(tmp_path / "services.json")
     with subprocess.Popen([sys.executable, "-c", SUPERVISES, str(tmp_path), script]) as supervisor:

@@ -631,7 +631,14 @@ def test_after_any_series_of_changes_every_reader_sees_the_table(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("point", ["before_load", "before_swap", "after_swap"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("before_load", marks=pytest.mark.streams),
+        pytest.param("before_swap", marks=pytest.mark.streams),
+        "after_swap",
+    ],
+)
 def test_a_publication_that_is_killed_shows_the_old_or_the_new_and_is_repeated(
     point: str, store: DeltaStore, place: Place, tmp_path: Path
 ) -> None:
