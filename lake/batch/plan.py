@@ -164,7 +164,7 @@ def _steps(survey: Survey, due: Mapping[Table, set[Day]], *, exact: bool = False
 
 
 def _joined(survey: Survey, groups: Sequence[_Group], due: Mapping[Table, set[Day]]) -> Iterator[_Group]:
-    """Give the groups, two that follow each other as one where that computes few rows again.
+    """Join neighbouring groups where that computes few rows again.
 
     One run computes two tables at a time down to its last, and what a run costs is paid once.
     """
@@ -204,19 +204,25 @@ class _Group:
         return not exact and days <= set(self.ranges[0]) and not have_rows and not is_early
 
     def with_days_of(self, other: _Group) -> _Group | None:
-        """Return a group of the tables of both, for one range that has the days of both."""
+        """Return one group with the tables and the days of both.
+
+        None where either has no range, or several.
+        """
         if len(self.ranges) > 1 or len(other.ranges) > 1 or self.ranges[0] is None or other.ranges[0] is None:
             return None
         one, two = self.ranges[0], other.ranges[0]
         return _Group((Days(min(one.start, two.start), max(one.end, two.end)),), [*self.tables, *other.tables])
 
     def is_cheap(self, survey: Survey, due: Mapping[Table, set[Day]]) -> bool:
-        """Tell whether the days that are not due are computed ones, with few rows in all tables together."""
+        """Tell whether computing the group's other days again costs little.
+
+        They are days that are not due. They must be computed ones, few of each table, with few rows in all.
+        """
         (days,), rows = self.ranges, 0
         assert days is not None
         for table in self.tables:
             others = set[Day](table.own_days(days) if table.day else ()) - due[table]
-            # A week or month reads all of its days, however few rows it has itself.
+            # One week or month is more days than a few.
             if others and table.span is not None:
                 return False
             if len(others) > _FEW_DAYS or any(survey.is_early(table, day) for day in others):
@@ -278,5 +284,8 @@ def _rows_again(state: TableState) -> Mapping[Day, int]:
 
 
 def _count(days: Collection[Day], again: Mapping[Day, int]) -> int:
-    """Count the rows of days; too many where one of them cannot be computed again."""
+    """Count the rows of days.
+
+    They are too many where one of the days cannot be computed again.
+    """
     return sum(again.get(day, _FEW_ROWS + 1) for day in days)

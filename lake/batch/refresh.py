@@ -312,10 +312,10 @@ def _joined(parts: Sequence[Receipt]) -> Receipt:
 
 def _write(work: _Work, *, unless_equal: bool) -> Receipt:
     enforced = _enforced(work)
-    if work.way == "grow" and not _is_held(work, enforced):
-        return _add_new_files(work, enforced)
-    if work.way == "grow":
+    if work.way == "grow" and _is_held(work, enforced):
         return _write(dataclasses.replace(work, way="replace"), unless_equal=unless_equal)
+    if work.way == "grow":
+        return _add_new_files(work, enforced)
     if work.way == "keep" and work.table.write.keeps_everything:
         return _add_to_bronze(work, enforced)
     if unless_equal and work.store.version(work.table) is not None:
@@ -326,9 +326,13 @@ def _write(work: _Work, *, unless_equal: bool) -> Receipt:
 
 
 def _is_held(work: _Work, enforced: Enforced) -> bool:
-    """Tell whether the table holds a key of the new files; the key of a file's line has the name of its file."""
-    rows, ranges = enforced.again().accepted(), work.ranges or []
-    return bool(work.table.topics) and work.store.holds_any(work.table, rows, ranges)
+    """Tell whether the table holds a key of the new files.
+
+    Only that of a message may be held, because the key of a file's line has the name of its file.
+    """
+    if not work.table.topics:
+        return False
+    return work.store.holds_any(work.table, enforced.again().accepted(), work.ranges or [])
 
 
 def _enforced(work: _Work) -> Enforced:

@@ -319,13 +319,11 @@ class Survey:
 
     def is_early(self, table: Table, day: Day) -> bool:
         """Tell whether streams own a day, or one that it is computed from."""
-        first = None if day is None else self._first_early_day(table)
-        return first is not None and day is not None and day >= first
+        return day is not None and _is_from(self._first_early_day(table), day)
 
     def is_open(self, table: Table, day: Day) -> bool:
         """Tell whether streams own a day."""
-        first = self.view.frontier.first_open_day(table) if self.view.frontier else None
-        return first is not None and day is not None and day >= first
+        return _is_from(self.view.frontier.first_open_day(table) if self.view.frontier else None, day)
 
     def _first_early_day(self, table: Table) -> date | None:
         """Return the first day of a table that batch must leave alone.
@@ -351,3 +349,8 @@ def ways_to_mend(survey: Survey, table: Table, days: Iterable[Day]) -> list[tupl
         found.setdefault(how, []).append(day)
     ranges = {how: Days.ranges(day for day in days if day) for how, days in found.items()}
     return [(how.format(days=ranges[how][0] if ranges[how] else ""), days) for how, days in found.items()]
+
+
+def _is_from(first: date | None, day: Day) -> bool:
+    """Tell whether a day is the first of some, or after it."""
+    return first is not None and day is not None and day >= first

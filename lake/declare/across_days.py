@@ -79,12 +79,15 @@ def reads_files_apart(table: Table, spark: SparkSession) -> bool:
 
 
 def reads_rows_apart(table: Table, spark: SparkSession) -> bool:
-    """Tell whether a row depends on no other, but for one of its own key."""
+    """Tell whether each row depends on rows of its own key alone."""
     return _plan_of_rows(table, spark) is not None
 
 
 def _plan_of_rows(table: Table, spark: SparkSession) -> _Plan | None:
-    """Return the plan of a table of landing days that takes row by row, None of any other."""
+    """Return the plan of a table that takes row by row.
+
+    None of any other, and of one without landing days.
+    """
     plan = _Plan.of(table(*(_empty(spark, read.source, has_days=True) for read in table.reads)))
     return plan if {node.name for node in plan.nodes} <= _ROW_BY_ROW and table.day == "landed_on" else None
 

@@ -17,7 +17,7 @@ _CATALOG = "docs/tables.md"
 
 
 def references_of(table: Table, root: Path) -> dg.CodeReferencesMetadataValue:
-    """Return where a table is declared, and where the catalog of its project tells of it.
+    """Return links to a table's declaration and to its section of the catalog.
 
     A project that keeps no catalog has no second link.
     """

@@ -3,8 +3,8 @@
 Dagster itself does what any web page in a browser tells it to. A page of another site can send requests to 127.0.0.1,
 under that name or under its own (DNS rebinding). So a request must name a host that is ours, must come from a page of
 the UI or from no page at all, and may change something only in a form that a browser sends to another site after
-asking. Beside that the web server sees to it that the calendar
-follows the lake's clock, and that plots find its newest days.
+asking. Beside that the web server sees to it that the calendar follows the lake's clock, and that plots find its newest
+days.
 
 `python -m lake.orchestration.web_ui` is `dagster-webserver`, and with `dev` it is `dagster dev`, with the same options.
 The latter leans on private parts of the pinned Dagster; tests ask the real server.

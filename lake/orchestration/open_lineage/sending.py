@@ -87,7 +87,7 @@ class Receiver:
 def receiver_of(settings: Settings) -> Receiver | None:
     """Return where an environment sends events.
 
-    None where it sends none.     The setting wins over OpenLineage's own file and variables.
+    None where it sends none. The setting wins over OpenLineage's own file and variables.
     """
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return None
