@@ -170,8 +170,11 @@ class Ledger:
 
         Entries that come meanwhile are read again by the next look, so that none is lost.
         """
-        rows = self.rows()
-        return _by_table({}, rows.take(_newest_places(rows)))
+        stored = self.store.rows_in_lake("ledger")
+        if stored is None:
+            return {}
+        order = oldest_first(stored)  # of the long texts only those that count are copied
+        return _by_table({}, stored.take(order.take(_newest_places(stored.select(["table", "day"]).take(order)))))
 
     def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
         """Add the entries of later commits to those that are known.
@@ -224,12 +227,23 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
     """
     # Of times pyarrow makes objects one by one, ten times as slowly as of numbers.
     rows = rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", rows["recorded_at"].cast(pa.int64()))
-    none = pa.nulls(rows.num_rows)
-    columns = {name: (rows[name] if name in rows.column_names else none).to_pylist() for name in _FIELDS}
-    columns |= {name: _read_once(columns[name]) for name in ("inputs", "table_ids")}
-    columns["recorded_at"] = [_EPOCH + timedelta(microseconds=moment) for moment in columns["recorded_at"]]
-    columns["disagreeing"] = [count or 0 for count in columns["disagreeing"]]
-    return map(_made, zip(*(columns[name] for name in _FIELDS), strict=True))
+    none = pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
+    columns = (_read_once(name, rows[name] if name in rows.column_names else none) for name in _FIELDS)
+    return map(_made, zip(*columns, strict=True))
+
+
+def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
+    """Read a column and make an object of each value once, because many entries say the same."""
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    values = encoded.dictionary.to_pylist()
+    if name in ("inputs", "table_ids"):
+        values = json.loads(f"[{','.join(text or '{}' for text in values)}]")  # one call reads all of them
+    elif name == "recorded_at":
+        values = [_EPOCH + timedelta(microseconds=moment) for moment in values]
+    elif name == "disagreeing":
+        values = [count or 0 for count in values]
+    places = encoded.indices
+    return [values[place] for place in memoryview(places.buffers()[1]).cast("i")[: len(places)]] if values else []
 
 
 def _made(values: Iterable[Any]) -> Entry:
@@ -240,12 +254,3 @@ def _made(values: Iterable[Any]) -> Entry:
     entry = object.__new__(Entry)
     vars(entry).update(zip(_FIELDS, values, strict=True))
     return entry
-
-
-def _read_once(texts: Iterable[str | None]) -> list[Mapping[str, Any]]:
-    """Read JSON objects, each text once.
-
-    Equal texts give one object, because many entries say the same.
-    """
-    read: dict[str | None, Mapping[str, Any]] = {}
-    return [read[text] if text in read else read.setdefault(text, json.loads(text or "{}")) for text in texts]

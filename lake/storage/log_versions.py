@@ -160,13 +160,13 @@ class LogVersions(LogFiles):
             raise find_damage(self.location, dict(self.options)) or error from error
 
     def at(self, version: int) -> DeltaTable:
-        """Open a version, which must exist, without keeping it.
+        """Open a version, which must exist.
 
-        The newest that this process keeps is not opened again.
+        Only the newest is kept, and is not opened again.
         """
-        known = _NEWEST.get(self.location)
-        if known is not None and known[0] == (version, self.fingerprint(version)):
-            return known[1]
+        newest = None if self._has(version + 1) else self.open()
+        if newest is not None and newest.version() == version:
+            return newest
         return DeltaTable(self.location, version=version, storage_options=dict(self.options))
 
     def at_version(self, version: int) -> DeltaTable | None:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import write_deltalake
 
 from lake.storage.own_format import DESCRIPTION, readable
+from lake.storage.plain_files import plain_files
 from lake.write.store_places import StorePlaces
 
 __all__ = ["OwnRows"]
@@ -21,13 +23,20 @@ class OwnRows(StorePlaces):
     def rows_in_lake(self, name: str) -> pa.Table | None:
         """Read a table of the lake itself (`lake/<name>`), without a JVM.
 
-        None where nothing was ever written.
+        None where nothing was ever written. In a local folder its files are read one by one, because a dataset of
+        pyarrow costs several times as much where they are small.
 
         Raises:
             LogDamaged: a file of its log cannot be read.
         """
-        stored = readable(name, self.log(f"{self.tables}/lake/{name}").open())
-        return None if stored is None else stored.to_pyarrow_table()
+        log = self.log(f"{self.tables}/lake/{name}")
+        stored = readable(name, log.open())
+        files = plain_files(stored) if stored is not None and log.is_local else None
+        if stored is None or files is None:
+            return None if stored is None else stored.to_pyarrow_table()
+        schema = pa.schema(stored.schema())
+        read = [_in_columns(pq.ParquetFile(f"{log.location}/{file}").read(use_threads=False), schema) for file in files]
+        return pa.concat_tables([schema.empty_table(), *read])
 
     def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
         """Append rows to a table of the lake itself, under its lock.
@@ -61,3 +70,12 @@ class OwnRows(StorePlaces):
             write_deltalake(
                 self.log(location).location, rows, mode="overwrite", storage_options=dict(self.storage_options)
             )
+
+
+def _in_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give the rows of a file in the columns of the table, which an older release or delta-rs wrote otherwise."""
+    if rows.schema.equals(schema):
+        return rows
+    held = set(rows.column_names)
+    columns = (rows[f.name].cast(f.type) if f.name in held else pa.nulls(rows.num_rows, f.type) for f in schema)
+    return pa.table(list(columns), schema=schema)
