@@ -42,6 +42,7 @@ from lake.orchestration.assets import (
 )
 from lake.orchestration.keys import asset_key
 from lake.orchestration.results import CheckResult, OnResult, TableResult, refuse_outside, skipped_result
+from lake.orchestration.signals import hearing_signals
 from lake.storage.holder import find_process
 
 __all__ = ["as_dagster_asks", "fail_runs_of_dead_processes", "record_refresh"]
@@ -78,7 +79,8 @@ def record_refresh(
 
     Raises:
         OutsideCalendar: a step names days that the calendar does not have; nothing was run.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; the run under way is recorded as canceled.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; the run under way is recorded as canceled, or as what it is
+            where it had only to end.
     """
     _check_calendar(definitions, steps)
     fail_runs_of_dead_processes(instance)
@@ -126,7 +128,8 @@ def _tables_that_failed(
     watch = _Watch(instance, step.days, run_id, tables, keep)
     instance.add_event_listener(run_id, watch)
     job = definitions.resolve_implicit_global_asset_job_def()
-    with _never_left_open(instance, run_id), computing_ahead(run_id, as_dagster_asks(tables)):
+    ahead = computing_ahead(run_id, as_dagster_asks(tables))
+    with hearing_signals() as is_stopped, _never_left_open(instance, run_id), ahead:
         job.execute_in_process(
             instance=instance,
             asset_selection=[asset_key(table) for table in tables],
@@ -136,10 +139,12 @@ def _tables_that_failed(
             tags={**step_tags(step, cause), PID: this_process()},
             raise_on_error=False,
         )
-    if watch.interrupted:
-        raise KeyboardInterrupt
-    watch.finish_the_rest()
-    _sum_up(instance, run_id, watch.results)
+        if watch.interrupted:
+            raise KeyboardInterrupt
+        watch.finish_the_rest()
+        _sum_up(instance, run_id, watch.results)
+        if is_stopped():
+            raise KeyboardInterrupt
     return watch.failed
 
 

@@ -177,6 +177,27 @@ def test_ctrl_c_while_waiting_for_a_table_leaves_a_canceled_run(
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.spark
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_two_runs_stops_the_second(
+    spark: SparkSession, instance: dg.DagsterInstance, settings: Settings, by: signal.Signals
+) -> None:
+    def stop(_: TableResult) -> None:
+        os.kill(os.getpid(), by)
+
+    land(settings, {day: [f"a {day} 1"] for day in THREE_DAYS})
+    definitions = definitions_of(settings, TABLES)
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            record_refresh(instance, definitions, [step("readings"), step("measurements")], stop)
+    finally:
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+
+    assert [run.is_finished for run in instance.get_runs()] == [True], "the first alone, and it is not left open"
+
+
 def test_runs_of_dead_processes_are_closed_and_others_are_not(instance: dg.DagsterInstance, settings: Settings) -> None:
     job = definitions_of(settings, TABLES).resolve_implicit_global_asset_job_def()
     ended = subprocess.Popen([sys.executable, "-c", ""])
