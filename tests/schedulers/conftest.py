@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -50,11 +53,15 @@ class Airflow:
     programs: Path
     environment: Mapping[str, str]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    @property
+    def home(self) -> Path:
+        return Path(self.environment["AIRFLOW_HOME"])
+
+    def start(self, *arguments: str, out: int | TextIO = subprocess.PIPE) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [self.programs / "airflow", *arguments],
             env=self.environment,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -68,12 +75,27 @@ class Airflow:
 
     def standing(self, day: date) -> tuple[str, int]:
         """State of the task of a logical date, and how often it was tried."""
-        query = """SELECT task.state, task.try_number FROM task_instance task JOIN dag_run run
-            ON run.run_id = task.run_id AND run.dag_id = task.dag_id WHERE date(run.logical_date) = ?"""
-        with sqlite3.connect(Path(self.environment["AIRFLOW_HOME"]) / "airflow.db") as database:
-            ((state, tries),) = database.execute(query, (f"{day}",)).fetchall()
-        database.close()
+        ((state, tries),) = self.asked(day, "task.state, task.try_number")
         return state, tries
+
+    def asked(self, day: date, columns: str) -> list[tuple[Any, ...]]:
+        """Columns of the task and the run of a logical date: one row, none before the scheduler has made the run."""
+        query = f"""SELECT {columns} FROM task_instance task JOIN dag_run run
+            ON run.run_id = task.run_id AND run.dag_id = task.dag_id WHERE date(run.logical_date) = ?"""
+        return self._query(query, f"{day}")
+
+    def codes(self, day: date) -> list[int]:
+        """Exit codes of the tries of a logical date, as their logs have them."""
+        [(run,)] = self.asked(day, "run.run_id")
+        logs = sorted((self.home / "logs" / "dag_id=lakehouse" / f"run_id={run}").rglob("attempt=*.log"))
+        return [int(code) for log in logs for code in re.findall(r"exited with return code (-?\d+)", log.read_text())]
+
+    def knows_its_dag(self) -> bool:
+        return bool(self._query("SELECT 1 FROM serialized_dag"))
+
+    def _query(self, query: str, *given: str) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.home / "airflow.db")) as database:
+            return database.execute(query, given).fetchall()
 
 
 @pytest.fixture(scope="session")
