@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -400,15 +401,22 @@ def fill(file: Path) -> None:
 # Files that are not what they should be
 
 
-@pytest.fixture
-def landed(store: DeltaStore, tmp_path: Path) -> DeltaStore:
-    """One flight date of real messages, not computed yet."""
-    source = cut_source(tmp_path / "source", Days.parse("2013-01-01"), one_of=12)
-    replay(store.landing.root, Days.parse("2013-01-01..2013-01-02"), source)
-    return store
-
-
 LANDED = Days.parse("2013-01-01..2013-01-02")
+
+
+@pytest.fixture(scope="module")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A landing folder with one flight date of real messages."""
+    root = tmp_path_factory.mktemp("messages")
+    replay(root / "landing", LANDED, cut_source(root / "source", Days.parse("2013-01-01"), one_of=12))
+    return root / "landing"
+
+
+@pytest.fixture
+def landed(store: DeltaStore, messages: Path) -> DeltaStore:
+    """A lake in which they have landed and are not computed yet."""
+    shutil.copytree(messages, store.landing.root)
+    return store
 
 
 def archive(store: DeltaStore) -> Path:

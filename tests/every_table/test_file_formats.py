@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 Mark = tuple[str, date, int]
 DAYS = Days.between(day_of(1), day_of(3))
-OTHER_RANGES = [Days.between(day_of(2), day_of(3)), Days.of(day_of(1))]
+OTHER_RANGES = [Days.between(day_of(2), day_of(3)), Days.between(day_of(1), day_of(2))]
 MARKS: dict[date, list[Mark]] = {
     day_of(1): [("a", day_of(1), 1), ("b", day_of(1), -1), ("a", day_of(1), 3)],
     day_of(2): [("a", day_of(2), 2), ("long", day_of(2), 2), ("c", day_of(1), 5)],

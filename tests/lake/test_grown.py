@@ -6,6 +6,7 @@ import gzip
 import os
 import pydoc
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from lake.declare.source_file import SourceFile
 from lake.declare.table import Table
 from lake.ownership.ledger import Ledger
 from lake.storage import landed_files
-from lake.testing.lakes import open_lake, quarantined, stored_rows
+from lake.testing.lakes import interpreted, open_lake, quarantined, stored_rows
 from lake.write.enforce import Counts
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
@@ -144,15 +145,22 @@ def opened() -> Iterator[set[str]]:
     found |= set(OPENED)
 
 
-@pytest.fixture
-def drop(store: DeltaStore) -> Drop:
-    """Three files of two days, computed."""
-    landed = Drop(store)
+@pytest.fixture(scope="module")
+def computed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Drop:
+    """Three files of two days, computed once, of which each test gets a copy."""
+    landed = Drop(open_lake(tmp_path_factory.mktemp("computed"), spark))
     landed.land(D1, "00.jsonl", ["a", "b", "", "a"])
     landed.land(D1, "01.jsonl", None)
     landed.land(D2, "00.jsonl", ["c"])
-    refresh(call_lines, store, BOTH)
+    with interpreted(spark):
+        refresh(call_lines, landed.store, BOTH)
     return landed
+
+
+@pytest.fixture
+def drop(computed: Drop, store: DeltaStore, tmp_path: Path) -> Drop:
+    shutil.copytree(computed.store.landing.root.parent, tmp_path, dirs_exist_ok=True)
+    return Drop(store, dict(computed.lines), dict(computed.times))
 
 
 def test_only_new_files_are_opened(drop: Drop) -> None:
@@ -243,8 +251,8 @@ def test_where_a_whole_read_could_judge_otherwise_the_day_is_read_whole(
 
 
 def test_a_series_of_drops_gives_what_one_read_of_all_gives(drop: Drop, tmp_path: Path, spark: SparkSession) -> None:
-    chance = random.Random(17)
-    for step in range(12):
+    chance = random.Random(128)  # of which each thing below happens, and nothing lands before one of the steps
+    for step in range(7):
         for number in range(chance.randrange(4)):
             day, kind = chance.choice([D1, D2]), chance.random()
             lines = None if kind < 0.2 else [chance.choice("abc") for _ in range(chance.randrange(4))]
@@ -263,7 +271,9 @@ def test_a_series_of_drops_gives_what_one_read_of_all_gives(drop: Drop, tmp_path
     refresh(call_lines, whole, BOTH)
 
     def told(lake: DeltaStore) -> list[list[dict[str, Any]]]:
-        rows = [[{**row, "landed_at": None} for row in stored_rows(lake, call_lines)], quarantined(lake, call_lines)]
+        """Rows and rejects; a file that was touched alone keeps the time at which it was read."""
+        rejects = [{**row, "row": {**row["row"], "landed_at": None}} for row in quarantined(lake, call_lines)]
+        rows = [[{**row, "landed_at": None} for row in stored_rows(lake, call_lines)], rejects]
         return [sorted(some, key=repr) for some in rows]
 
     assert told(drop.store) == told(whole)
@@ -273,7 +283,12 @@ class Killed(BaseException):
     """The process is no more."""
 
 
-@pytest.mark.parametrize("passes", range(1, 8))
+def also_killed(passes: int) -> Any:
+    """Before anything is committed, or between two commits, as after the first."""
+    return pytest.param(passes, marks=pytest.mark.streams)
+
+
+@pytest.mark.parametrize("passes", [also_killed(1), also_killed(2), 3, also_killed(4), also_killed(5), 6, 7])
 def test_killed_at_any_point_the_same_call_does_the_rest(
     drop: Drop, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,8 +312,15 @@ def test_killed_at_any_point_the_same_call_does_the_rest(
     drop.check()
 
 
-@pytest.mark.parametrize("lines", [["d", "a"], None], ids=["rows", "no rows"])
-@pytest.mark.parametrize("when", ["lake.write.committer.failpoint", "lake.batch.refresh.enforce"])
+@pytest.mark.parametrize(
+    ("when", "lines"),
+    [
+        pytest.param("lake.write.committer.failpoint", ["d", "a"], marks=pytest.mark.streams),
+        ("lake.write.committer.failpoint", None),
+        ("lake.batch.refresh.enforce", ["d", "a"]),
+        pytest.param("lake.batch.refresh.enforce", None, marks=pytest.mark.streams),
+    ],
+)
 def test_of_two_machines_that_add_the_same_files_the_second_does_it_again(
     drop: Drop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, lines: list[str] | None
 ) -> None:

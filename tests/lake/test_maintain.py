@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from delta.tables import DeltaOptimizeBuilder
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
+from pyspark.sql import SparkSession
 
 import lake.batch.maintain
 import lake.storage.log
@@ -31,7 +33,7 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Entry, Ledger
 from lake.storage.log import Log
 from lake.storage.touches import FILE
-from lake.testing.lakes import open_lake, stored_rows
+from lake.testing.lakes import interpreted, open_lake, refresh_all, stored_rows
 from lake.write.store import DeltaStore
 from tests.tiny import day_of, land, mark_files, marks, totals
 
@@ -73,11 +75,21 @@ def forget_logs() -> None:
         known.clear()
 
 
-def filled(store: DeltaStore) -> DeltaStore:
+@pytest.fixture(scope="module")
+def filled(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake in which all is computed; made once, and copied."""
+    root = tmp_path_factory.mktemp("filled")
+    store = open_lake(root, spark)
     for number, day in enumerate(DAYS):
         land(store, day, "a", [("a", day, number), ("b", day, 1), ("x", day, -1)])
-    for table in TABLES:
-        refresh(table, store, ALL)
+    with interpreted(spark):
+        refresh_all(store, [ALL], TABLES)
+    return root
+
+
+@pytest.fixture
+def lake_of_four_days(filled: Path, store: DeltaStore, tmp_path: Path) -> DeltaStore:
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     return store
 
 
@@ -115,9 +127,9 @@ def printed_by(store: DeltaStore) -> Iterator[Callable[[], str]]:
 
 @pytest.mark.spark
 def test_small_files_of_batch_days_are_joined_and_nothing_else_changes(
-    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake_of_four_days: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(store)
+    store = lake_of_four_days
     scatter(store, D1)
     scatter(store, D4)
     FrontierTable(store).change(
@@ -140,9 +152,9 @@ def test_small_files_of_batch_days_are_joined_and_nothing_else_changes(
 
 @pytest.mark.spark
 def test_removed_commits_make_no_day_stale_not_even_after_a_kill(
-    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lake_of_four_days: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled(store)
+    store = lake_of_four_days
     refresh(marks, store, Days.of(D2))
     refresh(totals, store, ALL)
     log = store.table_log(marks)
@@ -174,9 +186,9 @@ def test_removed_commits_make_no_day_stale_not_even_after_a_kill(
 @pytest.mark.spark
 @pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.streams)])
 def test_killed_at_any_step_it_leaves_the_same_rows_and_the_next_call_does_the_rest(
-    store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    lake_of_four_days: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    filled(store)
+    store = lake_of_four_days
     scatter(store, D1)
     rows = {table.full_name: stored_rows(store, table) for table in TABLES}
     before = stale(store)
@@ -209,8 +221,8 @@ def killed(step: Callable[..., Any], when: str) -> Callable[..., Any]:
 
 
 @pytest.mark.spark
-def test_what_a_stream_has_not_read_or_may_ask_for_is_kept(store: DeltaStore, tmp_path: Path) -> None:
-    filled(store)
+def test_what_a_stream_has_not_read_or_may_ask_for_is_kept(lake_of_four_days: DeltaStore, tmp_path: Path) -> None:
+    store = lake_of_four_days
     log = store.table_log(marks)
     offsets = tmp_path / "checkpoints" / "gold" / "totals" / "g1-x" / "offsets"
     offsets.mkdir(parents=True)

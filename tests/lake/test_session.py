@@ -75,35 +75,6 @@ def test_reading_many_listed_files_starts_no_job_of_its_own(spark: SparkSession,
     assert spark.sparkContext.statusTracker().getJobIdsForGroup("listing") == []
 
 
-ELSEWHERE = """
-import sys
-from lake.engine.session import build_session
-seven = {"spark.sql.shuffle.partitions": "7"}
-spark = build_session(app_name="elsewhere", master="local[1]", extra_conf=seven)
-spark._jvm.System.err.println("said by the JVM")
-spark.sql("create table numbers as select 1 as one")
-print(spark.conf.get("spark.sql.shuffle.partitions"), spark.sql("select current_timezone()").first()[0])
-spark.sql("drop table numbers")
-"""
-
-
-def test_a_foreign_spark_zone_and_folder_change_nothing_and_stay_clean(tmp_path: Path) -> None:
-    foreign = {"SPARK_HOME": "/opt/other-spark", "TZ": "America/New_York", "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE],
-        cwd=tmp_path,
-        env={**os.environ, **foreign},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["7", "UTC"]
-    assert list(tmp_path.iterdir()) == []
-    said = [line for line in done.stderr.splitlines() if "Picked up JDK_JAVA_OPTIONS" not in line]  # of these tests
-    assert said == ["said by the JVM"], "what Java says arrives, but for the module that nobody asked for"
-
-
 DEFAULTS_OF_OTHERS = """
 spark.sql.session.timeZone                       Asia/Tokyo
 spark.sql.timestampType                          TIMESTAMP_NTZ
@@ -131,8 +102,14 @@ import gzip, json, sys
 from pathlib import Path
 from lake.engine.session import build_session
 from lake.testing.lakes import INTERPRETED
-spark = build_session(app_name="pinned", master="local[1]", extra_conf=INTERPRETED)
+asked = {**INTERPRETED, "spark.sql.shuffle.partitions": "7"}
+spark = build_session(app_name="pinned", master="local[1]", extra_conf=asked)
 here = Path.cwd()
+spark._jvm.System.err.println("said by the JVM")
+spark.sql("create table numbers as select 1 as one")
+spark.sql("drop table numbers")
+print("what follows fails on purpose", file=sys.stderr, flush=True)
+left = sorted(path.name for path in here.iterdir())
 
 def fails(action):
     try:
@@ -151,6 +128,9 @@ stored = str(here / "stored")
 days.write.partitionBy("day").parquet(stored)
 days.where("id = 1").write.partitionBy("day").mode("overwrite").parquet(stored)
 print(json.dumps({
+    "files that a session leaves": left,
+    "what is asked for": spark.conf.get("spark.sql.shuffle.partitions"),
+    "the zone": spark.sql("select current_timezone()").first()[0],
     "a torn file is an error": fails(spark.read.text(str(here / "torn.gz")).collect),
     "a file that is gone is an error": fails(gone.collect),
     "a bad cast is an error": fails(spark.sql("select cast('x' as int)").collect),
@@ -167,23 +147,30 @@ print(json.dumps({
 """
 
 
-def test_an_operators_defaults_change_no_row_and_keep_no_session_from_starting(tmp_path: Path) -> None:
+def test_defaults_a_zone_and_a_spark_of_others_change_no_row_and_keep_no_session_from_starting(tmp_path: Path) -> None:
     conf, work = tmp_path / "conf", tmp_path / "work"
     for folder in (conf, work):
         folder.mkdir()
     (conf / "spark-defaults.conf").write_text(DEFAULTS_OF_OTHERS)
+    foreign = {"SPARK_CONF_DIR": str(conf), "SPARK_HOME": "/opt/other-spark", "TZ": "America/New_York"}
 
     done = subprocess.run(
         [sys.executable, "-c", AMONG_OTHERS],
         cwd=work,
-        env={**os.environ, "SPARK_CONF_DIR": str(conf), "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, **foreign, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         timeout=200,
     )
 
     assert done.returncode == 0, done.stderr
+    said, _, _ = done.stderr.partition("what follows fails on purpose")
+    said_by_java = [line for line in said.splitlines() if "Picked up JDK_JAVA_OPTIONS" not in line]  # of these tests
+    assert said_by_java == ["said by the JVM"], "what Java says arrives, but for the module that nobody asked for"
     assert json.loads(done.stdout) == {
+        "files that a session leaves": [],
+        "what is asked for": "7",
+        "the zone": "UTC",
         "a torn file is an error": True,
         "a file that is gone is an error": True,
         "a bad cast is an error": True,

@@ -109,7 +109,11 @@ print(json.dumps([flags, [bean.getName() for bean in beans.getGarbageCollectorMX
 
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("operator", "is_quick", "collector"), [(None, True, "Copy"), ("-XX:+UseParallelGC", False, "PS Scavenge")]
+    ("operator", "is_quick", "collector"),
+    [
+        (None, True, "Copy"),
+        pytest.param("-XX:+UseParallelGC", False, "PS Scavenge", marks=pytest.mark.streams),
+    ],
 )
 def test_the_jvm_starts_with_these_flags_or_with_the_operators(
     operator: str | None, *, is_quick: bool, collector: str
