@@ -1,6 +1,6 @@
-"""Judge before Spark starts whether what is to be computed is little.
+"""Judge before Spark starts how much is to be computed.
 
-The JVM of a process that computes little is started for a short life: `lake.engine.compiling`.
+For little work Spark starts in another way: `lake.engine.compiling`.
 """
 
 from __future__ import annotations
@@ -12,31 +12,32 @@ from lake.declare.days import Day, Days
 from lake.declare.delta_feed import DeltaFeed
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table
+from lake.engine.compiling import Work
 from lake.errors import LakeError
 
-__all__ = ["is_little"]
+__all__ = ["work_of"]
 
-_MOST_ROWS = 1_000_000
-"""A thorough compiler pays from about so many rows on: docs/benchmarks.md."""
+_MOST_ROWS: Mapping[Work, int] = {Work.TINY: 20_000, Work.LITTLE: 1_000_000}
+"""From about so many rows on generated code pays, and a thorough compiler: docs/benchmarks.md."""
 _BYTES_OF_A_ROW = 256
 """In a file as it landed."""
 
 
-def is_little(view: LakeView, due: Mapping[Table, Collection[Day]]) -> bool:
-    """Tell whether computing these days of tables reads few rows.
+def work_of(view: LakeView, due: Mapping[Table, Collection[Day]]) -> Work:
+    """Tell how much work it is to compute these days of tables, by the rows that are read.
 
-    Rows of tables are counted by their logs, rows of feeds are guessed by the size of the files. False where a log or a
-    folder cannot be read. Needs no JVM.
+    Rows of tables are counted by their logs, rows of feeds are guessed by the size of the files. It is `MUCH` where a
+    log or a folder cannot be read. Needs no JVM.
     """
     rows = 0
     try:
         for table, days in due.items():
             rows += sum(_rows(view, read, table, days) for read in table.reads)
-            if rows > _MOST_ROWS:
-                return False
+            if rows > _MOST_ROWS[Work.LITTLE]:
+                return Work.MUCH
     except (LakeError, OSError):
-        return False
-    return True
+        return Work.MUCH
+    return Work.TINY if rows <= _MOST_ROWS[Work.TINY] else Work.LITTLE
 
 
 def _rows(view: LakeView, read: Read, table: Table, days: Collection[Day]) -> int:

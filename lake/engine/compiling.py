@@ -1,4 +1,4 @@
-"""Choose how the JVM of a process compiles code and collects garbage.
+"""Choose how a process compiles what it computes, and how its JVM collects garbage.
 
 Spark generates code for each query and soon throws it away. By default half of all processor time goes into optimizing
 it thoroughly.
@@ -9,9 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 
-__all__ = ["compiler_flags", "options_of_operator"]
+__all__ = ["INTERPRETED", "Work", "compiler_flags", "options_of_operator"]
+
+
+class Work(Enum):
+    """How much a process computes before it ends.
+
+    Attributes:
+        TINY: so few rows that compiling an expression takes longer than to interpret it for all of them.
+        LITTLE: so few that to optimize code for them does not pay.
+        MUCH: more, or not known.
+    """
+
+    TINY = "tiny"
+    LITTLE = "little"
+    MUCH = "much"
+
+
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Settings with which Spark interprets expressions instead of generating code for them."""
 
 # Only code that ran five times as often as by default is optimized, and no method as large as a whole query.
 _THOROUGH = (
@@ -35,17 +54,17 @@ _CHOOSES = re.compile(
 )
 
 
-def compiler_flags(*, is_short: bool, options: Iterable[str]) -> tuple[str, ...]:
+def compiler_flags(work: Work, options: Iterable[str]) -> tuple[str, ...]:
     """Return the flags of a JVM.
 
-    Those for a short life are left out where the operator's options may choose a collector or a compiler, because a JVM
+    Those for little work are left out where the operator's options may choose a collector or a compiler, because a JVM
     that is told of two collectors does not start.
 
     Args:
-        is_short: the process ends after little work.
+        work: of the process.
         options: what `options_of_operator` finds.
     """
-    return _QUICK if is_short and not any(map(_CHOOSES.search, options)) else _THOROUGH
+    return _QUICK if work is not Work.MUCH and not any(map(_CHOOSES.search, options)) else _THOROUGH
 
 
 def options_of_operator(conf: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ import psutil
 import pyspark
 from pyspark.sql import SparkSession
 
-from lake.engine.compiling import compiler_flags, options_of_operator
+from lake.engine.compiling import INTERPRETED, Work, compiler_flags, options_of_operator
 from lake.engine.jars import jars
 from lake.engine.java import Java, find_java
 from lake.engine.jvm import start_jvm
@@ -83,7 +83,7 @@ def build_session(
     remote: str | None = None,
     extra_conf: Mapping[str, str] = _NONE,
     jar_sets: Sequence[str] = ("delta",),
-    is_short: bool = False,
+    work: Work = Work.MUCH,
 ) -> SparkSession:
     """Start a Spark session for Delta tables, or return this process's own.
 
@@ -95,7 +95,7 @@ def build_session(
         remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
         extra_conf: settings that win over the ones chosen here.
         jar_sets: sets of jars.lock on the classpath.
-        is_short: this process ends after little work, so its JVM is to start quickly rather than become fast.
+        work: of this process; where it is little, the session is to start quickly rather than become fast.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -108,8 +108,10 @@ def build_session(
     conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
     if is_local:
         conf |= _loopback_conf() | _local_files_conf()
-        flags = compiler_flags(is_short=is_short, options=options_of_operator(extra_conf, os.environ))
+        flags = compiler_flags(work, options_of_operator(extra_conf, os.environ))
         conf |= {"spark.driver.defaultJavaOptions": " ".join([*flags, *sharing_flags(java, paths)])}
+    if work is Work.TINY:
+        conf |= INTERPRETED
     _prepare_environment(java, is_local=is_local)
     start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()

@@ -15,8 +15,8 @@ from lake.declare.table import Table
 from lake.orchestration.assets import build_asset, build_checks, build_feeds
 from lake.orchestration.partitions import build_partitions
 from lake.orchestration.resource import LakehouseResource
-from lake.orchestration.short_life import has_short_life
 from lake.orchestration.sinks import build_publisher, build_sink_asset, build_sink_checks
+from lake.orchestration.work_of_run import work_of_run
 from lake.project.opening import open_sinks, open_tables
 from lake.project.settings import Settings
 
@@ -78,7 +78,7 @@ def build_definitions(
         ],
         schedules=list(schedules(settings, chosen)),
         sensors=[*sensors(settings, chosen, broken), *([build_publisher(settings, sinks)] if sinks else [])],
-        resources={"lakehouse": lakehouse.definition(lambda run: has_short_life(run, chosen, lakehouse.store()))},
+        resources={"lakehouse": lakehouse.definition(lambda run: work_of_run(run, chosen, lakehouse.store()))},
         # One process and so one JVM for all tables of a run, because Spark itself uses all cores.
         executor=dg.in_process_executor,
     )

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Self
 
-from lake.batch.amount import is_little
+from lake.batch.amount import work_of
 from lake.batch.held_back import held_back
 from lake.batch.lake_view import LakeView
 from lake.batch.plan import Step, days_for, needed_whole, steps_of, steps_to_date
@@ -95,7 +95,7 @@ class Refresher:
         for step in steps:
             self._expect(dict.fromkeys(step.tables, step.days or [None]))
         view = self.survey.view if self.survey else LakeView(self.environment.store)
-        self.environment.start_spark_beside(lambda: is_little(view, self._expected))
+        self.environment.start_spark_beside(lambda: work_of(view, self._expected))
         from lake.orchestration.runs import record_refresh
 
         return record_refresh(self.instance, self.definitions, steps, self.on_result, not_computed=not_computed)

@@ -12,6 +12,7 @@ from dagster_pyspark import LazyPySparkResource
 from pydantic import PrivateAttr, ValidationError
 from pyspark.sql import SparkSession
 
+from lake.engine.compiling import Work
 from lake.errors import BadSetting
 from lake.project.opening import open_session, open_store
 from lake.project.settings import Settings
@@ -38,23 +39,23 @@ class SparkResource(LazyPySparkResource):
     """
 
     _settings: Settings = PrivateAttr()
-    _is_short: Callable[[], bool] = PrivateAttr()
+    _work: Callable[[], Work] = PrivateAttr()
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(spark_config={})
         self._settings = settings
-        self._is_short = lambda: False
+        self._work = lambda: Work.MUCH
 
-    def expect(self, is_short: Callable[[], bool]) -> None:
-        """Note how to find out whether this process ends after little work.
+    def expect(self, work: Callable[[], Work]) -> None:
+        """Note how to find out how much this process computes.
 
         It is asked when the session starts.
         """
-        self._is_short = is_short
+        self._work = work
 
     def _init_session(self) -> None:
         if self._spark_session is None:
-            self._spark_session = open_session(self._settings, is_short=self._is_short())
+            self._spark_session = open_session(self._settings, self._work())
 
     def interrupt(self) -> None:
         """Make the jobs of the session fail, if it was started."""
@@ -86,18 +87,18 @@ class LakehouseResource:
         check_storage_options(settings.tables, settings.storage_options)
         return cls(settings, SparkResource(settings))
 
-    def definition(self, has_short_life: Callable[[dg.DagsterRun], bool] = lambda _: False) -> dg.ResourceDefinition:
+    def definition(self, work_of_run: Callable[[dg.DagsterRun], Work] = lambda _: Work.MUCH) -> dg.ResourceDefinition:
         """Return this resource for Dagster, without configuration.
 
         No run may choose other tables or another storage.
 
         Args:
-            has_short_life: tells whether the process of a run ends after little work.
+            work_of_run: tells how much the process of a run computes.
         """
 
         def begin(context: dg.InitResourceContext) -> LakehouseResource:
             if (run := context.run) is not None:
-                self.spark.expect(lambda: has_short_life(run))
+                self.spark.expect(lambda: work_of_run(run))
             return self
 
         return dg.ResourceDefinition(begin, config_schema={}, description=type(self).__doc__)

@@ -17,6 +17,7 @@ from lake.declare.feed import Feed
 from lake.declare.graph import feeds_of
 from lake.declare.sink import Sink
 from lake.declare.table import LAYERS, Table
+from lake.engine.compiling import Work
 from lake.errors import UnknownFeed, UnknownSink, UnknownTable
 from lake.ownership.ledger import Ledger
 from lake.project.opening import open_sinks, open_store, open_tables, start_session_beside
@@ -137,16 +138,16 @@ class Environment:
         if held:
             self.settings.refuse_days_outside(Days.between(min(held), max(held)))
 
-    def start_spark_beside(self, is_short: Callable[[], bool]) -> None:
+    def start_spark_beside(self, work: Callable[[], Work]) -> None:
         """Start Spark in a thread, unless it runs.
 
         Code that needs the session waits for it, or meets its error.
 
         Args:
-            is_short: tells whether this process ends after little work.
+            work: tells how much this process computes.
         """
         if SparkSession.getActiveSession() is None:
-            start_session_beside(self.settings, is_short=is_short())
+            start_session_beside(self.settings, work())
 
 
 def place_of(settings: Settings) -> Place:

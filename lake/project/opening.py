@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from lake.declare.broken_files import BrokenFile, find_sinks, find_tables
 from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.engine.compiling import Work
 from lake.engine.jars import fetch
 from lake.engine.session import build_session
 from lake.project.settings import Settings
@@ -65,24 +66,24 @@ def _package(settings: Settings) -> ModuleType:
 _ONE_AT_A_TIME = Lock()
 
 
-def open_session(settings: Settings, *, is_short: bool = False) -> SparkSession:
+def open_session(settings: Settings, work: Work = Work.MUCH) -> SparkSession:
     """Start Spark as these settings say, once in a process.
 
     Who asks while another thread starts it waits for that.
 
     Args:
         settings: of the environment.
-        is_short: the process ends after little work; where Spark runs already, this changes nothing.
+        work: of the process; where Spark runs already, this changes nothing.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
         Offline: the jars of Spark's Kafka source, or of S3, are not here and cannot be fetched.
     """
     with _ONE_AT_A_TIME:
-        return _start_session(settings, is_short=is_short)
+        return _start_session(settings, work)
 
 
-def start_session_beside(settings: Settings, *, is_short: bool) -> None:
+def start_session_beside(settings: Settings, work: Work) -> None:
     """Start Spark in a thread, before anybody else can.
 
     Code that needs the session waits for it, or meets its error.
@@ -92,14 +93,14 @@ def start_session_beside(settings: Settings, *, is_short: bool) -> None:
     def start() -> None:
         try:
             with suppress(Exception):
-                _start_session(settings, is_short=is_short)
+                _start_session(settings, work)
         finally:
             _ONE_AT_A_TIME.release()
 
     Thread(target=start, name="start Spark", daemon=True).start()
 
 
-def _start_session(settings: Settings, *, is_short: bool) -> SparkSession:
+def _start_session(settings: Settings, work: Work) -> SparkSession:
     places = (settings.tables, settings.checkpoints, str(settings.landing.location))
     store = next((found for place in places if (found := _s3(settings, place))), None)
     on_request = [
@@ -114,7 +115,7 @@ def _start_session(settings: Settings, *, is_short: bool) -> SparkSession:
         remote=settings.spark_remote,
         extra_conf={**(store.spark if store else {}), **settings.spark},
         jar_sets=["delta", *on_request],
-        is_short=is_short,
+        work=work,
     )
 
 

@@ -18,12 +18,13 @@ from pyspark.sql import SparkSession
 from lake.batch.refresh import Receipt, refresh
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.engine.compiling import INTERPRETED
 from lake.storage.landing import Landing
 from lake.storage.log import Log
 from lake.write.store import DeltaStore
 
 __all__ = [
-    "INTERPRETED",
+    "FEW_ROWS",
     "Row",
     "interpreted",
     "job_ids_of",
@@ -34,9 +35,8 @@ __all__ = [
     "stored_rows",
 ]
 
-INTERPRETED: Mapping[str, str] = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+FEW_ROWS: Mapping[str, str] = {
+    **INTERPRETED,
     "spark.sql.shuffle.partitions": "1",
     "spark.databricks.delta.snapshotPartitions": "1",
 }
@@ -65,8 +65,8 @@ def interpreted(spark: SparkSession) -> Iterator[None]:
 
     To compile them is half the time of a tiny job, and a second task a tenth.
     """
-    before = {name: spark.conf.get(name, None) for name in INTERPRETED}
-    _set(spark, INTERPRETED)
+    before = {name: spark.conf.get(name, None) for name in FEW_ROWS}
+    _set(spark, FEW_ROWS)
     try:
         yield
     finally:

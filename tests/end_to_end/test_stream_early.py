@@ -41,9 +41,9 @@ VICTIM = """
 import sys
 from pathlib import Path
 from lake.engine.session import build_session
-from lake.testing.lakes import INTERPRETED
+from lake.testing.lakes import FEW_ROWS
 from tests.end_to_end.test_stream_early import until_idle
-until_idle(Path(sys.argv[1]), lambda: build_session(app_name="victim", master="local[2]", extra_conf=INTERPRETED))
+until_idle(Path(sys.argv[1]), lambda: build_session(app_name="victim", master="local[2]", extra_conf=FEW_ROWS))
 """
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from lake.batch.refresh import refresh
 from lake.declare.days import Days
 from lake.engine.session import build_session
-from lake.testing.lakes import INTERPRETED, open_lake
+from lake.testing.lakes import FEW_ROWS, open_lake
 from tests.airline_lakes import TABLES
 from tests.tiny import mark_files, marks, totals
 
@@ -22,7 +22,7 @@ KNOWN = {**TABLES, **{table.full_name: table for table in (mark_files, marks, to
 
 
 def main(home: Path, task: dict[str, list[str]], times: int) -> None:
-    store = open_lake(home, build_session(app_name="worker", master="local[2]", extra_conf=INTERPRETED))
+    store = open_lake(home, build_session(app_name="worker", master="local[2]", extra_conf=FEW_ROWS))
     print("ready", flush=True)
     for table in [KNOWN[name] for name in task["tables"]] * times:
         for days in map(Days.parse, task["ranges"] if table.day else task["ranges"][:1]):

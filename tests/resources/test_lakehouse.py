@@ -10,6 +10,7 @@ import pytest
 from dagster_pyspark import LazyPySparkResource
 from pyspark.sql import SparkSession
 
+from lake.engine.compiling import Work
 from lake.errors import BadSetting
 from lake.orchestration.resource import LakehouseResource, SparkResource, check_storage_options
 from lake.project.opening import open_store
@@ -97,7 +98,7 @@ def test_assets_and_commands_start_spark_alike(tmp_path: Path, monkeypatch: pyte
         "remote": None,
         "extra_conf": {"spark.ui.enabled": "false"},
         "jar_sets": ["delta", "spark-kafka"],
-        "is_short": False,
+        "work": Work.MUCH,
     }
     assert asked == [how, how]
 

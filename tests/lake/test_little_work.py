@@ -1,4 +1,4 @@
-"""A process that computes little starts its JVM for a short life; a long one, and an operator's choice, do not."""
+"""A process that computes little starts Spark in a quicker way, but never against an operator's choice."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lake.batch.amount import is_little
+from lake.batch.amount import work_of
 from lake.batch.lake_view import LakeView
 from lake.declare.days import Days
 from lake.declare.table import Read
-from lake.engine.compiling import compiler_flags, options_of_operator
+from lake.engine.compiling import Work, compiler_flags, options_of_operator
 from lake.errors import LogDamaged
 from lake.orchestration.assets import PID, TAKEN_RUN
 from lake.orchestration.keys import asset_key
 from lake.orchestration.partitions import range_tags
 from lake.orchestration.refresher import Refresher
 from lake.orchestration.resource import LakehouseResource
-from lake.orchestration.short_life import has_short_life
+from lake.orchestration.work_of_run import work_of_run
 from lake.project.environment import Environment
 from lake.project.settings import Settings
 from lake.storage.log import Log
@@ -43,8 +43,8 @@ whole = replace(marks, name="whole", reads=(Read(mark_files),), day=None, read_b
 
 
 def names(environment: dict[str, str], conf: dict[str, str] | None = None) -> bool:
-    """Whether a short life is left out for what an operator says."""
-    flags = compiler_flags(is_short=True, options=options_of_operator(conf or {}, environment))
+    """Whether the flags for little work are left out for what an operator says."""
+    flags = compiler_flags(Work.LITTLE, options_of_operator(conf or {}, environment))
     assert (SERIAL in flags) == (QUICK in flags)
     return SERIAL not in flags
 
@@ -52,11 +52,12 @@ def names(environment: dict[str, str], conf: dict[str, str] | None = None) -> bo
 # What the JVM is told
 
 
-def test_a_short_life_has_the_quick_compiler_and_a_long_one_the_thorough() -> None:
-    short, long = compiler_flags(is_short=True, options=[]), compiler_flags(is_short=False, options=[])
-    assert {SERIAL, QUICK} <= set(short)
-    assert not {SERIAL, QUICK} & set(long)
-    assert long, "the thorough compiler leaves out what does not pay"
+def test_little_work_has_the_quick_compiler_and_much_the_thorough() -> None:
+    tiny, little, much = (compiler_flags(work, []) for work in Work)
+    assert {SERIAL, QUICK} <= set(little)
+    assert tiny == little
+    assert not {SERIAL, QUICK} & set(much)
+    assert much, "the thorough compiler leaves out what does not pay"
 
 
 @pytest.mark.parametrize(
@@ -98,35 +99,43 @@ def test_other_options_of_an_operator_do_not_take_it_away(option: str) -> None:
 
 
 ASK = """
-import json
+import json, sys
+from lake.engine.compiling import INTERPRETED, Work
 from lake.engine.session import build_session
-spark = build_session(app_name="flags", master="local[1]", is_short=True)
+spark = build_session(app_name="flags", master="local[1]", work=Work(sys.argv[1]))
 beans = spark._jvm.java.lang.management.ManagementFactory
 flags = list(beans.getRuntimeMXBean().getInputArguments())
-print(json.dumps([flags, [bean.getName() for bean in beans.getGarbageCollectorMXBeans()]]))
+is_interpreted = all(spark.conf.get(name, None) == value for name, value in INTERPRETED.items())
+print(json.dumps([flags, [bean.getName() for bean in beans.getGarbageCollectorMXBeans()], is_interpreted]))
 """
 
 
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("operator", "is_quick", "collector"),
+    ("work", "operator", "is_quick", "collector"),
     [
-        (None, True, "Copy"),
-        pytest.param("-XX:+UseParallelGC", False, "PS Scavenge", marks=pytest.mark.streams),
+        (Work.TINY, None, True, "Copy"),
+        pytest.param(Work.LITTLE, "-XX:+UseParallelGC", False, "PS Scavenge", marks=pytest.mark.streams),
     ],
 )
 def test_the_jvm_starts_with_these_flags_or_with_the_operators(
-    operator: str | None, *, is_quick: bool, collector: str
+    work: Work, operator: str | None, *, is_quick: bool, collector: str
 ) -> None:
     env = {name: value for name, value in os.environ.items() if "JAVA_O" not in name} | {"PYTHONPATH": str(PROJECT)}
     given = {"JDK_JAVA_OPTIONS": operator} if operator else {}
     done = subprocess.run(
-        [sys.executable, "-c", ASK], env=env | given, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", ASK, work.value],
+        env=env | given,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    flags, collectors = json.loads(done.stdout)
+    flags, collectors, is_interpreted = json.loads(done.stdout)
     assert ({SERIAL, QUICK} <= set(flags)) is is_quick
     assert collector in collectors
+    assert is_interpreted is (work is Work.TINY), "few rows are not worth generated code"
 
 
 # How much there is to compute
@@ -146,32 +155,38 @@ def land_much(store: DeltaStore, day: date) -> None:
     os.truncate(file, 2**30)
 
 
+def test_work_grows_with_the_rows(store: DeltaStore) -> None:
+    for rows, work in ((1_000, Work.TINY), (100_000, Work.LITTLE), (MANY, Work.MUCH)):
+        hold(store, mark_files, [D1], rows)
+        assert work_of(LakeView(store), {marks: [D1]}) is work
+
+
 def test_few_rows_are_little_and_a_large_file_of_these_days_is_not(store: DeltaStore) -> None:
-    assert is_little(LakeView(store), {mark_files: [D1, D2]})
+    assert work_of(LakeView(store), {mark_files: [D1, D2]}) is Work.TINY
     land_much(store, D2)
-    assert is_little(LakeView(store), {mark_files: [D1]})
-    assert not is_little(LakeView(store), {mark_files: [D1, D2]})
+    assert work_of(LakeView(store), {mark_files: [D1]}) is Work.TINY
+    assert work_of(LakeView(store), {mark_files: [D1, D2]}) is Work.MUCH
 
 
 def test_rows_of_tables_count_for_the_days_that_read_them(store: DeltaStore) -> None:
     hold(store, mark_files, [D3], MANY)
-    assert is_little(LakeView(store), {marks: [D1, D2]})
-    assert not is_little(LakeView(store), {marks: [D3]})
+    assert work_of(LakeView(store), {marks: [D1, D2]}) is Work.TINY
+    assert work_of(LakeView(store), {marks: [D3]}) is Work.MUCH
     hold(store, marks, [D1], MANY)
-    assert not is_little(LakeView(store), {totals: [D2]}), "a day reads the day before it too"
-    assert is_little(LakeView(store), {totals: [D3]})
+    assert work_of(LakeView(store), {totals: [D2]}) is Work.MUCH, "a day reads the day before it too"
+    assert work_of(LakeView(store), {totals: [D3]}) is Work.TINY
 
 
 def test_a_table_without_days_reads_all(store: DeltaStore) -> None:
-    assert is_little(LakeView(store), {whole: [None]})
+    assert work_of(LakeView(store), {whole: [None]}) is Work.TINY
     hold(store, mark_files, [D3], MANY)
-    assert not is_little(LakeView(store), {whole: [D1]})
+    assert work_of(LakeView(store), {whole: [D1]}) is Work.MUCH
 
 
 def test_many_small_tables_are_much(store: DeltaStore) -> None:
     hold(store, mark_files, [D1], 600_000)
-    assert is_little(LakeView(store), {marks: [D1]})
-    assert not is_little(LakeView(store), {marks: [D1], replace(marks, name="others"): [D1]})
+    assert work_of(LakeView(store), {marks: [D1]}) is Work.LITTLE
+    assert work_of(LakeView(store), {marks: [D1], replace(marks, name="others"): [D1]}) is Work.MUCH
 
 
 def test_what_cannot_be_read_is_not_little(store: DeltaStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +194,7 @@ def test_what_cannot_be_read_is_not_little(store: DeltaStore, monkeypatch: pytes
         raise LogDamaged(self.location, "x.json", f"torn at {column}")
 
     monkeypatch.setattr(Log, "rows_by_day", damaged)
-    assert not is_little(LakeView(store), {marks: [D1]})
+    assert work_of(LakeView(store), {marks: [D1]}) is Work.MUCH
 
 
 # Who asks
@@ -190,17 +205,17 @@ class StoppedError(Exception):
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What Spark was started for: a short life or not."""
-    lives: list[bool] = []
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
+    """What Spark was started for."""
+    works: list[Work] = []
 
-    def start(settings: Settings, *, is_short: bool) -> None:
-        lives.append(is_short)
+    def start(settings: Settings, work: Work) -> None:
+        works.append(work)
         raise StoppedError
 
     monkeypatch.setattr("lake.project.environment.start_session_beside", start)
     monkeypatch.setattr("lake.project.environment.SparkSession.getActiveSession", lambda: None)
-    return lives
+    return works
 
 
 @pytest.fixture
@@ -218,43 +233,43 @@ def refresh(environment: Environment, how: Callable[[Refresher], Any]) -> None:
     "how", [lambda it: it.to_date([totals]), lambda it: it.days([totals], Days.of(D1))], ids=["to date", "days"]
 )
 def test_a_refresh_starts_spark_for_what_it_will_compute(
-    environment: Environment, started: list[bool], how: Callable[[Refresher], Any]
+    environment: Environment, started: list[Work], how: Callable[[Refresher], Any]
 ) -> None:
     refresh(environment, how)
-    assert started == [True]
+    assert started == [Work.TINY]
     # Bronze alone comes first, and marks with their many rows wait for it.
     hold(environment.store, mark_files, [D1], MANY)
     refresh(environment, how)
-    assert started == [True, False]
+    assert started == [Work.TINY, Work.MUCH]
 
 
 def test_a_process_of_dagster_lives_for_its_run_and_the_warm_one_for_more(store: DeltaStore) -> None:
     days = range_tags(Days.between(D1, D2))
     chosen = frozenset([asset_key(marks)])
 
-    def is_short(tags: dict[str, str], selection: frozenset[dg.AssetKey] | None = chosen) -> bool:
+    def asked(tags: dict[str, str], selection: frozenset[dg.AssetKey] | None = chosen) -> Work:
         run = dg.DagsterRun("daily", run_id="now", tags={**days, **tags}, asset_selection=selection)
-        return has_short_life(run, [mark_files, marks, totals], store)
+        return work_of_run(run, [mark_files, marks, totals], store)
 
-    assert is_short({})
-    assert is_short({TAKEN_RUN: "before"}), "the tag of the run that this one repeats"
-    assert not is_short({TAKEN_RUN: "now"})
-    assert not is_short({PID: "1@2"}), "a command, which started Spark itself"
+    assert asked({}) is Work.TINY
+    assert asked({TAKEN_RUN: "before"}) is Work.TINY, "the tag of the run that this one repeats"
+    assert asked({TAKEN_RUN: "now"}) is Work.MUCH
+    assert asked({PID: "1@2"}) is Work.MUCH, "a command, which started Spark itself"
     hold(store, marks, [D1], MANY)
-    assert is_short({}), "totals are not computed"
-    assert not is_short({}, None)
+    assert asked({}) is Work.TINY, "totals are not computed"
+    assert asked({}, None) is Work.MUCH
 
 
 def test_the_resource_asks_when_the_session_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def open_session(settings: Settings, *, is_short: bool) -> str:
-        asked.append(f"start {is_short}")
+    def open_session(settings: Settings, work: Work) -> str:
+        asked.append(f"start {work.value}")
         return "session"
 
-    def has_short_life(run: dg.DagsterRun) -> bool:
+    def work_of_run(run: dg.DagsterRun) -> Work:
         asked.append(run.job_name)
-        return True
+        return Work.TINY
 
     @dg.op
     def look(lakehouse: dg.ResourceParam[LakehouseResource]) -> None:
@@ -263,6 +278,6 @@ def test_the_resource_asks_when_the_session_starts(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("lake.orchestration.resource.open_session", open_session)
     resource = LakehouseResource.from_settings(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)}))
-    given = {"lakehouse": resource.definition(has_short_life)}
+    given = {"lakehouse": resource.definition(work_of_run)}
     assert dg.GraphDefinition("looking", node_defs=[look]).to_job(resource_defs=given).execute_in_process().success
-    assert asked == ["look", "looking", "start True"]
+    assert asked == ["look", "looking", "start tiny"]
