@@ -17,7 +17,7 @@ from lake.errors import LakeError
 
 __all__ = ["work_of"]
 
-_MOST_ROWS: Mapping[Work, int] = {Work.TINY: 20_000, Work.LITTLE: 1_000_000}
+_MOST_ROWS: Mapping[Work, int] = {Work.TINY: 5_000, Work.LITTLE: 1_000_000}
 """From about so many rows on generated code pays, and a thorough compiler: docs/benchmarks.md."""
 _BYTES_OF_A_ROW = 256
 """In a file as it landed."""
