@@ -389,7 +389,8 @@ def test_optimize_vacuum_and_a_repair_that_changes_nothing_start_no_run(still: D
 
     for table in TABLES:
         spark.sql(f"OPTIMIZE delta.`{store.path(table)}`").collect()
-        spark.sql(f"VACUUM delta.`{store.path(table)}` RETAIN 0 HOURS").collect()
+        if table.name in ("readings", "known_sensors"):  # one with days and one without: VACUUM takes seconds
+            spark.sql(f"VACUUM delta.`{store.path(table)}` RETAIN 0 HOURS").collect()
         assert still.tick() == []
     assert any((store.version(table) or 0) > (before[table.full_name] or 0) for table in TABLES)
     assert still.cursor != quiet, "it has looked"
