@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_type
 
@@ -125,7 +124,9 @@ def test_a_table_gets_the_fields_and_old_rows_have_null_there(lake: DeltaStore) 
     last = {"d": given("D", 4, y=5, zip="4000", more={"by": "us"})}
     check(lake, a=given("A", 1), **second, **last)
     assert by_spark(lake, new, before) == kept(a=given("A", 1), **second)
-    described = {one.name: one.metadata for one in DeltaTable(lake.path(new)).schema().fields}
+    stored = lake.log(lake.path(new)).opened()
+    assert stored is not None
+    described = {one.name: one.metadata for one in stored.schema().fields}
     assert described["place"] == {"comment": "nested"}
 
     refresh(new, lake, Days.of(D1))
