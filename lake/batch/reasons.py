@@ -5,6 +5,8 @@ Its own rows or its inputs have changed since it was computed.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +16,7 @@ from lake.declare.days import Day
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table, stream_reads
 from lake.ownership.ledger import Entry
+from lake.storage.landed_files import LandedFile
 
 __all__ = ["Reasons"]
 
@@ -85,6 +88,52 @@ class Reasons:
         newest = self._newest_input(table, read.source, read, day)
         return f"{name} changed in version {newest}" if newest > seen else None
 
+    def suspects(self, table: Table, entries: Mapping[Day, Entry]) -> set[Day]:
+        """Find the computed days that may be due, archived or lost, by a quick look at all of them.
+
+        Of the others `own` and `inputs` say nothing, and all their files are as they were read. Years of days are asked
+        in one go here, because to ask `own` and `inputs` of each takes ten times as long.
+        """
+        if table.day is None:
+            return set(entries)
+        ids = {one.full_name: self.view.table_id(one) for one in (table, *table.inputs)}
+        said = {id(entry.table_ids): entry.table_ids for entry in entries.values()}  # most days share theirs
+        other = {key for key, names in said.items() if any(names.get(name, one) != one for name, one in ids.items())}
+        touched, version = self.view.touched(table, table.day), self.view.version(table) or 0
+        found = {
+            day
+            for day, entry in entries.items()
+            if entry.outcome == "failed"
+            or id(entry.table_ids) in other
+            or not touched.get(day, _NEVER if entry.rows_out else -1) <= entry.version <= version
+        }
+        for read in table.reads:
+            find = self._not_as_read if isinstance(read.source, Feed) else self._newer
+            found |= find(read, entries)
+        return found
+
+    def _not_as_read(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
+        """Find the days whose files are not all there, or others than the ones that were read."""
+        assert isinstance(read.source, Feed)
+        name, landed = f"feed:{read.source.name}", self.view.landed(read.source)
+        return {day for day, entry in entries.items() if not _are_those(entry.inputs.get(name), landed.get(day))}
+
+    def _newer(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
+        """Find the days of which an input is newer than the one they were computed from, or older."""
+        assert isinstance(read.source, Table)
+        source, name = read.source, read.source.full_name
+        newest: Mapping[Day, int] = {}
+        every = -1
+        if source.day is None:
+            changed = self.view.changed(source)
+            every = -1 if changed is None else changed
+        elif read.is_widened:
+            newest = _by_reader(read, self.view.touched(source, source.read_by))
+        else:
+            newest = self.view.touched(source, source.read_by)
+        version = self.view.version(source) or 0
+        return {d for d, e in entries.items() if not newest.get(d, every) <= e.version_read(name) <= version}
+
     def inputs_of(self, table: Table, day: Day) -> list[object]:
         """Return what a day is computed from, as it is now.
 
@@ -96,3 +145,23 @@ class Reasons:
             else self.view.files_now(read.source, day)
             for read in table.reads
         ]
+
+
+_NEVER = sys.maxsize
+
+
+def _are_those(recorded: object, files: Mapping[str, LandedFile] | None) -> bool:
+    """Tell whether there are files, and exactly those that were read."""
+    if not files or not isinstance(recorded, Mapping) or recorded.keys() != files.keys():
+        return False
+    return all(file.has(recorded[name]) for name, file in files.items())
+
+
+def _by_reader(read: Read, touched: Mapping[date, int]) -> dict[Day, int]:
+    """Return the newest version of an input that each day of its reader depends on."""
+    newest: dict[Day, int] = {}
+    for day, version in touched.items():
+        for reached in read.affected(day):
+            if newest.get(reached, -1) < version:
+                newest[reached] = version
+    return newest
