@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from lake.batch.expected import Expected
 from lake.batch.lake_view import LakeView
@@ -99,7 +100,8 @@ class Reasons:
         ids = {one.full_name: self.view.table_id(one) for one in (table, *table.inputs)}
         said = {id(entry.table_ids): entry.table_ids for entry in entries.values()}  # most days share theirs
         other = {key for key, names in said.items() if any(names.get(name, one) != one for name, one in ids.items())}
-        touched, version = self.view.touched(table, table.day), self.view.version(table) or 0
+        touched: Mapping[Any, int] = self.view.touched(table, table.day)
+        version = self.view.version(table) or 0
         found = {
             day
             for day, entry in entries.items()
@@ -115,14 +117,15 @@ class Reasons:
     def _not_as_read(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
         """Find the days whose files are not all there, or others than the ones that were read."""
         assert isinstance(read.source, Feed)
-        name, landed = f"feed:{read.source.name}", self.view.landed(read.source)
+        name = f"feed:{read.source.name}"
+        landed: Mapping[Any, Mapping[str, LandedFile]] = self.view.landed(read.source)
         return {day for day, entry in entries.items() if not _are_those(entry.inputs.get(name), landed.get(day))}
 
     def _newer(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
         """Find the days of which an input is newer than the one they were computed from, or older."""
         assert isinstance(read.source, Table)
         source, name = read.source, read.source.full_name
-        newest: Mapping[Day, int] = {}
+        newest: Mapping[Any, int] = {}
         every = -1
         if source.day is None:
             changed = self.view.changed(source)

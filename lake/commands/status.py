@@ -28,6 +28,7 @@ from lake.ownership.frontier import Frontier, event_progress
 from lake.ownership.passed_over import PassedOver
 from lake.project.automation import describe_automation
 from lake.project.environment import Environment, open_environment
+from lake.storage.kept_facts import keep_facts_in
 
 __all__ = [
     "Health",
@@ -54,8 +55,13 @@ def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_jso
 
     Also for programs, as JSON.
     """
+    look = Look(open_environment(), names)
+    with keep_facts_in(look.environment.settings.home / "looks.json"):
+        return _show_looks(console, look, verbose=verbose, as_json=as_json, every=every)
+
+
+def _show_looks(console: Console, look: Look, *, verbose: bool, as_json: bool, every: float | None) -> Health:
     while True:
-        look = Look(open_environment(), names)
         if as_json:
             report = report_status(look)
             print_json(console, report)
@@ -67,6 +73,7 @@ def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_jso
         console.clear()
         console.out(captured.get(), end="", highlight=False)
         sleep(every)
+        look = Look(open_environment(), look.names)
 
 
 def print_status(console: Console, look: Look, *, verbose: bool) -> Health:

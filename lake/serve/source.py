@@ -16,7 +16,7 @@ from lake.declare.table import Table
 from lake.serve.file_rows import read_files
 from lake.serve.mask import Mask
 from lake.storage.log import Log
-from lake.storage.stored_files import StoredFile, features_beyond_files, rows_by_day, stored_files
+from lake.storage.stored_files import StoredFile, features_beyond_files, stored_files
 from lake.write.store import DeltaStore
 
 __all__ = ["Source", "open_for", "open_source"]
@@ -63,7 +63,7 @@ class Source:
 
         None stands for all rows of a table without days.
         """
-        return rows_by_day(self.stored, self.table.day)
+        return self.log.rows_at((self.version, self.commit), self.table.day)
 
     @property
     def schema(self) -> pa.Schema:

@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
-from lake.declare.days import Days
+from lake.declare.days import Day, Days
+from lake.storage.kept_facts import facts_of
 from lake.storage.log_versions import PLACES, LogVersions, Place
 from lake.storage.stored_files import rows_by_day
 
 __all__ = ["LogContents"]
 
-_ROWS: dict[tuple[str, str], tuple[Place, Mapping[date, int]]] = {}
+_ROWS: dict[tuple[str, str | None], tuple[Place, Mapping[Day, int]]] = {}
 """By location and day column."""
 
 
@@ -42,14 +43,35 @@ class LogContents(LogVersions):
 
         A process counts each version once.
         """
-        if (place := self.place(PLACES.get(self.location))) is None:
-            return {}
+        place = self.place(PLACES.get(self.location))
+        return {} if place is None else {day: n for day, n in self._newest_rows(place, column).items() if day}
+
+    def rows_at(self, place: Place, column: str | None) -> Mapping[Day, int]:
+        """Count the rows of a version by day.
+
+        None stands for rows without one, and for all rows where there is no column.
+        """
+        if place == self.place(PLACES.get(self.location)):
+            return self._newest_rows(place, column)
+        return rows_by_day(self.at(place[0]), column)
+
+    def _newest_rows(self, place: Place, column: str | None) -> Mapping[Day, int]:
         known = _ROWS.get((self.location, column))
         if known is None or known[0] != place:
-            table = self.open()
-            rows = {} if table is None else rows_by_day(table, column)
-            known = _ROWS[self.location, column] = (place, {day: count for day, count in rows.items() if day})
-        return dict(known[1])
+            known = _ROWS[self.location, column] = (place, self._count_rows(place, column))
+        return known[1]
+
+    def _count_rows(self, place: Place, column: str | None) -> Mapping[Day, int]:
+        """Count the rows of the newest version by day, unless an earlier process has."""
+        facts = facts_of(self.location)
+        kept = None if facts is None else facts.rows_by_day(column, place)
+        if kept is not None:
+            return kept
+        table = self.open()
+        rows = {} if table is None else rows_by_day(table, column)
+        if facts is not None and table is not None and table.version() == place[0]:
+            facts.note_rows(place, column, rows)
+        return rows
 
     def days(self, column: str) -> set[date]:
         """Return the days that the newest version holds files for."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from lake.storage.kept_facts import facts_of
 from lake.storage.log_damage import find_damage
 from lake.storage.log_files import LogFiles, Mark
 from lake.storage.touches import FILE as TOUCHES_FILE
@@ -98,9 +99,12 @@ class LogVersions(LogFiles):
 
         From where this process has seen the log last, it looks at two files instead of opening it all.
         """
-        place = self.place(PLACES.get(self.location) or self._written_place())
+        facts = facts_of(self.location)
+        place = self.place(PLACES.get(self.location) or (facts and facts.place) or self._written_place())
         if place is not None:
             PLACES[self.location] = place
+            if facts is not None:
+                facts.note(place)
         return None if place is None else place[0]
 
     def _written_place(self) -> Place | None:
@@ -239,13 +243,18 @@ class LogVersions(LogFiles):
 
         A process reads them again where a commit wrote them, or the table was made anew.
         """
+        facts, written = facts_of(self.location), self._written()
 
-        def read(_: Place) -> _Description:
+        def read(place: Place) -> _Description:
             table = self.require()
-            return _Description(str(table.metadata().id), pa.schema(table.schema()))
+            found = _Description(str(table.metadata().id), pa.schema(table.schema()))
+            if facts is not None:
+                facts.note(place, found.table_id)
+            return found
 
-        written = self._written()
         start = ((written.version, written.commit), _Description(written.table_id)) if written else None
+        if facts is not None and facts.place is not None and facts.table_id is not None:
+            start = facts.place, _Description(facts.table_id)
         return _DESCRIBED.get(self, read, self._if_described, start)
 
     def _if_described(self, known: _Description, before: int, newest: int) -> _Description | None:

@@ -1,0 +1,113 @@
+"""Keep between processes what a look has read of logs.
+
+To open a log takes milliseconds, and a command that looks at a lake would open all of them. A fact holds as long as
+every file in the folder of the log has the name, size and times that it had, so that what is kept is never wrong. It is
+a memory: where it is lost or torn, a look opens the logs again. Logs in an object store are not remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+from lake.declare.days import Day
+from lake.storage.durable import write_whole
+from lake.storage.location import is_local
+
+__all__ = ["Facts", "facts_of", "keep_facts_in"]
+
+
+@dataclass
+class Facts:
+    """The newest version of a table, as an earlier process has read it.
+
+    Attributes:
+        signature: of the files of its log.
+        place: the version, and the hash of its commit's file; None where nobody has looked yet.
+        table_id: the id that the table got when it was made.
+        rows: by the column of a day, "" for none: the rows of each day, "" for those without.
+    """
+
+    signature: str
+    place: tuple[int, str] | None = None
+    table_id: str | None = None
+    rows: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def rows_by_day(self, column: str | None, place: tuple[int, str]) -> dict[Day, int] | None:
+        """Return the rows at a place by day, None where nobody has counted them."""
+        counted = self.rows.get(column or "") if place == self.place else None
+        if counted is None:
+            return None
+        return {date.fromisoformat(day) if day else None: rows for day, rows in counted.items()}
+
+    def note(self, place: tuple[int, str], table_id: str | None = None) -> None:
+        """Remember where a log is, and the id of its table."""
+        if place != self.place:
+            self.place, self.table_id, self.rows = place, None, {}
+        self.table_id = table_id or self.table_id
+
+    def note_rows(self, place: tuple[int, str], column: str | None, rows: Mapping[Day, int]) -> None:
+        """Remember the rows at a place by day."""
+        self.note(place)
+        self.rows[column or ""] = {str(day) if day else "": count for day, count in rows.items()}
+
+
+_KEPT: dict[str, Facts] | None = None
+"""By location: as the file has them; None where nobody keeps any."""
+_TRUE: dict[str, Facts] = {}
+"""By location: those of logs that are as they were, or were read since."""
+
+
+def facts_of(location: str) -> Facts | None:
+    """Return what is remembered of a log, perhaps nothing yet; None where nobody remembers."""
+    if _KEPT is None or not is_local(location):
+        return None
+    if location not in _TRUE:
+        signature = _signature(location)
+        if signature is None:
+            return None
+        kept = _KEPT.get(location)
+        _TRUE[location] = kept if kept is not None and kept.signature == signature else Facts(signature)
+    return _TRUE[location]
+
+
+@contextmanager
+def keep_facts_in(file: Path) -> Iterator[None]:
+    """Use what the file says of logs for one look, and write down what the look has read."""
+    global _KEPT  # noqa: PLW0603  # one look at a time
+    before = _read(file)
+    _KEPT = _read(file)
+    try:
+        yield
+    finally:
+        now = before | _TRUE
+        _KEPT = None
+        _TRUE.clear()
+        if now != before:
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(file, json.dumps({name: asdict(facts) for name, facts in now.items()}).encode())
+
+
+def _read(file: Path) -> dict[str, Facts]:
+    try:
+        kept = {name: Facts(**said) for name, said in json.loads(file.read_bytes()).items()}
+        return {name: replace(one, place=one.place and (one.place[0], one.place[1])) for name, one in kept.items()}
+    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        return {}
+
+
+def _signature(location: str) -> str | None:
+    try:
+        with os.scandir(f"{location}/_delta_log") as found:
+            stats = sorted((one.name, one.stat()) for one in found)
+    except OSError:
+        return None
+    files = [(name, one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for name, one in stats]
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
