@@ -13,7 +13,7 @@ from typing import Any
 
 from lake.batch.expected import Expected
 from lake.batch.lake_view import LakeView
-from lake.declare.days import Day
+from lake.declare.days import Day, Days
 from lake.declare.feed import Feed
 from lake.declare.table import Read, Table, stream_reads
 from lake.ownership.ledger import Entry
@@ -89,7 +89,21 @@ class Reasons:
         newest = self._newest_input(table, read.source, read, day)
         return f"{name} changed in version {newest}" if newest > seen else None
 
-    def suspects(self, table: Table, entries: Mapping[Day, Entry]) -> set[Day]:
+    def to_judge(self, table: Table, entries: Mapping[Day, Entry], own: Days) -> set[Day]:
+        """Find the days that have to be judged where none were before.
+
+        Left out are days of batch that a quick look finds up to date.
+
+        Args:
+            table: whose days.
+            entries: the newest ledger entry of each.
+            own: the days that are batch's.
+        """
+        never = self.expected.days(table) - entries.keys()
+        not_own = {day for day in entries if day is not None and day not in own}
+        return never | not_own | self._suspects(table, entries)
+
+    def _suspects(self, table: Table, entries: Mapping[Day, Entry]) -> set[Day]:
         """Find the computed days that may be due, archived or lost, by a quick look at all of them.
 
         Of the others `own` and `inputs` say nothing, and all their files are as they were read. Years of days are asked

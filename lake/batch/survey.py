@@ -195,7 +195,7 @@ class Survey:
         known, before = _SETTLED[key] if key in _SETTLED else (Settled(), None)
         to_judge = known.to_judge(evidence) if evidence else None
         state, skipped, own = _State(), set[Day](), self._batch_own(table)
-        for day in in_order(self._to_judge(table, entries, own) if to_judge is None else to_judge):
+        for day in in_order(self.reasons.to_judge(table, entries, own) if to_judge is None else to_judge):
             if day is not None and day not in own:
                 skipped.add(day)
             elif reason := self.reasons.missing(table, day):
@@ -207,15 +207,6 @@ class Survey:
             current = before  # with all that was counted of it
         _SETTLED[key] = (Settled(evidence, {*state.days, *skipped}), current)
         return current
-
-    def _to_judge(self, table: Table, entries: Mapping[Day, Entry], own: Days) -> set[Day]:
-        """Find the days to judge, where none were judged before.
-
-        Left out are days of batch that a quick look finds up to date.
-        """
-        never = self.expected.days(table) - entries.keys()
-        not_own = {day for day in entries if day is not None and day not in own}
-        return never | not_own | self.reasons.suspects(table, entries)
 
     def _key(self, table: Table) -> tuple[str, str, str]:
         return self.store.tables, str(self.store.landing.location), table.full_name
