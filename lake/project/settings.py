@@ -182,7 +182,7 @@ _READ: Mapping[str, Callable[[object], object]] = {
 }
 """What reads a setting that is neither a folder nor of the cluster; it says what is expected.
 
-pydantic would do it too, and to import it takes a tenth of a command that only looks.
+pydantic would do it too, and takes a twentieth of a command that only looks to build its schema.
 """
 
 
