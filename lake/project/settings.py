@@ -7,15 +7,17 @@ the first day of the calendar have a default, which suits a laptop. Nothing is r
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from lake.declare.days import ALL_DAYS, Days, parse_day, utc_day
 from lake.declare.landed import landing_day
@@ -49,93 +51,64 @@ _FIELDS = {"lock_timeout": "lock_timeout_seconds", "now": "fixed_now"}
 """Fields that are called otherwise than their settings."""
 
 
-def _day(said: object) -> date:
+def _day(said: object) -> object:
     try:
-        if isinstance(said, date) and not isinstance(said, datetime):
-            return said
-        return parse_day(str(said))
+        return parse_day(said) if isinstance(said, str) else said
     except BadDay:
         raise ValueError("a day like 2024-01-31") from None
 
 
-def _last_day(said: object) -> date | None:
+def _last_day(said: object) -> object:
     return None if said == "open" else _day(said)
 
 
-def _moment(said: object) -> datetime:
+def _moment(said: object) -> object:
     try:
-        moment = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
+        moment = datetime.fromisoformat(said) if isinstance(said, str) else said
     except ValueError:
         raise ValueError("a UTC time like 2024-02-03T00:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
 
 
-def _text(said: object) -> str:
-    if isinstance(said, str):
-        return said
-    raise ValueError("text")
+def _list(said: object) -> object:
+    return tuple(part.strip() for part in said.split(",") if part.strip()) if isinstance(said, str) else said
 
 
-def _list(said: object) -> tuple[str, ...]:
-    found = said.split(",") if isinstance(said, str) else said
-    if isinstance(found, list) and all(isinstance(part, str) for part in found):
-        return tuple(part.strip() for part in found if part.strip())
-    raise ValueError("a list of texts")
-
-
-def _hosts(said: object) -> tuple[str, ...]:
-    return tuple(name.lower() for name in _list(said))
-
-
-def _seconds(said: object) -> float:
-    try:
-        seconds = float(cast("str", said))
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if 0 <= seconds < math.inf:
-        return seconds
-    raise ValueError("a number greater than or equal to 0")
-
-
-def _feed(said: object) -> FeedKind:
-    if said in ("files", "kafka"):
-        return said
-    raise ValueError("'files' or 'kafka'")
-
-
-def _url(said: object) -> str:
+def _url(said: object) -> object:
     if isinstance(said, str) and urlsplit(said).scheme in ("http", "https") and urlsplit(said).netloc:
         return said.rstrip("/")
     raise ValueError("an address like https://dagster.example.org")
 
 
-def _receiver(said: object) -> str:
-    if isinstance(said, str) and is_local(said):
+def _receiver(said: object) -> object:
+    if not isinstance(said, str) or is_local(said):
         return said
-    url = urlsplit(_url(said))
+    url = urlsplit(str(_url(said)))
     if url.username or url.password or url.query:
         raise ValueError("an address without a password or key; openlineage_key_from names the variable that holds it")
-    return _url(said)
+    return said.rstrip("/")
 
 
-def _variable(said: object) -> str:
-    if isinstance(said, str) and said.isidentifier():
+def _variable(said: object) -> object:
+    if said is None or (isinstance(said, str) and said.isidentifier()):
         return said
     raise ValueError("the name of a variable")
 
 
-def _pairs(said: object) -> Mapping[str, str]:
-    pairs: list[Any] = [pair.split("=") for pair in said.split(",") if pair.strip()] if isinstance(said, str) else []
-    if isinstance(said, dict):
-        pairs = [[name, topic] for name, topic in said.items() if isinstance(topic, str)]
-    pairs = [[part.strip() for part in pair] for pair in pairs]
-    is_read = isinstance(said, str) or (isinstance(said, dict) and len(pairs) == len(said))
-    if not is_read or not all(len(pair) == 2 and all(pair) for pair in pairs):
+def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in said)
+
+
+def _pairs(said: object) -> object:
+    if not isinstance(said, str):
+        return said
+    pairs = [[part.strip() for part in pair.split("=")] for pair in said.split(",") if pair.strip()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
         raise ValueError("feed=topic, or several with commas")
-    return dict(pairs)
+    return {pair[0]: pair[1] for pair in pairs}
 
 
-def _texts(said: object) -> Mapping[str, str]:
+def _texts(said: object) -> object:
     """Read a table of the file, or a JSON object, as texts.
 
     Booleans are written as Java writes them.
@@ -147,46 +120,25 @@ def _texts(said: object) -> Mapping[str, str]:
         raise ValueError(f"a JSON object of strings ({error})") from None
 
 
-def _package(said: object) -> str:
+def _package(said: object) -> object:
     if isinstance(said, str) and all(part.isidentifier() for part in said.split(".")):
         return said
     raise ValueError("the name of a Python package")
 
 
-def _spark(said: object) -> Mapping[str, str]:
+def _spark(said: object) -> object:
     found = _texts(said)
-    if all(key.startswith("spark.") for key in found):
+    if isinstance(found, dict) and all(key.startswith("spark.") for key in found):
         return found
     raise ValueError('settings of Spark, each with its whole name in quotes, as "spark.driver.memory"')
 
 
-_READ: Mapping[str, Callable[[object], object]] = {
-    "first_day": _day,
-    "last_day": _last_day,
-    "package": _package,
-    "spark_master": _text,
-    "spark_remote": _text,
-    "spark": _spark,
-    "alert_urls": _list,
-    "ui_url": _url,
-    "ui_hosts": _hosts,
-    "api_tokens": _list,
-    "lock_timeout": _seconds,
-    "storage_options": _texts,
-    "feed": _feed,
-    "kafka_topics": _pairs,
-    "openlineage": _receiver,
-    "openlineage_namespace": _text,
-    "openlineage_key_from": _variable,
-    "now": _moment,
-}
-"""What reads a setting that is neither a folder nor of the cluster; it says what is expected.
-
-pydantic would do it too, and takes a twentieth of a command that only looks to build its schema.
-"""
+Day = Annotated[date, BeforeValidator(_day)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Options = Annotated[Mapping[str, str], BeforeValidator(_texts)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Settings:
     """The settings of one environment.
 
@@ -229,25 +181,25 @@ class Settings:
     tables: str
     landing: Landing
     checkpoints: str
-    first_day: date
-    package: str = "lakehouse_assets"
-    last_day: date | None = None
+    first_day: Day
+    package: Annotated[str, BeforeValidator(_package)] = "lakehouse_assets"
+    last_day: Annotated[date | None, BeforeValidator(_last_day)] = None
     spark_master: str = "local[*]"
     spark_remote: str | None = None
-    spark: Mapping[str, str] = field(default_factory=dict)
-    alert_urls: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
-    ui_url: str = "http://127.0.0.1:3000"
-    ui_hosts: tuple[str, ...] = ()
-    api_tokens: tuple[str, ...] = field(default=(), repr=False)
-    lock_timeout_seconds: float = 1800.0
-    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # and these a key
+    spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
+    alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
+    ui_url: Annotated[str, BeforeValidator(_url)] = "http://127.0.0.1:3000"
+    ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
+    api_tokens: Texts = field(default=(), repr=False)
+    lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0
+    storage_options: Options = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
-    kafka_topics: Mapping[str, str] = field(default_factory=dict)
-    openlineage: str | None = None
+    kafka_topics: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = field(default_factory=dict)
+    openlineage: Annotated[str | None, BeforeValidator(_receiver)] = None
     openlineage_namespace: str | None = None
-    openlineage_key_from: str | None = None
-    fixed_now: datetime | None = None
+    openlineage_key_from: Annotated[str | None, BeforeValidator(_variable)] = None
+    fixed_now: Annotated[datetime | None, BeforeValidator(_moment)] = None
     given: Mapping[str, Given] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -261,7 +213,12 @@ class Settings:
         project = read_project(os.environ if env is None else env, NAMES)
         if "first_day" not in project.given:
             raise SettingMissing("first_day", str(project.root) if project.is_found else None)
-        settings = cls(**_fields(project))
+        try:
+            settings = _ADAPTER.validate_python(_fields(project))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            written = project.given[_SETTINGS.get(str(first["loc"][0]), str(first["loc"][0]))]
+            raise written.refuse(re.sub("^(Value error, |Input should be )", "", first["msg"])) from None
         _refuse_reversed_calendar(settings)
         return settings.reaching_landing()
 
@@ -377,14 +334,17 @@ class Settings:
             raise FolderNotWritable(self.home, str(error)) from error
 
 
-NAMES = frozenset((*_READ, *_FOLDERS, *_KAFKA))
+_ADAPTER = TypeAdapter(Settings)
+_SETTINGS = {field: name for name, field in _FIELDS.items()}
+_OF_THE_PROJECT = {"root", "environment", "given"}
+NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fields__) - _OF_THE_PROJECT | _KAFKA.keys()
 """The names of all settings."""
 
 
 def _fields(project: Project) -> dict[str, Any]:
     """Return the given settings by the fields of `Settings`."""
     given = project.given
-    plain = {_FIELDS.get(name, name): _read(one) for name, one in given.items() if name in _READ}
+    plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
     home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
     tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
     landing = _folder_or_url(given.get("landing", Given("landing", "landing", home)), home)
@@ -399,13 +359,6 @@ def _fields(project: Project) -> dict[str, Any]:
         places["openlineage"] = str(_folder(said, home))
     about = {"root": project.root, "environment": project.environment, "given": given}
     return plain | places | about | _cluster(given)
-
-
-def _read(given: Given) -> object:
-    try:
-        return _READ[given.name](given.value)
-    except ValueError as error:
-        raise given.refuse(str(error)) from None
 
 
 def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:
