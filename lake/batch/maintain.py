@@ -308,11 +308,12 @@ def _few_listing_tasks(spark: SparkSession) -> Iterator[None]:
     Left alone it starts 10,000, however little the folder holds.
     """
     name = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
+    before = spark.conf.get(name)
     spark.conf.set(name, "8")
     try:
         yield
     finally:
-        spark.conf.unset(name)
+        spark.conf.set(name, str(before))
 
 
 @contextmanager

@@ -51,6 +51,9 @@ STEPS = [
 """Whatever maintenance changes, in its order."""
 
 
+OF_AN_OPERATOR = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not needed may go at once, so that a test need not wait for thirty days."""
@@ -241,6 +244,7 @@ def test_versions_can_be_read_for_as_long_as_is_promised_and_then_are_removed(
     store: DeltaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()  # with the retention that is promised
+    store.spark.conf.set(OF_AN_OPERATOR, "3")
     versions = []
     for points in (1, 7):
         with store.lock(marks.full_name):
@@ -259,6 +263,8 @@ def test_versions_can_be_read_for_as_long_as_is_promised_and_then_are_removed(
     assert [row["points"] for row in stored_rows(store, marks)] == [7]
     with pytest.raises((OSError, DeltaError)):
         stored_rows(store, marks, version=versions[0])
+    assert store.spark.conf.get(OF_AN_OPERATOR) == "3", "a setting is given back as it was"
+    store.spark.conf.unset(OF_AN_OPERATOR)
 
 
 def age(store: DeltaStore, by: timedelta) -> None:
