@@ -29,7 +29,7 @@ from tests.delay_models import BODY, land_model, with_id
 from tests.streaming import Lake, Message, at
 from tests.tiny_early import EARLY, JAN_1, STREAMS, answers, call, early_in, expected, held, totals
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.streams]
 
 MODEL_ID = with_id(BODY)["model_id"]
 ROOT = Path(__file__).parents[2]
@@ -114,7 +114,6 @@ def first_open(lake: Lake) -> date | None:
 
 
 @pytest.mark.faults
-@pytest.mark.streams
 @pytest.mark.parametrize("place", ["after_files@silver.answers", "after_commit@silver.answers"])
 def test_a_process_that_is_killed_while_it_computes_early_leaves_no_day_behind(lake: Lake, place: str) -> None:
     lake.land(FIRST, "1.jsonl")
@@ -131,7 +130,6 @@ def test_a_process_that_is_killed_while_it_computes_early_leaves_no_day_behind(l
     assert not due_early(lake)
 
 
-@pytest.mark.streams
 def test_scores_of_open_days_follow_the_streams(lake: Lake, tmp_path: Path) -> None:
     """The airline's: two batch-only tables, one of the other, that look around a flight."""
     scores = TABLES["gold.flight_delay_scores"]
