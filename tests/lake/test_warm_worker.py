@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -26,6 +27,7 @@ from tests.quiet_dagster import QUIET_DAGSTER
 pytestmark = [QUIET_DAGSTER, pytest.mark.slow]
 
 PATIENCE_SECONDS = 60
+SUCCESS = dg.DagsterRunStatus.SUCCESS
 JOB = "__ASSET_JOB"
 PROJECT = """
 import time
@@ -72,12 +74,15 @@ class Project:
         """Let the worker find, once, that these runs are due."""
         requests = [[dg.RunRequest("due")]]
         self.worker.due = lambda: requests.pop() if requests else []
-        self.worker.all_of = lambda _: filter(None, map(self.instance.get_run_by_id, run_ids))
+        self.worker.all_of = lambda _: (partial(self.found, run_id) for run_id in run_ids)
 
-    def status(self, run_id: str) -> dg.DagsterRunStatus:
+    def found(self, run_id: str) -> dg.DagsterRun:
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
-        return run.status
+        return run
+
+    def status(self, run_id: str) -> dg.DagsterRunStatus:
+        return self.found(run_id).status
 
     def until(self, is_so: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -163,6 +168,57 @@ def test_while_something_due_is_executed_no_other_run_is_taken(project: Project)
         project.go_on.touch()
         project.until(lambda: project.worker.answer("take", other) == TAKEN)
         project.until(lambda: project.status(other) == dg.DagsterRunStatus.SUCCESS)
+
+
+@pytest.mark.parametrize("planned", [0, 1, 2])
+def test_a_run_asked_for_while_it_plans_goes_before_what_it_plans(project: Project, planned: int) -> None:
+    due, clicked = [project.asked_for("good") for _ in range(2)], project.asked_for("good")
+    begun: list[str] = []
+    answers: list[str] = []
+
+    def begin(run_id: str) -> dg.DagsterRun:
+        begun.append(run_id)
+        return project.found(run_id)
+
+    def plan(_: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
+        for number in range(3):
+            if number == planned:
+                answers.append(project.worker.answer("take", clicked))
+                answers.append(project.worker.answer("take", project.asked_for("good")))
+            if number < len(due):
+                yield partial(begin, due[number])
+                assert project.status(clicked) == (SUCCESS if planned <= number else dg.DagsterRunStatus.NOT_STARTED)
+
+    project.find_due([])
+    project.worker.all_of = plan
+    project.go_on.touch()
+    with serving(project):
+        project.until(lambda: project.worker.runs == 3 and project.worker.answer("state", "") == IDLE)
+
+    assert answers == [TAKEN, f"the warm process executes run {clicked[:8]} next"]
+    assert begun == due
+    assert [project.status(run_id) for run_id in (*due, clicked)] == [SUCCESS] * 3
+
+
+def test_after_a_run_asked_for_meanwhile_has_failed_nothing_due_is_recorded(project: Project) -> None:
+    clicked = project.asked_for("bad")
+    recorded: list[str] = []
+
+    def record() -> dg.DagsterRun:
+        recorded.append(clicked)
+        return project.found(clicked)
+
+    def plan(_: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
+        assert project.worker.answer("take", clicked) == TAKEN
+        yield record
+
+    project.find_due([])
+    project.worker.all_of = plan
+    with serving(project) as served:
+        project.until(served.done)
+
+    assert project.status(clicked) == dg.DagsterRunStatus.FAILURE
+    assert not recorded
 
 
 def test_what_is_due_is_never_started_by_code_that_has_changed(project: Project) -> None:

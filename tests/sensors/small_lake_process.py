@@ -35,7 +35,8 @@ def settling(instance: dg.DagsterInstance, settings: Settings) -> Settling:
 def settle(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
     """Execute what is due and what follows it, as the warm process does, and give the runs."""
     warm, runs = settling(instance, settings), []
-    for run in warm.all_of(warm.due()):
+    for record in warm.all_of(warm.due()):
+        run = record()
         assert execute(instance, warm.location, run, TABLES)
         runs.append(run)
     return runs

@@ -264,7 +264,7 @@ def test_a_run_that_was_recorded_by_a_process_that_was_killed_holds_up_nothing(
     still: Daemon, warm: Settling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land(still.settings, {date(2020, 1, 5): ["b 2020-01-01 5"]})
-    run = next(warm.all_of(warm.due()))
+    run = next(warm.all_of(warm.due()))()
     assert still.tick() == []
 
     monkeypatch.setattr("lake.orchestration.runs._is_alive", lambda _: False)

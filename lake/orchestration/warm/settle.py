@@ -12,8 +12,9 @@ from __future__ import annotations
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
@@ -73,13 +74,13 @@ class Settling:
         self._next = ended + max((ended - began) * _PART_OF_THE_TIME, _WAITS_SECONDS if waits else 0.0)
         return found.requests
 
-    def all_of(self, requests: Sequence[dg.RunRequest]) -> Iterator[dg.DagsterRun]:
-        """Record these runs, and those that follow them.
+    def all_of(self, requests: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
+        """Give what records these runs, and those that follow them.
 
         Ask for each once the one before it has succeeded.
         """
         while requests:
-            yield from map(self._record, requests)
+            yield from (partial(self._record, request) for request in requests)
             requests = self._look().requests
 
     def _look(self) -> Due:

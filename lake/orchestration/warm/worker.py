@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, Timer
@@ -46,7 +47,7 @@ _WAITS_SECONDS = 0.5
 _MOST_RUNS = 1000
 _STOPS_WITHIN_SECONDS = 30.0
 _PLANNING = "planning"
-"""What it does between two runs; this cannot be stopped, and takes a second."""
+"""What it does between two runs; this cannot be stopped, and takes a second. A run asked for meanwhile comes next."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Worker:
         code: the files that this was loaded from.
         tables: those of the project, which a run computes two at a time.
         due: finds the runs that are due while nobody asks for one.
-        all_of: records them and what follows them, each once the one before has succeeded.
+        all_of: gives what records them and what follows them, each once the one before has succeeded.
     """
 
     instance: dg.DagsterInstance
@@ -67,9 +68,10 @@ class Worker:
     code: CodeSeen
     tables: Sequence[Table] = ()
     due: Callable[[], Sequence[dg.RunRequest]] = lambda: ()
-    all_of: Callable[[Sequence[dg.RunRequest]], Iterator[dg.DagsterRun]] = lambda _: iter(())
+    all_of: Callable[[Sequence[dg.RunRequest]], Iterator[Callable[[], dg.DagsterRun]]] = lambda _: iter(())
     runs: int = field(default=0, init=False)
     _current: str | None = field(default=None, init=False)
+    _next: dg.DagsterRun | None = field(default=None, init=False)
     _is_closed: bool = field(default=False, init=False)
     _taken: SimpleQueue[dg.DagsterRun] = field(default_factory=SimpleQueue, init=False)
     _guard: Lock = field(default_factory=Lock, init=False)
@@ -98,7 +100,7 @@ class Worker:
             except Empty:
                 self._start_what_is_due()
             else:
-                self._execute([run])
+                self._execute([partial(_as_recorded, run)])
             if time.monotonic() >= looks_again:
                 with self._guard:
                     self._is_closed |= self._current is None and self._is_worn()
@@ -124,14 +126,18 @@ class Worker:
     def _take(self, run_id: str) -> str:
         if self._is_closed or not is_fit() or self.code.has_changed():
             return "the warm process starts anew"
-        if self._current is not None:
+        if self._current not in (None, _PLANNING):
             return f"the warm process executes run {self._current[:8]}"
+        if self._next is not None:
+            return f"the warm process executes run {self._next.run_id[:8]} next"
         run = self.instance.get_run_by_id(run_id)
         if run is None or not self.location.has(run):
             return "the warm process has not loaded the job"
         self.instance.add_run_tags(run_id, {WORKER: this_process(), TAKEN_RUN: run_id})
-        self._current = run_id
-        self._taken.put(run)
+        if self._current is None:
+            self._go_to(run)
+        else:
+            self._next = run
         return TAKEN
 
     def _stop(self, run_id: str) -> str:
@@ -145,24 +151,50 @@ class Worker:
         by_force.start()
         return STOPPING
 
-    def _execute(self, runs: Iterable[dg.DagsterRun]) -> None:
+    def _execute(self, due: Iterable[Callable[[], dg.DagsterRun]]) -> None:
         """Execute runs one after the other, for as long as all goes well."""
-        succeeded = True
-        for one in runs:
-            self._executes(one.run_id)
-            self.runs += 1
-            succeeded = execute(self.instance, self.location, one, self.tables)
-            self._executes(_PLANNING)
-            if not succeeded:
-                break
+        all(map(self._succeeds, self._in_turn(due)))
         self.code.note_loaded()
         with self._guard:
-            self._is_closed |= not succeeded
-            self._current = None
+            self._current, asked, self._next = None, self._next, None
+            if asked is not None:
+                self._go_to(asked)
 
-    def _executes(self, what: str) -> None:
+    def _go_to(self, run: dg.DagsterRun) -> None:
+        self._current = run.run_id
+        self._taken.put(run)
+
+    def _in_turn(self, due: Iterable[Callable[[], dg.DagsterRun]]) -> Iterator[dg.DagsterRun]:
+        """Begin runs, and before each what somebody has asked for while it was planned."""
+        for record in due:
+            if (asked := self._begin_next()) is not None:
+                yield asked
+            yield self._begin(record)
+
+    def _begin_next(self) -> dg.DagsterRun | None:
         with self._guard:
-            self._current = what
+            asked, self._next = self._next, None
+            if asked is not None:
+                self._current = asked.run_id
+            return asked
+
+    def _begin(self, record: Callable[[], dg.DagsterRun]) -> dg.DagsterRun:
+        run = record()
+        with self._guard:
+            self._current = run.run_id
+        return run
+
+    def _succeeds(self, run: dg.DagsterRun) -> bool:
+        self.runs += 1
+        succeeded = execute(self.instance, self.location, run, self.tables)
+        with self._guard:
+            self._is_closed |= not succeeded
+            self._current = _PLANNING
+        return succeeded
+
+
+def _as_recorded(run: dg.DagsterRun) -> dg.DagsterRun:
+    return run
 
 
 def main() -> int:
