@@ -211,7 +211,7 @@ class _Lake:
 
 
 def render_late(found: list[Late]) -> Iterator[str]:
-    """Give a line for each side: medians of the first message after a start, and of the others."""
+    """Give lines for each side: medians of the first message after a start, and of the others, and the slowest click."""
     for side in SIDES:
         for what, chosen in (
             ("first after a start", [one for one in found if one.side == side and one.number == 1]),
@@ -220,4 +220,5 @@ def render_late(found: list[Late]) -> Iterator[str]:
             if chosen:
                 names = ("bronze", "hourly", "gold", "click", "runs", "busy")
                 middle = "  ".join(f"{name} {median(getattr(one, name) for one in chosen):6.1f}" for name in names)
-                yield f"{side:<5} {what:<20} n={len(chosen):<3} {middle}"
+                slowest = max(one.click for one in chosen)
+                yield f"{side:<5} {what:<20} n={len(chosen):<3} {middle}  slowest click {slowest:.1f}"

@@ -173,30 +173,29 @@ def test_while_something_due_is_executed_no_other_run_is_taken(project: Project)
 @pytest.mark.parametrize("planned", [0, 1, 2])
 def test_a_run_asked_for_while_it_plans_goes_before_what_it_plans(project: Project, planned: int) -> None:
     due, clicked = [project.asked_for("good") for _ in range(2)], project.asked_for("good")
-    begun: list[str] = []
-    answers: list[str] = []
+    left, answers = [*due], list[str]()
+    clicked_was: list[dg.DagsterRunStatus] = []
 
-    def begin(run_id: str) -> dg.DagsterRun:
-        begun.append(run_id)
-        return project.found(run_id)
+    def begin() -> dg.DagsterRun:
+        clicked_was.append(project.status(clicked))
+        return project.found(left.pop(0))
 
     def plan(_: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
-        for number in range(3):
-            if number == planned:
-                answers.append(project.worker.answer("take", clicked))
-                answers.append(project.worker.answer("take", project.asked_for("good")))
-            if number < len(due):
-                yield partial(begin, due[number])
-                assert project.status(clicked) == (SUCCESS if planned <= number else dg.DagsterRunStatus.NOT_STARTED)
+        while True:
+            if len(clicked_was) == planned and not answers:
+                answers.extend(project.worker.answer("take", one) for one in (clicked, project.asked_for("good")))
+            if not left:
+                return
+            yield begin
 
-    project.find_due([])
+    project.worker.due = lambda: [dg.RunRequest("due")] if left else []
     project.worker.all_of = plan
     project.go_on.touch()
     with serving(project):
         project.until(lambda: project.worker.runs == 3 and project.worker.answer("state", "") == IDLE)
 
     assert answers == [TAKEN, f"the warm process executes run {clicked[:8]} next"]
-    assert begun == due
+    assert clicked_was == [SUCCESS if planned <= number else dg.DagsterRunStatus.NOT_STARTED for number in range(2)]
     assert [project.status(run_id) for run_id in (*due, clicked)] == [SUCCESS] * 3
 
 

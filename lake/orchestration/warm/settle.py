@@ -75,7 +75,7 @@ class Settling:
         return found.requests
 
     def all_of(self, requests: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
-        """Give what records these runs, and those that follow them.
+        """Give a function for each of these runs, and of those that follow them, that records it.
 
         Ask for each once the one before it has succeeded.
         """

@@ -134,10 +134,10 @@ class Worker:
         if run is None or not self.location.has(run):
             return "the warm process has not loaded the job"
         self.instance.add_run_tags(run_id, {WORKER: this_process(), TAKEN_RUN: run_id})
-        if self._current is None:
-            self._go_to(run)
-        else:
+        if self._current == _PLANNING:
             self._next = run
+        else:
+            self._go_to(run)
         return TAKEN
 
     def _stop(self, run_id: str) -> str:
@@ -152,8 +152,14 @@ class Worker:
         return STOPPING
 
     def _execute(self, due: Iterable[Callable[[], dg.DagsterRun]]) -> None:
-        """Execute runs one after the other, for as long as all goes well."""
-        all(map(self._succeeds, self._in_turn(due)))
+        """Execute runs one after the other, for as long as all goes well and nobody asks for another one.
+
+        What is left of them is found again after that one.
+        """
+        for record in due:
+            run = self._begin(record)
+            if run is None or not self._succeeds(run):
+                break
         self.code.note_loaded()
         with self._guard:
             self._current, asked, self._next = None, self._next, None
@@ -164,25 +170,14 @@ class Worker:
         self._current = run.run_id
         self._taken.put(run)
 
-    def _in_turn(self, due: Iterable[Callable[[], dg.DagsterRun]]) -> Iterator[dg.DagsterRun]:
-        """Begin runs, and before each what somebody has asked for while it was planned."""
-        for record in due:
-            if (asked := self._begin_next()) is not None:
-                yield asked
-            yield self._begin(record)
-
-    def _begin_next(self) -> dg.DagsterRun | None:
+    def _begin(self, record: Callable[[], dg.DagsterRun]) -> dg.DagsterRun | None:
+        """Record the run that is due, unless somebody has asked for another one meanwhile."""
         with self._guard:
-            asked, self._next = self._next, None
-            if asked is not None:
-                self._current = asked.run_id
-            return asked
-
-    def _begin(self, record: Callable[[], dg.DagsterRun]) -> dg.DagsterRun:
-        run = record()
-        with self._guard:
+            if self._next is not None:
+                return None
+            run = record()
             self._current = run.run_id
-        return run
+            return run
 
     def _succeeds(self, run: dg.DagsterRun) -> bool:
         self.runs += 1
