@@ -211,7 +211,7 @@ class _Lake:
 
 
 def render_late(found: list[Late]) -> Iterator[str]:
-    """Give lines for each side: medians of the first message after a start, and of the others, and the slowest click."""
+    """Give lines for each side: medians of the first message after a start, and of the others."""
     for side in SIDES:
         for what, chosen in (
             ("first after a start", [one for one in found if one.side == side and one.number == 1]),

@@ -664,6 +664,7 @@ def test_a_file_that_changed_after_it_was_read_is_read_again(lake: Lake, message
     assert departed(lake, JAN_1) == [1, 2]
 
 
+@pytest.mark.streams
 def test_a_damaged_checkpoint_is_refused_and_a_new_generation_repairs_it(lake: Lake, messages: Messages) -> None:
     lake.land([flight(messages, 1, 1)], "a.jsonl")
     lake.follow()
@@ -813,7 +814,12 @@ def test_the_silence_of_a_feed_counts_only_where_it_was_read_to_its_end(lake: La
 
 
 @pytest.mark.parametrize(
-    ("idle_after", "first_open"), [(timedelta(hours=6), date(2013, 1, 4)), (timedelta(days=30), JAN_1), (None, JAN_1)]
+    ("idle_after", "first_open"),
+    [
+        (timedelta(hours=6), date(2013, 1, 4)),
+        pytest.param(timedelta(days=30), JAN_1, marks=pytest.mark.streams),
+        (None, JAN_1),
+    ],
 )
 def test_days_of_a_topic_that_is_silent_for_longer_than_it_declares_are_sealed_by_the_clock(
     tmp_path: Path, spark: SparkSession, messages: Messages, idle_after: timedelta | None, first_open: date

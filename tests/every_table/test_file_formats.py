@@ -21,7 +21,7 @@ from lake.testing.laws import LAWS, ComputedTwice, Law, compute_twice
 from tests.avro_files import avro_file, number, text
 from tests.tiny import FEED, day_of, mark_files, marks
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.streams]
 
 Mark = tuple[str, date, int]
 DAYS = Days.between(day_of(1), day_of(3))
