@@ -35,7 +35,7 @@ __all__ = [
     "LoadedSink",
     "RefreshReport",
     "accept_loss_from_command_line",
-    "describe_early",
+    "notes_of",
     "refresh_from_command_line",
 ]
 
@@ -127,6 +127,7 @@ class RefreshReport:
         ended: done; failed; try_again, where only a lock was in the way.
         tables: in the order in which they ran; a table that ran twice comes twice.
         problems: damaged logs, what is lost, what landed unread, checks that an earlier run left red.
+        notes: which days an older code computed, or which of the days that were named were computed early.
         sinks: those that read what was refreshed, loaded after it.
     """
 
@@ -134,6 +135,7 @@ class RefreshReport:
     ended: str
     tables: Sequence[RefreshedTable]
     problems: Sequence[str]
+    notes: Sequence[str]
     sinks: Sequence[LoadedSink]
 
 
@@ -183,11 +185,10 @@ def _refresh(
     failed = [result for result in results if not result.ok]
     for result in failed:
         err.print(f"[bold red]{result.status}[/] {result.table}: {escape(result.message)}")
-    for line in describe_older_code(refresher.survey, tables) if days is None and refresher.survey else ():
-        out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     done = {result.table for result in results if result.ok}
     computed = [table for table in tables if table.full_name in done]
-    for line in describe_early(refresher.survey, computed, days) if days is not None and refresher.survey else ():
+    notes = notes_of(refresher.survey, tables, computed, days)
+    for line in notes:
         out.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     for line in standing:
         err.print(f"[bold red]still red[/] {escape(line)}", soft_wrap=True)
@@ -196,10 +197,18 @@ def _refresh(
     sinks = publish_what_reads(out, err, environment, with_upstream(tables))
     problems = [*map(str, damages), *lost, *unread, *standing]
     reported = [_reported(result) for result in results]
-    return RefreshReport(VERSION, _with_sinks(ended, sinks).value, reported, problems, [_loaded(one) for one in sinks])
+    loaded = [_loaded(one) for one in sinks]
+    return RefreshReport(VERSION, _with_sinks(ended, sinks).value, reported, problems, notes, loaded)
 
 
-def describe_early(survey: Survey, tables: Sequence[Table], days: Days) -> Iterator[str]:
+def notes_of(survey: Survey | None, tables: Sequence[Table], computed: Sequence[Table], days: Days | None) -> list[str]:
+    """Say what an older code computed, or of the days that were named which were computed early."""
+    if survey is None:
+        return []
+    return [*(describe_older_code(survey, tables) if days is None else _describe_early(survey, computed, days))]
+
+
+def _describe_early(survey: Survey, tables: Sequence[Table], days: Days) -> Iterator[str]:
     """Say which days were computed though streams still write what they are computed from."""
     for table in tables:
         own = table.own_days(days) if table.day else ()

@@ -383,6 +383,7 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
     too, because the UI shows a description without its line breaks.
     """
     step = "" if verdict.passed else next_step(".".join(key.path), name, verdict)
+    facts = {**verdict.facts, **_failing_metadata(verdict)}
     where_to_go = {"next": step, "runbook": RUNBOOK.get(name, SINK_RUNBOOK)} if step else {}
     return dg.AssetCheckResult(
         asset_key=key,
@@ -390,7 +391,7 @@ def build_check_result(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.Asse
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity[verdict.severity],
         description="\n".join([verdict.summary, *_first_failing(verdict), *([f"next: {step}"] if step else [])]),
-        metadata={**verdict.facts, **_failing_metadata(verdict), **where_to_go},
+        metadata={**{_in_words(name): fact for name, fact in facts.items()}, **where_to_go},
     )
 
 
@@ -408,6 +409,11 @@ def build_check_evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.
         severity=result.severity,
         description=result.description,
     )
+
+
+def _in_words(fact: str) -> str:
+    """Name a fact for people, by the words that the numbers of a day have."""
+    return {"rows_in": ROWS_READ, "rows_out": "rows written"}.get(fact, fact.replace("_", " "))
 
 
 def _failing_metadata(verdict: Verdict) -> dict[str, Any]:

@@ -91,9 +91,9 @@ def standing_errors(
 
 
 def _standing(run_id: str, said: dg.AssetCheckEvaluation) -> StandingError:
-    facts = {name: str(value.value) for name, value in said.metadata.items()}
-    listed = [part for part in facts.get("first_failing_days", "").split(", ") if part[:1].isdigit()]
-    is_whole = not listed or facts.get("failing_days") != str(len(listed))
+    facts = {name.replace("_", " "): str(value.value) for name, value in said.metadata.items()}  # older ones have _
+    listed = [part for part in facts.get("first failing days", "").split(", ") if part[:1].isdigit()]
+    is_whole = not listed or facts.get("failing days") != str(len(listed))
     days = None if is_whole else tuple(Days.ranges(map(parse_day, listed)))
     return StandingError(said.description or "", days, "" if run_id == RUNLESS_RUN_ID else run_id)
 

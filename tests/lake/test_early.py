@@ -14,7 +14,7 @@ import pytest
 
 from lake.batch.survey import Survey
 from lake.commands.catalog import runs_as
-from lake.commands.refreshing import describe_early
+from lake.commands.refreshing import notes_of
 from lake.declare.days import Days
 from lake.declare.graph import early_of, streams_of
 from lake.declare.table import Table, can_be_early
@@ -143,10 +143,10 @@ def test_a_refresh_of_an_early_day_leaves_what_streams_write_to_them(store: Delt
         ("silver.answers", Days.between(D2, D3)),
         ("gold.answer_totals", Days.of(D3)),
     ]
-    assert list(describe_early(survey, [totals], Days.of(D3))) == [
+    assert notes_of(survey, [totals], [totals], Days.of(D3)) == [
         "gold.answer_totals 2013-01-03: early, of what streams have written so far; batch computes it again once sealed"
     ]
-    assert list(describe_early(survey, [totals, calls], Days.of(date(2012, 12, 29)))) == []
+    assert notes_of(survey, [totals, calls], [totals, calls], Days.of(date(2012, 12, 29))) == []
 
     named = [one.full_name for step in steps_for(survey, [calls, totals], Days.of(D3)) for one in step.tables]
     assert "silver.calls" in named, "who names it is told that streams own the day"

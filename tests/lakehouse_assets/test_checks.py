@@ -140,7 +140,9 @@ def test_whatever_check_fails_says_the_next_command() -> None:
     sink = build_check_result(dg.AssetKey(["serving", "hours"]), "loaded", Verdict("", {DAY: ""}, remedy="publish it"))
     assert [sink.metadata[name].value for name in ("next", "runbook")] == ["publish it", SINK_RUNBOOK]
     passed = build_check_result(asset_key(measurements), "fresh", Verdict("fresh"))
-    assert (passed.description, list(passed.metadata)) == ("fresh", ["failing_days"])
+    assert (passed.description, list(passed.metadata)) == ("fresh", ["failing days"])
+    counted = build_check_result(asset_key(measurements), "row_count", Verdict("", facts={"rows_in": 2, "rows_out": 1}))
+    assert [*counted.metadata] == ["rows read", "rows written", "failing days"]
 
 
 ROW = '{"sensor":"a","value":null}'

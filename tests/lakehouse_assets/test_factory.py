@@ -166,7 +166,7 @@ def test_one_check_runs_by_itself(spark: SparkSession, instance: dg.DagsterInsta
         ("key_unique", True)
     ]
     (check,) = result.get_asset_check_evaluations()
-    assert check.metadata["days_scanned"].value == "all"
+    assert check.metadata["days scanned"].value == "all"
 
 
 def test_an_error_says_the_next_step_and_is_not_retried() -> None:

@@ -108,7 +108,7 @@ def test_refresh_prints_one_object_and_its_lines_elsewhere(lakehouse: Lakehouse,
     said = json.loads(done.stdout)
     jsonschema.Draft202012Validator(published()["refresh --json"]).validate(said)
     sinks = said.pop("sinks")
-    assert said == {"version": 1, "ended": "done", "tables": [], "problems": []}
+    assert said == {"version": 1, "ended": "done", "tables": [], "problems": [], "notes": []}
     assert {"serving.carrier_days", "serving.hourly_mirror"} <= {sink["sink"] for sink in sinks}
     assert {(sink["status"], sink["rows"], sink["version"]) for sink in sinks} == {("done", 0, None)}
     assert "nothing to do" in done.stderr

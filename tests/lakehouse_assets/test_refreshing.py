@@ -15,8 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lake.batch.plan import steps_to_date
 from lake.batch.refresh import refresh
-from lake.commands.refreshing import Ended, _ended
-from lake.commands.status import describe_older_code
+from lake.commands.refreshing import Ended, _ended, notes_of
 from lake.declare.days import Days
 from lake.declare.table import Read, Table
 from lake.orchestration.red_checks import RedChecks
@@ -266,7 +265,7 @@ def test_a_mended_declaration_is_told_and_its_days_are_computed_again_on_request
     environment = replace(refresher.environment, tables={table.full_name: table for table in tables})
 
     assert Refresher(environment, lambda _: None).to_date(tables) == []
-    assert list(describe_older_code(environment.survey(), tables)) == [
+    assert notes_of(environment.survey(), tables, [], None) == [
         "silver.marks: computed by older code: 2013-01-02..2013-01-03; "
         "next: lakehouse refresh silver.marks --changed-code"
     ]
@@ -276,7 +275,7 @@ def test_a_mended_declaration_is_told_and_its_days_are_computed_again_on_request
 
     assert outline(again) == [("silver.marks", "2013-01-02..2013-01-03"), ("gold.best", "whole")]
     assert stored_rows(store, best) == [{"day": D2, "points": 2}, {"day": D3, "points": 4}]
-    assert list(describe_older_code(environment.survey(), tables)) == []
+    assert notes_of(environment.survey(), tables, [], None) == []
 
 
 def test_a_day_whose_inputs_streams_write_is_computed_early_of_what_is_there(

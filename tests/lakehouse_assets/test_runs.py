@@ -82,7 +82,7 @@ def test_steps_run_in_order_and_each_table_is_reported_when_it_is_checked(
     evaluations = instance.all_logs(first, of_type=DagsterEventType.ASSET_CHECK_EVALUATION)
     found = [event.get_dagster_event().asset_check_evaluation_data for event in evaluations]
     (contract,) = [one for one in found if one.check_name == "contract" and one.asset_key.path[0] == "silver"]
-    assert str(contract.metadata["rejected_row_1"].value).startswith("value:")
+    assert str(contract.metadata["rejected row 1"].value).startswith("value:")
     for key in ("bronze/readings", "silver/measurements"):
         days = instance.fetch_materializations(dg.AssetKey(key.split("/")), limit=10).records
         assert len({round(record.timestamp, 3) for record in days}) == len(days) == 3, "one line each in the UI"
