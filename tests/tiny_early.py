@@ -21,7 +21,6 @@ from lake.stream.early import Early
 from lake.testing.lakes import Row, stored_rows
 from lake.write.horizon import Horizon
 from lake.write.store import DeltaStore
-from tests.streaming import Message
 from tests.tiny_topics import FACTS, call_events, calls
 from tests.tiny_topics import answers as answers_when_sealed
 
@@ -61,7 +60,7 @@ STREAMS = [call_events, calls]
 EARLY = [answers, totals]
 
 
-def call(number: int, caller: str, at: datetime, *, sent: datetime | None = None) -> Message:
+def call(number: int, caller: str, at: datetime, *, sent: datetime | None = None) -> dict[str, Any]:
     """A message about a call, under the offset of its number."""
     moment = (sent or at).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     value = f'{{"number": {number}, "caller": "{caller}", "at": "{at:%Y-%m-%dT%H:%M:%SZ}"}}'

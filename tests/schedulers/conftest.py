@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -102,12 +103,14 @@ class Airflow:
 def airflow_programs() -> Path:
     """An environment that holds what its lock says: `build/airflow` of this checkout, made where it is not there."""
     made = ROOT / "build" / "airflow"
-    if not (made / LOCK.name).exists() or (made / LOCK.name).read_bytes() != LOCK.read_bytes():
-        shutil.rmtree(made, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", "--quiet"]
-        subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(LOCK)], check=True)
-        shutil.copy(LOCK, made)
+    made.parent.mkdir(exist_ok=True)
+    with FileLock(made.with_suffix(".making")):  # of two workers one makes it
+        if not (made / LOCK.name).exists() or (made / LOCK.name).read_bytes() != LOCK.read_bytes():
+            shutil.rmtree(made, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
+            pip = [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", "--quiet"]
+            subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(LOCK)], check=True)
+            shutil.copy(LOCK, made)
     return made / "bin"
 
 
