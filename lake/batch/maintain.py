@@ -28,6 +28,7 @@ from lake.batch.foreign_rows import foreign_files
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.declare.words import counted
+from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.durable import flush_files
@@ -46,6 +47,8 @@ _DAYS_AT_ONCE = 31
 """So many days are joined under one lock, because writers wait meanwhile."""
 _LEDGER_KEPT = timedelta(days=90)
 """How long ledger entries stay that a newer one of their day has replaced."""
+_FEW_LISTING_TASKS = {"spark.sql.sources.parallelPartitionDiscovery.parallelism": "8"}
+"""Left alone VACUUM starts 10,000, however little a folder holds."""
 _UNTOUCHED = {"lease"}
 """Own tables that are left alone: whoever holds the lease writes it without a lock."""
 
@@ -272,7 +275,7 @@ class Maintenance:
             table = DeltaTable(place.path, storage_options=dict(self.store.storage_options))
             table.vacuum(int(hours), dry_run=False, full=True)
         else:
-            with _few_listing_tasks(self.store.spark), _silent(self.store.spark):
+            with settings_meanwhile(self.store.spark, _FEW_LISTING_TASKS), _silent(self.store.spark):
                 SparkTable.forPath(self.store.spark, place.path).vacuum(ceil(hours))
         return before - _parquet_files(files)
 
@@ -299,21 +302,6 @@ class Maintenance:
         stored = table.metadata().configuration
         if any(stored.get(name) != value for name, value in wanted.items()):
             table.alter.set_table_properties(wanted)
-
-
-@contextmanager
-def _few_listing_tasks(spark: SparkSession) -> Iterator[None]:
-    """Let VACUUM list a folder in a few tasks.
-
-    Left alone it starts 10,000, however little the folder holds.
-    """
-    name = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
-    before = spark.conf.get(name)
-    spark.conf.set(name, "8")
-    try:
-        yield
-    finally:
-        spark.conf.set(name, str(before))
 
 
 @contextmanager

@@ -6,19 +6,20 @@ Spark shows a plan to Python in no other way than to print it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from threading import Lock, get_ident
 from typing import Any, TextIO, cast
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
+
+from lake.engine.settings_meanwhile import settings_meanwhile
 
 __all__ = ["analyzed_plan"]
 
 _HEADING, _NEXT_HEADING = "== Analyzed Logical Plan ==", "== Optimized Logical Plan =="
-_FIELDS_SHOWN = "spark.sql.debug.maxToStringFields"
-_ALL = "100000"
+_SHOWN_IN_FULL = {"spark.sql.debug.maxToStringFields": "100000"}
+"""Else Spark leaves out what comes after 25 columns, and their expressions."""
 _ONE_AT_A_TIME = Lock()
 """The setting is the session's, and standard output the process's."""
 
@@ -41,22 +42,8 @@ class _Caught:
 
 def analyzed_plan(rows: DataFrame) -> str:
     """Return the analyzed plan in full, without running a job."""
-    with _ONE_AT_A_TIME, _shown_in_full(rows.sparkSession):
+    with _ONE_AT_A_TIME, settings_meanwhile(rows.sparkSession, _SHOWN_IN_FULL):
         printed = _Caught(sys.stdout)
         with redirect_stdout(cast(TextIO, printed)):
             rows.explain(mode="extended")
     return printed.mine.getvalue().split(_HEADING)[1].split(_NEXT_HEADING)[0]
-
-
-@contextmanager
-def _shown_in_full(spark: SparkSession) -> Iterator[None]:
-    """Let Spark print lists to their ends.
-
-    Otherwise it leaves out what comes after 25 columns, and their expressions.
-    """
-    before = spark.conf.get(_FIELDS_SHOWN)
-    spark.conf.set(_FIELDS_SHOWN, _ALL)
-    try:
-        yield
-    finally:
-        spark.conf.set(_FIELDS_SHOWN, str(before))

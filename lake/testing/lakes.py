@@ -19,6 +19,7 @@ from lake.batch.refresh import Receipt, refresh
 from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.engine.compiling import INTERPRETED
+from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.storage.landing import Landing
 from lake.storage.log import Log
 from lake.write.store import DeltaStore
@@ -65,20 +66,8 @@ def interpreted(spark: SparkSession) -> Iterator[None]:
 
     To compile them is half the time of a tiny job, and a second task a tenth.
     """
-    before = {name: spark.conf.get(name, None) for name in FEW_ROWS}
-    _set(spark, FEW_ROWS)
-    try:
+    with settings_meanwhile(spark, FEW_ROWS):
         yield
-    finally:
-        _set(spark, before)
-
-
-def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
-    for name, value in settings.items():
-        if value is None:
-            spark.conf.unset(name)
-        else:
-            spark.conf.set(name, value)
 
 
 def refresh_all(store: DeltaStore, ranges: Iterable[Days], tables: Iterable[Table]) -> dict[str, list[Receipt]]:
