@@ -65,7 +65,10 @@ _TRUE: dict[str, Facts] = {}
 
 
 def facts_of(location: str) -> Facts | None:
-    """Return what is remembered of a log, perhaps nothing yet; None where nobody remembers."""
+    """Return what is remembered of a log, perhaps nothing yet.
+
+    None where nobody remembers.
+    """
     if _KEPT is None or not is_local(location):
         return None
     if location not in _TRUE:
@@ -79,17 +82,17 @@ def facts_of(location: str) -> Facts | None:
 
 @contextmanager
 def keep_facts_in(file: Path) -> Iterator[None]:
-    """Use what the file says of logs for one look, and write down what the look has read."""
+    """Use a file of facts for one look, and add what the look has read."""
     global _KEPT  # noqa: PLW0603  # one look at a time
-    before = _read(file)
-    _KEPT = _read(file)
+    kept = _KEPT = _read(file)
+    before = _outline(kept)
     try:
         yield
     finally:
-        now = before | _TRUE
+        now = kept | _TRUE
         _KEPT = None
         _TRUE.clear()
-        if now != before:
+        if _outline(now) != before:
             with suppress(OSError):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(file, json.dumps({name: asdict(facts) for name, facts in now.items()}).encode())
@@ -101,6 +104,14 @@ def _read(file: Path) -> dict[str, Facts]:
         return {name: replace(one, place=one.place and (one.place[0], one.place[1])) for name, one in kept.items()}
     except (OSError, ValueError, TypeError, AttributeError, IndexError):
         return {}
+
+
+def _outline(kept: Mapping[str, Facts]) -> dict[str, object]:
+    """Return what differs wherever facts do.
+
+    The rows themselves are left out, because a place never has others.
+    """
+    return {name: (one.signature, one.place, one.table_id, set(one.rows)) for name, one in kept.items()}
 
 
 def _signature(location: str) -> str | None:
