@@ -43,7 +43,7 @@ SIDES = {"cold": ["--cold"], "warm": []}
 BRONZE, HOURLY = "bronze/departure_events", "gold/hourly_airport_performance"
 CLICKED = ["silver", "departures"]
 LANDED_DAYS = Days.between(date(2012, 12, 31), FOLLOWED_FROM.last)
-"""From the day on which the timetable of the first flights landed, so that no check is red."""
+"""From the day on which the timetable of the first flights landed."""
 READY_WITHIN_SECONDS = 300.0
 SETTLED_WITHIN_SECONDS = {"cold": 480.0, "warm": 180.0}
 """For one message, and for one click: what takes longer ends the measurement."""
@@ -212,7 +212,7 @@ class _Lake:
 
 
 def render_late(found: list[Late]) -> Iterator[str]:
-    """Give lines for each side: medians of the first message after a start, and of the others."""
+    """Give lines of each side: medians of the first message after a start, and of the others."""
     for side in SIDES:
         for what, chosen in (
             ("first after a start", [one for one in found if one.side == side and one.number == 1]),

@@ -24,7 +24,7 @@ _BYTES_OF_A_ROW = 256
 
 
 def work_of(view: LakeView, due: Mapping[Table, Collection[Day]]) -> Work:
-    """Tell how much work it is to compute these days of tables, by the rows that are read.
+    """Judge by the rows that are read how much work these days are.
 
     Rows of tables are counted by their logs, rows of feeds are guessed by the size of the files. It is `MUCH` where a
     log or a folder cannot be read. Needs no JVM.

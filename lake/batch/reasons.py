@@ -104,7 +104,7 @@ class Reasons:
         return never | not_own | self._suspects(table, entries)
 
     def _suspects(self, table: Table, entries: Mapping[Day, Entry]) -> set[Day]:
-        """Find the computed days that may be due, archived or lost, by a quick look at all of them.
+        """Find the computed days that may be due, archived or lost.
 
         Of the others `own` and `inputs` say nothing, and all their files are as they were read. Years of days are asked
         in one go here, because to ask `own` and `inputs` of each takes ten times as long.
@@ -129,14 +129,14 @@ class Reasons:
         return found
 
     def _not_as_read(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
-        """Find the days whose files are not all there, or others than the ones that were read."""
+        """Find the days whose files are not exactly those that were read."""
         assert isinstance(read.source, Feed)
         name = f"feed:{read.source.name}"
         landed: Mapping[Any, Mapping[str, LandedFile]] = self.view.landed(read.source)
         return {day for day, entry in entries.items() if not _are_those(entry.inputs.get(name), landed.get(day))}
 
     def _newer(self, read: Read, entries: Mapping[Day, Entry]) -> set[Day]:
-        """Find the days of which an input is newer than the one they were computed from, or older."""
+        """Find the days of which an input has another version than they read."""
         assert isinstance(read.source, Table)
         source, name = read.source, read.source.full_name
         newest: Mapping[Any, int] = {}
@@ -175,7 +175,7 @@ def _are_those(recorded: object, files: Mapping[str, LandedFile] | None) -> bool
 
 
 def _by_reader(read: Read, touched: Mapping[date, int]) -> dict[Day, int]:
-    """Return the newest version of an input that each day of its reader depends on."""
+    """Find for each day of a reader the newest version of its input."""
     newest: dict[Day, int] = {}
     for day, version in touched.items():
         for reached in read.affected(day):

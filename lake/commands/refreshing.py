@@ -202,7 +202,7 @@ def _refresh(
 
 
 def notes_of(survey: Survey | None, tables: Sequence[Table], computed: Sequence[Table], days: Days | None) -> list[str]:
-    """Say what an older code computed, or of the days that were named which were computed early."""
+    """Tell of days of an older code, or of early days where days were named."""
     if survey is None:
         return []
     return [*(describe_older_code(survey, tables) if days is None else _describe_early(survey, computed, days))]

@@ -16,7 +16,7 @@ __all__ = ["INTERPRETED", "Work", "compiler_flags", "options_of_operator"]
 
 
 class Work(Enum):
-    """How much a process computes before it ends.
+    """Say how much a process computes before it ends.
 
     Attributes:
         TINY: so few rows that compiling an expression takes longer than to interpret it for all of them.

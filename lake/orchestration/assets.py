@@ -412,7 +412,7 @@ def build_check_evaluation(key: dg.AssetKey, name: str, verdict: Verdict) -> dg.
 
 
 def _in_words(fact: str) -> str:
-    """Name a fact for people, by the words that the numbers of a day have."""
+    """Name a fact in the words that the numbers of a day have."""
     return {"rows_in": ROWS_READ, "rows_out": "rows written"}.get(fact, fact.replace("_", " "))
 
 

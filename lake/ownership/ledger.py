@@ -233,7 +233,7 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
 
 
 def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
-    """Read a column and make an object of each value once, because many entries say the same."""
+    """Read a column, each value once, because many entries say the same."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     values = encoded.dictionary.to_pylist()
     if name in ("inputs", "table_ids"):

@@ -175,7 +175,10 @@ def _day_by_day(days: Days) -> list[Days]:
 
 
 def _compute_again(store: DeltaStore, table: Table, before: Sequence[Days], last: Days) -> First:
-    """Compute ranges of a table, then one more; returns what it was between."""
+    """Compute ranges of a table, then one more.
+
+    Returns what the table was between.
+    """
     done = refresh_all(store, before, [table])[table.full_name]
     first = First(store.version(table), frozenset(day for receipt in done for day in receipt.counts))
     refresh_all(store, [last], [table])

@@ -73,7 +73,10 @@ class OwnRows(StorePlaces):
 
 
 def _in_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give the rows of a file in the columns of the table, which an older release or delta-rs wrote otherwise."""
+    """Give the rows of a file in the columns of its table.
+
+    An older release, or delta-rs, wrote other ones.
+    """
     if rows.schema.equals(schema):
         return rows
     held = set(rows.column_names)

@@ -75,9 +75,9 @@ class Settling:
         return found.requests
 
     def all_of(self, requests: Sequence[dg.RunRequest]) -> Iterator[Callable[[], dg.DagsterRun]]:
-        """Give a function for each of these runs, and of those that follow them, that records it.
+        """Give for each of these runs a function that records it.
 
-        Ask for each once the one before it has succeeded.
+        Then for those that follow them. Ask for each once the one before it has succeeded.
         """
         while requests:
             yield from (partial(self._record, request) for request in requests)

@@ -152,9 +152,9 @@ class Worker:
         return STOPPING
 
     def _execute(self, due: Iterable[Callable[[], dg.DagsterRun]]) -> None:
-        """Execute runs one after the other, for as long as all goes well and nobody asks for another one.
+        """Execute runs one after the other, while all goes well.
 
-        What is left of them is found again after that one.
+        It stops for a run that somebody asks for. What is left is found again after that one.
         """
         for record in due:
             run = self._begin(record)
