@@ -10,7 +10,7 @@ import pytest
 
 from lake.declare.plan_text import analyzed_plan
 
-CONF = SimpleNamespace(get=lambda _: "25", set=lambda *_: None)
+CONF = SimpleNamespace(get=lambda *_: "25", set=lambda *_: None)
 
 
 class Printed:
