@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pyspark.sql import SparkSession
 from lake.batch.refresh import refresh
 from lake.declare.days import ALL_DAYS, Days
 from lake.declare.table import Read, Table
+from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.testing.frames import frame
 from lake.write.bounded import Bounded
 from lake.write.enforce import Counts, Enforcer, enforce
@@ -42,6 +44,32 @@ def test_the_time_of_a_row_is_that_of_its_event_or_of_its_message() -> None:
 @pytest.mark.parametrize("table", [departure_events, arrival_events, departures])
 def test_clocks_of_producers_may_be_ahead_as_far_as_their_feed_says(table: Table) -> None:
     assert BELIEVED.latest(table) == NOON + timedelta(minutes=10)
+
+
+def test_times_are_believed_to_the_end_of_a_minute() -> None:
+    limits = {Horizon(NOON + timedelta(seconds=at), CALENDAR).latest(departures) for at in (0.000001, 1, 59.9, 60)}
+    assert limits == {NOON + timedelta(minutes=11)}
+
+
+COMPILING = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+"""As streams do. Sessions of tests read rows without."""
+
+
+@pytest.mark.spark
+def test_spark_compiles_nothing_for_rows_that_come_a_little_later(spark: SparkSession, tmp_path: Path) -> None:
+    jvm: Any = spark._jvm
+    compilations = jvm.org.apache.spark.metrics.source.CodegenMetrics.METRIC_COMPILATION_TIME()
+    sent = frame(spark, departures_feed, [message(1, "2013-01-02T12:00:00Z", "2013-01-02")])
+    sent.write.parquet(str(tmp_path / "sent"))
+    enforcer, counted = Enforcer(departure_events), [compilations.getCount()]
+    for second in range(1, 4):
+        believed = Horizon(NOON + timedelta(seconds=second), CALENDAR)
+        rows = departure_events(spark.read.schema(sent.schema).parquet(str(tmp_path / "sent")))
+        one_task = believed.filed(rows, departure_events).coalesce(1)
+        with settings_meanwhile(spark, COMPILING):
+            assert enforcer.collect(one_task, Bounded(100, 1_000_000), believed) is not None
+        counted.append(compilations.getCount())
+    assert counted[0] < counted[1] == counted[2] == counted[3]
 
 
 @pytest.mark.parametrize(
