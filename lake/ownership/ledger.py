@@ -8,23 +8,23 @@ its log, because a clock may have been ahead when a row was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lake.storage.log import Remembered
+from lake.ownership.entry import FIELDS, Entry, Outcome, made
+from lake.ownership.kept_entries import Newest, keep_entries, kept_entries
+from lake.storage.kept_facts import LogFile, files_to_keep
+from lake.storage.log import Log, Place, Remembered
 from lake.storage.sequence import in_sequence, oldest_first
-from lake.write.enforce import Counts
 from lake.write.store import DeltaStore
 
 __all__ = ["SCHEMA", "Entry", "Ledger", "Outcome"]
-
-Outcome = Literal["written", "unchanged", "failed"]
 
 SCHEMA = pa.schema(
     [
@@ -53,65 +53,9 @@ one hash of them all). `table_ids` is one too: `layer.table` -> id of the table 
 """
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One ledger row.
-
-    Attributes:
-        table: `layer.name`.
-        day: the day; None for a table without days.
-        outcome: written; unchanged (computed, equal to what was stored); failed (broke a `fail` contract, not written).
-        rows_in: candidate rows = rows_out + rejected + duplicates.
-        disagreeing: how many of the duplicates differ from the row of their key that was kept.
-        inputs: what was read: `layer.table` -> version, `feed:name` -> marks of the day's landing files by name; see
-            `lake.storage.landed_files`.
-        version: version of the table that holds the day as computed.
-        code_version: hash of the declaring file.
-        seconds: how long the whole refresh took, of which this day was a part.
-        run_id: who asked.
-        recorded_at: when, UTC, by the clock of that moment.
-        table_ids: the id of each table that was read, and of the table itself: a version says little without it.
-    """
-
-    table: str
-    day: date | None
-    outcome: Outcome
-    rows_in: int
-    rows_out: int
-    rejected: int
-    duplicates: int
-    inputs: Mapping[str, Any]
-    version: int
-    code_version: str
-    seconds: float
-    disagreeing: int = 0
-    run_id: str = ""
-    recorded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    table_ids: Mapping[str, str] = field(default_factory=dict)
-
-    def is_about(self, table: str, table_id: str | None) -> bool:
-        """Tell whether the entry read or wrote a table of this id.
-
-        The table is `layer.name`. An entry that names no id for it is about any.
-        """
-        return self.table_ids.get(table, table_id) == table_id
-
-    @property
-    def counts(self) -> Counts:
-        """Its rows by their fate."""
-        return Counts(self.rows_in, self.rows_out, self.rejected, self.duplicates, self.disagreeing)
-
-    def version_read(self, table: str) -> int:
-        """Return the version of a table that the day was computed from.
-
-        The table is `layer.name`; -1 where it did not exist yet.
-        """
-        version = self.inputs.get(table)
-        return -1 if version is None else int(version)
-
-
-_Newest = Mapping[str, Mapping[date | None, Entry]]
-_READ = Remembered[_Newest]()
+_READ = Remembered[Newest]()
+_FEW = 20
+"""So many commits are read again by each process before their entries are kept."""
 
 
 class Ledger:
@@ -157,15 +101,32 @@ class Ledger:
         """Return all entries of some days that are kept, oldest first."""
         return [entry for entry in _entries(self.rows(table)) if entry.day in days]
 
-    def latest_by_table(self) -> _Newest:
+    def latest_by_table(self) -> Newest:
         """Return the newest entry of each table and day, from one read.
 
         A process remembers it until the ledger is written. Of a table without a newer entry it is the same object as
         before.
         """
-        return _READ.get(self.store.log(self._location), lambda _: self._newest(), self._with_newer) or {}
+        log = self.store.log(self._location)
+        if log in _READ or (files := files_to_keep(log.location)) is None:
+            return _READ.get(log, lambda _: self._newest(), self._with_newer) or {}
+        return self._kept(log, files)
 
-    def _newest(self) -> _Newest:
+    def _kept(self, log: Log, files: Sequence[LogFile]) -> Newest:
+        """Begin with the entries that an earlier process has kept, and keep them where that pays."""
+        before, whole = kept_entries(log.location, files), list[Newest]()
+
+        def read(_: Place) -> Newest:
+            whole.append(self._newest())
+            return whole[0]
+
+        newest = _READ.get(log, read, self._with_newer, before) or {}
+        place = _READ.place(log)
+        if place is not None and (whole or before is None or place[0] > before[0][0] + _FEW):
+            keep_entries(log.location, files, place, newest)
+        return newest
+
+    def _newest(self) -> Newest:
         """Read the ledger.
 
         Entries that come meanwhile are read again by the next look, so that none is lost.
@@ -176,7 +137,7 @@ class Ledger:
         order = oldest_first(stored)  # of the long texts only those that count are copied
         return _by_table({}, stored.take(order.take(_newest_places(stored.select(["table", "day"]).take(order)))))
 
-    def _with_newer(self, known: _Newest, before: int, newest: int) -> _Newest | None:
+    def _with_newer(self, known: Newest, before: int, newest: int) -> Newest | None:
         """Add the entries of later commits to those that are known.
 
         None where the commits did more than add rows, or did not number their rows.
@@ -208,7 +169,7 @@ def _newest_places(rows: pa.Table) -> pa.Array:
     return placed.group_by(["table", "day"]).aggregate([("place", "max")])["place_max"].combine_chunks().sort()
 
 
-def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
+def _by_table(known: Newest, rows: pa.Table) -> Newest:
     """Add rows to what is known, oldest first."""
     newer: dict[str, dict[date | None, Entry]] = {}
     for entry in _entries(rows):
@@ -217,7 +178,6 @@ def _by_table(known: _Newest, rows: pa.Table) -> _Newest:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = tuple(one.name for one in fields(Entry))
 
 
 def _entries(rows: pa.Table) -> Iterator[Entry]:
@@ -228,8 +188,8 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
     # Of times pyarrow makes objects one by one, ten times as slowly as of numbers.
     rows = rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", rows["recorded_at"].cast(pa.int64()))
     none = pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
-    columns = (_read_once(name, rows[name] if name in rows.column_names else none) for name in _FIELDS)
-    return map(_made, zip(*columns, strict=True))
+    columns = (_read_once(name, rows[name] if name in rows.column_names else none) for name in FIELDS)
+    return map(made, zip(*columns, strict=True))
 
 
 def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
@@ -244,13 +204,3 @@ def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
         values = [count or 0 for count in values]
     places = encoded.indices
     return [values[place] for place in memoryview(places.buffers()[1]).cast("i")[: len(places)]] if values else []
-
-
-def _made(values: Iterable[Any]) -> Entry:
-    """Make an entry of the values of all its fields.
-
-    The constructor of a frozen class sets them one by one, which takes four times as long.
-    """
-    entry = object.__new__(Entry)
-    vars(entry).update(zip(_FIELDS, values, strict=True))
-    return entry

@@ -15,12 +15,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from lake.declare.days import Day
 from lake.storage.durable import write_whole
 from lake.storage.location import is_local
 
-__all__ = ["Facts", "facts_of", "keep_facts_in"]
+__all__ = ["Facts", "LogFile", "facts_of", "files_to_keep", "keep", "keep_facts_in", "kept"]
+
+LogFile = tuple[str, int, int, int, int]
+"""Name, size, times and inode of a file."""
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Facts:
 
 _KEPT: dict[str, Facts] | None = None
 """By location: as the file has them; None where nobody keeps any."""
+_FILE: Path | None = None
+"""The file of facts of the look under way."""
 _TRUE: dict[str, Facts] = {}
 """By location: those of logs that are as they were, or were read since."""
 
@@ -83,19 +89,48 @@ def facts_of(location: str) -> Facts | None:
 @contextmanager
 def keep_facts_in(file: Path) -> Iterator[None]:
     """Use a file of facts for one look, and add what the look has read."""
-    global _KEPT  # noqa: PLW0603  # one look at a time
+    global _KEPT, _FILE  # noqa: PLW0603  # one look at a time
     kept = _KEPT = _read(file)
+    _FILE = file
     before = _outline(kept)
     try:
         yield
     finally:
         now = kept | _TRUE
-        _KEPT = None
+        _KEPT = _FILE = None
         _TRUE.clear()
         if _outline(now) != before:
-            with suppress(OSError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(file, json.dumps({name: asdict(facts) for name, facts in now.items()}).encode())
+            _write(file, {name: asdict(facts) for name, facts in now.items()})
+
+
+def kept(name: str) -> Any:
+    """Return what an earlier look has kept under a name.
+
+    None where it kept nothing, the file is torn, or nobody keeps facts now.
+    """
+    try:
+        return None if _FILE is None else json.loads(_beside(_FILE, name).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def keep(name: str, value: object) -> None:
+    """Keep what JSON can say under a name, in a file beside the facts.
+
+    Only within `keep_facts_in`. What is kept must say itself by what a later look knows that it still holds.
+    """
+    if _FILE is not None:
+        _write(_beside(_FILE, name), value)
+
+
+def _beside(file: Path, name: str) -> Path:
+    return file.with_stem(f"{file.stem}-{name}")
+
+
+def _write(file: Path, value: object) -> None:
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(value, separators=(",", ":")).encode(), flush=False)
 
 
 def _read(file: Path) -> dict[str, Facts]:
@@ -115,10 +150,26 @@ def _outline(kept: Mapping[str, Facts]) -> dict[str, object]:
 
 
 def _signature(location: str) -> str | None:
+    files = _files(location)
+    return None if files is None else hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def files_to_keep(location: str) -> list[LogFile] | None:
+    """List the files of a log of which something may be kept.
+
+    None where nobody keeps facts, and where nobody can look.
+    """
+    return None if _KEPT is None or not is_local(location) else _files(location)
+
+
+def _files(location: str) -> list[LogFile] | None:
+    """List the files in the folder of a local log, in order.
+
+    None where nobody can look.
+    """
     try:
         with os.scandir(f"{location}/_delta_log") as found:
             stats = sorted((one.name, one.stat()) for one in found)
     except OSError:
         return None
-    files = [(name, one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for name, one in stats]
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+    return [(name, one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for name, one in stats]

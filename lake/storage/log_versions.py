@@ -73,6 +73,14 @@ class Remembered(Generic[T]):
         self._known[log.location] = known
         return known[1]
 
+    def __contains__(self, log: LogVersions) -> bool:
+        """Tell whether the process knows anything of a log."""
+        return log.location in self._known
+
+    def place(self, log: LogVersions) -> Place | None:
+        """Return the place that the value of a log is as of."""
+        return self._known[log.location][0] if log in self else None
+
 
 @dataclass
 class _Description:
