@@ -28,6 +28,7 @@ from lake.ownership.frontier import Frontier, event_progress
 from lake.ownership.passed_over import PassedOver
 from lake.project.automation import describe_automation
 from lake.project.environment import Environment, open_environment
+from lake.storage.kept_code import keep_code
 from lake.storage.kept_facts import keep_facts_in
 
 __all__ = [
@@ -56,7 +57,7 @@ def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_jso
     Also for programs, as JSON.
     """
     look = Look(open_environment(), names)
-    with keep_facts_in(look.environment.settings.home / "looks.json"):
+    with keep_facts_in(look.environment.settings.home / "looks.json"), keep_code():
         return _show_looks(console, look, verbose=verbose, as_json=as_json, every=every)
 
 

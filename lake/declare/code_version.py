@@ -8,17 +8,36 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
-__all__ = ["code_version", "text_version"]
+__all__ = ["KEPT_TEXTS", "READ_TEXTS", "ReadText", "code_version", "text_version"]
 
 Leaves = Callable[[ModuleType], bool]
-_Imports = Callable[[str, str], tuple[str, ...]]
-"""Given the package of a module and its text, names what it imports."""
+
+
+class ReadText(NamedTuple):
+    """The code of a module, without comments and layout.
+
+    Attributes:
+        imported: whatever it imports, however that is written.
+        sources: what it imports from, as the text has it.
+        syntax: its syntax.
+    """
+
+    imported: list[str]
+    sources: list[str]
+    syntax: str
+
+
+KEPT_TEXTS: dict[str, ReadText] = {}
+"""By hash of the package, the text and what read it: of an earlier process."""
+READ_TEXTS: dict[str, ReadText] = {}
+"""In the same way: what this process has asked for."""
 
 
 def code_version(name: str, leaves_out: Leaves) -> str:
@@ -30,42 +49,50 @@ def code_version(name: str, leaves_out: Leaves) -> str:
         name: of the module.
         leaves_out: asked of each imported module; of those that declare tables, rows come and no code.
     """
-    return _hash(map(_syntax, _used(name, leaves_out, _imported)))
+    return _hash(read.syntax for read, _ in _used(name, leaves_out, lambda read: read.imported))
 
 
 def text_version(name: str, leaves_out: Leaves) -> str:
     """Hash whole texts, as earlier releases did whose hashes stand in ledgers."""
-    return _hash(_used(name, leaves_out, _imported_from))
+    return _hash(text for _, text in _used(name, leaves_out, lambda read: read.sources))
 
 
-def _hash(texts: Iterator[str] | list[str]) -> str:
+def _hash(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()[:12]
 
 
-def _used(name: str, leaves_out: Leaves, imported: _Imports) -> list[str]:
-    """Read the texts of all modules that a module uses."""
-    used: dict[str, str] = {}
+def _used(name: str, leaves_out: Leaves, imported: Callable[[ReadText], list[str]]) -> Iterable[tuple[ReadText, str]]:
+    """Read all modules that a module uses, and give their texts too."""
+    used: dict[str, tuple[ReadText, str]] = {}
     pending = [sys.modules[name]]
     while pending:
         module = pending.pop()
         if module.__name__ in used:
             continue
-        used[module.__name__] = text = Path(module.__file__ or "").read_text()
-        names = imported(module.__package__ or "", text)
-        found = (sys.modules.get(one) for one in names if one.partition(".")[0] == name.partition(".")[0])
+        text = Path(module.__file__ or "").read_text()
+        read = _read_text(module.__package__ or "", text)
+        used[module.__name__] = read, text
+        found = (sys.modules.get(one) for one in imported(read) if one.partition(".")[0] == name.partition(".")[0])
         pending += [one for one in found if one is not None and one.__file__ and not leaves_out(one)]
-    return list(used.values())
+    return used.values()
 
 
 @cache
-def _imported_from(_: str, text: str) -> tuple[str, ...]:
-    return tuple(node.module or "" for node in ast.walk(_parsed(text)) if isinstance(node, ast.ImportFrom))
+def _read_text(package: str, text: str) -> ReadText:
+    """Read a text, unless an earlier process has."""
+    key = hashlib.sha256(f"{_reader()}\0{package}\0{text}".encode()).hexdigest()
+    found = KEPT_TEXTS.get(key)
+    if found is None:
+        tree = ast.parse(text)
+        sources = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        found = ReadText(list(_names(package, tree)), sources, _written(tree))
+    return READ_TEXTS.setdefault(key, found)
 
 
 @cache
-def _imported(package: str, text: str) -> tuple[str, ...]:
-    """Name whatever is imported, however it is written."""
-    return tuple(_names(package, _parsed(text)))
+def _reader() -> str:
+    """Name what reads: this file, and the grammar of a release of Python."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest() + str(sys.hexversion)
 
 
 def _names(package: str, tree: ast.Module) -> Iterator[str]:
@@ -76,16 +103,6 @@ def _names(package: str, tree: ast.Module) -> Iterator[str]:
             source = resolve_name("." * node.level + (node.module or ""), package)
             yield source
             yield from (f"{source}.{alias.name}" for alias in node.names)
-
-
-@cache
-def _parsed(text: str) -> ast.Module:
-    return ast.parse(text)
-
-
-@cache
-def _syntax(text: str) -> str:
-    return _written(_parsed(text))
 
 
 def _written(node: object) -> str:
