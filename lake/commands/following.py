@@ -21,9 +21,9 @@ from lake.declare.days import Days
 from lake.declare.graph import early_of, streams_of
 from lake.declare.table import Table, is_followable
 from lake.declare.topic_source import Place
-from lake.orchestration.results import refuse_outside
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.reopening import reopen
+from lake.project.calendar import refuse_outside
 from lake.project.environment import Environment, open_environment
 from lake.project.opening import open_checkpoints
 from lake.project.settings import Settings

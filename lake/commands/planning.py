@@ -21,7 +21,7 @@ from lake.declare.days import Days
 from lake.declare.graph import readers_of, with_upstream
 from lake.declare.table import Table
 from lake.declare.words import counted
-from lake.orchestration.results import refuse_outside
+from lake.project.calendar import refuse_outside
 from lake.project.environment import Environment, open_environment
 
 __all__ = ["PlannedRun", "PlannedTable", "RefreshPlan", "plan_from_command_line", "plan_refresh", "print_plan"]

@@ -24,7 +24,8 @@ from lake.declare.table import Table
 from lake.errors import LakeError, Message
 from lake.orchestration.checks import lasting_checks
 from lake.orchestration.red_checks import RedChecks
-from lake.orchestration.results import TableResult, partly_failed, refuse_outside, skipped_result
+from lake.orchestration.results import TableResult, partly_failed, skipped_result
+from lake.project.calendar import refuse_outside
 from lake.project.environment import Environment
 
 if TYPE_CHECKING:

@@ -12,30 +12,18 @@ from typing import Literal
 
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.errors import BadDay, Message
 
 __all__ = [
     "CheckResult",
     "OnResult",
-    "OutsideCalendar",
     "Status",
     "TableResult",
     "partly_failed",
-    "refuse_outside",
     "skipped_result",
 ]
 
 Status = Literal["done", "failed", "skipped"]
 OnResult = Callable[["TableResult"], None]
-
-
-@dataclass(eq=False)
-class OutsideCalendar(BadDay, runbook="docs/runbook.md#the-calendar-does-not-have-the-day"):
-    """Days were asked for that no table has, and nothing was run."""
-
-    def message(self) -> Message:
-        remedy = "choose days within it (none is after the lake's clock), or change LAKEHOUSE_FIRST_DAY or _LAST_DAY"
-        return Message(f"days {self.text}", self.problem, remedy)
 
 
 @dataclass(frozen=True)
@@ -124,13 +112,3 @@ def skipped_result(table: Table, broken: Collection[Table], days: Days | None, r
     return TableResult(
         table.full_name, days if table.day else None, run_id, "skipped", message=f"not computed: {reason}"
     )
-
-
-def refuse_outside(days: Days, calendar: Days) -> None:
-    """Raise where the calendar lacks one of the days.
-
-    Raises:
-        OutsideCalendar: it does.
-    """
-    if days.intersect(calendar) != days:
-        raise OutsideCalendar(str(days), f"the calendar of the tables is {calendar}")

@@ -41,8 +41,9 @@ from lake.orchestration.assets import (
     this_process,
 )
 from lake.orchestration.keys import asset_key
-from lake.orchestration.results import CheckResult, OnResult, TableResult, refuse_outside, skipped_result
+from lake.orchestration.results import CheckResult, OnResult, TableResult, skipped_result
 from lake.orchestration.signals import hearing_signals
+from lake.project.calendar import refuse_outside
 from lake.storage.holder import find_process
 
 __all__ = ["as_dagster_asks", "fail_runs_of_dead_processes", "record_refresh"]

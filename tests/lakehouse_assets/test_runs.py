@@ -21,8 +21,9 @@ from lake.declare.days import Days
 from lake.orchestration import assets
 from lake.orchestration.assets import CAUSE, PID, WORKER, this_process
 from lake.orchestration.resource import LakehouseResource
-from lake.orchestration.results import OutsideCalendar, TableResult
+from lake.orchestration.results import TableResult
 from lake.orchestration.runs import fail_runs_of_dead_processes, record_refresh
+from lake.project.calendar import OutsideCalendar
 from lake.project.settings import Settings
 from tests.definitions import definitions_of
 from tests.lakehouse_assets.small_lake import DAY, TABLES, by_name, land
