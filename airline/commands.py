@@ -51,9 +51,9 @@ def replay(
     """
     chosen = parse_option("--days", days, Days.parse)
     if to_kafka is not None:
-        from lake.commands.brokers import require_client
+        from lake.engine.packages import require_extra
 
-        require_client()
+        require_extra("kafka")
         from airline.producing import produce_with_progress
 
         disorder = {"late": late, "duplicates": duplicates, "malformed": malformed}

@@ -6,9 +6,9 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
-__all__ = ["land_orders", "messages_of", "write_shop"]
+__all__ = ["FIRST_DAY", "land_orders", "messages_of", "write_shop"]
 
-_DAY = date(2024, 3, 1)
+FIRST_DAY = date(2024, 3, 1)
 
 _FILES = {
     "pyproject.toml": """
@@ -131,7 +131,7 @@ def defs():
 _MESSAGES = [{"number": 1, "euros": 20}, {"number": 2, "euros": 30}, {"number": 1, "euros": 20}, {"number": 3}]
 
 
-def write_shop(folder: Path, day: date = _DAY) -> None:
+def write_shop(folder: Path, day: date = FIRST_DAY) -> None:
     """Write the project, whose clock stands on the day after, and let four messages land.
 
     They are two orders, one of them twice, and a broken one.

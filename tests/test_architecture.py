@@ -116,6 +116,9 @@ ROOMS = [
 ]
 """Each imports what stands before it, and itself."""
 
+OF_DAGSTER = ("dagster", "apprise")
+"""The packages of the extra `dagster`, which one room imports."""
+
 
 def below(room: str) -> set[str]:
     """The rooms that one may import."""
@@ -133,8 +136,19 @@ def test_a_room_of_the_framework_imports_those_below_it_and_no_project(file: Pat
     room = Path(file.relative_to(ROOT / "lake").parts[0]).stem
     for name in imports(parsed(file)):
         assert name.split(".")[0] not in PACKAGES[1:], name
-        assert room == "orchestration" or not name.split(".")[0].startswith("dagster"), name
+        assert room == "orchestration" or not name.split(".")[0].startswith(OF_DAGSTER), name
         assert not name.startswith("lake.") or name.split(".")[1] in below(room), name
+
+
+@pytest.mark.parametrize("file", sources("lake"), ids=lambda file: f"{file.parts[-2]}.{file.stem}")
+def test_the_room_of_dagster_is_imported_only_where_it_is_needed(file: Path) -> None:
+    """Dagster is an extra of the distribution, and without it this room cannot be imported."""
+    if file.is_relative_to(ROOT / "lake" / "orchestration"):
+        return
+    at_import = [node for node in parsed(file).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name for node in at_import for name in imports(ast.Module([node], []))}
+
+    assert not {name for name in names if name.startswith("lake.orchestration")}
 
 
 AIRLINE = re.compile("flight|airport|airline|carrier|2013|nycflights", re.IGNORECASE)

@@ -8,9 +8,13 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PathDistribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.shop import write_shop
 
@@ -58,12 +62,46 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     what leads from there to the checkout is not followed.
     """
     environment = tmp_path_factory.mktemp("environment")
+    packages = install_wheel(wheel, environment)
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"))
+    return environment / "bin"
+
+
+def install_wheel(wheel: Path, environment: Path) -> Path:
+    """Make an environment that has the wheel alone, and return the folder of its packages."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     (packages,) = environment.glob("lib/python*/site-packages")
-    (packages / "locked.pth").write_text(sysconfig.get_path("purelib"))
     install = ["install", "--quiet", "--no-deps", "--no-index", "--ignore-installed", str(wheel)]
     python = ["--python", str(environment / "bin" / "python")]
     subprocess.run([sys.executable, "-m", "pip", *python, *install], check=True)
+    return packages
+
+
+def needed_by(requirements: Iterable[str]) -> dict[str, Distribution]:
+    """The locked distributions that these requirements bring, by name and extra; as pip reads them."""
+    found: dict[str, Distribution] = {}
+    waiting = [(Requirement(one), "") for one in requirements]
+    while waiting:
+        needed, asked_by = waiting.pop()
+        if needed.marker is not None and not needed.marker.evaluate({"extra": asked_by}):
+            continue
+        for extra in ["", *needed.extras]:
+            if (name := f"{canonicalize_name(needed.name)}[{extra}]") not in found:
+                found[name] = distribution(needed.name)
+                waiting += [(Requirement(one), extra) for one in found[name].requires or ()]
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed_alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment as `pip install lakehouse` makes it: what the wheel asks for, no extra."""
+    environment = tmp_path_factory.mktemp("alone")
+    packages = install_wheel(wheel, environment)
+    (metadata,) = packages.glob("lakehouse-*.dist-info")
+    for one in needed_by(PathDistribution(metadata).requires or ()).values():
+        for file in {Path(path.parts[0]) for path in one.files or ()} - {Path("..")}:
+            if not (packages / file).exists():
+                (packages / file).symlink_to(Path(str(one.locate_file(file))))
     return environment / "bin"
 
 
@@ -108,6 +146,65 @@ def test_a_project_of_two_tables_loads_in_dagster_follows_a_stream_and_answers_s
     assert "1 rejected, 1 duplicates" in followed.stdout
     assert rows.stdout.splitlines()[1:] == ["1,20,2024-03-01", "2,30,2024-03-01"]
     assert "silver.orders" in looked.stdout, looked.stderr
+
+
+SINK = """
+from lake.declare.destinations import DuckDb
+from lake.declare.sink import sink
+from shop.silver.orders import orders
+
+order_board = sink(reads=orders, to=DuckDb("board.duckdb"), settled_only=False)
+"""
+BATCH = """
+from lake.batch.refresh import refresh
+from lake.project.environment import open_environment
+
+lake = open_environment()
+for table in lake.tables.values():
+    print(table.full_name, refresh(table, lake.store, lake.settings.calendar()).check().total.rows_out)
+"""
+LIKE_SHOP = ["1,20,2024-03-01", "2,30,2024-03-01"]
+
+
+@pytest.mark.slow
+def test_without_dagster_tables_run_in_batch_and_as_streams_and_only_what_needs_it_says_so(
+    installed_alone: Path, tmp_path: Path
+) -> None:
+    """From the dependencies of the wheel alone, so that none of them is missing there either."""
+    batch, stream = tmp_path / "batch", tmp_path / "stream"
+    for folder in (batch, stream):
+        write_shop(folder)
+        (folder / "shop" / "serving").mkdir()
+        (folder / "shop" / "serving" / "order_board.py").write_text(SINK)
+
+    def lakehouse(*words: str, folder: Path = batch) -> subprocess.CompletedProcess[str]:
+        return run(installed_alone / "lakehouse", *words, folder=folder)
+
+    there = run(
+        installed_alone / "python", "-c", "import importlib.util as u; print(u.find_spec('dagster'))", folder=batch
+    )
+    doctor = lakehouse("doctor")
+    computed = run(installed_alone / "python", "-c", BATCH, folder=batch)
+    followed = lakehouse("follow", "--until-idle", folder=stream)
+    rows = [lakehouse("sql", "--csv", "from silver.orders order by number", folder=one) for one in (batch, stream)]
+    others = [
+        lakehouse(*words.split())
+        for words in ("--help", "status", "describe silver.orders", "quarantine silver.orders", "publish", "maintain")
+    ]
+    planned = lakehouse("refresh", "--plan")
+    refused = [lakehouse("refresh"), lakehouse("up")]
+
+    assert there.stdout == "None\n"
+    assert (doctor.returncode, "pip install 'lakehouse[dagster]'" in doctor.stdout) == (0, True), doctor.stdout
+    assert computed.stdout.split() == ["bronze.order_events", "4", "silver.orders", "2"], computed.stderr
+    assert followed.returncode == 0, followed.stderr
+    assert [one.stdout.splitlines()[1:] for one in rows] == [LIKE_SHOP, LIKE_SHOP], [one.stderr for one in rows]
+    assert [(one.args[1], one.stderr) for one in others if one.returncode] == []
+    assert "2 rows of version" in others[4].stdout
+    assert planned.stdout == "nothing to do: no day is missing or stale\n", planned.stderr
+    assert [one.returncode for one in refused] == [3, 3]
+    assert {"pip install 'lakehouse[dagster]'" in one.stderr for one in refused} == {True}
+    assert len({one.stderr for one in refused}) == 1
 
 
 def make(installed: Path, target: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from lake.commands.kafka_broker import LocalBroker
@@ -13,18 +12,17 @@ from lake.declare.graph import feeds_of
 from lake.declare.table import Table
 from lake.declare.topic_source import TopicSource
 from lake.engine.jars import fetch
-from lake.errors import LakeError, Message, SetupError
+from lake.engine.packages import require_extra
+from lake.errors import LakeError, Message
 from lake.project.settings import Settings
 from lake.storage.archive import TopicArchive
 from lake.stream.kafka import KafkaCluster, KafkaSource
 
 __all__ = [
-    "KafkaClientMissingError",
     "NoBrokerError",
     "NotDeliveredError",
     "create_topics",
     "local_broker",
-    "require_client",
     "topic_source",
     "topics_of",
 ]
@@ -46,14 +44,6 @@ class NoBrokerError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-
             f"LAKEHOUSE_KAFKA names no cluster, and no broker runs in {self.folder}",
             "lakehouse kafka up, or set LAKEHOUSE_KAFKA=host:port",
         )
-
-
-@dataclass(eq=False)
-class KafkaClientMissingError(SetupError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
-    """The environment was made without the extra that speaks to Kafka."""
-
-    def message(self) -> Message:
-        return Message("Kafka", "the package confluent-kafka is not installed here", "pip install 'lakehouse[kafka]'")
 
 
 @dataclass(eq=False)
@@ -103,23 +93,13 @@ def create_topics(cluster: KafkaCluster, topics: Iterable[str], partitions: int 
         raise NotDeliveredError(cluster.bootstrap_servers, str(error)) from error
 
 
-def require_client() -> None:
-    """Check that the client of Kafka is installed.
-
-    Raises:
-        KafkaClientMissingError: it is not.
-    """
-    if find_spec("confluent_kafka") is None:
-        raise KafkaClientMissingError
-
-
 def local_broker(settings: Settings | None = None) -> LocalBroker:
     """Return the broker of this environment's folder, running or not.
 
     Raises:
-        KafkaClientMissingError: nothing here could speak to it.
+        ExtraNotInstalledError: nothing here could speak to it.
     """
-    require_client()
+    require_extra("kafka")
     return LocalBroker((settings or Settings.from_env()).kafka_folder)
 
 
@@ -129,13 +109,13 @@ def topic_source(settings: Settings) -> TopicSource:
     It is the landing folder, its cluster, or its local broker.
 
     Raises:
-        KafkaClientMissingError: the environment was made without it.
+        ExtraNotInstalledError: the environment was made without it.
         NoBrokerError: Kafka was asked for and there is none.
         Offline, JarDamaged: the jars of Spark's Kafka source are not here and cannot be fetched.
     """
     if settings.feed == "files":
         return TopicArchive(settings.landing)
-    require_client()
+    require_extra("kafka")
     fetch("spark-kafka", print)
     if settings.kafka is not None:
         return KafkaSource(settings.kafka, settings.kafka_topics)

@@ -315,6 +315,8 @@ def refresh(
     tables computed, or of what they read.
 
     With --accept-loss nothing is computed: it is written down that what is lost of these days is lost for good.
+
+    All but --plan and --accept-loss needs the extra `dagster`.
     """
     chosen = parse_option("--days", days, Days.parse)
     if chosen is not None and changed_code:
@@ -503,8 +505,7 @@ def api(
     from lake.commands.read_api import serve_api
     from lake.project.settings import Settings
 
-    if not serve_api(out, Settings.from_env(), host, port, workers):
-        raise typer.Exit(NOT_SET_UP)
+    serve_api(out, Settings.from_env(), host, port, workers)
 
 
 @commands.command()
@@ -518,8 +519,7 @@ def dashboard(
     from lake.commands.dashboard import serve_dashboard
     from lake.project.settings import Settings
 
-    ended = serve_dashboard(out, Settings.from_env(), port)
-    raise typer.Exit(NOT_SET_UP if ended is None else ended)
+    raise typer.Exit(serve_dashboard(out, Settings.from_env(), port))
 
 
 @commands.command()
@@ -708,7 +708,7 @@ def up(
 
     On request Kafka and the streams run, too. One view shows what goes wrong, and the streams' log. Ctrl-C or SIGTERM
     stops all in order: the streams after their running micro-batch, the UI with its daemon, then Kafka if it was
-    started here.
+    started here. It needs the extra `dagster`.
 
     Streams that end by themselves are started again, five times with growing pauses. The end of the UI or of Kafka ends
     everything, with exit code 1.

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
+from lake.engine.packages import require_extra
 from lake.engine.ports import HOST, free_ports
 from lake.project.settings import Settings
 
 __all__ = ["serve_dashboard"]
 
 
-def serve_dashboard(console: Console, settings: Settings, port: int | None) -> int | None:
+def serve_dashboard(console: Console, settings: Settings, port: int | None) -> int:
     """Serve until somebody stops it and return the exit code.
 
-    None where Streamlit is not installed.
+    Raises:
+        ExtraNotInstalledError: there is no Streamlit.
     """
-    if not find_spec("streamlit"):
-        console.print(
-            "the dashboard needs a package that is not here: pip install 'lakehouse[dashboard]'", markup=False
-        )
-        return None
+    require_extra("dashboard")
     chosen = port or free_ports(1)[0]
     console.print(f"http://{HOST}:{chosen}  ({settings.tables}; Ctrl-C ends it)", markup=False)
     script = Path(__file__).parents[1] / "dashboard" / "main.py"

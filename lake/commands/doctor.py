@@ -23,8 +23,9 @@ import psutil
 from lake.commands.extras import extras
 from lake.engine.jars import LOCK, jars, jars_of, maven_cache
 from lake.engine.java import find_java
+from lake.engine.packages import ExtraNotInstalledError, has_extra
 from lake.errors import LakeError
-from lake.project.opening import open_tables
+from lake.project.opening import open_tables, prefer_own_packages
 from lake.project.settings import Settings
 
 __all__ = ["Check", "DoctorReport", "guarded", "run_checks"]
@@ -83,6 +84,7 @@ def run_checks(settings: Settings) -> list[Check]:
     checks: list[tuple[str, Callable[[], Check]]] = [
         ("Python", check_python),
         ("packages", lambda: check_packages(settings.root / "requirements.lock")),
+        ("Dagster", check_dagster),
         ("Java", check_java),
         ("jars", check_jars),
         ("Spark", check_spark_home),
@@ -92,7 +94,7 @@ def run_checks(settings: Settings) -> list[Check]:
         *extras("checks"),
         ("LAKEHOUSE_HOME", lambda: check_writable("LAKEHOUSE_HOME", settings.home)),
         ("temporary folder", lambda: check_writable("temporary folder", Path(tempfile.gettempdir()))),
-        ("port", check_port),
+        *([("port", check_port)] if has_extra("dagster") else []),
     ]
     return [guarded(name, check) for name, check in checks]
 
@@ -142,6 +144,18 @@ def _installed(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "missing"
+
+
+def check_dagster() -> Check:
+    """Tell whether Dagster is installed, without which only some commands end.
+
+    That is no failure, because tables run in batch and as streams without it.
+    """
+    if has_extra("dagster"):
+        return Check("Dagster", ok=True, found=_installed("dagster"))
+    how = ExtraNotInstalledError("dagster").message().next_step
+    needs = "lakehouse refresh, lakehouse up, checks and schedules"
+    return Check("Dagster", ok=True, found=f"not installed; it is for {needs}: {how}")
 
 
 def check_java() -> Check:
@@ -198,6 +212,7 @@ def check_project_modules(settings: Settings) -> Check:
 
     Another wheel may bring one of that name.
     """
+    prefer_own_packages(settings)
     own = [name for name in ("lake", settings.package, "resources", "sensors") if (settings.root / name).is_dir()]
     strangers = [
         f"{name} comes from {origin}" for name in own if not (origin := _origin(name)).is_relative_to(settings.root)

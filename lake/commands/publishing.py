@@ -15,6 +15,7 @@ from lake.batch.survey import Survey
 from lake.declare.days import Days
 from lake.declare.sink import Sink
 from lake.declare.table import Table
+from lake.engine.packages import has_extra
 from lake.errors import LakeError
 from lake.project.environment import Environment
 from lake.serve.publish import Published, publish
@@ -65,7 +66,7 @@ def publish_sinks(
     *,
     anew: bool = False,
 ) -> bool:
-    """Publish sinks, and have Dagster record what was loaded.
+    """Publish sinks, and have Dagster record what was loaded, where it is installed.
 
     A sink that cannot be loaded keeps no other from it. Where all that failed may succeed later, as when somebody else
     writes a destination, the last error is raised.
@@ -112,7 +113,8 @@ def _load(
         else:
             outcomes.append(Outcome(sink, done))
             print_published(out, done, is_quiet=is_quiet)
-    if loaded := [one.published for one in outcomes if one.published and one.published.days]:
+    loaded = [one.published for one in outcomes if one.published and one.published.days]
+    if loaded and has_extra("dagster"):
         from lake.orchestration.sinks import record_published  # Dagster, for which there is nearly always no need
 
         record_published(environment.settings, environment.store, loaded)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from lake.engine.packages import require_extra
 from lake.engine.ports import free_ports
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
@@ -35,17 +35,14 @@ def make_app() -> FastAPI:
     return build_app(environment.tables.values(), environment.store, tokens=settings.api_tokens, hosts=names)
 
 
-def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int | None) -> bool:
-    """Serve until somebody stops it and tell whether it could be served.
-
-    It cannot where the packages for it are not installed.
+def serve_api(console: Console, settings: Settings, host: str, port: int | None, workers: int | None) -> None:
+    """Serve until somebody stops it.
 
     Raises:
         BadSetting: others than programs of this machine could read without a token.
+        ExtraNotInstalledError: there is no FastAPI, or no uvicorn.
     """
-    if not find_spec("fastapi") or not find_spec("uvicorn"):
-        console.print("the read API needs packages that are not here: pip install 'lakehouse[api]'", markup=False)
-        return False
+    require_extra("api")
     import uvicorn
 
     if not settings.api_tokens and not _is_loopback(host):
@@ -64,7 +61,6 @@ def serve_api(console: Console, settings: Settings, host: str, port: int | None,
         log_level="warning",
         server_header=False,
     )
-    return True
 
 
 def _is_loopback(host: str) -> bool:

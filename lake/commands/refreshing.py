@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,11 +25,11 @@ from lake.declare.graph import with_upstream
 from lake.declare.table import Table
 from lake.declare.words import counted
 from lake.errors import CannotAcceptLoss
-from lake.orchestration.checks import LATE
-from lake.orchestration.refresher import Refresher
-from lake.orchestration.results import CheckResult, TableResult
 from lake.project.environment import open_environment
 from lake.storage.unread import describe_unread
+
+if TYPE_CHECKING:
+    from lake.orchestration.results import CheckResult, TableResult
 
 __all__ = [
     "Ended",
@@ -161,6 +162,8 @@ def refresh_from_command_line(
 def _refresh(
     out: Console, err: Console, names: Sequence[str], days: Days | None, *, changed_code: bool
 ) -> RefreshReport:
+    from lake.orchestration.refresher import Refresher
+
     environment = open_environment()
     environment.settings.make_folders()
     tables = environment.choose(names)
@@ -262,6 +265,8 @@ def _ended(results: Sequence[TableResult], *, days_named: bool) -> Ended:
     Of the verdicts of one check only the last counts. Who names days asks for them; that the table is late is shown and
     does not count.
     """
+    from lake.orchestration.checks import LATE
+
     beside = LATE if days_named else frozenset[str]()
     failed = [result for result in results if result.status == "failed"]
     newest = {(result.table, check.name): check for result in results for check in result.checks}

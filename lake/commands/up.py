@@ -27,9 +27,6 @@ from lake.declare.table import is_followable
 from lake.engine.jars import fetch
 from lake.engine.ports import HOST, free_ports, is_free
 from lake.errors import LakeError, Message
-from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
-from lake.orchestration.runs import fail_runs_of_dead_processes
-from lake.orchestration.warm.hand_over import RENEW
 from lake.project.automation import describe_automation, switch_automation
 from lake.project.environment import open_environment
 from lake.project.settings import Settings
@@ -95,7 +92,11 @@ def serve(
         FolderNotWritable: the home folder cannot be written.
         BrokerNotReadyError: Kafka did not start; nothing is left running.
         Offline, JarDamaged: the jars that Kafka needs could not be fetched.
+        ExtraNotInstalledError: there is no Dagster.
     """
+    from lake.orchestration.dagster_home import open_instance, prepare_dagster_home
+    from lake.orchestration.runs import fail_runs_of_dead_processes
+
     settings.make_folders()
     if kafka and settings.kafka is None:
         fetch("kafka-broker", console.print)  # may take minutes, the first time
@@ -164,6 +165,8 @@ def _dagster(settings: Settings, logs: Path, port: int, shown: str, record: Note
 
 
 def _warm_worker(settings: Settings, logs: Path, port: int, shown: str, record: Noted) -> Child:
+    from lake.orchestration.warm.hand_over import RENEW
+
     return Child(
         "runs",
         [sys.executable, "-m", "lake.orchestration.warm.worker"],

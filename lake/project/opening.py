@@ -23,7 +23,15 @@ from lake.storage.s3 import JAR_SET, S3, options_of
 from lake.storage.store_path import AnyPath, open_path
 from lake.write.store import DeltaStore
 
-__all__ = ["open_checkpoints", "open_session", "open_sinks", "open_store", "open_tables", "start_session_beside"]
+__all__ = [
+    "open_checkpoints",
+    "open_session",
+    "open_sinks",
+    "open_store",
+    "open_tables",
+    "prefer_own_packages",
+    "start_session_beside",
+]
 
 
 def open_tables(settings: Settings) -> tuple[dict[str, Table], Sequence[BrokenFile]]:
@@ -44,16 +52,22 @@ def open_sinks(settings: Settings) -> tuple[dict[str, Sink], Sequence[BrokenFile
     return find_sinks(_package(settings))
 
 
+def prefer_own_packages(settings: Settings) -> None:
+    """Let packages of the project's folder be imported before others.
+
+    Another distribution may bring a package of the same name, and the project need not be installed.
+    """
+    if str(settings.root) not in sys.path:
+        sys.path.insert(0, str(settings.root))
+
+
 def _package(settings: Settings) -> ModuleType:
     """Import the package of the project.
-
-    The project's own folder comes first, because another distribution may bring a package of the same name.
 
     Raises:
         BadSetting: there is no package of this name.
     """
-    if str(settings.root) not in sys.path:
-        sys.path.insert(0, str(settings.root))
+    prefer_own_packages(settings)
     try:
         return importlib.import_module(settings.package)
     except ModuleNotFoundError as error:

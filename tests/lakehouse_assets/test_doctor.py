@@ -43,7 +43,7 @@ def test_this_machine_is_healthy_apart_from_who_listens_on_the_port(tmp_path: Pa
 
 def test_checks_stand_in_the_order_of_repair(tmp_path: Path) -> None:
     assert [check.name for check in run_checks(settings_in(tmp_path))] == [
-        "Python", "packages", "Java", "jars", "Spark", "memory", "project", "tables", "data",
+        "Python", "packages", "Dagster", "Java", "jars", "Spark", "memory", "project", "tables", "data",
         "LAKEHOUSE_HOME", "temporary folder", "port",
     ]  # fmt: skip
 

@@ -35,7 +35,7 @@ def test_a_project_has_the_fixed_shape_its_own_name_and_pins_the_framework(tmp_p
     assert sorted(path.name for path in (made / "lakehouse_assets").iterdir() if path.is_dir()) == LAYERS
     project = tomllib.loads((made / "pyproject.toml").read_text())
     assert project["project"]["name"] == "city-bikes"
-    assert project["project"]["dependencies"] == [f"lakehouse=={version('lakehouse')}"]
+    assert project["project"]["dependencies"] == [f"lakehouse[dagster]=={version('lakehouse')}"]
     assert (made / "README.md").read_text().startswith("# city-bikes\n")
     assert (made / ".ci" / "run").stat().st_mode & 0o111
     assert not [name for name, content in files_of(made).items() if b"@NAME@" in content or b"@VERSION@" in content]
