@@ -291,3 +291,11 @@ def test_no_class_of_the_framework_is_long() -> None:
 
     assert len(lengths) > 200
     assert {name for name, lines in lengths.items() if lines > MOST_LINES_OF_A_CLASS} == set()
+
+
+def test_compute_of_pyarrow_is_imported_in_the_way_that_may_come_later() -> None:
+    """A look lets it come once it is used; `import pyarrow.compute` would be a use."""
+    texts = [file.read_text() for file in sources("lake")]
+
+    assert sum("from pyarrow import compute as pc" in text for text in texts) > 5, "a control"
+    assert not any(re.search(r"^ *import pyarrow\.compute", text, re.MULTILINE) for text in texts)

@@ -33,11 +33,8 @@ class Expected:
             return {day for day in {table.days_of(day).start for day in days} if day in self.calendar}
         first = table.reads[0]
         if first.is_widened:
-            days |= {
-                earlier
-                for day in tuple(self.view.source_days(first))
-                for earlier in Days.of(day).widen(before=first.after)
-            }
+            steps = [timedelta(days=number) for number in range(1, first.after + 1)]
+            days |= {day - step for step in steps for day in self.view.source_days(first)}
         return {day for day in days if day in self.calendar}
 
     def has(self, table: Table, day: Day) -> bool:

@@ -165,6 +165,7 @@ class Reasons:
 
 
 _NEVER = sys.maxsize
+_UNTOUCHED = -1
 
 
 def _are_those(recorded: object, files: Mapping[str, LandedFile] | None) -> bool:
@@ -177,8 +178,8 @@ def _are_those(recorded: object, files: Mapping[str, LandedFile] | None) -> bool
 def _by_reader(read: Read, touched: Mapping[date, int]) -> dict[Day, int]:
     """Find for each day of a reader the newest version of its input."""
     newest: dict[Day, int] = {}
-    for day, version in touched.items():
-        for reached in read.affected(day):
-            if newest.get(reached, -1) < version:
+    for days in read.reached(touched):
+        for reached, version in zip(days, touched.values(), strict=True):
+            if newest.get(reached, _UNTOUCHED) < version:
                 newest[reached] = version
     return newest

@@ -137,6 +137,18 @@ class Read:
             return Days.of(day)
         return Days.of(day).widen(before=self.after, after=self.before)
 
+    def reached(self, days: Iterable[date]) -> Iterator[list[date]]:
+        """Say `affected` of many days at once, because a range for each takes several times as long.
+
+        Each list has one day for each of those given, in their order.
+        """
+        if self.span is not None:
+            yield [Days.whole(self.span, day).start for day in days]
+            return
+        first, last = (-self.after, self.before) if self.is_widened else (0, 0)
+        given = list(days)
+        yield from ([day + timedelta(days=number) for day in given] for number in range(first, last + 1))
+
 
 @dataclass(frozen=True, eq=False)
 class Table:

@@ -19,8 +19,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import write_deltalake
+from pyarrow import compute as pc
 
 from lake.declare.days import Days, utc_day
 from lake.declare.graph import topics_of
@@ -30,6 +30,7 @@ from lake.errors import DayIsOpen
 from lake.storage.log import Place, Remembered
 from lake.storage.own_format import DESCRIPTION, readable
 from lake.write.horizon import Horizon
+from lake.write.own_rows import rows_of
 from lake.write.store import DeltaStore
 
 __all__ = [
@@ -180,8 +181,8 @@ class FrontierTable:
         return _READ.get(self.store.log(self._location), self._as_of)
 
     def _as_of(self, place: Place) -> Frontier | None:
-        stored = self.store.log(self._location).at(place[0])
-        rows = readable("frontier", stored).to_pyarrow_table().to_pylist()
+        log = self.store.log(self._location)
+        rows = rows_of(log, readable("frontier", log.at(place[0]))).to_pylist()
         return _from_row(rows[0]) if rows else None
 
     def change(self, step: Callable[[Frontier | None], Frontier], cause: str) -> Frontier:

@@ -14,8 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import compute as pc
 
 from lake.ownership.entry import FIELDS, Entry, Outcome, made
 from lake.ownership.kept_entries import Newest, keep_entries, kept_entries

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute as pc
 
 from lake.declare.days import Day, in_order
 from lake.declare.destinations import Iceberg

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import compute as pc
 
 from lake.declare.days import Day, parse_day
 from lake.declare.destinations import ParquetFolders

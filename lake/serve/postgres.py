@@ -14,7 +14,7 @@ from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute as pc
 
 from lake.declare.days import Day
 from lake.declare.destinations import Postgres

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable
+from pyarrow import compute as pc
 
 from lake.declare.days import Day
 from lake.declare.sink import Sink

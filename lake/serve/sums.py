@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute as pc
 
 from lake.declare.days import Day
 from lake.declare.nested import is_nested

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyspark.sql.functions as F
+from pyarrow import compute as pc
 from pyspark.sql import DataFrame, Observation
 
 from lake.declare.days import Days

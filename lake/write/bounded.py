@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyspark.sql.functions as F
+from pyarrow import compute as pc
 from pyspark.sql import Column, DataFrame
 
 __all__ = ["Bounded"]

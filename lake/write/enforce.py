@@ -15,9 +15,9 @@ from datetime import date
 from functools import cached_property
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
+from pyarrow import compute as pc
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql.pandas.types import to_arrow_schema
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow import compute as pc
 
 from lake.declare.days import Days
 from lake.declare.table import Table

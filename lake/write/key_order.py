@@ -6,8 +6,8 @@ Spark does it and, for a few rows, this process.
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyspark.sql.functions as F
+from pyarrow import compute as pc
 from pyspark.sql import DataFrame, Window, WindowSpec
 
 from lake.declare.table import Table

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
+from lake.storage.log import Log
 from lake.storage.own_format import DESCRIPTION, readable
 from lake.storage.plain_files import plain_files
 from lake.write.store_places import StorePlaces
 
-__all__ = ["OwnRows"]
+__all__ = ["OwnRows", "rows_of"]
 
 
 @dataclass
@@ -23,20 +24,14 @@ class OwnRows(StorePlaces):
     def rows_in_lake(self, name: str) -> pa.Table | None:
         """Read a table of the lake itself (`lake/<name>`), without a JVM.
 
-        None where nothing was ever written. In a local folder its files are read one by one, because a dataset of
-        pyarrow costs several times as much where they are small.
+        None where nothing was ever written.
 
         Raises:
             LogDamaged: a file of its log cannot be read.
         """
         log = self.log(f"{self.tables}/lake/{name}")
         stored = readable(name, log.open())
-        files = plain_files(stored) if stored is not None and log.is_local else None
-        if stored is None or files is None:
-            return None if stored is None else stored.to_pyarrow_table()
-        schema = pa.schema(stored.schema())
-        read = [_in_columns(pq.ParquetFile(f"{log.location}/{file}").read(use_threads=False), schema) for file in files]
-        return pa.concat_tables([schema.empty_table(), *read])
+        return None if stored is None else rows_of(log, stored)
 
     def append_to_lake(self, name: str, rows: Callable[[int], pa.Table]) -> None:
         """Append rows to a table of the lake itself, under its lock.
@@ -70,6 +65,20 @@ class OwnRows(StorePlaces):
             write_deltalake(
                 self.log(location).location, rows, mode="overwrite", storage_options=dict(self.storage_options)
             )
+
+
+def rows_of(log: Log, stored: DeltaTable) -> pa.Table:
+    """Read the rows of a version of one of the lake's own tables.
+
+    In a local folder its files are read one by one, because a dataset of pyarrow costs several times as much where they
+    are small.
+    """
+    files = plain_files(stored) if log.is_local else None
+    if files is None:
+        return stored.to_pyarrow_table()
+    schema = pa.schema(stored.schema())
+    read = [_in_columns(pq.ParquetFile(f"{log.location}/{file}").read(use_threads=False), schema) for file in files]
+    return pa.concat_tables([schema.empty_table(), *read])
 
 
 def _in_columns(rows: pa.Table, schema: pa.Schema) -> pa.Table:

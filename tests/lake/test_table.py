@@ -549,6 +549,16 @@ def test_the_days_that_a_day_needs_and_the_days_that_a_day_makes_stale_are_each_
             assert (DAY in read.selected(Days.of(other))) == (other in read.affected(DAY)), read
 
 
+def test_the_days_that_many_days_reach_are_those_that_each_makes_stale() -> None:
+    days = list(Days.of(DAY).widen(before=40, after=40))
+    reads = [read for declared in TABLES.values() for read in declared.reads]
+
+    for read in [*reads, calls.month(), calls.week(), calls.days(before=3, after=1)]:
+        found = [pair for reached in read.reached(days) for pair in zip(days, reached, strict=True)]
+        assert sorted(found) == sorted((day, one) for day in days for one in read.affected(day)), read
+    assert next(calls.days(before=3, after=1).reached([DAY])) == [date(2013, 1, 9)]
+
+
 @pytest.mark.parametrize(
     ("read", "day", "whole"),
     [

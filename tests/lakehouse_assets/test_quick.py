@@ -139,3 +139,30 @@ def test_pandas_is_there_for_whoever_asks_for_it() -> None:
         "assert pa.table({'a': [1, 2]}).to_pandas().shape == (2, 1)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_look_reads_compute_of_pyarrow_once_it_is_used_and_starts_no_threads_of_blas() -> None:
+    code = (
+        "import os, sys; from lake.commands.quick import prepare_look; prepare_look(); "
+        "import pyarrow as pa, numpy; from pyarrow import compute as pc; "
+        "assert 'pyarrow._compute' not in sys.modules; "
+        "assert 'OPENBLAS_NUM_THREADS' not in os.environ; "
+        "names = [open(f'/proc/self/task/{one}/comm').read() for one in os.listdir('/proc/self/task')]; "
+        "assert len([name for name in names if 'jemalloc' not in name]) == 1, names; "
+        "assert pc.max(pa.array([1, 3])).as_py() == 3; "
+        "import pyarrow.compute; assert pyarrow.compute is sys.modules['pyarrow.compute']; "
+        "assert pyarrow.compute.min(pa.array([1, 3])).as_py() == 1; "
+        "assert pa.table({'a': [1, 2]}).filter(pc.field('a') > 1).num_rows == 1"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environ)
+
+
+def test_threads_of_blas_that_somebody_asks_for_are_theirs() -> None:
+    code = (
+        "import os; from lake.commands.quick import prepare_look; prepare_look(); "
+        "assert os.environ['OPENBLAS_NUM_THREADS'] == '2'"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=120, env={**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    )
