@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -12,6 +11,7 @@ import duckdb
 import pyarrow as pa
 from rich.console import Console
 
+from lake.commands.delta_extension import open_with_delta
 from lake.commands.query_output import Show
 from lake.declare.sql_text import literal
 from lake.declare.table import LAYERS, Table
@@ -62,9 +62,8 @@ def connect(
     `lake.ledger` the receipts, `lake.passed_over` and `lake.accepted_losses` what people let go. The session's time
     zone is UTC. One whose log is damaged is left out where `on_damage` is told of it.
     """
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "false", "python_enable_replacements": "false"})
+    connection = open_with_delta()
     connection.execute("SET TimeZone = 'UTC'")
-    connection.load_extension(str(_delta_extension()))
     for schema in (*LAYERS, "quarantine", "lake"):
         connection.execute(f"CREATE SCHEMA {schema}")
     views = {f"lake.{name}": f"{store.tables}/lake/{name}" for name in ("ledger", "passed_over", "accepted_losses")}
@@ -135,14 +134,6 @@ def _add_view(connection: duckdb.DuckDBPyConnection, store: DeltaStore, name: st
         read = f'"{name} as files"'
         connection.register(read.strip('"'), log.require().to_pyarrow_dataset())
     connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {read}")
-
-
-def _delta_extension() -> Path:
-    """Return the extension that the package duckdb-extension-delta ships for the installed DuckDB."""
-    spec = importlib.util.find_spec("duckdb_extension_delta")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("duckdb-extension-delta is not installed; install the package lakehouse again")
-    return next(Path(spec.origin).parent.glob(f"extensions/v{duckdb.__version__}/delta.duckdb_extension"))
 
 
 def print_query(errors: Console, environment: Environment, query: str, show: Show) -> bool:
