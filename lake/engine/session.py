@@ -24,10 +24,8 @@ from lake.engine.java import Java, find_java
 from lake.engine.jvm import start_jvm
 from lake.engine.shared_classes import sharing_flags
 
-__all__ = ["SMALLEST_KEPT", "STREAM_CONF", "build_session"]
+__all__ = ["STREAM_CONF", "build_session"]
 
-SMALLEST_KEPT = "spark.databricks.delta.optimize.minFileSize"
-"""OPTIMIZE leaves a file of this size and larger ones alone; 1 GiB by default."""
 STREAM_CONF = {
     "spark.sql.streaming.stateStore.providerClass": (
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
@@ -36,8 +34,6 @@ STREAM_CONF = {
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
     # Seven idle queries that look for news every 10 ms keep a core busy.
     "spark.sql.streaming.pollingDelay": "200ms",
-    # Else each compaction of an open day writes all of the day anew, and its stream waits longer from hour to hour.
-    SMALLEST_KEPT: str(8 * 2**20),
 }
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")

@@ -36,7 +36,7 @@ from lake.stream.progress import MicroBatch, committed_before
 from lake.stream.read_offsets import READ_TO, planned
 from lake.stream.stream_inputs import StreamInputs
 from lake.write.enforce import Counts, Enforced
-from lake.write.horizon import Horizon
+from lake.write.horizon import Filing, Horizon
 from lake.write.store import DeltaStore, Txn
 
 __all__ = ["BEFORE_FIRST", "MicroBatchWriter", "Stopped", "always"]
@@ -158,7 +158,7 @@ class MicroBatchWriter:
     def _write(self, rows: DataFrame, batch_id: int, state: Frontier) -> MicroBatch:
         started = time.monotonic()
         first_day, believed = state.first_writable_day(self.table), self.horizon()
-        counts = self._write_rows(Batch(batch_id, believed.filed(rows, self.table), first_day, believed))
+        counts = self._write_rows(Batch(batch_id, self._filing(rows, believed), first_day, believed))
         self._note_read(batch_id)
         self.judge.note(counts)
         version = self.store.version(self.table)
@@ -169,6 +169,10 @@ class MicroBatchWriter:
     @cached_property
     def judge(self) -> Judge:
         return Judge(self.plan)
+
+    @cached_property
+    def _filing(self) -> Filing:
+        return Filing(self.table)
 
     @cached_property
     def _mode(self) -> ModeWriter:

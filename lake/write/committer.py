@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -38,6 +38,10 @@ from lake.write.data_files import DataFile, Staged, read_file, stage, stage_rows
 __all__ = ["Committer", "Note", "Txn"]
 
 _PLACE = "_place"
+_SMALL_BYTES = 8 * 2**20
+"""Files of this size and larger ones are left alone, else each joining would write all of an open day anew."""
+_MOST_JOINED_BYTES = 32 * 2**20
+"""So much is read into this process at a time."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,21 @@ class Committer:
                     removed.append(one)
             return change.commit(rewritten, removed, days)
 
+    def join(self, days: Sequence[Days] | None, note: Note) -> Commit:
+        """Join the small files of some days (None: of all), without changing a row.
+
+        Raises:
+            WrittenMeanwhile: another writer wrote the same files anew; nothing was joined.
+        """
+        change = self._change(note)
+        with ExitStack() as more:
+            joined, removed = list[Staged](), list[RemoveAction]()
+            for group in _small_together(change.held(days, changes=False)):
+                rows = pa.concat_tables(self._read(one.path, one.partition_values or {}) for one in group)
+                joined.append(more.enter_context(self._staged(rows)))
+                removed += group
+            return change.commit(joined, removed, [], changes=False)
+
     def _keys(self, rows: DataFrame | pa.Table, staged: Staged, key: Sequence[str]) -> pa.Table:
         """Return the keys of rows.
 
@@ -182,12 +201,15 @@ class _Change:
     before: int
     token: str = field(default_factory=lambda: f"{os.getpid()}-{time.time_ns()}")
 
-    def held(self, days: Sequence[Days] | None) -> list[RemoveAction]:
-        """Return what removes the files that hold rows of some days (None: of any)."""
+    def held(self, days: Sequence[Days] | None, *, changes: bool = True) -> list[RemoveAction]:
+        """Return what removes the files that hold rows of some days (None: of any).
+
+        Where the rows stay in the table it `changes` nothing.
+        """
         now, day = int(time.time() * 1000), self.target.day
         names = ["path", "size_bytes", *(f"partition.{name}" for name in self.target.partition_by)]
         return [
-            RemoveAction(one["path"], True, now, one["size_bytes"], self._partition(one))
+            RemoveAction(one["path"], changes, now, one["size_bytes"], self._partition(one))
             for one in pa.table(self.stored.get_add_actions(flatten=True)).select(names).to_pylist()
             if days is None or day is None or _is_within(one[f"partition.{day}"], days)
         ]
@@ -196,7 +218,14 @@ class _Change:
         values = {name: file[f"partition.{name}"] for name in self.target.partition_by}
         return {name: None if value is None else str(value) for name, value in values.items()}
 
-    def commit(self, staged: Sequence[Staged], removed: Sequence[RemoveAction], days: Sequence[Days] | None) -> Commit:
+    def commit(
+        self,
+        staged: Sequence[Staged],
+        removed: Sequence[RemoveAction],
+        days: Sequence[Days] | None,
+        *,
+        changes: bool = True,
+    ) -> Commit:
         """Add files and remove others in one version.
 
         Without anything to do there is no version.
@@ -205,6 +234,7 @@ class _Change:
             staged: the files to add.
             removed: the files to remove.
             days: the days that nobody else may write meanwhile; None for all.
+            changes: whether the table holds other rows then.
         """
         target, log, paths = self.target, self.target.log, {one.path for one in removed}
         files = [file for one in staged for file in one.files]
@@ -215,7 +245,7 @@ class _Change:
         failpoint("after_files", target.name)
         for one in staged:
             one.is_kept = True
-        version = self._commit([*(file.action() for file in files), *removed], days, paths)
+        version = self._commit([*(file.action(changes=changes) for file in files), *removed], days, paths)
         write_checksum(log, version)
         flush_commits(log.location, self.before)
         failpoint("after_commit", target.name)
@@ -305,6 +335,27 @@ def _without(rows: pa.Table, keys: pa.Table, key: Sequence[str]) -> pa.Table:
     """
     placed = rows.select(key).append_column(_PLACE, pa.array(range(rows.num_rows)))
     return rows.take(placed.join(keys, keys=list(key), join_type="left anti")[_PLACE])
+
+
+def _small_together(files: Iterable[RemoveAction]) -> Iterator[list[RemoveAction]]:
+    """Group the small files of each partition, where there are several."""
+    by_partition: dict[str, list[RemoveAction]] = {}
+    for file in files:
+        if _size(file) < _SMALL_BYTES:
+            by_partition.setdefault(json.dumps(file.partition_values, sort_keys=True), []).append(file)
+    for alike in by_partition.values():
+        group, size = list[RemoveAction](), 0
+        for file in sorted(alike, key=_size):
+            if size + _size(file) > _MOST_JOINED_BYTES:
+                yield from [group] if len(group) > 1 else []
+                group, size = [], 0
+            group.append(file)
+            size += _size(file)
+        yield from [group] if len(group) > 1 else []
+
+
+def _size(file: RemoveAction) -> int:
+    return file.size or 0
 
 
 def _is_within(day: date | None, days: Sequence[Days]) -> bool:

@@ -67,9 +67,12 @@ class DataFile:
         value = self.partition[column]
         return None if value is None else date.fromisoformat(value)
 
-    def action(self) -> AddAction:
-        """Return what a commit says of it."""
-        return AddAction(self.path, self.size, self.partition, self.modified_ms, True, self.statistics)
+    def action(self, *, changes: bool) -> AddAction:
+        """Return what a commit says of it.
+
+        Where its rows were in the table before, it `changes` nothing.
+        """
+        return AddAction(self.path, self.size, self.partition, self.modified_ms, changes, self.statistics)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from lake.declare.days import Days
 from lake.declare.table import Table
 from lake.errors import RowsWithoutDay
 from lake.write.bounded import Bounded
-from lake.write.horizon import Horizon
+from lake.write.horizon import Horizon, Limits
 from lake.write.key_order import IS_VALID, PLACE_IN_KEY, day_and_key, first_by_key, has_unordered_repeats, places
 
 __all__ = [
@@ -334,6 +334,9 @@ class Enforcer:
     """
 
     table: Table
+    _edges: dict[tuple[Limits, bool], tuple[CompiledContract, Column]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __call__(
         self, rows: DataFrame, days: Days | None, *, partitions: int, horizon: Horizon | None = None
@@ -395,9 +398,17 @@ class Enforcer:
         """Return the rows with their verdicts, and the rules of the edge."""
         if horizon is None:
             return rows.withColumn(IS_VALID, self._is_valid), None
-        edge = horizon.rules(self.table, is_filed="_event_date" in rows.columns)
-        is_valid = self._is_valid & edge.is_satisfied()
+        edge, is_valid = self._edge(horizon, is_filed="_event_date" in rows.columns)
         return horizon.in_reach(rows, self.table).withColumn(IS_VALID, is_valid), edge
+
+    def _edge(self, horizon: Horizon, *, is_filed: bool) -> tuple[CompiledContract, Column]:
+        """Return the rules of clock and calendar, and the question whether a row keeps them and the contract's."""
+        asked = (horizon.limits(self.table), is_filed)
+        if asked not in self._edges:
+            self._edges.clear()
+            edge = horizon.rules(self.table, is_filed=is_filed)
+            self._edges[asked] = edge, self._is_valid & edge.is_satisfied()
+        return self._edges[asked]
 
     @cached_property
     def _is_valid(self) -> Column:

@@ -6,8 +6,9 @@ until then. A transform knows neither clock nor calendar: the edge, batch or str
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 import pyspark.sql.functions as F
 import pyspark.sql.types as T
@@ -18,7 +19,7 @@ from lake.declare.days import ALL_DAYS, Days, utc_day
 from lake.declare.graph import topics_of
 from lake.declare.table import Table
 
-__all__ = ["Horizon", "dated_by"]
+__all__ = ["Filing", "Horizon", "Limits", "dated_by"]
 
 _EPOCH, _MINUTE = datetime(1970, 1, 1, tzinfo=UTC), timedelta(minutes=1)
 
@@ -30,6 +31,20 @@ def dated_by(table: Table) -> str | None:
     reads_topic = bool(table.topics)
     sent_at = table.contract.column("timestamp") if reads_topic else None
     return sent_at.name if sent_at is not None and isinstance(sent_at.dtype, T.TimestampType) else None
+
+
+class Limits(NamedTuple):
+    """Where these are equal, equal questions are asked of rows: a stream asks several times a second, and builds once.
+
+    Attributes:
+        latest: time that is believed.
+        today: day under which rows of other days are filed.
+        calendar: days that its tables can have.
+    """
+
+    latest: datetime
+    today: date
+    calendar: Days
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,10 @@ class Horizon:
         latest = self.now + max(allowed, default=timedelta(0))
         return latest + (_EPOCH - latest) % _MINUTE
 
+    def limits(self, table: Table) -> Limits:
+        """Return all that the questions to rows of a table depend on."""
+        return Limits(self.latest(table), self.today, self.calendar)
+
     def rules(self, table: Table, *, is_filed: bool) -> CompiledContract:
         """Build the rules that clock and calendar add to a contract.
 
@@ -85,16 +104,6 @@ class Horizon:
         about = F.col(table.read_by)
         return rows.withColumn(table.read_by, F.when(self._in_calendar(about), about).otherwise(F.col(table.day)))
 
-    def filed(self, rows: DataFrame, table: Table) -> DataFrame:
-        """File rows that landed on no believable day under the clock's day.
-
-        Batch is asked for days, so it files rows under these.
-        """
-        if not table.write.keeps_everything or "_event_date" not in rows.columns:
-            return rows
-        day = F.col("_event_date")
-        return rows.withColumn("_event_date", F.when(self.is_believed(day, table), day).otherwise(F.lit(self.today)))
-
     def is_believed(self, day: Column, table: Table) -> Column:
         """Ask whether a landing day lies in the calendar and not after the clock."""
         last = min(self.calendar.last, utc_day(self.latest(table)))
@@ -102,3 +111,29 @@ class Horizon:
 
     def _in_calendar(self, day: Column) -> Column:
         return day.between(F.lit(self.calendar.start), F.lit(self.calendar.last))
+
+
+@dataclass
+class Filing:
+    """Files the rows of one table.
+
+    Attributes:
+        table: whose.
+    """
+
+    table: Table
+    _built: tuple[Limits, Column] | None = field(default=None, init=False, repr=False)
+
+    def __call__(self, rows: DataFrame, horizon: Horizon) -> DataFrame:
+        """File rows that landed on no believable day under the clock's day.
+
+        Batch is asked for days, so it files rows under these.
+        """
+        if not self.table.write.keeps_everything or "_event_date" not in rows.columns:
+            return rows
+        limits = horizon.limits(self.table)
+        if self._built is None or self._built[0] != limits:
+            day = F.col("_event_date")
+            filed = F.when(horizon.is_believed(day, self.table), day).otherwise(F.lit(horizon.today))
+            self._built = limits, filed
+        return rows.withColumn("_event_date", self._built[1])

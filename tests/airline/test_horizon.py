@@ -18,7 +18,7 @@ from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.testing.frames import frame
 from lake.write.bounded import Bounded
 from lake.write.enforce import Counts, Enforcer, enforce
-from lake.write.horizon import Horizon, dated_by
+from lake.write.horizon import Filing, Horizon, dated_by
 from lake.write.store import DeltaStore
 from lakehouse_assets.bronze.arrival_events import arrival_events
 from lakehouse_assets.bronze.departure_events import departure_events
@@ -61,11 +61,11 @@ def test_spark_compiles_nothing_for_rows_that_come_a_little_later(spark: SparkSe
     compilations = jvm.org.apache.spark.metrics.source.CodegenMetrics.METRIC_COMPILATION_TIME()
     sent = frame(spark, departures_feed, [message(1, "2013-01-02T12:00:00Z", "2013-01-02")])
     sent.write.parquet(str(tmp_path / "sent"))
-    enforcer, counted = Enforcer(departure_events), [compilations.getCount()]
+    enforcer, filing, counted = Enforcer(departure_events), Filing(departure_events), [compilations.getCount()]
     for second in range(1, 4):
         believed = Horizon(NOON + timedelta(seconds=second), CALENDAR)
         rows = departure_events(spark.read.schema(sent.schema).parquet(str(tmp_path / "sent")))
-        one_task = believed.filed(rows, departure_events).coalesce(1)
+        one_task = filing(rows, believed).coalesce(1)
         with settings_meanwhile(spark, COMPILING):
             assert enforcer.collect(one_task, Bounded(100, 1_000_000), believed) is not None
         counted.append(compilations.getCount())
@@ -105,7 +105,7 @@ FILED = ["2013-01-02"] * 5 + ["2012-12-31"] + ["2013-01-02"] * 3
 @pytest.mark.spark
 def test_a_message_of_no_believable_time_is_rejected_and_filed_under_a_day_that_is(spark: SparkSession) -> None:
     sent = [message(number, at, day) for number, (at, day, _) in enumerate(MESSAGES)]
-    rows = BELIEVED.filed(departure_events(frame(spark, departures_feed, sent)), departure_events)
+    rows = Filing(departure_events)(departure_events(frame(spark, departures_feed, sent)), BELIEVED)
 
     by_spark = enforce(departure_events, rows, None, partitions=2, horizon=BELIEVED)
     here = Enforcer(departure_events).collect(rows.coalesce(1), Bounded(100, 1_000_000), BELIEVED)

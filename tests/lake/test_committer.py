@@ -127,6 +127,46 @@ def test_who_is_overtaken_on_its_day_writes_nothing(
     assert held(store) == [("x", D1, 9)]
 
 
+def test_files_that_two_join_at_once_are_not_doubled(
+    store: DeltaStore, target: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in (("a", D1, 1), ("b", D1, 2)):
+        target.add(rows(row), Note({}))
+    before_commit(monkeypatch, DeltaTable(store.path(marks)).optimize.compact)
+
+    store.compact(marks, Days.of(D1))
+
+    assert held(store) == [("a", D1, 1), ("b", D1, 2)]
+    assert store.version(marks) == 3, "the other one has joined them"
+
+
+def test_rows_that_come_while_files_are_joined_stay(
+    store: DeltaStore, target: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in (("a", D1, 1), ("b", D1, 2)):
+        target.add(rows(row), Note({}))
+    before_commit(monkeypatch, lambda: write_deltalake(store.path(marks), rows(("x", D1, 9)), mode="append"))
+
+    store.compact(marks, Days.of(D1))
+
+    assert held(store) == [("a", D1, 1), ("b", D1, 2), ("x", D1, 9)]
+    assert len(DeltaTable(store.path(marks)).file_uris()) == 2
+
+
+def test_no_more_is_read_at_a_time_than_the_process_can_hold(
+    store: DeltaStore, target: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        target.add(rows((f"{number}", D1, number)), Note({}))
+    size = max(file.stat().st_size for file in files(store))
+    monkeypatch.setattr(committer, "_MOST_JOINED_BYTES", 2 * size)
+
+    store.compact(marks, Days.of(D1))
+
+    assert len(DeltaTable(store.path(marks)).file_uris()) == 3, "two of two, and one alone"
+    assert [row[0] for row in held(store)] == ["0", "1", "2", "3", "4"]
+
+
 def test_files_that_somebody_joins_meanwhile_are_not_doubled(
     store: DeltaStore, target: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

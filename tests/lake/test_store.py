@@ -16,16 +16,15 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from filelock import FileLock
-from pyspark.sql import SparkSession
 
 from lake.declare.contract import Contract, Field, compile_contract
 from lake.declare.days import Days
 from lake.declare.table import Table
-from lake.engine.session import SMALLEST_KEPT, STREAM_CONF
 from lake.errors import RowsOutsideDays, SchemaDrift, TableLocked, WrittenMeanwhile
 from lake.storage.holder import read_holder
 from lake.storage.log import Log
 from lake.testing.lakes import open_lake, stored_rows
+from lake.write import committer
 from lake.write.enforce import NOTHING_DROPPED
 from lake.write.store import DeltaStore, Txn
 from tests.tiny import Marks, day_of, mark_files, marks
@@ -329,27 +328,33 @@ def test_an_upsert_never_doubles_rows_whose_files_somebody_else_joins_meanwhile(
     assert sorted(rows_in(store)) == [("0", D1, 1), ("1", D1, 7), ("2", D1, 1)]
 
 
-@pytest.mark.spark
-def test_a_compaction_of_streams_joins_small_files_and_leaves_the_others_alone(
-    spark: SparkSession, tmp_path: Path
+def test_a_compaction_of_streams_joins_small_files_of_each_day_and_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, smallest = open_lake(tmp_path, spark), 20_000
-    for number, points in enumerate((10_000, 1, 1)):
+    store = open_lake(tmp_path, None)  # type: ignore[arg-type]  # no session is needed
+    monkeypatch.setattr(committer, "_SMALL_BYTES", 20_000)
+    for number, (points, day) in enumerate(((10_000, D1), (1, D1), (1, D1), (1, D2), (1, D3), (1, D3))):
         names = [f"{number} {place}" for place in range(points)]
-        columns = {"name": names, "day": [D1] * points, "points": [1] * points}
+        columns = {"name": names, "day": [day] * points, "points": [number] * points}
         store.append(marks, pa.table(columns, schema=marks.contract.arrow_schema), Txn("marks:1", number), {})
-    files = store.table_log(marks).files_by_day("day", [Days.of(D1)])[D1]
-    (large,) = [name for name, rows in files.items() if rows > 1]
-    assert Path(store.path(marks), large).stat().st_size > smallest
+    log, before = store.table_log(marks), sorted(map(str, stored_rows(store, marks)))
+    files = log.files_by_day("day", [Days.between(D1, D3)])
+    (large,) = [name for name, rows in files[D1].items() if rows > 1]
 
-    assert SMALLEST_KEPT in STREAM_CONF
-    spark.conf.set(SMALLEST_KEPT, str(smallest))
-    store.compact(marks, Days.of(D1))
-    spark.conf.set(SMALLEST_KEPT, STREAM_CONF[SMALLEST_KEPT])
+    store.compact(marks, Days.between(D1, D2))
 
-    after = store.table_log(marks).files_by_day("day", [Days.of(D1)])[D1]
-    assert large in after
-    assert sorted(after.values()) == [2, 10_000]
+    after = log.files_by_day("day", [Days.between(D1, D3)])
+    assert large in after[D1]
+    assert sorted(after[D1].values()) == [2, 10_000]
+    assert (after[D2], after[D3]) == (files[D2], files[D3]), "nothing to join, and not asked for"
+    assert sorted(map(str, stored_rows(store, marks))) == before
+    commit = log.commit(log.version() or 0)
+    assert commit is not None
+    assert (commit.touched, commit.rows) == (frozenset(), 0), "no reader meets a row again"
+
+    version = log.version()
+    store.compact(marks, Days.between(D1, D2))
+    assert log.version() == version, "nothing was left to join"
 
 
 # Locks
