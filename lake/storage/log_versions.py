@@ -213,6 +213,8 @@ class LogVersions(LogFiles):
         known = _OPENED.get(self.location)
         table: DeltaTable | None
         if known is not None and self.fingerprint(known[0][0]) == known[0][1]:
+            if not self._has(known[0][0] + 1) and known[1].version() == known[0][0]:
+                return known[1]
             table = self._updated(known[1])
         else:
             table = self._load()
