@@ -167,6 +167,8 @@ def _driver_conf() -> Conf:
         "spark.driver.extraJavaOptions": " ".join(flags),
         "spark.driver.memory": _driver_memory(),
         "spark.ui.enabled": "false",
+        # The plan of each query is put into words for the page. Where nobody sees it, the short form does.
+        "spark.sql.ui.explainMode": "simple",
         # Its folder need not exist here, and without it the session would not start.
         "spark.eventLog.enabled": "false",
         # Noting the line of Python behind each column expression doubles the time of a small refresh.

@@ -7,21 +7,22 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-__all__ = ["settings_meanwhile"]
+__all__ = ["set_all", "settings_meanwhile"]
 
 
 @contextmanager
 def settings_meanwhile(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
     """Set what a session does, and give it back as it was, set or not."""
     before = {name: spark.conf.get(name, None) for name in settings}
-    _set(spark, settings)
+    set_all(spark, settings)
     try:
         yield
     finally:
-        _set(spark, before)
+        set_all(spark, before)
 
 
-def _set(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
+def set_all(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
+    """Set settings of a session; None takes one back."""
     for name, value in settings.items():
         if value is None:
             spark.conf.unset(name)

@@ -29,6 +29,7 @@ from lake.storage.own_table import OwnTable
 from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan, step_txn
 from lake.stream.input_events import NEWEST_EVENT, InputEvents
+from lake.stream.interpreting import Interpreting
 from lake.stream.judge import Judge
 from lake.stream.mode_writer import Batch, ModeWriter
 from lake.stream.mode_writers import writer_of
@@ -84,6 +85,7 @@ class MicroBatchWriter:
             to the disk before a row is written.
         guard: held while a micro-batch is written.
         failure: the error that ended the query, as it was raised here.
+        interpreting: how Spark runs the query's micro-batches; each start begins anew.
     """
 
     plan: StreamPlan
@@ -102,6 +104,7 @@ class MicroBatchWriter:
     checkpoint: AnyPath | None = None
     guard: threading.Lock = field(default_factory=threading.Lock)
     failure: BaseException | None = None
+    interpreting: Interpreting = field(default_factory=Interpreting)
 
     @property
     def table(self) -> Table:
@@ -161,6 +164,7 @@ class MicroBatchWriter:
         counts = self._write_rows(Batch(batch_id, self._filing(rows, believed), first_day, believed))
         self._note_read(batch_id)
         self.judge.note(counts)
+        self.interpreting.note(rows.sparkSession, counts.rows_in)
         version = self.store.version(self.table)
         seconds = round(time.monotonic() - started, 3)
         table = self.table.full_name

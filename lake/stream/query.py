@@ -16,6 +16,7 @@ from lake.declare.table import Table, stream_reads
 from lake.errors import UNREADABLE, LakeError, StreamBroken
 from lake.storage.store_path import AnyPath
 from lake.stream.generation import StreamPlan
+from lake.stream.interpreting import Interpreting
 from lake.stream.micro_batch import MicroBatchWriter
 from lake.stream.progress import StreamStatus
 
@@ -59,7 +60,7 @@ class StreamQuery:
         """
         writer = self.rows.writeStream.queryName(self.name).outputMode(self.plan.output_mode)
         writer = writer.option("checkpointLocation", str(self.checkpoint)).foreachBatch(self.writer)
-        self.status.state = "running"
+        self.status.state, self.writer.interpreting = "running", Interpreting()
         # A micro-batch without rows moves the watermark. It gives rows to a join only, and costs an aggregate as much
         # as one with rows. The query takes the setting with it when it starts.
         self.rows.sparkSession.conf.set(_EMPTY_BATCHES, self.plan.output_mode == "append")
