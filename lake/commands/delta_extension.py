@@ -22,7 +22,9 @@ _DISTRIBUTION = "duckdb-extension-delta"
 
 
 def open_with_delta() -> duckdb.DuckDBPyConnection:
-    """Open an in-memory DuckDB that has loaded the extension, and loads none that is unsigned any more.
+    """Open an in-memory DuckDB that has loaded the extension.
+
+    It loads none that is unsigned any more.
 
     Raises:
         ModuleNotFoundError: the package of the extension is not installed.
@@ -62,7 +64,10 @@ def is_as_installed(file: Path) -> bool:
 
 
 def _noted(file: Path) -> str | None:
-    """Return what RECORD of the package says of a file, None where it says nothing of use."""
+    """Return the hash that RECORD of the package has of a file.
+
+    None where it has none of use.
+    """
     try:
         files = metadata.files(_DISTRIBUTION) or []
     except metadata.PackageNotFoundError:

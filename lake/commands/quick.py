@@ -105,9 +105,9 @@ def spare_pandas() -> None:
 
 @contextmanager
 def _one_thread_of_blas() -> Iterator[None]:
-    """Let numpy, which pyarrow imports, start no threads for linear algebra, unless somebody asks for them.
+    """Let numpy start no threads for linear algebra, unless somebody asks for them.
 
-    They take as long to start as half of its import.
+    pyarrow imports it, and they take as long to start as half of its import.
     """
     name = "OPENBLAS_NUM_THREADS"
     if name in os.environ:

@@ -138,9 +138,10 @@ class Read:
         return Days.of(day).widen(before=self.after, after=self.before)
 
     def reached(self, days: Iterable[date]) -> Iterator[list[date]]:
-        """Say `affected` of many days at once, because a range for each takes several times as long.
+        """Say `affected` of many days at once.
 
-        Each list has one day for each of those given, in their order.
+        A range for each takes several times as long. Each list has one day for each of those given, in their
+        order.
         """
         if self.span is not None:
             yield [Days.whole(self.span, day).start for day in days]

@@ -22,7 +22,7 @@ def settings_meanwhile(spark: SparkSession, settings: Mapping[str, str]) -> Iter
 
 
 def set_all(spark: SparkSession, settings: Mapping[str, str | None]) -> None:
-    """Set settings of a session; None takes one back."""
+    """Set settings of a session, and take back those that are None."""
     for name, value in settings.items():
         if value is None:
             spark.conf.unset(name)

@@ -56,7 +56,10 @@ def kept_entries(location: str, files: Sequence[LogFile]) -> tuple[Place, Newest
 
 
 def _written(entries: Iterable[Entry]) -> list[list[Any]]:
-    """Write each value of a column once, and for each entry the place of its value."""
+    """Write each value of a column once.
+
+    Each entry has the place of its value.
+    """
     rows = [vars(entry) for entry in entries]
     return [_once(name, [row[name] for row in rows]) for name in FIELDS]
 

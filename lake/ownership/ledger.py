@@ -113,7 +113,10 @@ class Ledger:
         return self._kept(log, files)
 
     def _kept(self, log: Log, files: Sequence[LogFile]) -> Newest:
-        """Begin with the entries that an earlier process has kept, and keep them where that pays."""
+        """Begin with the entries that an earlier process has kept.
+
+        They are kept anew where that pays.
+        """
         before, whole = kept_entries(log.location, files), list[Newest]()
 
         def read(_: Place) -> Newest:

@@ -22,7 +22,10 @@ FEW_ROWS = 2_000
 
 @dataclass
 class Interpreting:
-    """Chooses how Spark runs the next micro-batch of a query, by the rows of the last."""
+    """Chooses how Spark runs the next micro-batch of a query.
+
+    The rows of the last decide.
+    """
 
     _compiled: Mapping[str, str | None] | None = field(default=None, init=False, repr=False)
 

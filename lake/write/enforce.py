@@ -402,7 +402,10 @@ class Enforcer:
         return horizon.in_reach(rows, self.table).withColumn(IS_VALID, is_valid), edge
 
     def _edge(self, horizon: Horizon, *, is_filed: bool) -> tuple[CompiledContract, Column]:
-        """Return the rules of clock and calendar, and the question whether a row keeps them and the contract's."""
+        """Return the rules of clock and calendar.
+
+        With them comes the question whether a row keeps these and the contract's.
+        """
         asked = (horizon.limits(self.table), is_filed)
         if asked not in self._edges:
             self._edges.clear()

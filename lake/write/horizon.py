@@ -34,7 +34,9 @@ def dated_by(table: Table) -> str | None:
 
 
 class Limits(NamedTuple):
-    """Where these are equal, equal questions are asked of rows: a stream asks several times a second, and builds once.
+    """Hold what the questions of clock and calendar depend on.
+
+    A stream asks several times a second, and builds them anew only where these differ.
 
     Attributes:
         latest: time that is believed.
@@ -65,10 +67,10 @@ class Horizon:
         return min(max(utc_day(self.now), self.calendar.start), self.calendar.last)
 
     def latest(self, table: Table) -> datetime:
-        """Add to the clock what the topics of a table allow, up to the end of that minute.
+        """Add to the clock what the topics of a table allow.
 
-        Spark compiles a question with a moment in it anew for every other moment. Asked to the microsecond, that cost a
-        small micro-batch more than its rows.
+        The rest of that minute is believed too, because Spark compiles a question with a moment in it anew for every
+        other moment. Asked to the microsecond, that cost a small micro-batch more than its rows.
         """
         allowed = [feed.ahead_at_most for _, feed in topics_of(table)]
         latest = self.now + max(allowed, default=timedelta(0))
