@@ -17,6 +17,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from lake.declare.table import Table
 from lake.engine.session import STREAM_CONF
+from lake.engine.settings_meanwhile import set_all
 from lake.ownership.frontier import FrontierTable
 from lake.stream.generation import Checkpoints, begin_generations, plan_stream
 from lake.stream.micro_batch import MicroBatchWriter
@@ -45,8 +46,7 @@ def followed(
         since: the first open day.
         writer: what does something with each micro-batch.
     """
-    for name, value in STREAM_CONF.items():
-        store.spark.conf.set(name, value)
+    set_all(store.spark, STREAM_CONF)
     frontier, checkpoints = FrontierTable(store), Checkpoints(home / "checkpoints")
     plan = plan_stream(table, store.spark)
     state = begin_generations(frontier, [plan], checkpoints, since=since, now=datetime.now(UTC))

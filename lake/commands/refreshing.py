@@ -205,7 +205,10 @@ def _refresh(
 
 
 def notes_of(survey: Survey | None, tables: Sequence[Table], computed: Sequence[Table], days: Days | None) -> list[str]:
-    """Tell of days of an older code, or of early days where days were named."""
+    """Tell of days of an older code.
+
+    Where days were named, tell of early ones instead.
+    """
     if survey is None:
         return []
     return [*(describe_older_code(survey, tables) if days is None else _describe_early(survey, computed, days))]

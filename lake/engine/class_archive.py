@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from lake.engine.jars import jars
 from lake.engine.java import find_java
 from lake.engine.session import STREAM_CONF, build_session
+from lake.engine.settings_meanwhile import set_all
 from lake.engine.shared_classes import archive_of
 from lake.errors import LakeError
 
@@ -99,8 +100,7 @@ def _stream(spark: SparkSession, lines: Path, folder: Path) -> None:
 
     The files are written one by one.
     """
-    for name, value in STREAM_CONF.items():
-        spark.conf.set(name, value)
+    set_all(spark, STREAM_CONF)
     read = spark.readStream.schema(_KEY).json(str(lines)).withWatermark("said_at", "1 hour")
     hours = read.groupBy("part", "said_at").count().selectExpr("part", "count AS id", "said_at")
     writer = hours.writeStream.outputMode("update").option("checkpointLocation", str(folder / "checkpoint"))

@@ -12,7 +12,7 @@ __all__ = ["set_all", "settings_meanwhile"]
 
 @contextmanager
 def settings_meanwhile(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
-    """Set what a session does, and give it back as it was, set or not."""
+    """Set what a session does, and give it back as it was."""
     before = {name: spark.conf.get(name, None) for name in settings}
     set_all(spark, settings)
     try:

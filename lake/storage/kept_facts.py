@@ -88,7 +88,10 @@ def facts_of(location: str) -> Facts | None:
 
 @contextmanager
 def keep_facts_in(file: Path) -> Iterator[None]:
-    """Use a file of facts for one look, and add what the look has read."""
+    """Use a file of facts for one look.
+
+    What the look has read is added to it.
+    """
     global _KEPT, _FILE  # noqa: PLW0603  # one look at a time
     kept = _KEPT = _read(file)
     _FILE = file

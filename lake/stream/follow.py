@@ -19,6 +19,7 @@ from lake.declare.days import ALL_DAYS, Days
 from lake.declare.table import Table, can_be_early, is_followable
 from lake.declare.topic_source import Place, TopicSource
 from lake.engine.session import STREAM_CONF
+from lake.engine.settings_meanwhile import set_all
 from lake.errors import NotAStream, StreamBroken
 from lake.ownership.frontier import Frontier, FrontierTable, seal_pending, with_streamed_upstream
 from lake.ownership.shared_lease import shared_lease
@@ -172,5 +173,4 @@ def refuse_batch_only(tables: Sequence[Table], *, known: Iterable[Table]) -> Non
 
 
 def _configure(store: DeltaStore) -> None:
-    for name, value in STREAM_CONF.items():
-        store.spark.conf.set(name, value)
+    set_all(store.spark, STREAM_CONF)

@@ -27,6 +27,7 @@ from lake.write.store import DeltaStore
 __all__ = [
     "FEW_ROWS",
     "Row",
+    "compiled",
     "interpreted",
     "job_ids_of",
     "jobs_of",
@@ -42,6 +43,7 @@ FEW_ROWS: Mapping[str, str] = {
     "spark.databricks.delta.snapshotPartitions": "1",
 }
 """Settings with which Spark interprets expressions and starts one task per stage."""
+_COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 Row = dict[str, Any]
 
@@ -67,6 +69,13 @@ def interpreted(spark: SparkSession) -> Iterator[None]:
     To compile them is half the time of a tiny job, and a second task a tenth.
     """
     with settings_meanwhile(spark, FEW_ROWS):
+        yield
+
+
+@contextmanager
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Let Spark compile expressions, as it does by default."""
+    with settings_meanwhile(spark, _COMPILED):
         yield
 
 

@@ -344,14 +344,14 @@ def _small_together(files: Iterable[RemoveAction]) -> Iterator[list[RemoveAction
         if _size(file) < _SMALL_BYTES:
             by_partition.setdefault(json.dumps(file.partition_values, sort_keys=True), []).append(file)
     for alike in by_partition.values():
-        group, size = list[RemoveAction](), 0
+        groups, size = [list[RemoveAction]()], 0
         for file in sorted(alike, key=_size):
             if size + _size(file) > _MOST_JOINED_BYTES:
-                yield from [group] if len(group) > 1 else []
-                group, size = [], 0
-            group.append(file)
+                groups.append([])
+                size = 0
+            groups[-1].append(file)
             size += _size(file)
-        yield from [group] if len(group) > 1 else []
+        yield from (group for group in groups if len(group) > 1)
 
 
 def _size(file: RemoveAction) -> int:

@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 from lake.batch.refresh import refresh
 from lake.declare.days import ALL_DAYS, Days
 from lake.declare.table import Read, Table
-from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.testing.frames import frame
+from lake.testing.lakes import compiled
 from lake.write.bounded import Bounded
 from lake.write.enforce import Counts, Enforcer, enforce
 from lake.write.horizon import Filing, Horizon, dated_by
@@ -51,10 +51,6 @@ def test_times_are_believed_to_the_end_of_a_minute() -> None:
     assert limits == {NOON + timedelta(minutes=11)}
 
 
-COMPILING = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-"""As streams do. Sessions of tests read rows without."""
-
-
 @pytest.mark.spark
 def test_spark_compiles_nothing_for_rows_that_come_a_little_later(spark: SparkSession, tmp_path: Path) -> None:
     jvm: Any = spark._jvm
@@ -66,7 +62,7 @@ def test_spark_compiles_nothing_for_rows_that_come_a_little_later(spark: SparkSe
         believed = Horizon(NOON + timedelta(seconds=second), CALENDAR)
         rows = departure_events(spark.read.schema(sent.schema).parquet(str(tmp_path / "sent")))
         one_task = filing(rows, believed).coalesce(1)
-        with settings_meanwhile(spark, COMPILING):
+        with compiled(spark):
             assert enforcer.collect(one_task, Bounded(100, 1_000_000), believed) is not None
         counted.append(compilations.getCount())
     assert counted[0] < counted[1] == counted[2] == counted[3]

@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from lake.engine.settings_meanwhile import settings_meanwhile
 from lake.stream.interpreting import FEW_ROWS, Interpreting
+from lake.testing.lakes import compiled
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
-COMPILING = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
-"""As streams do. Sessions of tests read rows without."""
 IS_COMPILED = "*("
 """So Spark marks what it compiles, in a plan."""
 
@@ -28,7 +26,7 @@ def test_the_size_of_a_micro_batch_decides_how_the_next_one_runs(spark: SparkSes
 
     numbers = spark.readStream.schema("number INT").json(str(incoming)).where("number > 0")
     writer = numbers.writeStream.option("checkpointLocation", str(tmp_path / "checkpoint")).foreachBatch(write)
-    with settings_meanwhile(spark, COMPILING):
+    with compiled(spark):
         query = writer.start()
     wrapped: Any = query
     plans = []
