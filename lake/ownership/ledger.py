@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -54,6 +55,7 @@ one hash of them all). `table_ids` is one too: `layer.table` -> id of the table 
 
 
 _READ = Remembered[Newest]()
+_FEW_ENTRIES = 500
 _FEW = 20
 """So many commits are read again by each process before their entries are kept."""
 
@@ -138,7 +140,8 @@ class Ledger:
         if stored is None:
             return {}
         order = oldest_first(stored)  # of the long texts only those that count are copied
-        return _by_table({}, stored.take(order.take(_newest_places(stored.select(["table", "day"]).take(order)))))
+        newest = stored.take(order.take(_newest_places(stored.select(["table", "day"]).take(order))))
+        return _by_table({}, _entries(newest))
 
     def _with_newer(self, known: Newest, before: int, newest: int) -> Newest | None:
         """Add the entries of later commits to those that are known.
@@ -151,10 +154,11 @@ class Ledger:
             return None
         for path in paths:
             with log.open_file(path) as file:
-                rows = pq.read_table(file)
+                rows = pq.ParquetFile(file).read()  # read_table would import datasets
             if "sequence" not in rows.column_names or rows["sequence"].null_count:
                 return None
-            known = _by_table(known, rows.take(oldest_first(rows)))
+            numbered = sorted(zip(rows["sequence"].to_pylist(), _entries(rows), strict=True), key=itemgetter(0))
+            known = _by_table(known, (entry for _, entry in numbered))
         return known
 
 
@@ -172,12 +176,12 @@ def _newest_places(rows: pa.Table) -> pa.Array:
     return placed.group_by(["table", "day"]).aggregate([("place", "max")])["place_max"].combine_chunks().sort()
 
 
-def _by_table(known: Newest, rows: pa.Table) -> Newest:
-    """Add rows to what is known, oldest first."""
+def _by_table(known: Newest, entries: Iterable[Entry]) -> Newest:
+    """Add entries to what is known, oldest first."""
     newer: dict[str, dict[date | None, Entry]] = {}
-    for entry in _entries(rows):
+    for entry in entries:
         newer.setdefault(entry.table, {})[entry.day] = entry
-    return {**known, **{table: {**known.get(table, {}), **entries} for table, entries in newer.items()}}
+    return {**known, **{table: {**known.get(table, {}), **days} for table, days in newer.items()}}
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -189,21 +193,29 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
     A row at a time takes twice as long. An older release wrote fewer columns, and a newer one may write more.
     """
     # Of times pyarrow makes objects one by one, ten times as slowly as of numbers.
-    rows = rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", rows["recorded_at"].cast(pa.int64()))
+    moments = [chunk.view(pa.int64()) for chunk in rows["recorded_at"].chunks]
+    place = rows.column_names.index("recorded_at")
+    rows = rows.set_column(place, "recorded_at", pa.chunked_array(moments, pa.int64()))
     none = pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
     columns = (_read_once(name, rows[name] if name in rows.column_names else none) for name in FIELDS)
     return map(made, zip(*columns, strict=True))
 
 
 def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
-    """Read a column, each value once, because many entries say the same."""
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    values = encoded.dictionary.to_pylist()
+    """Read a column, each value once, because many entries say the same.
+
+    Of few values that saves less than pyarrow.compute takes to be imported.
+    """
+    if len(column) <= _FEW_ENTRIES:
+        values, places = column.to_pylist(), range(len(column))
+    else:
+        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        values = encoded.dictionary.to_pylist()
+        places = memoryview(encoded.indices.buffers()[1]).cast("i")[: len(encoded)]
     if name in ("inputs", "table_ids"):
         values = json.loads(f"[{','.join(text or '{}' for text in values)}]")  # one call reads all of them
     elif name == "recorded_at":
         values = [_EPOCH + timedelta(microseconds=moment) for moment in values]
     elif name == "disagreeing":
         values = [count or 0 for count in values]
-    places = encoded.indices
-    return [values[place] for place in memoryview(places.buffers()[1]).cast("i")[: len(places)]] if values else []
+    return [values[place] for place in places]

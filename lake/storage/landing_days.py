@@ -14,11 +14,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from lake.declare.landed import folder_name, is_data, is_hidden, landing_day
 from lake.errors import FolderNotReadable
@@ -43,10 +45,12 @@ class DayFolder:
     Attributes:
         files: those that are read, by name, in order.
         is_plain: whether it holds nothing else but hidden names, and no link.
+        touched_ns: when any of the files was written, renamed or linked last; 0 where there is none.
     """
 
     files: Mapping[str, LandedFile]
     is_plain: bool = True
+    touched_ns: int = field(default=0, compare=False)
 
 
 def read_day(folder: Path | str) -> DayFolder:
@@ -59,7 +63,7 @@ def read_day(folder: Path | str) -> DayFolder:
     """
     try:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = list(found)
     except FileNotFoundError:
         return DayFolder({})
     except NotADirectoryError:
@@ -72,10 +76,22 @@ def read_day(folder: Path | str) -> DayFolder:
             raise FolderNotReadable(str(closed.parent), str(error.strerror)) from error
         # The day may hold files, so a reader of it learns that it cannot be read.
         return DayFolder({closed.name: LandedFile.of(closed, stat)})
-    data = [entry for entry in entries if is_data(entry)]
-    files = {entry.name: LandedFile.of(entry.path, stat_of(entry)) for entry in data}
-    has_more = len(data) < len(entries) and any(not is_data(one) and not is_hidden(one.name) for one in entries)
-    return DayFolder(files, is_plain=not has_more and not any(entry.is_symlink() for entry in data))
+    if len(entries) > 1:
+        entries.sort(key=attrgetter("name"))
+    return _content(entries)
+
+
+def _content(entries: Sequence[os.DirEntry[str]]) -> DayFolder:
+    files, is_plain, touched = dict[str, LandedFile](), True, 0
+    for entry in entries:
+        if is_data(entry):
+            stat = stat_of(entry)
+            files[entry.name] = LandedFile(entry.path, stat.st_size, stat.st_mtime_ns)
+            touched = max(touched, stat.st_mtime_ns, stat.st_ctime_ns)
+            is_plain = is_plain and not entry.is_symlink()
+        else:
+            is_plain = is_plain and is_hidden(entry.name)
+    return DayFolder(files, is_plain, touched)
 
 
 def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
@@ -86,10 +102,14 @@ def stat_of(entry: os.DirEntry[str]) -> os.stat_result:
         return entry.stat(follow_symlinks=False)
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
+    """A landing day as it was seen.
+
+    The folder itself has no mark after the first look, because years of them would take a fifth longer.
+    """
+
     path: str
-    folder: _Mark
+    folder: _Mark | None
     content: DayFolder
     is_steady: bool
 
@@ -191,16 +211,17 @@ class FeedFolder:
 
     def _read(self, day: date) -> _Seen:
         known = self._seen.get(day)
-        path = known.path if known else f"{self.path}{os.sep}{folder_name(day)}"  # years of days make no paths
+        if known is None:
+            path = f"{self.path}{os.sep}{folder_name(day)}"  # years of days make no paths
+            content = read_day(path)
+            return _Seen(path, None, content, bool(content.files) and _is_past(content.touched_ns))
         try:
-            mark = _mark(path)
+            mark = _mark(known.path)
         except FileNotFoundError:
             mark = (0, 0, 0)
         except PermissionError as error:
             raise FolderNotReadable(str(self.path), str(error.strerror)) from error
-        if known is not None and known.is_same(mark):
-            return known
-        return _Seen(path, mark, read_day(path), _is_steady(mark))
+        return known if known.is_same(mark) else _Seen(known.path, mark, read_day(known.path), _is_steady(mark))
 
     def _remember(self, found: Mapping[date, _Seen]) -> None:
         changed = [
@@ -250,7 +271,11 @@ def _stat(place: Path | str) -> os.stat_result:
 
 
 def _is_steady(mark: _Mark) -> bool:
-    return max(mark[:2]) < time.time_ns() - TICKS_NS
+    return _is_past(max(mark[:2]))
+
+
+def _is_past(moment_ns: int) -> bool:
+    return moment_ns < time.time_ns() - TICKS_NS
 
 
 def _are_same(files: Mapping[str, LandedFile]) -> bool:

@@ -109,6 +109,20 @@ def test_a_folder_that_changed_just_now_is_looked_into_again(landing: Landing, m
     assert list(sizes(landing, DAYS[0])) == ["a.csv", "b.csv", "c.csv"]
 
 
+@pytest.mark.parametrize("before", ["a.csv", None])
+def test_a_day_that_changed_just_before_the_first_look_is_looked_at_again(
+    landing: Landing, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    if before is None:
+        (landing.folder(FEED, DAYS[0]) / "a.csv").unlink()
+    else:
+        monkeypatch.setattr(lake.storage.landing_days, "TICKS_NS", 10**18)
+    landing.landed(FEED)
+    write(landing, DAYS[0], "b.csv", "xx")
+
+    assert list(sizes(landing, DAYS[0])) == [name for name in (before, "b.csv") if name]
+
+
 def test_nothing_is_made_anew_while_nothing_changes(landing: Landing) -> None:
     first = landing.landed(FEED)
     glance = landing.glance(FEED)

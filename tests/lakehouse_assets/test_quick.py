@@ -109,6 +109,20 @@ def test_a_command_that_only_looks_loads_no_more_than_it_needs(home: Path, comma
     assert found & HEAVY == set()
 
 
+def test_a_look_after_a_change_loads_what_one_before_it_did(tmp_path: Path) -> None:
+    store = without_spark(tmp_path)
+    hold(store, departures, [D1])
+    record(store, departures, [D1], version=1)
+    imported(tmp_path, "status")
+    assert (tmp_path / "looks-ledger.json").exists(), "a control: it keeps the entries"
+    hold(store, departures, [D2])
+    record(store, departures, [D2], version=2)
+
+    found = imported(tmp_path, "status")
+
+    assert found & {"pyarrow._compute", "pyarrow._dataset"} == set()
+
+
 def test_a_look_at_sinks_that_hold_nothing_loads_no_duckdb(tmp_path: Path) -> None:
     assert "duckdb" not in imported(tmp_path, "status")
 
