@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def keep_facts_in(file: Path) -> Iterator[None]:
         _KEPT = _FILE = None
         _TRUE.clear()
         if _outline(now) != before:
-            _write(file, {name: asdict(facts) for name, facts in now.items()})
+            _write(file, {name: vars(facts) for name, facts in now.items()})
 
 
 def kept(name: str) -> Any:
