@@ -10,21 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lake.declare.days import Day
 from lake.storage.durable import write_whole
+from lake.storage.held_rows import Held
 from lake.storage.location import is_local
 
 __all__ = ["Facts", "LogFile", "facts_of", "files_to_keep", "keep", "keep_facts_in", "kept"]
 
 LogFile = tuple[str, int, int, int, int]
 """Name, size, times and inode of a file."""
+_Place = tuple[int, str]
 
 
 @dataclass
@@ -35,31 +35,39 @@ class Facts:
         signature: of the files of its log.
         place: the version, and the hash of its commit's file; None where nobody has looked yet.
         table_id: the id that the table got when it was made.
-        rows: by the column of a day, "" for none: the rows of each day, "" for those without.
+        held: by the column of a day, "" for none: as of which place, what the table held of each day.
+        until: of the files of its log up to the place.
     """
 
     signature: str
-    place: tuple[int, str] | None = None
+    place: _Place | None = None
     table_id: str | None = None
-    rows: dict[str, dict[str, int]] = field(default_factory=dict)
+    held: dict[str, tuple[_Place, Any]] = field(default_factory=dict)
+    until: str = ""
 
-    def rows_by_day(self, column: str | None, place: tuple[int, str]) -> dict[Day, int] | None:
-        """Return the rows at a place by day, None where nobody has counted them."""
-        counted = self.rows.get(column or "") if place == self.place else None
-        if counted is None:
+    def held_by_day(self, column: str | None) -> tuple[_Place, Held] | None:
+        """Return what was counted by day, and as of which place.
+
+        None where nobody has counted.
+        """
+        counted = self.held.get(column or "")
+        try:
+            return None if counted is None else ((int(counted[0][0]), str(counted[0][1])), Held.from_json(counted[1]))
+        except (TypeError, ValueError, IndexError):
             return None
-        return {date.fromisoformat(day) if day else None: rows for day, rows in counted.items()}
 
-    def note(self, place: tuple[int, str], table_id: str | None = None) -> None:
+    def note(self, place: _Place, table_id: str | None = None) -> None:
         """Remember where a log is, and the id of its table."""
         if place != self.place:
-            self.place, self.table_id, self.rows = place, None, {}
+            self.place, self.table_id = place, None
         self.table_id = table_id or self.table_id
 
-    def note_rows(self, place: tuple[int, str], column: str | None, rows: Mapping[Day, int]) -> None:
-        """Remember the rows at a place by day."""
-        self.note(place)
-        self.rows[column or ""] = {str(day) if day else "": count for day, count in rows.items()}
+    def note_held(self, place: _Place, column: str | None, held: Held) -> None:
+        """Remember what was counted at a place by day."""
+        counted = self.held.get(column or "")
+        if counted is None or tuple(counted[0]) != place:
+            self.note(place)
+            self.held[column or ""] = place, held.to_json()
 
 
 _KEPT: dict[str, Facts] | None = None
@@ -67,7 +75,9 @@ _KEPT: dict[str, Facts] | None = None
 _FILE: Path | None = None
 """The file of facts of the look under way."""
 _TRUE: dict[str, Facts] = {}
-"""By location: those of logs that are as they were, or were read since."""
+"""By location: those of logs that are as they were, have only grown, or were read since."""
+_LISTED: dict[str, list[LogFile]] = {}
+"""By location: the files of logs that are not as they were."""
 
 
 def facts_of(location: str) -> Facts | None:
@@ -78,12 +88,25 @@ def facts_of(location: str) -> Facts | None:
     if _KEPT is None or not is_local(location):
         return None
     if location not in _TRUE:
-        signature = _signature(location)
-        if signature is None:
+        files = _files(location)
+        if files is None:
             return None
-        kept = _KEPT.get(location)
-        _TRUE[location] = kept if kept is not None and kept.signature == signature else Facts(signature)
+        _TRUE[location] = _believed(_KEPT.get(location), location, files)
     return _TRUE[location]
+
+
+def _believed(kept: Facts | None, location: str, files: list[LogFile]) -> Facts:
+    """Return what still holds of what was kept.
+
+    Of a log that has only grown that is what was counted, as of where it was.
+    """
+    signature = _signature(files)
+    if kept is not None and kept.signature == signature:
+        return kept
+    _LISTED[location] = files
+    if kept is None or kept.place is None or kept.until != _until(files, kept.place):
+        return Facts(signature)
+    return replace(kept, signature=signature, table_id=None)
 
 
 @contextmanager
@@ -99,9 +122,13 @@ def keep_facts_in(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        for location, files in _LISTED.items():
+            facts = _TRUE[location]
+            facts.until = "" if facts.place is None else _until(files, facts.place)
         now = kept | _TRUE
         _KEPT = _FILE = None
         _TRUE.clear()
+        _LISTED.clear()
         if _outline(now) != before:
             _write(file, {name: vars(facts) for name, facts in now.items()})
 
@@ -147,14 +174,22 @@ def _read(file: Path) -> dict[str, Facts]:
 def _outline(kept: Mapping[str, Facts]) -> dict[str, object]:
     """Return what differs wherever facts do.
 
-    The rows themselves are left out, because a place never has others.
+    What was counted is left out, because a place never has others.
     """
-    return {name: (one.signature, one.place, one.table_id, set(one.rows)) for name, one in kept.items()}
+    return {
+        name: (one.signature, one.place, one.table_id, {column: tuple(said[0]) for column, said in one.held.items()})
+        for name, one in kept.items()
+    }
 
 
-def _signature(location: str) -> str | None:
-    files = _files(location)
-    return None if files is None else hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+def _signature(files: Sequence[LogFile]) -> str:
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def _until(files: Iterable[LogFile], place: _Place) -> str:
+    """Return the signature of the files of a log up to a place."""
+    newest = f"{place[0]:020d}"
+    return _signature([file for file in files if file[0][:20].isdigit() and file[0][:20] <= newest])
 
 
 def files_to_keep(location: str) -> list[LogFile] | None:

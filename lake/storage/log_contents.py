@@ -14,14 +14,14 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
 from lake.declare.days import Day, Days
+from lake.storage.held_rows import Held
 from lake.storage.kept_facts import facts_of
-from lake.storage.log_versions import PLACES, LogVersions, Place
-from lake.storage.stored_files import rows_by_day
+from lake.storage.log_versions import FEW, PLACES, LogVersions, Place, Remembered
 
 __all__ = ["LogContents"]
 
-_ROWS: dict[tuple[str, str | None], tuple[Place, Mapping[Day, int]]] = {}
-"""By location and day column."""
+_HELD: dict[str | None, Remembered[Held]] = {}
+"""By day column."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class LogContents(LogVersions):
 
         A process counts each version once.
         """
-        place = self.place(PLACES.get(self.location))
-        return {} if place is None else {day: n for day, n in self._newest_rows(place, column).items() if day}
+        held = self._held(column)
+        return {} if held is None else {day: count for day, count in held.rows.items() if day}
 
     def rows_at(self, place: Place, column: str | None) -> Mapping[Day, int]:
         """Count the rows of a version by day.
@@ -52,26 +52,31 @@ class LogContents(LogVersions):
         None stands for rows without one, and for all rows where there is no column.
         """
         if place == self.place(PLACES.get(self.location)):
-            return self._newest_rows(place, column)
-        return rows_by_day(self.at(place[0]), column)
+            held = self._held(column)
+            if held is not None and _HELD[column].place(self) == place:
+                return held.rows
+        return Held.of(self.at(place[0]), column).rows
 
-    def _newest_rows(self, place: Place, column: str | None) -> Mapping[Day, int]:
-        known = _ROWS.get((self.location, column))
-        if known is None or known[0] != place:
-            known = _ROWS[self.location, column] = (place, self._count_rows(place, column))
-        return known[1]
+    def _held(self, column: str | None) -> Held | None:
+        """Count what the newest version holds, from what this process, or an earlier one, has counted.
 
-    def _count_rows(self, place: Place, column: str | None) -> Mapping[Day, int]:
-        """Count the rows of the newest version by day, unless an earlier process has."""
+        None where there is no table.
+        """
+        remembered = _HELD.setdefault(column, Remembered())
         facts = facts_of(self.location)
-        kept = None if facts is None else facts.rows_by_day(column, place)
-        if kept is not None:
-            return kept
-        table = self.open()
-        rows = {} if table is None else rows_by_day(table, column)
-        if facts is not None and table is not None and table.version() == place[0]:
-            facts.note_rows(place, column, rows)
-        return rows
+
+        def advance(held: Held | None, before: int, newest: int) -> Held | None:
+            for version in range(before + 1, newest + 1) if newest - before <= FEW else ():
+                actions = self.actions(version)
+                held = None if held is None or actions is None else held.after(actions, column)
+            return held if newest - before <= FEW else None
+
+        start = None if facts is None else facts.held_by_day(column)
+        found = remembered.get(self, lambda place: Held.of(self.at(place[0]), column), advance, start)
+        place = remembered.place(self)
+        if facts is not None and found is not None and place is not None:
+            facts.note_held(place, column, found)
+        return found
 
     def days(self, column: str) -> set[date]:
         """Return the days that the newest version holds files for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -12,11 +11,10 @@ from deltalake import DeltaTable
 
 from lake.declare.days import Day
 
-__all__ = ["StoredFile", "features_beyond_files", "rows_by_day", "stored_files"]
+__all__ = ["StoredFile", "features_beyond_files", "stored_files"]
 
 _SAID = ("path", "num_records", "modification_time")
 _PARTITION = "partition."
-_EPOCH = date(1970, 1, 1)
 _READABLE = {"timestampNtz", "vacuumProtocolCheck", "v2Checkpoint", "typeWidening"}
 """Features of Delta readers that change nothing about which rows a file holds."""
 
@@ -69,30 +67,6 @@ def stored_files(opened: DeltaTable, day: str | None) -> list[StoredFile]:
             strict=True,
         )
     ]
-
-
-def rows_by_day(opened: DeltaTable, day: str | None) -> dict[Day, int]:
-    """Count the rows of an opened table by day, as its log says.
-
-    Args:
-        opened: the table at a version.
-        day: the column of its days; None where it has none, and then None stands for all rows.
-
-    Returns:
-        Nothing where the column does not partition the table.
-    """
-    said, partition = pa.table(opened.get_add_actions(flatten=True)), f"{_PARTITION}{day}"
-    if day is not None and partition not in said.column_names:
-        return {}
-    rows = said["num_records"].to_pylist()
-    if day is None:
-        return {None: sum(count or 0 for count in rows)} if rows else {}
-    # Numbers of days: to make years of dates takes ten times as long, and to group in pyarrow imports half of it.
-    numbers = (number for chunk in said[partition].chunks for number in chunk.view(pa.int32()).to_pylist())
-    found: dict[int | None, int] = {}
-    for number, count in zip(numbers, rows, strict=True):
-        found[number] = found.get(number, 0) + (count or 0)
-    return {None if number is None else _EPOCH + timedelta(number): count for number, count in found.items()}
 
 
 def features_beyond_files(opened: DeltaTable) -> list[str]:

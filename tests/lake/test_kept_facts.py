@@ -46,7 +46,7 @@ def write(folder: Path, day: date, rows: int) -> None:
 
 def look(table: Path) -> tuple[int | None, str | None, dict[date, int], int]:
     """Look at a table as a new process does, which remembers only what was written down."""
-    for known in (log_contents._ROWS, log_versions.PLACES, log_versions._NEWEST, log_versions._DESCRIBED._known):
+    for known in (log_contents._HELD, log_versions.PLACES, log_versions._NEWEST, log_versions._DESCRIBED._known):
         known.clear()
     log = Log(str(table))
     with keep_facts_in(table.parent / "kept" / "looks.json"):
@@ -98,6 +98,19 @@ def test_a_log_that_has_changed_is_read_again(table: Path, change: Callable[[Pat
     stored = DeltaTable(table)
     days = stored.to_pyarrow_table()["day"].to_pylist()
     assert found == (stored.version(), str(stored.metadata().id), {day: days.count(day) for day in days}, len(days))
+
+
+def test_a_look_after_a_commit_reads_the_commit_alone(table: Path, opened: list[str]) -> None:
+    look(table)
+    write(table, D2, 4)
+    DeltaTable(table).optimize.compact()
+    opened.clear()
+
+    assert look(table)[2:] == ({D1: 2, D2: 7}, 9)
+    assert opened == [str(table)], "for its id, as it has no written touches"
+    opened.clear()
+    assert look(table)[2:] == ({D1: 2, D2: 7}, 9)
+    assert opened == []
 
 
 def test_an_old_commit_that_was_damaged_since_is_found(table: Path) -> None:

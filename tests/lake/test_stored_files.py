@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from lake.storage.stored_files import features_beyond_files, rows_by_day, stored_files
+from lake.storage.held_rows import Held
+from lake.storage.stored_files import features_beyond_files, stored_files
 
 MAPPED = {"delta.columnMapping.id": 1, "delta.columnMapping.physicalName": "col-1"}
 SCHEMA = {"type": "struct", "fields": [{"name": "name", "type": "string", "nullable": True, "metadata": MAPPED}]}
@@ -50,9 +51,9 @@ def test_rows_and_files_are_told_by_day_as_the_files_hold_them(tmp_path: Path) -
         write_deltalake(tmp_path, rows.slice(number), partition_by=["day", "of"], mode="append")
     table = DeltaTable(tmp_path)
 
-    assert rows_by_day(table, "day") == {date(2024, 3, 1): 1, date(2024, 3, 2): 4, None: 2}
-    assert rows_by_day(table, None) == {None: 7}
-    assert rows_by_day(table, "name") == {}
+    assert Held.of(table, "day").rows == {date(2024, 3, 1): 1, date(2024, 3, 2): 4, None: 2}
+    assert Held.of(table, None).rows == {None: 7}
+    assert Held.of(table, "name").rows == {}
     files = stored_files(table, "day")
     assert sorted((file.day, file.partition["of"], file.rows) for file in files if file.day) == [
         (date(2024, 3, 1), "a b", 1),
