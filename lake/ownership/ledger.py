@@ -207,7 +207,8 @@ def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
     Of few values that saves less than pyarrow.compute takes to be imported.
     """
     if len(column) <= _FEW_ENTRIES:
-        values, places = column.to_pylist(), range(len(column))
+        values: list[Any] = column.to_pylist()
+        places: Sequence[int] = range(len(column))
     else:
         encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
         values = encoded.dictionary.to_pylist()

@@ -79,7 +79,7 @@ def forget() -> None:
             lake.storage.log_versions._OPENED,
             lake.storage.log_versions._DESCRIBED._known,
         ),
-        *(lake.storage.log_contents._ROWS, lake.batch.survey._SETTLED, lake.storage.landing_days._FEEDS),
+        *(lake.storage.log_contents._HELD, lake.batch.survey._SETTLED, lake.storage.landing_days._FEEDS),
     ):
         known.clear()
     lake.ownership.ledger._READ._known.clear()
