@@ -17,6 +17,8 @@ package = "shop"
 first_day = 2024-03-01
 now = "2024-03-02T12:00:00Z"
 spark_master = "local[1]"
+
+[tool.lakehouse.environments.production]
 """,
     "shop/__init__.py": "",
     "shop/feeds/__init__.py": "",

@@ -1,12 +1,13 @@
 """Refresh a lakehouse once a day from Airflow 3: copy this file into the folder of DAGs.
 
-Two variables of Airflow say where the project lies and which command it has, in the UI or as
-AIRFLOW_VAR_LAKEHOUSE_PROJECT and AIRFLOW_VAR_LAKEHOUSE_COMMAND. Airflow needs no package of the lakehouse, and the
-lakehouse none of Airflow.
+Three variables of Airflow say where the project lies, which command it has and in which environment it runs, in the UI
+or as AIRFLOW_VAR_LAKEHOUSE_PROJECT, AIRFLOW_VAR_LAKEHOUSE_COMMAND and AIRFLOW_VAR_LAKEHOUSE_ENVIRONMENT. Airflow needs
+no package of the lakehouse, and the lakehouse none of Airflow.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from functools import cached_property
 
@@ -21,11 +22,11 @@ NO_RETRY_MENDS = {2, 3}
 class Lakehouse(BaseOperator):
     """Run the command `lakehouse`; a task that is stopped stops it too."""
 
-    template_fields = ("command", "project", "arguments")
+    template_fields = ("command", "project", "environment", "arguments")
 
-    def __init__(self, *, command: str, project: str, arguments: list[str], **kwargs: object) -> None:
+    def __init__(self, *, command: str, project: str, environment: str, arguments: list[str], **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.command, self.project, self.arguments = command, project, arguments
+        self.command, self.project, self.environment, self.arguments = command, project, environment, arguments
 
     @cached_property
     def hook(self) -> SubprocessHook:
@@ -33,7 +34,8 @@ class Lakehouse(BaseOperator):
 
     def execute(self, context: Context) -> None:
         del context
-        code = self.hook.run_command([self.command, *self.arguments], cwd=self.project).exit_code
+        env = {**os.environ, "LAKEHOUSE_ENVIRONMENT": self.environment}
+        code = self.hook.run_command([self.command, *self.arguments], env=env, cwd=self.project).exit_code
         if code:
             kind = AirflowFailException if code in NO_RETRY_MENDS else AirflowException
             raise kind(f"lakehouse ended with {code}")
@@ -55,6 +57,7 @@ with DAG(
         task_id="refresh",
         command="{{ var.value.lakehouse_command }}",
         project="{{ var.value.lakehouse_project }}",
+        environment="{{ var.value.lakehouse_environment }}",
         arguments=["refresh", "--days", "{{ params.days or ds }}"],
         retries=5,
     )

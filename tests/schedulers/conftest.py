@@ -126,6 +126,7 @@ def airflow(airflow_programs: Path, command: Path, tmp_path: Path) -> Airflow:
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5",
         "AIRFLOW_VAR_LAKEHOUSE_PROJECT": str(tmp_path / "shop"),
         "AIRFLOW_VAR_LAKEHOUSE_COMMAND": str(command),
+        "AIRFLOW_VAR_LAKEHOUSE_ENVIRONMENT": "production",
         "LAKEHOUSE_LOCK_TIMEOUT": "2",
     }
     airflow = Airflow(airflow_programs, environment_of_a_user() | given)
