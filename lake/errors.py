@@ -80,6 +80,7 @@ it, names it.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -1782,13 +1783,25 @@ class FolderNotWritable(SetupError, runbook="docs/runbook.md#a-lock-belongs-to-a
         folder: the folder.
         problem: what the system said.
         setting: the environment variable that chooses another folder.
+        place: the table and the file of the project that choose this one; empty where a variable or nothing does.
     """
 
     folder: Path
     problem: str
     setting: str = "LAKEHOUSE_HOME"
+    place: str = ""
 
     def message(self) -> Message:
+        if self.place:
+            import psutil
+
+            make = f"sudo install -d -o {psutil.Process().username()} {shlex.quote(str(self.folder))}"
+            name = self.setting.removeprefix("LAKEHOUSE_").lower()
+            return Message(
+                f"folder {self.folder}",
+                f"cannot be written: {self.problem}",
+                f"make it for this user: {make}; or change `{name}` in {self.place}",
+            )
         return Message(
             f"folder {self.folder}",
             f"cannot be written: {self.problem}",

@@ -24,7 +24,7 @@ from lake.commands.extras import extras
 from lake.engine.jars import LOCK, jars, jars_of, maven_cache
 from lake.engine.java import find_java
 from lake.engine.packages import ExtraNotInstalledError, has_extra
-from lake.errors import LakeError
+from lake.errors import FolderNotWritable, LakeError
 from lake.project.opening import open_tables, prefer_own_packages
 from lake.project.settings import Settings
 
@@ -92,7 +92,7 @@ def run_checks(settings: Settings) -> list[Check]:
         ("project", lambda: check_project_modules(settings)),
         ("tables", lambda: check_table_files(settings)),
         *extras("checks"),
-        ("LAKEHOUSE_HOME", lambda: check_writable("LAKEHOUSE_HOME", settings.home)),
+        ("LAKEHOUSE_HOME", lambda: check_home(settings)),
         ("temporary folder", lambda: check_writable("temporary folder", Path(tempfile.gettempdir()))),
         *([("port", check_port)] if has_extra("dagster") else []),
     ]
@@ -233,6 +233,18 @@ def check_table_files(settings: Settings) -> Check:
 
 def _origin(module: str) -> Path:
     return Path(importlib.import_module(module).__file__ or "a folder without __init__.py").resolve()
+
+
+def check_home(settings: Settings) -> Check:
+    """Check that files can be made in the home.
+
+    Where the project's file names it, the remedy is to make it, because a variable of a shell reaches no service.
+    """
+    found = check_writable("LAKEHOUSE_HOME", settings.home)
+    place = given.table if (given := settings.given.get("home")) else ""
+    if found.ok or not place:
+        return found
+    return replace(found, remedy=FolderNotWritable(settings.home, found.found, place=place).message().next_step)
 
 
 def check_writable(name: str, folder: Path) -> Check:

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from lake.declare.days import ALL_DAYS, Days, parse_day, utc_day
 from lake.declare.landed import landing_day
 from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
-from lake.project.project_file import Given, Project, read_project
+from lake.project.project_file import Given, Project, read_project, variable
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
 from lake.storage.s3 import options_of
@@ -324,14 +324,16 @@ class Settings:
         """Create the folders of this environment.
 
         Raises:
-            FolderNotWritable: the home folder cannot be written.
+            FolderNotWritable: the home or the landing folder cannot be written.
         """
-        try:
-            for folder in (self.home, self.landing.location, self.dagster_home):
-                if isinstance(folder, Path):
+        landing = "landing" if "landing" in self.given else "home"
+        for name, folder in (("home", self.home), (landing, self.landing.location), ("home", self.dagster_home)):
+            if isinstance(folder, Path):
+                try:
                     folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FolderNotWritable(self.home, str(error)) from error
+                except OSError as error:
+                    place = given.table if (given := self.given.get(name)) else ""
+                    raise FolderNotWritable(folder, str(error), variable(name), place) from error
 
 
 _ADAPTER = TypeAdapter(Settings)

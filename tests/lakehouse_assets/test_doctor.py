@@ -7,11 +7,13 @@ import sys
 import types
 from pathlib import Path
 
+import psutil
 import pytest
 
 from airline.doctor import check_source_data
 from lake.commands import doctor
 from lake.commands.doctor import (
+    check_home,
     check_jars,
     check_java,
     check_memory,
@@ -25,7 +27,7 @@ from lake.commands.doctor import (
 )
 from lake.engine.jars import LOCK
 from lake.engine.java import find_java
-from lake.errors import JavaMissing
+from lake.errors import FolderNotWritable, JavaMissing
 from lake.project.settings import Settings
 
 PROJECT = Path(__file__).parents[2]
@@ -163,6 +165,42 @@ def test_a_read_only_file_system_is_told_with_the_variable_to_set() -> None:
     assert not check.ok
     assert "/proc/lakehouse cannot be written" in check.found
     assert check.remedy == "export LAKEHOUSE_HOME=/a/folder/you/own"
+
+
+def production(tmp_path: Path, settings: str, **variables: str) -> Settings:
+    """A project whose file says this of production."""
+    table = f"[tool.lakehouse]\nfirst_day = 2024-03-01\n[tool.lakehouse.environments.production]\n{settings}\n"
+    (tmp_path / "pyproject.toml").write_text(table)
+    chosen = {"LAKEHOUSE_PROJECT": str(tmp_path), "LAKEHOUSE_ENVIRONMENT": "production"}
+    return Settings.from_env(chosen | variables)
+
+
+def test_a_home_that_the_project_names_and_nobody_made_is_to_be_made_for_this_user(tmp_path: Path) -> None:
+    settings = production(tmp_path, 'home = "/proc/a home"')
+
+    check = check_home(settings)
+    with pytest.raises(FolderNotWritable) as refused:
+        settings.make_folders()
+
+    assert not check.ok
+    assert check.remedy == (
+        f"make it for this user: sudo install -d -o {psutil.Process().username()} '/proc/a home'; or "
+        f"change `home` in [tool.lakehouse.environments.production] of {tmp_path}/pyproject.toml"
+    )
+    assert refused.value.message().next_step == check.remedy
+
+
+def test_a_home_of_a_variable_is_mended_by_the_variable(tmp_path: Path) -> None:
+    settings = production(tmp_path, 'home = "/var/lib/shop"', LAKEHOUSE_HOME="/proc/shop")
+
+    assert check_home(settings).remedy == "export LAKEHOUSE_HOME=/a/folder/you/own"
+
+
+def test_a_landing_folder_that_cannot_be_made_is_told_by_its_own_name(tmp_path: Path) -> None:
+    settings = production(tmp_path, f'home = "{tmp_path}/home"\nlanding = "/proc/landing"')
+
+    with pytest.raises(FolderNotWritable, match=r"(?s)^folder /proc/landing: .* or change `landing` in "):
+        settings.make_folders()
 
 
 def test_a_taken_port_is_told() -> None:
