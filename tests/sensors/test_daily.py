@@ -35,6 +35,13 @@ def test_the_window_reaches_back_as_far_as_rows_that_landed_on_time_can() -> Non
     assert days_to_look_back(TABLES) == 2
 
 
+def test_it_runs_half_an_hour_after_midnight_or_at_the_time_that_a_project_gives(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+
+    assert build_daily_schedule(settings, TABLES).cron_schedule == "30 0 * * *"
+    assert build_daily_schedule(settings, TABLES, cron="15 6 * * *").cron_schedule == "15 6 * * *"
+
+
 def test_of_the_real_tables_flights_look_back_furthest() -> None:
     # An arrival of D + 2 lands by D + 3.
     assert days_to_look_back(discover(lakehouse_assets).values()) == 3

@@ -37,8 +37,8 @@ WAITS_FOR = "lakehouse/waits_for"
 """Run tag: the feeds that have not delivered, so that what reads them is not in the run."""
 
 
-def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.ScheduleDefinition:
-    """Build the schedule `daily`, half an hour after midnight UTC.
+def build_daily_schedule(settings: Settings, tables: Sequence[Table], cron: str = CRON) -> dg.ScheduleDefinition:
+    """Build the schedule `daily`, in UTC, half an hour after midnight unless `cron` says otherwise.
 
     It is off until somebody switches it on, here or by `lakehouse up --auto`.
     """
@@ -47,7 +47,7 @@ def build_daily_schedule(settings: Settings, tables: Sequence[Table]) -> dg.Sche
     @dg.schedule(
         name="daily",
         job=job,
-        cron_schedule=CRON,
+        cron_schedule=cron,
         execution_timezone="UTC",
         default_status=default_schedule_status(settings),
         description="All tables, for the days that the newest closed landing day can change.",
