@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -52,6 +53,31 @@ def test_without_its_sample_a_project_is_an_empty_one(tmp_path: Path) -> None:
     assert full == empty
     assert {Path(name).parts[0] for name in empty} == SHAPE
     assert not [name for name, content in empty.items() if b"rides" in content or b"bicycles." in content]
+
+
+@pytest.mark.parametrize("with_sample", [False, True], ids=["empty", "sample"])
+def test_its_pages_name_only_targets_and_folders_that_it_has(tmp_path: Path, *, with_sample: bool) -> None:
+    made = tmp_path / "mine"
+    start_project(made, with_sample=with_sample)
+    rules = "".join(file.read_text() for file in (made / "Makefile", made / "sample" / "sample.mk") if file.exists())
+    targets = set(re.findall(r"^([a-z-]+):", rules, flags=re.MULTILINE))
+    text = "".join(page.read_text() for page in made.rglob("README.md"))
+
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.MULTILINE))
+    folders = re.findall(r"^\| `([a-z_]+)/` \|", text, flags=re.MULTILINE)
+
+    assert named <= targets
+    assert ("demo" in named, "remove-sample" in named) == (with_sample, with_sample)
+    assert [folder for folder in folders if not (made / folder).is_dir()] == []
+
+
+def test_git_leaves_alone_what_the_example_of_a_crontab_writes(tmp_path: Path) -> None:
+    start_project(tmp_path / "mine", with_sample=False)
+    crontab = (Path(__file__).parents[3] / "docs" / "examples" / "crontab").read_text()
+    written = set(re.findall(r"\bcron\.\w+", crontab))
+
+    assert written == {"cron.lock", "cron.log"}
+    assert written <= set((tmp_path / "mine" / ".gitignore").read_text().split())
 
 
 @pytest.mark.parametrize(
