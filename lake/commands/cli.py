@@ -695,7 +695,7 @@ def up(
         bool | None,
         typer.Option(
             "--auto/--no-auto",
-            help="Run daily, reconcile, maintain and alerts by themselves, from now on.",
+            help="Run daily, reconcile and maintain by themselves, from now on.",
             show_default=False,
         ),
     ] = None,

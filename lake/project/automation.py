@@ -1,4 +1,4 @@
-"""Remember whether a lake runs by itself: schedule, reconcile and alerts.
+"""Remember whether a lake runs by itself: its schedules, and reconcile.
 
 `lakehouse up --auto` writes a file into the lake's home, `lakehouse up --no-auto` removes it. What somebody has
 switched by hand in the UI stays as it was switched.
@@ -32,7 +32,7 @@ def describe_automation(settings: Settings) -> str:
     if not runs_by_itself(settings):
         return (
             "nothing runs by itself, but for what was switched on in the UI; "
-            "lakehouse up --auto switches on daily, reconcile, maintain and alerts"
+            "lakehouse up --auto switches on daily, reconcile and maintain"
         )
     alerts = "alerts" if settings.alert_urls else "no alerts (LAKEHOUSE_ALERT_URLS is not set)"
     return (

@@ -253,7 +253,7 @@ def lines_of(environment: Environment, *names: str) -> list[str]:
 
 def test_what_runs_by_itself_is_said_and_what_switches_it(environment: Environment) -> None:
     off = "nothing runs by itself, but for what was switched on in the UI; "
-    off += "lakehouse up --auto switches on daily, reconcile, maintain and alerts"
+    off += "lakehouse up --auto switches on daily, reconcile and maintain"
     on = "runs by itself with lakehouse up: daily, reconcile, maintain, {}; lakehouse up --no-auto takes it back"
     told = replace(environment, settings=replace(environment.settings, alert_urls=("json://alerts.example",)))
 

@@ -147,7 +147,7 @@ def test_it_is_quiet_and_runs_by_itself_once_asked_until_that_is_taken_back(tmp_
     assert first[0].endswith("lakehouse up --no-auto takes it back")
     assert again[0] == first[0]
     assert back[0].startswith("nothing runs by itself")
-    assert back[0].endswith("lakehouse up --auto switches on daily, reconcile, maintain and alerts")
+    assert back[0].endswith("lakehouse up --auto switches on daily, reconcile and maintain")
     for lines in (first, again, back):
         (ready,) = lines[1:]
         assert ready.startswith("up      | http://127.0.0.1:")
