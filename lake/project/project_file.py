@@ -5,7 +5,7 @@
     first_day = 2024-01-01
 
     [tool.lakehouse.environments.production]
-    home = "/srv/lakehouse"
+    home = "/var/lib/lakehouse"
 
 The project is the folder that LAKEHOUSE_PROJECT names, else the nearest one with such a table, from the working
 directory upwards. LAKEHOUSE_ENVIRONMENT chooses among the environments, whose settings win over those of the project. A
