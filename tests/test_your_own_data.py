@@ -20,8 +20,9 @@ FILE = re.compile(r"`([\w/.-]+\.(?:py|jsonl|csv))`")
 
 
 def steps() -> Iterator[tuple[str, str]]:
-    """The blocks of the page in order: (file, its content), or ("", commands)."""
-    followed, _, _ = PAGE.read_text().partition("# What authors of tables must know")
+    """The blocks of the page in order, up to the deployment: (file, its content), or ("", commands)."""
+    followed, deployed, _ = PAGE.read_text().partition("\n## 10. Deploy\n")
+    assert deployed
     said, *blocks = re.split(r"^```", followed, flags=re.MULTILINE)
     for block, after in zip(blocks[::2], blocks[1::2], strict=True):
         kind, _, text = block.partition("\n")
