@@ -221,6 +221,8 @@ def _prepare_environment(java: Java, *, is_local: bool) -> None:
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        # A JVM of its own, which puts the command line together and ends.
+        os.environ.setdefault("SPARK_LAUNCHER_OPTS", "-XX:TieredStopAtLevel=1")
         # Else Python functions of a transform run in the `python3` of the PATH, which need not have this environment.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 

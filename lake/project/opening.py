@@ -112,6 +112,13 @@ def start_session_beside(settings: Settings, work: Work) -> None:
             _ONE_AT_A_TIME.release()
 
     Thread(target=start, name="start Spark", daemon=True).start()
+    Thread(target=_import_used_first, name="import what is used first", daemon=True).start()
+
+
+def _import_used_first() -> None:
+    """Import what the first calls to Spark and the first contract import, while the JVM starts."""
+    import pandera.pyspark  # noqa: F401
+    import pyspark.testing.utils  # noqa: F401
 
 
 def _start_session(settings: Settings, work: Work) -> SparkSession:
