@@ -20,7 +20,6 @@ from lake.commands.json_output import print_json
 from lake.commands.look import Held, Look
 from lake.commands.problems import by_reason, find_problems, spell_days
 from lake.commands.sink_status import print_sinks
-from lake.commands.status_report import report_status
 from lake.declare.days import Day, Days
 from lake.declare.table import Table
 from lake.declare.words import counted
@@ -64,6 +63,8 @@ def show_status(console: Console, names: Sequence[str], *, verbose: bool, as_jso
 def _show_looks(console: Console, look: Look, *, verbose: bool, as_json: bool, every: float | None) -> Health:
     while True:
         if as_json:
+            from lake.commands.status_report import report_status
+
             report = report_status(look)
             print_json(console, report)
             return Health(report.is_healthy, not look.survey.unreadable)

@@ -39,6 +39,7 @@ _TEMPORARY = ("tmp", "temp", "part", "partial", "filepart", "crdownload", "swp",
 LEADS_OUT = "is a link that leads out of landing/"
 _NAME = r"(?![._])[^/]*" + "".join(rf"(?<!(?i:\.{ending}))" for ending in _TEMPORARY) + r"(?<!\._COPYING_)(?<!~)$"
 """The names of files that are read, for Python and for Java."""
+_IS_READ = re.compile(_NAME).match
 SHOWN = 3
 """How many places a line names."""
 
@@ -102,7 +103,7 @@ def is_data(entry: os.DirEntry[str]) -> bool:
 
 def is_read(name: str) -> bool:
     """Tell whether a file of this name is read."""
-    return re.match(_NAME, name) is not None
+    return _IS_READ(name) is not None
 
 
 def leads_out(landing: Path, file: Path) -> bool:

@@ -45,7 +45,7 @@ class DayFolder:
     Attributes:
         files: those that are read, by name, in order.
         is_plain: whether it holds nothing else but hidden names, and no link.
-        touched_ns: when any of the files was written, renamed or linked last; 0 where there is none.
+        touched_ns: when any of the files was written or renamed last; 0 where there is none.
     """
 
     files: Mapping[str, LandedFile]
@@ -87,7 +87,7 @@ def _content(entries: Sequence[os.DirEntry[str]]) -> DayFolder:
         if is_data(entry):
             stat = stat_of(entry)
             files[entry.name] = LandedFile(entry.path, stat.st_size, stat.st_mtime_ns)
-            touched = max(touched, stat.st_mtime_ns, stat.st_ctime_ns)
+            touched = max(touched, stat.st_ctime_ns)  # it follows each write, and each rename
             is_plain = is_plain and not entry.is_symlink()
         else:
             is_plain = is_plain and is_hidden(entry.name)
