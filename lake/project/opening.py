@@ -116,7 +116,7 @@ def start_session_beside(settings: Settings, work: Work) -> None:
 
 
 def _import_used_first() -> None:
-    """Import what the first calls to Spark and the first contract import, while the JVM starts."""
+    """Import while the JVM starts what its first call and the first contract ask for."""
     import pandera.pyspark  # noqa: F401
     import pyspark.testing.utils  # noqa: F401
 

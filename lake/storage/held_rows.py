@@ -1,4 +1,4 @@
-"""Count the rows and files of a table by day, and count on by what later commits say.
+"""Count rows and files by day, and count on by what commits say.
 
 To open a log of years for one new day takes longer than all else that a look does.
 """

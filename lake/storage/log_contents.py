@@ -58,9 +58,9 @@ class LogContents(LogVersions):
         return Held.of(self.at(place[0]), column).rows
 
     def _held(self, column: str | None) -> Held | None:
-        """Count what the newest version holds, from what this process, or an earlier one, has counted.
+        """Count what the newest version holds.
 
-        None where there is no table.
+        It begins with what this process, or an earlier one, has counted. None where there is no table.
         """
         remembered = _HELD.setdefault(column, Remembered())
         facts = facts_of(self.location)

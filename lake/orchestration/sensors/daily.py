@@ -38,7 +38,7 @@ WAITS_FOR = "lakehouse/waits_for"
 
 
 def build_daily_schedule(settings: Settings, tables: Sequence[Table], cron: str = CRON) -> dg.ScheduleDefinition:
-    """Build the schedule `daily`, in UTC, half an hour after midnight unless `cron` says otherwise.
+    """Build the schedule `daily`: half an hour after midnight UTC, or as `cron` says.
 
     It is off until somebody switches it on, here or by `lakehouse up --auto`.
     """
