@@ -69,6 +69,7 @@ def prepare_look() -> None:
     does would be a fifth of its time.
     """
     gc.set_threshold(_OBJECTS_OF_A_LOOK)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would ask every package for some
     with _one_thread_of_blas():
         spare_pandas()
     import pyarrow as pa
