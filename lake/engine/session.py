@@ -39,6 +39,7 @@ STREAM_CONF = {
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _NONE: Mapping[str, str] = MappingProxyType({})
 _GIB = 2**30
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 Conf = dict[str, bool | float | int | str | None]
 
@@ -108,6 +109,7 @@ def build_session(
         conf |= {"spark.driver.defaultJavaOptions": " ".join([*flags, *sharing_flags(java, paths)])}
     if work is Work.TINY:
         conf |= INTERPRETED
+    extra_conf = {**extra_conf, _JAVA_OPTIONS: _java_options(extra_conf.get(_JAVA_OPTIONS, ""))}
     _prepare_environment(java, is_local=is_local)
     start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})
     return builder.master(master).config(map={**conf, **extra_conf}).getOrCreate()
@@ -156,15 +158,17 @@ def _jar_conf(paths: Sequence[Path], *, is_local: bool) -> Conf:
     return conf if is_local else conf | {"spark.jars": ",".join(map(str, paths))}
 
 
+def _java_options(asked: str) -> str:
+    """Return the options of the driver's JVM.
+
+    Those that are asked for win over ours, but for the zone: code that does not ask for the session's has the JVM's.
+    """
+    ours = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()} -Dderby.system.home={_scratch()}"
+    return f"{ours} {asked} -Duser.timezone=UTC"
+
+
 def _driver_conf() -> Conf:
-    flags = [
-        f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
-        f"-Dderby.system.home={_scratch()}",
-        # Code that does not ask for the session's zone falls back to the JVM's.
-        "-Duser.timezone=UTC",
-    ]
     return {
-        "spark.driver.extraJavaOptions": " ".join(flags),
         "spark.driver.memory": _driver_memory(),
         "spark.ui.enabled": "false",
         # The plan of each query is put into words for the page. Where nobody sees it, the short form does.

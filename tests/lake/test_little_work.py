@@ -102,11 +102,14 @@ ASK = """
 import json, sys
 from lake.engine.compiling import INTERPRETED, Work
 from lake.engine.session import build_session
-spark = build_session(app_name="flags", master="local[1]", work=Work(sys.argv[1]))
+asked = {"spark.driver.extraJavaOptions": "-Dasked=for -Duser.timezone=Asia/Tokyo"}
+spark = build_session(app_name="flags", master="local[1]", work=Work(sys.argv[1]), extra_conf=asked)
 beans = spark._jvm.java.lang.management.ManagementFactory
 flags = list(beans.getRuntimeMXBean().getInputArguments())
 is_interpreted = all(spark.conf.get(name, None) == value for name, value in INTERPRETED.items())
-print(json.dumps([flags, [bean.getName() for bean in beans.getGarbageCollectorMXBeans()], is_interpreted]))
+java = spark._jvm.System
+properties = [java.getProperty(name) for name in ("asked", "user.timezone", "derby.system.home")]
+print(json.dumps([properties, flags, [bean.getName() for bean in beans.getGarbageCollectorMXBeans()], is_interpreted]))
 """
 
 
@@ -132,7 +135,9 @@ def test_the_jvm_starts_with_these_flags_or_with_the_operators(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    flags, collectors, is_interpreted = json.loads(done.stdout)
+    properties, flags, collectors, is_interpreted = json.loads(done.stdout)
+    assert properties[:2] == ["for", "UTC"], "what is asked for wins, but for the zone, which decides the days"
+    assert properties[2], "what is not asked for is as ever"
     assert ({SERIAL, QUICK} <= set(flags)) is is_quick
     assert collector in collectors
     assert is_interpreted is (work is Work.TINY), "few rows are not worth generated code"
