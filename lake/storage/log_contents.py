@@ -65,11 +65,16 @@ class LogContents(LogVersions):
         remembered = _HELD.setdefault(column, Remembered())
         facts = facts_of(self.location)
 
-        def advance(held: Held | None, before: int, newest: int) -> Held | None:
-            for version in range(before + 1, newest + 1) if newest - before <= FEW else ():
+        def advance(held: Held, before: int, newest: int) -> Held | None:
+            if newest - before > FEW:
+                return None
+            for version in range(before + 1, newest + 1):
                 actions = self.actions(version)
-                held = None if held is None or actions is None else held.after(actions, column)
-            return held if newest - before <= FEW else None
+                after = None if actions is None else held.after(actions, column)
+                if after is None:
+                    return None
+                held = after
+            return held
 
         start = None if facts is None else facts.held_by_day(column)
         found = remembered.get(self, lambda place: Held.of(self.at(place[0]), column), advance, start)
