@@ -50,9 +50,11 @@ class Facts:
 
         None where nobody has counted.
         """
-        counted = self.held.get(column or "")
+        if (column or "") not in self.held:
+            return None
+        place, counted = self.held[column or ""]
         try:
-            return None if counted is None else ((int(counted[0][0]), str(counted[0][1])), Held.from_json(counted[1]))
+            return place, Held.from_json(counted)
         except (TypeError, ValueError, IndexError):
             return None
 
@@ -65,7 +67,7 @@ class Facts:
     def note_held(self, place: _Place, column: str | None, held: Held) -> None:
         """Remember what was counted at a place by day."""
         counted = self.held.get(column or "")
-        if counted is None or tuple(counted[0]) != place:
+        if counted is None or counted[0] != place:
             self.note(place)
             self.held[column or ""] = place, held.to_json()
 
@@ -165,10 +167,18 @@ def _write(file: Path, value: object) -> None:
 
 def _read(file: Path) -> dict[str, Facts]:
     try:
-        kept = {name: Facts(**said) for name, said in json.loads(file.read_bytes()).items()}
-        return {name: replace(one, place=one.place and (one.place[0], one.place[1])) for name, one in kept.items()}
-    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        return {name: _facts(said) for name, said in json.loads(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError, LookupError):
         return {}
+
+
+def _facts(said: Mapping[str, Any]) -> Facts:
+    held = {column: (_place(place), counted) for column, (place, counted) in said["held"].items()}
+    return Facts(**{**said, "place": said["place"] and _place(said["place"]), "held": held})
+
+
+def _place(said: Sequence[Any]) -> _Place:
+    return int(said[0]), str(said[1])
 
 
 def _outline(kept: Mapping[str, Facts]) -> dict[str, object]:
@@ -177,7 +187,7 @@ def _outline(kept: Mapping[str, Facts]) -> dict[str, object]:
     What was counted is left out, because a place never has others.
     """
     return {
-        name: (one.signature, one.place, one.table_id, {column: tuple(said[0]) for column, said in one.held.items()})
+        name: (one.signature, one.place, one.table_id, {column: said[0] for column, said in one.held.items()})
         for name, one in kept.items()
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -138,10 +139,31 @@ def test_an_old_commit_that_was_damaged_since_is_found(table: Path) -> None:
         look(table)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', '{"x": {"signature": "a", "place": [1]}}'])
+TORN = [
+    "",
+    "{",
+    "[]",
+    '{"x": 1}',
+    '{"x": {"signature": "a", "place": [1], "held": {}}}',
+    '{"x": {"signature": "a", "place": [1, "b"]}}',
+    '{"x": {"signature": "a", "place": null, "held": {"day": 1}}}',
+]
+
+
+@pytest.mark.parametrize("content", TORN)
 def test_a_torn_memory_is_none(table: Path, content: str) -> None:
     first = look(table)
     (table.parent / "kept" / "looks.json").write_text(content)
+
+    assert look(table) == first
+
+
+@pytest.mark.parametrize("counted", [1, [], [[0], [1], []], [["x"], [1], [1]], [[15706], ["y"], [1]]], ids=str)
+def test_a_torn_count_is_none(table: Path, counted: object) -> None:
+    first, file = look(table), table.parent / "kept" / "looks.json"
+    said = json.loads(file.read_bytes())
+    said[str(table)]["held"]["day"][1] = counted
+    file.write_text(json.dumps(said))
 
     assert look(table) == first
 
