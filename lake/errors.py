@@ -1792,21 +1792,14 @@ class FolderNotWritable(SetupError, runbook="docs/runbook.md#a-lock-belongs-to-a
     place: str = ""
 
     def message(self) -> Message:
+        next_step = f"give yourself the right to write it, or choose another: export {self.setting}=/a/folder/you/own"
         if self.place:
             import psutil
 
             make = f"sudo install -d -o {psutil.Process().username()} {shlex.quote(str(self.folder))}"
             name = self.setting.removeprefix("LAKEHOUSE_").lower()
-            return Message(
-                f"folder {self.folder}",
-                f"cannot be written: {self.problem}",
-                f"make it for this user: {make}; or change `{name}` in {self.place}",
-            )
-        return Message(
-            f"folder {self.folder}",
-            f"cannot be written: {self.problem}",
-            f"give yourself the right to write it, or choose another: export {self.setting}=/a/folder/you/own",
-        )
+            next_step = f"make it for this user: {make}; or change `{name}` in {self.place}"
+        return Message(f"folder {self.folder}", f"cannot be written: {self.problem}", next_step)
 
 
 @dataclass(eq=False)

@@ -24,8 +24,9 @@ from lake.commands.extras import extras
 from lake.engine.jars import LOCK, jars, jars_of, maven_cache
 from lake.engine.java import find_java
 from lake.engine.packages import ExtraNotInstalledError, has_extra
-from lake.errors import FolderNotWritable, LakeError
+from lake.errors import LakeError
 from lake.project.opening import open_tables, prefer_own_packages
+from lake.project.project_file import refuse_folder
 from lake.project.settings import Settings
 
 __all__ = ["Check", "DoctorReport", "guarded", "run_checks"]
@@ -241,10 +242,8 @@ def check_home(settings: Settings) -> Check:
     Where the project's file names it, the remedy is to make it, because a variable of a shell reaches no service.
     """
     found = check_writable("LAKEHOUSE_HOME", settings.home)
-    place = given.table if (given := settings.given.get("home")) else ""
-    if found.ok or not place:
-        return found
-    return replace(found, remedy=FolderNotWritable(settings.home, found.found, place=place).message().next_step)
+    refused = refuse_folder(settings.given, "home", settings.home, found.found)
+    return found if found.ok or not refused.place else replace(found, remedy=refused.message().next_step)
 
 
 def check_writable(name: str, folder: Path) -> Check:

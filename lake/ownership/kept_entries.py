@@ -11,11 +11,10 @@ from datetime import date, datetime
 from typing import Any
 
 from lake.ownership.entry import FIELDS, Entry, made
-from lake.storage.kept_facts import LogFile, keep, kept
+from lake.storage.kept_facts import LogFile, Place, keep, kept
 
 __all__ = ["Newest", "keep_entries", "kept_entries"]
 
-Place = tuple[int, str]
 Newest = Mapping[str, Mapping[date | None, Entry]]
 """The newest entry by table and day."""
 

@@ -56,6 +56,7 @@ one hash of them all). `table_ids` is one too: `layer.table` -> id of the table 
 
 _READ = Remembered[Newest]()
 _FEW_ENTRIES = 500
+"""To read each value of so few once saves less than pyarrow.compute takes to be imported."""
 _FEW = 20
 """So many commits are read again by each process before their entries are kept."""
 
@@ -202,10 +203,7 @@ def _entries(rows: pa.Table) -> Iterator[Entry]:
 
 
 def _read_once(name: str, column: pa.ChunkedArray) -> list[Any]:
-    """Read a column, each value once, because many entries say the same.
-
-    Of few values that saves less than pyarrow.compute takes to be imported.
-    """
+    """Read a column, each value once, because many entries say the same."""
     if len(column) <= _FEW_ENTRIES:
         values: list[Any] = column.to_pylist()
         places: Sequence[int] = range(len(column))

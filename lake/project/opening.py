@@ -116,7 +116,10 @@ def start_session_beside(settings: Settings, work: Work) -> None:
 
 
 def _import_used_first() -> None:
-    """Import while the JVM starts what its first call and the first contract ask for."""
+    """Import what is used first, while the JVM starts.
+
+    The first contract imports pandera, and the first call to the JVM PySpark's helpers for tests.
+    """
     import pandera.pyspark  # noqa: F401
     import pyspark.testing.utils  # noqa: F401
 

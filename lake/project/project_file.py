@@ -22,9 +22,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lake.errors import BadSetting
+from lake.errors import BadSetting, FolderNotWritable
 
-__all__ = ["EXTRAS", "Given", "Project", "read_extras", "read_project", "variable"]
+__all__ = ["EXTRAS", "Given", "Project", "read_extras", "read_project", "refuse_folder", "variable"]
 
 EXTRAS = ("checks", "commands", "pages")
 """Tables that name functions of the project, by the name of a command or of a check."""
@@ -61,6 +61,18 @@ class Given:
         text = str(self.value)
         shown = f"({len(text)} characters, not shown: it may hold a key)" if self.name in _SECRET else text
         return BadSetting(self.name if self.table else variable(self.name), shown, expected, self.table)
+
+
+def refuse_folder(settings: Mapping[str, Given], name: str, folder: Path, problem: str) -> FolderNotWritable:
+    """Make the error for a folder that cannot be written.
+
+    Args:
+        settings: those that were given, by name.
+        name: of the setting that chooses the folder.
+        folder: which.
+        problem: what the system said.
+    """
+    return FolderNotWritable(folder, problem, variable(name), settings[name].table if name in settings else "")
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from pydantic.dataclasses import dataclass
 
 from lake.declare.days import ALL_DAYS, Days, parse_day, utc_day
 from lake.declare.landed import landing_day
-from lake.errors import BadDay, BadSetting, FolderNotWritable, SettingMissing
-from lake.project.project_file import Given, Project, read_project, variable
+from lake.errors import BadDay, BadSetting, SettingMissing
+from lake.project.project_file import Given, Project, read_project, refuse_folder
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
 from lake.storage.s3 import options_of
@@ -332,8 +332,7 @@ class Settings:
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
-                    place = given.table if (given := self.given.get(name)) else ""
-                    raise FolderNotWritable(folder, str(error), variable(name), place) from error
+                    raise refuse_folder(self.given, name, folder, str(error)) from error
 
 
 _ADAPTER = TypeAdapter(Settings)

@@ -63,13 +63,13 @@ class Held:
         for number, count in zip(numbers, counts, strict=True):
             rows[number] = rows.get(number, 0) + (count or 0)
             files[number] = files.get(number, 0) + 1
-        days = [None if number is None else _EPOCH + timedelta(number) for number in rows]
+        days = _dates(rows)
         return cls(dict(zip(days, rows.values(), strict=True)), dict(zip(days, files.values(), strict=True)))
 
     @classmethod
     def from_json(cls, said: Any) -> Self:
         """Read what `to_json` has written."""
-        days = [None if number is None else _EPOCH + timedelta(number) for number in said[0]]
+        days = _dates(said[0])
         rows, files = (map(int, counts) for counts in said[1:])
         return cls(dict(zip(days, rows, strict=True)), dict(zip(days, files, strict=True)))
 
@@ -100,6 +100,10 @@ class Held:
         except (KeyError, TypeError, ValueError):
             return None
         return type(self)(rows, files)
+
+
+def _dates(numbers: Iterable[int | None]) -> list[Day]:
+    return [None if number is None else _EPOCH + timedelta(number) for number in numbers]
 
 
 def _day(file: Mapping[str, Any], column: str | None) -> Day:

@@ -20,11 +20,12 @@ from lake.storage.durable import write_whole
 from lake.storage.held_rows import Held
 from lake.storage.location import is_local
 
-__all__ = ["Facts", "LogFile", "facts_of", "files_to_keep", "keep", "keep_facts_in", "kept"]
+__all__ = ["Facts", "LogFile", "Place", "facts_of", "files_to_keep", "keep", "keep_facts_in", "kept"]
 
 LogFile = tuple[str, int, int, int, int]
 """Name, size, times and inode of a file."""
-_Place = tuple[int, str]
+Place = tuple[int, str]
+"""A version and the hash of its commit file: another one where the table was made anew."""
 
 
 @dataclass
@@ -40,12 +41,12 @@ class Facts:
     """
 
     signature: str
-    place: _Place | None = None
+    place: Place | None = None
     table_id: str | None = None
-    held: dict[str, tuple[_Place, Any]] = field(default_factory=dict)
+    held: dict[str, tuple[Place, Any]] = field(default_factory=dict)
     until: str = ""
 
-    def held_by_day(self, column: str | None) -> tuple[_Place, Held] | None:
+    def held_by_day(self, column: str | None) -> tuple[Place, Held] | None:
         """Return what was counted by day, and as of which place.
 
         None where nobody has counted.
@@ -58,13 +59,13 @@ class Facts:
         except (TypeError, ValueError, IndexError):
             return None
 
-    def note(self, place: _Place, table_id: str | None = None) -> None:
+    def note(self, place: Place, table_id: str | None = None) -> None:
         """Remember where a log is, and the id of its table."""
         if place != self.place:
             self.place, self.table_id = place, None
         self.table_id = table_id or self.table_id
 
-    def note_held(self, place: _Place, column: str | None, held: Held) -> None:
+    def note_held(self, place: Place, column: str | None, held: Held) -> None:
         """Remember what was counted at a place by day."""
         counted = self.held.get(column or "")
         if counted is None or counted[0] != place:
@@ -177,7 +178,7 @@ def _facts(said: Mapping[str, Any]) -> Facts:
     return Facts(**{**said, "place": said["place"] and _place(said["place"]), "held": held})
 
 
-def _place(said: Sequence[Any]) -> _Place:
+def _place(said: Sequence[Any]) -> Place:
     return int(said[0]), str(said[1])
 
 
@@ -196,7 +197,7 @@ def _signature(files: Sequence[LogFile]) -> str:
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
-def _until(files: Iterable[LogFile], place: _Place) -> str:
+def _until(files: Iterable[LogFile], place: Place) -> str:
     """Return the signature of the files of a log up to a place."""
     newest = f"{place[0]:020d}"
     return _signature([file for file in files if file[0][:20].isdigit() and file[0][:20] <= newest])

@@ -63,7 +63,7 @@ def read_day(folder: Path | str) -> DayFolder:
     """
     try:
         with os.scandir(folder) as found:
-            entries = list(found)
+            entries = sorted(found, key=attrgetter("name"))
     except FileNotFoundError:
         return DayFolder({})
     except NotADirectoryError:
@@ -76,8 +76,6 @@ def read_day(folder: Path | str) -> DayFolder:
             raise FolderNotReadable(str(closed.parent), str(error.strerror)) from error
         # The day may hold files, so a reader of it learns that it cannot be read.
         return DayFolder({closed.name: LandedFile.of(closed, stat)})
-    if len(entries) > 1:
-        entries.sort(key=attrgetter("name"))
     return _content(entries)
 
 
@@ -86,7 +84,7 @@ def _content(entries: Sequence[os.DirEntry[str]]) -> DayFolder:
     for entry in entries:
         if is_data(entry):
             stat = stat_of(entry)
-            files[entry.name] = LandedFile(entry.path, stat.st_size, stat.st_mtime_ns)
+            files[entry.name] = LandedFile.of(entry.path, stat)
             touched = max(touched, stat.st_ctime_ns)  # it follows each write, and each rename
             is_plain = is_plain and not entry.is_symlink()
         else:

@@ -76,7 +76,7 @@ class LogContents(LogVersions):
                 held = after
             return held
 
-        start = None if facts is None else facts.held_by_day(column)
+        start = None if facts is None or self in remembered else facts.held_by_day(column)
         found = remembered.get(self, lambda place: Held.of(self.at(place[0]), column), advance, start)
         place = remembered.place(self)
         if facts is not None and found is not None and place is not None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from lake.storage.kept_facts import facts_of
+from lake.storage.kept_facts import Place, facts_of
 from lake.storage.log_damage import find_damage
 from lake.storage.log_files import LogFiles, Mark
 from lake.storage.touches import FILE as TOUCHES_FILE
@@ -23,8 +23,6 @@ from lake.storage.touches import Touches
 __all__ = ["FEW", "PLACES", "LogVersions", "Place", "Remembered"]
 
 T = TypeVar("T")
-Place = tuple[int, str]
-"""A version and the hash of its commit file: another one where the table was made anew."""
 FEW = 200
 """Reading so many commits costs less than opening the table."""
 PLACES: dict[str, Place] = {}
