@@ -258,8 +258,9 @@ class Following:
         """Wait for a state of the lake; fails where the streams end before."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not condition():
+            ended = self.ended.wait(0.2)
             self.check()
-            assert not self.ended.wait(0.2), f"the streams ended before {what}"
+            assert not ended, f"the streams ended before {what}"
             assert time.monotonic() < deadline, f"still not: {what}"
 
     def until_ended(self) -> None:

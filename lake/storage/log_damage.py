@@ -49,6 +49,8 @@ def _damages(location: str, files: PyFileSystem) -> Iterator[LogDamaged]:
                     pq.read_metadata(file)
                 elif name.endswith(".json") and name[:20].isdigit():
                     read_actions(location, name, file.read())
+        except FileNotFoundError:
+            continue  # maintenance has removed it meanwhile
         except LogDamaged as damage:
             yield damage
         except (OSError, pa.ArrowException) as error:

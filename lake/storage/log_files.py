@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake.exceptions import TableNotFoundError
-from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
 from lake.errors import LogDamaged
 from lake.storage.commits import Commit, parse_commit
@@ -22,6 +23,7 @@ from lake.storage.store_files import StoreFiles
 
 __all__ = ["LogFiles", "Mark"]
 
+T = TypeVar("T")
 Mark = tuple[int, int, int, int]
 """What is another one where a local file is: inode, size, and the times of its content and of its name."""
 _RESTORE = b"RESTORE"
@@ -108,6 +110,26 @@ class LogFiles:
         if content is not None and not content.strip():
             raise LogDamaged(self.location, _file_of(version), "it holds no commit")  # delta-rs passes over it
         return content
+
+    def _read_log(self, read: Callable[[], T]) -> T:
+        """Read the log once more where that failed and files of it came or went meanwhile.
+
+        Maintenance removes old commits, and delta-rs may have listed them before.
+        """
+        listed: set[str] | None = None
+        while True:
+            try:
+                return read()
+            except TableNotFoundError:
+                raise
+            except DeltaError:
+                before, listed = listed, self._listed()
+                if listed == before:
+                    raise
+
+    def _listed(self) -> set[str]:
+        found = self.files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
+        return {file.base_name for file in found}
 
     def fingerprint(self, version: int) -> str | None:
         """Return a hash of one commit's file, if there is one.

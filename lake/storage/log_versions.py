@@ -163,11 +163,14 @@ class LogVersions(LogFiles):
 
     def _load(self) -> DeltaTable | None:
         try:
-            return DeltaTable(self.location, storage_options=dict(self.options))
+            return self._read_log(self._of_version)
         except TableNotFoundError:
             return None
         except DeltaError as error:
             raise find_damage(self.location, dict(self.options)) or error from error
+
+    def _of_version(self, version: int | None = None) -> DeltaTable:
+        return DeltaTable(self.location, version=version, storage_options=dict(self.options))
 
     def at(self, version: int) -> DeltaTable:
         """Open a version, which must exist.
@@ -177,7 +180,7 @@ class LogVersions(LogFiles):
         newest = None if self._has(version + 1) else self.open()
         if newest is not None and newest.version() == version:
             return newest
-        return DeltaTable(self.location, version=version, storage_options=dict(self.options))
+        return self._read_log(lambda: self._of_version(version))
 
     def at_version(self, version: int) -> DeltaTable | None:
         """Open a version to read from it.
@@ -223,7 +226,7 @@ class LogVersions(LogFiles):
 
     def _updated(self, table: DeltaTable) -> DeltaTable:
         try:
-            table.update_incremental()
+            self._read_log(table.update_incremental)
         except DeltaError as error:
             raise find_damage(self.location, dict(self.options)) or error from error
         return table

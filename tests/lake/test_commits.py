@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from lake.declare.days import Days
 from lake.errors import LogDamaged
+from lake.storage import log_versions
 from lake.storage.commits import WRITE_MARK, Commit
 from lake.storage.log import Log, Place, Remembered
 from lake.storage.touches import FILE as TOUCHES_FILE
@@ -736,3 +738,28 @@ def test_a_version_is_opened_once_and_the_next_one_is_another(tmp_path: Path) ->
     write_deltalake(tmp_path, pa.table({"n": [1, 2, 3]}))
     write_deltalake(tmp_path, pa.table({"n": [4]}), mode="append")
     assert log.rows() == 4
+
+
+def test_a_log_that_maintenance_shortens_meanwhile_is_opened(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"n": [0]}), configuration={"delta.logRetentionDuration": "interval 0 seconds"})
+
+    def keep_house() -> None:
+        for number in range(1, 61):
+            write_deltalake(tmp_path, pa.table({"n": [number]}), mode="overwrite")
+            if number % 3 == 0:
+                stored = DeltaTable(tmp_path)
+                stored.create_checkpoint()
+                stored.cleanup_metadata()
+
+    log, opened = Log(str(tmp_path)), 0
+    with ThreadPoolExecutor(1) as pool:
+        house = pool.submit(keep_house)
+        while not house.done():
+            log_versions._NEWEST.clear()
+            log_versions._OPENED.clear()
+            assert log.open() is not None
+            assert log.opened() is not None
+            opened += 1
+        house.result()
+    assert opened > 10
+    assert log.rows() == 1
