@@ -310,7 +310,7 @@ def refresh(
 ) -> None:
     """Compute tables in batch, recorded in Dagster with their checks.
 
-    With --days: these days of the tables named, after the upstream days that those need. Without: whatever is missing
+    With --days: these days of the tables named, after the upstream days that those lack. Without: whatever is missing
     or stale, until nothing is; a second call finds nothing to do. With --changed-code also what an older code of the
     tables computed, or of what they read.
 

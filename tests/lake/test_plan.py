@@ -409,12 +409,34 @@ def test_days_outside_of_the_calendar_are_not_planned(store: DeltaStore) -> None
     assert step.days == Days.of(D1)
 
 
-def test_what_was_computed_before_is_compared_instead_of_committed_again(one_day: DeltaStore) -> None:
-    store = one_day
+def planned(store: DeltaStore, wanted: Table, days: Days) -> list[tuple[str, str, bool]]:
+    steps = steps_for(survey(store), [wanted], days)
+    return [(one.name, str(step.days), step.unless_equal) for step in steps for one in step.tables]
 
-    steps = steps_for(survey(store), [totals], Days.of(D1))
 
-    assert {(step.tables[0].name, step.unless_equal) for step in steps} >= {("marks", True)}
+def test_what_was_computed_before_is_compared_and_upstream_days_that_lack_nothing_are_left(two_days: DeltaStore) -> None:
+    store = two_days
+    refresh(mark_files, store, Days.of(D3))  # nothing landed on it
+
+    assert planned(store, totals, Days.of(D2)) == [("totals", "2013-01-02", True)]
+
+    land(store, D1, "b", [("b", D1, 2)])  # what is stale upstream makes stale what reads it
+    assert planned(store, totals, Days.of(D2)) == [
+        ("mark_files", "2013-01-01", True), ("marks", "2013-01-01", True), ("totals", "2013-01-02", True),
+    ]  # fmt: skip
+    refresh(mark_files, store, Days.of(D1))
+    assert planned(store, totals, Days.of(D2)) == [("marks", "2013-01-01", True), ("totals", "2013-01-02", True)]
+
+
+def test_upstream_days_that_an_older_code_computed_are_computed_again(
+    two_days: DeltaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refresh(mark_files, two_days, Days.of(D3))
+    monkeypatch.setattr(Table, "is_computed_by", lambda table, _: table is not marks)
+
+    assert planned(two_days, totals, Days.of(D2)) == [
+        ("marks", "2013-01-01..2013-01-02", True), ("totals", "2013-01-02", True),
+    ]  # fmt: skip
 
 
 def test_many_separate_days_are_bridged_into_few_runs(store: DeltaStore) -> None:
