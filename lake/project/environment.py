@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from lake.ownership.ledger import Ledger
 from lake.project.opening import open_sinks, open_store, open_tables, start_session_beside
 from lake.project.settings import Settings
 from lake.serve.target import Place
+from lake.storage.s3 import S3
 from lake.storage.unread import Unread, find_unread
 from lake.stream.kafka import local_cluster
 from lake.write.store import DeltaStore
@@ -153,7 +155,13 @@ class Environment:
 def place_of(settings: Settings) -> Place:
     """The place in which the destinations of sinks lie."""
     kafka = settings.kafka or local_cluster(settings.kafka_folder)
-    return Place(settings.home, lock_timeout_seconds=settings.lock_timeout_seconds, kafka=kafka)
+    s3 = S3.of(settings.tables, settings.storage_options, os.environ)
+    return Place(
+        settings.home,
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+        kafka=kafka,
+        iceberg=s3.iceberg if s3 else {},
+    )
 
 
 def open_environment(settings: Settings | None = None) -> Environment:

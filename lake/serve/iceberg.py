@@ -147,10 +147,11 @@ class IcebergTarget:
         if self.to.catalog_from is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             warehouse = f"file://{self._folder.resolve()}"
-            return load_catalog(CATALOG, type="sql", uri=f"sqlite:///{self._database}", warehouse=warehouse)
+            own = {"type": "sql", "uri": f"sqlite:///{self._database}", "warehouse": warehouse}
+            return load_catalog(CATALOG, **self.place.iceberg, **own)
         said = self.place.secret(self.sink, self.to.catalog_from)
         properties = json.loads(said) if said.lstrip().startswith("{") else {"type": "rest", "uri": said}
-        return load_catalog(CATALOG, **properties)
+        return load_catalog(CATALOG, **{**self.place.iceberg, **properties})
 
     def _files(self, source: Source, allowed: Collection[Day] | None) -> list[FileFacts]:
         found = file_facts(source.log, source.stored)

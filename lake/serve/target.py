@@ -82,6 +82,7 @@ class Place:
         lock_timeout_seconds: how long to wait for another process that loads the same destination.
         tell: told of each step, for people.
         kafka: the cluster of the lake; None where there is none.
+        iceberg: properties by which PyIceberg reads files of the lake's tables; they may hold keys.
     """
 
     home: Path
@@ -89,6 +90,7 @@ class Place:
     lock_timeout_seconds: float = 1800.0
     tell: Callable[[str], None] = lambda _: None
     kafka: KafkaCluster | None = None
+    iceberg: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def secret(self, sink: Sink, variable: str) -> str:
         """Look up a secret.

@@ -103,6 +103,17 @@ class S3:
         return {f"spark.hadoop.fs.{name}": value for name, value in conf.items()}
 
     @property
+    def iceberg(self) -> dict[str, str]:
+        """Properties for PyIceberg, which reads files of the tables.
+
+        It finds the keys by itself where nobody has told them.
+        """
+        said = {"endpoint": self.endpoint, "region": self.region}
+        said |= {name.replace("_", "-"): self._option(name) for name in _KEYS}
+        said |= {"force-virtual-addressing": self._option("virtual_hosted_style_request")}
+        return {f"s3.{name}": value for name, value in said.items() if value}
+
+    @property
     def keys(self) -> dict[str, str]:
         """Variables for the process of Spark: keys that only the storage options name."""
         known = _named(self.given)

@@ -87,6 +87,17 @@ def test_who_forbids_http_or_asks_for_buckets_by_name_is_obeyed() -> None:
     assert found.spark["spark.hadoop.fs.s3a.path.style.access"] == "false"
 
 
+def test_a_mirror_is_read_from_where_the_tables_are() -> None:
+    by_variables = told({}, {**KEYS, "AWS_ENDPOINT_URL": HERE})
+    by_options = told({"aws_virtual_hosted_style_request": "true", "region": "x"}, {})
+
+    keys = dict(zip(("access-key-id", "secret-access-key", "session-token"), KEYS.values(), strict=True))
+    assert by_variables.iceberg == {
+        "s3.endpoint": HERE, "s3.region": "us-east-1", **{f"s3.{name}": value for name, value in keys.items()},
+    }  # fmt: skip
+    assert by_options.iceberg == {"s3.region": "x", "s3.force-virtual-addressing": "true"}
+
+
 def test_no_key_is_in_settings_of_spark_or_in_a_text() -> None:
     found = told({name.lower(): value for name, value in KEYS.items()}, {})
 
