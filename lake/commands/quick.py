@@ -43,7 +43,8 @@ class _LaterPandas(MetaPathFinder):
         del path, target
         if fullname != "pandas":
             return None
-        sys.meta_path.remove(self)
+        # A new list, because a thread that imports something else is going through the old one.
+        sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
         spec = find_spec(fullname)
         if spec is not None and spec.loader is not None:
             _tell_afterwards(spec.loader)

@@ -180,3 +180,23 @@ def test_threads_of_blas_that_somebody_asks_for_are_theirs() -> None:
     subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=120, env={**os.environ, "OPENBLAS_NUM_THREADS": "2"}
     )
+
+
+def test_an_import_of_pandas_hides_no_module_that_is_looked_for_meanwhile() -> None:
+    code = """
+import sys
+from importlib.machinery import PathFinder
+from lake.commands.quick import spare_pandas
+
+class Meanwhile:
+    def find_spec(self, name, path=None, target=None):
+        if name == "colorsys":
+            import pandas  # as another thread may, between two finders that are asked
+
+spare_pandas()
+sys.modules.pop("colorsys", None)
+sys.meta_path.insert(sys.meta_path.index(PathFinder), Meanwhile())
+import colorsys
+assert "pandas" in sys.modules, "a control: it was imported meanwhile"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
