@@ -414,7 +414,7 @@ def planned(store: DeltaStore, wanted: Table, days: Days) -> list[tuple[str, str
     return [(one.name, str(step.days), step.unless_equal) for step in steps for one in step.tables]
 
 
-def test_what_was_computed_before_is_compared_and_upstream_days_that_lack_nothing_are_left(two_days: DeltaStore) -> None:
+def test_computed_days_are_compared_and_upstream_days_that_lack_nothing_are_left(two_days: DeltaStore) -> None:
     store = two_days
     refresh(mark_files, store, Days.of(D3))  # nothing landed on it
 
