@@ -146,7 +146,7 @@ def test_a_clean_year_rejects_one_impossible_wind_and_nothing_else(year: Compare
     assert json.loads(row["raw"])["wind_speed_mph"] > 1000
 
 
-def test_only_repeated_reference_lines_and_rows_no_longer_current_are_duplicates_in_a_clean_year(year: Compared) -> None:
+def test_a_clean_year_has_no_duplicates_but_reference_lines_and_rows_no_longer_current(year: Compared) -> None:
     doubled = {name for name, receipt in year.receipts.items() if receipt.total.duplicates}
 
     current = {"gold.aircraft_last_seen"}  # of each aircraft the newest row
