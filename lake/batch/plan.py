@@ -109,7 +109,9 @@ def _lacking(survey: Survey, table: Table, needed: Mapping[Table, set[Day]]) -> 
         needed: the days to compute of it, at most, and of the tables upstream of it.
     """
     state, days = survey.states[table.full_name], needed[table]
-    computed = set[Day]() if state.unreadable else state.entries.keys() - {*_due(state), *survey.older_code(table)}
+    due = {*_due(state), *survey.older_code(table), *survey.early_due(table)}
+    whole = {} if state.unreadable else state.entries
+    computed = {day for day, entry in whole.items() if entry.outcome != "failed"} - due
     for read in table.reads:
         if isinstance(read.source, Table):
             before = [day for day in needed.get(read.source, ()) if day]
