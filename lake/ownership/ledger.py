@@ -126,9 +126,11 @@ class Ledger:
             whole.append(self._newest())
             return whole[0]
 
-        newest = _READ.get(log, read, self._with_newer, before) or {}
-        place = _READ.place(log)
-        if place is not None and (whole or before is None or place[0] > before[0][0] + _FEW):
+        found = _READ.placed(log, read, self._with_newer, before)
+        if found is None:
+            return {}
+        place, newest = found
+        if whole or before is None or place[0] > before[0][0] + _FEW:
             keep_entries(log.location, files, place, newest)
         return newest
 

@@ -43,8 +43,8 @@ class LogContents(LogVersions):
 
         A process counts each version once.
         """
-        held = self._held(column)
-        return {} if held is None else {day: count for day, count in held.rows.items() if day}
+        found = self._held(column)
+        return {} if found is None else {day: count for day, count in found[1].rows.items() if day}
 
     def rows_at(self, place: Place, column: str | None) -> Mapping[Day, int]:
         """Count the rows of a version by day.
@@ -52,13 +52,13 @@ class LogContents(LogVersions):
         None stands for rows without one, and for all rows where there is no column.
         """
         if place == self.place(PLACES.get(self.location)):
-            held = self._held(column)
-            if held is not None and _HELD[column].place(self) == place:
-                return held.rows
+            found = self._held(column)
+            if found is not None and found[0] == place:
+                return found[1].rows
         return Held.of(self.at(place[0]), column).rows
 
-    def _held(self, column: str | None) -> Held | None:
-        """Count what the newest version holds.
+    def _held(self, column: str | None) -> tuple[Place, Held] | None:
+        """Count what the newest version holds, and say which it is.
 
         It begins with what this process, or an earlier one, has counted. None where there is no table.
         """
@@ -77,10 +77,9 @@ class LogContents(LogVersions):
             return held
 
         start = None if facts is None or self in remembered else facts.held_by_day(column)
-        found = remembered.get(self, lambda place: Held.of(self.at(place[0]), column), advance, start)
-        place = remembered.place(self)
-        if facts is not None and found is not None and place is not None:
-            facts.note_held(place, column, found)
+        found = remembered.placed(self, lambda place: Held.of(self.at(place[0]), column), advance, start)
+        if facts is not None and found is not None:
+            facts.note_held(found[0], column, found[1])
         return found
 
     def days(self, column: str) -> set[date]:

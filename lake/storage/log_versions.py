@@ -49,7 +49,21 @@ class Remembered(Generic[T]):
         advance: Callable[[T, int, int], T | None] = lambda *_: None,
         start: tuple[Place, T] | None = None,
     ) -> T | None:
-        """Give what `read` gives for the newest place of a log.
+        """Give what `read` gives for the newest place of a log. Arguments as for `placed`.
+
+        None where there is no table.
+        """
+        found = self.placed(log, read, advance, start)
+        return None if found is None else found[1]
+
+    def placed(
+        self,
+        log: LogVersions,
+        read: Callable[[Place], T],
+        advance: Callable[[T, int, int], T | None] = lambda *_: None,
+        start: tuple[Place, T] | None = None,
+    ) -> tuple[Place, T] | None:
+        """Give what `read` gives for the newest place of a log, and the place.
 
         None where there is no table.
 
@@ -69,15 +83,11 @@ class Remembered(Generic[T]):
                 value = advance(known[1], known[0][0], place[0])
             known = (place, read(place) if value is None else value)
         self._known[log.location] = known
-        return known[1]
+        return known
 
     def __contains__(self, log: LogVersions) -> bool:
         """Tell whether the process knows anything of a log."""
         return log.location in self._known
-
-    def place(self, log: LogVersions) -> Place | None:
-        """Return the place that the value of a log is as of."""
-        return self._known[log.location][0] if log in self else None
 
 
 @dataclass
