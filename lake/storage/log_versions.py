@@ -81,7 +81,12 @@ class Remembered(Generic[T]):
             value = None
             if known is not None and place[0] > known[0][0] and log.fingerprint(known[0][0]) == known[0][1]:
                 value = advance(known[1], known[0][0], place[0])
-            known = (place, read(place) if value is None else value)
+            try:
+                known = (place, read(place) if value is None else value)
+            except DeltaError:
+                if log.fingerprint(place[0]) == place[1]:
+                    raise
+                return self.placed(log, read, advance)  # maintenance has removed that version meanwhile
         self._known[log.location] = known
         return known
 

@@ -763,3 +763,30 @@ def test_a_log_that_maintenance_shortens_meanwhile_is_opened(tmp_path: Path) -> 
         house.result()
     assert opened > 10
     assert log.rows() == 1
+
+
+def test_a_version_that_maintenance_removes_before_it_is_read_is_read_as_the_next_one(tmp_path: Path) -> None:
+    write_deltalake(tmp_path, pa.table({"n": [0]}), configuration={"delta.logRetentionDuration": "interval 0 seconds"})
+    log, asked = Log(str(tmp_path)), list[Place]()
+
+    def read(place: Place) -> int:
+        asked.append(place)
+        if len(asked) == 1:
+            write_deltalake(tmp_path, pa.table({"n": [1, 2]}), mode="overwrite")
+            stored = DeltaTable(tmp_path)
+            stored.create_checkpoint()
+            stored.cleanup_metadata()
+        return int(log.at(place[0]).count())
+
+    assert Remembered[int]().placed(log, read) == (log.place(None), 2)
+    assert [version for version, _ in asked] == [0, 1]
+
+
+def test_a_version_that_is_there_and_cannot_be_read_says_why(tmp_path: Path) -> None:
+    log = create(tmp_path)
+
+    def read(_: Place) -> int:
+        raise DeltaError("deletion vectors")
+
+    with pytest.raises(DeltaError, match="deletion vectors"):
+        Remembered[int]().get(log, read)
