@@ -29,7 +29,7 @@ def without_spark(root: Path) -> DeltaStore:
 
 
 def steps_for(survey: Survey, wanted: Sequence[Table], days: Days) -> list[Step]:
-    """The steps that compute these days of some tables, and first those of their upstream tables that they lack."""
+    """The steps that compute these days of some tables, and first those of their upstream tables that they need."""
     return steps_of(survey, days_for(survey, wanted, days))
 
 

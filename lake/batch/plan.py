@@ -82,41 +82,34 @@ def steps_of(survey: Survey, needed: Mapping[Table, set[Day]]) -> list[Step]:
 
 
 def days_for(survey: Survey, wanted: Sequence[Table], days: Days) -> dict[Table, set[Day]]:
-    """Find these days of tables, and the upstream days that they lack.
+    """Find these days of tables, and the upstream days that they need.
 
-    They come by table, upstream first. An upstream day is lacking where it is missing or stale, where an older code
-    computed it, and where something that it reads is lacking. Upstream days that streams own are left to these, and
-    days of bronze whose files are gone as they are, except for who names the table: that is refused. Inputs without
-    days, and whatever tables without days read, have to be up to date before: see `needed_whole`.
+    They come by table, upstream first. Of bronze only days that lack something: they are missing or stale, or an older
+    code computed them. Which days of the tables between have changed only bronze can say, so all of them are computed
+    again. Upstream days that streams own are left to these, and days of bronze whose files are gone as they are, except
+    for who names the table: that is refused. Inputs without days, and whatever tables without days read, have to be up
+    to date before: see `needed_whole`.
     """
     needed: dict[Table, set[Day]] = {table: _days_of(table, days, survey) for table in wanted}
     for table in reversed(survey.tables):
         for read in table.reads if table in needed and table.day else ():
             if isinstance(read.source, Table) and read.source.day:
-                needed.setdefault(read.source, set()).update(_needed_of(read, needed[table], survey))
-    for table in survey.tables:
-        if table in needed and table not in wanted:
-            needed[table] &= _lacking(survey, table, needed)
+                found = _needed_of(read, needed[table], survey)
+                needed.setdefault(read.source, set()).update(
+                    found if read.source in wanted else _to_compute(survey, read.source, found)
+                )
     return {table: needed[table] for table in survey.tables if table in needed}
 
 
-def _lacking(survey: Survey, table: Table, needed: Mapping[Table, set[Day]]) -> set[Day]:
-    """Find the days of an upstream table that are to be computed.
+def _to_compute(survey: Survey, table: Table, days: set[Day]) -> set[Day]:
+    """Leave out the days that are as they can be."""
+    state = survey.states[table.full_name]
+    left = {*state.without_source, *(_lacking_nothing(state) if table.layer == "bronze" else ())}
+    return {day for day in days if day not in left and not survey.is_open(table, day)}
 
-    Args:
-        survey: of the lake.
-        table: the table that is read.
-        needed: the days to compute of it, at most, and of the tables upstream of it.
-    """
-    state, days = survey.states[table.full_name], needed[table]
-    due = {*_due(state), *survey.older_code(table), *survey.early_due(table)}
-    whole = {} if state.unreadable else state.entries
-    computed = {day for day, entry in whole.items() if entry.outcome != "failed"} - due
-    for read in table.reads:
-        if isinstance(read.source, Table):
-            before = [day for day in needed.get(read.source, ()) if day]
-            computed.difference_update(*read.reached(before))
-    return {day for day in days - computed if day not in state.without_source and not survey.is_open(table, day)}
+
+def _lacking_nothing(state: TableState) -> set[Day]:
+    return set() if state.unreadable else state.entries.keys() - {*_due(state), *state.older_code}
 
 
 def needed_whole(wanted: Iterable[Table]) -> set[Table]:

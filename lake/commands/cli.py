@@ -310,9 +310,9 @@ def refresh(
 ) -> None:
     """Compute tables in batch, recorded in Dagster with their checks.
 
-    With --days: these days of the tables named, after the upstream days that those lack. Without: whatever is missing
-    or stale, until nothing is; a second call finds nothing to do. With --changed-code also what an older code of the
-    tables computed, or of what they read.
+    With --days: these days of the tables named, after the upstream days that those need, of bronze only what is missing
+    or stale. Without: whatever is missing or stale, until nothing is; a second call finds nothing to do. With
+    --changed-code also what an older code of the tables computed, or of what they read.
 
     With --accept-loss nothing is computed: it is written down that what is lost of these days is lost for good.
 

@@ -35,16 +35,21 @@ class _NoPandas(MetaPathFinder):
 
 
 class _LaterPandas(MetaPathFinder):
-    """Tells pyarrow of pandas as soon as anybody has imported it."""
+    """Tells pyarrow of pandas as soon as anybody has imported it.
+
+    It stays among the finders, because a thread that imports something else may be going through them.
+    """
+
+    def __init__(self) -> None:
+        self._is_over = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         del path, target
-        if fullname != "pandas":
+        if fullname != "pandas" or self._is_over:
             return None
-        # A new list, because a thread that imports something else is going through the old one.
-        sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
+        self._is_over = True
         spec = find_spec(fullname)
         if spec is not None and spec.loader is not None:
             _tell_afterwards(spec.loader)

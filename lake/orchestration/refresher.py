@@ -107,7 +107,7 @@ class Refresher:
             self._expected.setdefault(table, set()).update(days)
 
     def days(self, tables: Sequence[Table], days: Days) -> list[TableResult]:
-        """Compute these days of some tables, after the upstream days that they lack.
+        """Compute these days of some tables, after the upstream days that they need.
 
         Where only some days of a table cannot be computed, the days that read them are left out, and no others.
 

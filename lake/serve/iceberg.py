@@ -151,7 +151,7 @@ class IcebergTarget:
             return load_catalog(CATALOG, **self.place.iceberg, **own)
         said = self.place.secret(self.sink, self.to.catalog_from)
         properties = json.loads(said) if said.lstrip().startswith("{") else {"type": "rest", "uri": said}
-        return load_catalog(CATALOG, **{**self.place.iceberg, **properties})
+        return load_catalog(CATALOG, **properties)
 
     def _files(self, source: Source, allowed: Collection[Day] | None) -> list[FileFacts]:
         found = file_facts(source.log, source.stored)

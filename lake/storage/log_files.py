@@ -27,6 +27,7 @@ T = TypeVar("T")
 Mark = tuple[int, int, int, int]
 """What is another one where a local file is: inode, size, and the times of its content and of its name."""
 _RESTORE = b"RESTORE"
+_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,12 @@ class LogFiles:
         return content
 
     def _read_log(self, read: Callable[[], T]) -> T:
-        """Read the log once more where that failed and files of it came or went meanwhile.
+        """Read the log again where that failed, a few times while files of it come or go.
 
         Maintenance removes old commits, and delta-rs may have listed them before.
         """
         listed: set[str] | None = None
-        while True:
+        for _ in range(_TRIES - 1):
             try:
                 return read()
             except TableNotFoundError:
@@ -126,6 +127,7 @@ class LogFiles:
                 before, listed = listed, self._listed()
                 if listed == before:
                     raise
+        return read()
 
     def _listed(self) -> set[str]:
         found = self.files.get_file_info(FileSelector("_delta_log", allow_not_found=True))

@@ -86,7 +86,7 @@ class Remembered(Generic[T]):
             except DeltaError:
                 if log.fingerprint(place[0]) == place[1]:
                     raise
-                return self.placed(log, read, advance)  # maintenance has removed that version meanwhile
+                return self.placed(log, read, advance)  # maintenance has removed that place meanwhile
         self._known[log.location] = known
         return known
 

@@ -157,19 +157,6 @@ def test_a_refresh_of_an_early_day_leaves_what_streams_write_to_them(store: Delt
     assert {table for step in steps_for(survey, [totals], Days.of(D3)) for table in step.tables} == set(survey.tables)
 
 
-def test_a_refresh_of_an_early_day_computes_the_days_between_again_that_streams_have_changed(store: DeltaStore) -> None:
-    def planned() -> list[tuple[str, Days | None]]:
-        survey = Survey([call_events, calls, answers, totals], store, Days.between(D0, D3))
-        steps = steps_for(survey, [totals], Days.of(D3))
-        return [(one.full_name, step.days) for step in steps for one in step.tables]
-
-    compute(store, D1, D2, D3)
-    assert planned() == [("gold.answer_totals", Days.of(D3))]
-
-    commit(store, calls, {D3: 1})
-    assert planned() == [("silver.answers", Days.between(D2, D3)), ("gold.answer_totals", Days.of(D3))]
-
-
 # The thread beside the streams
 
 
