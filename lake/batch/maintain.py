@@ -33,6 +33,7 @@ from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.ledger import Ledger
 from lake.storage.durable import flush_files
 from lake.storage.log import Log
+from lake.storage.log_damage import names_in_log
 from lake.storage.offsets_files import versions_read
 from lake.storage.retention import Promise, kept_for, properties_of
 from lake.storage.store_path import AnyPath
@@ -377,8 +378,7 @@ def _remove_unfinished(files: FileSystem, before: datetime) -> None:
 
 
 def _commits(files: FileSystem) -> int:
-    found = files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
-    return sum(one.extension == "json" and one.base_name[0].isdigit() for one in found)
+    return sum(name.endswith(".json") and name[0].isdigit() for name in names_in_log(files))
 
 
 def describe(done: Maintained) -> str:

@@ -109,7 +109,8 @@ def _to_compute(survey: Survey, table: Table, days: set[Day]) -> set[Day]:
 
 
 def _lacking_nothing(state: TableState) -> set[Day]:
-    return set() if state.unreadable else state.entries.keys() - {*_due(state), *state.older_code}
+    up_to_date = () if state.unreadable else state.up_to_date
+    return set[Day](chain.from_iterable(up_to_date)) - set(state.older_code)
 
 
 def needed_whole(wanted: Iterable[Table]) -> set[Table]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +20,9 @@ from lake.declare.table import LAYERS, Table
 from lake.engine.compiling import Work
 from lake.errors import UnknownFeed, UnknownSink, UnknownTable
 from lake.ownership.ledger import Ledger
-from lake.project.opening import open_sinks, open_store, open_tables, start_session_beside
+from lake.project.opening import open_sinks, open_store, open_tables, s3_of, start_session_beside
 from lake.project.settings import Settings
 from lake.serve.target import Place
-from lake.storage.s3 import S3
 from lake.storage.unread import Unread, find_unread
 from lake.stream.kafka import local_cluster
 from lake.write.store import DeltaStore
@@ -155,7 +153,7 @@ class Environment:
 def place_of(settings: Settings) -> Place:
     """The place in which the destinations of sinks lie."""
     kafka = settings.kafka or local_cluster(settings.kafka_folder)
-    s3 = S3.of(settings.tables, settings.storage_options, os.environ)
+    s3 = s3_of(settings, settings.tables)
     return Place(
         settings.home,
         lock_timeout_seconds=settings.lock_timeout_seconds,

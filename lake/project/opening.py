@@ -126,7 +126,7 @@ def _import_used_first() -> None:
 
 def _start_session(settings: Settings, work: Work) -> SparkSession:
     places = (settings.tables, settings.checkpoints, str(settings.landing.location))
-    store = next((found for place in places if (found := _s3(settings, place))), None)
+    store = next((found for place in places if (found := s3_of(settings, place))), None)
     on_request = [
         name for name, is_needed in {"spark-kafka": settings.feed == "kafka", JAR_SET: store}.items() if is_needed
     ]
@@ -143,7 +143,8 @@ def _start_session(settings: Settings, work: Work) -> SparkSession:
     )
 
 
-def _s3(settings: Settings, location: str) -> S3 | None:
+def s3_of(settings: Settings, location: str) -> S3 | None:
+    """Return the options of a place on S3, None of any other."""
     return S3.of(location, settings.storage_options, os.environ)
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake.fs import DeltaStorageHandler
-from pyarrow.fs import FileSelector, FileType, PyFileSystem
+from pyarrow.fs import FileSelector, FileSystem, FileType, PyFileSystem
 
 from lake.errors import LogDamaged
 
-__all__ = ["find_damage", "read_actions"]
+__all__ = ["find_damage", "names_in_log", "read_actions"]
 
 
 def read_actions(location: str, name: str, content: bytes) -> list[dict[str, Any]]:
@@ -34,6 +34,12 @@ def read_actions(location: str, name: str, content: bytes) -> list[dict[str, Any
     return actions
 
 
+def names_in_log(files: FileSystem) -> list[str]:
+    """List the files of a table's log, none where there is no table."""
+    found = files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
+    return sorted(file.base_name for file in found if file.type == FileType.File)
+
+
 def find_damage(location: str, options: Mapping[str, str]) -> LogDamaged | None:
     """Return the newest file of a log that cannot be read, if any."""
     files = PyFileSystem(DeltaStorageHandler(location, dict(options) or None))
@@ -41,8 +47,7 @@ def find_damage(location: str, options: Mapping[str, str]) -> LogDamaged | None:
 
 
 def _damages(location: str, files: PyFileSystem) -> Iterator[LogDamaged]:
-    found = files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
-    for name in sorted((file.base_name for file in found if file.type == FileType.File), reverse=True):
+    for name in reversed(names_in_log(files)):
         try:
             with files.open_input_file(f"_delta_log/{name}") as file:
                 if name.endswith(".checkpoint.parquet"):

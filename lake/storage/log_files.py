@@ -12,13 +12,13 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
+from pyarrow.fs import FileSystem, LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
 from lake.errors import LogDamaged
 from lake.storage.commits import Commit, parse_commit
 from lake.storage.durable import write_whole
 from lake.storage.location import is_local
-from lake.storage.log_damage import read_actions
+from lake.storage.log_damage import names_in_log, read_actions
 from lake.storage.store_files import StoreFiles
 
 __all__ = ["LogFiles", "Mark"]
@@ -113,25 +113,22 @@ class LogFiles:
         return content
 
     def _read_log(self, read: Callable[[], T]) -> T:
-        """Read the log again where that failed, a few times while files of it come or go.
+        """Read the log, again where its files change meanwhile.
 
-        Maintenance removes old commits, and delta-rs may have listed them before.
+        Maintenance removes old commits, and delta-rs may have listed them before. Not for ever, because commits may
+        come faster than the log is read.
         """
-        listed: set[str] | None = None
+        listed: list[str] | None = None
         for _ in range(_TRIES - 1):
             try:
                 return read()
             except TableNotFoundError:
                 raise
             except DeltaError:
-                before, listed = listed, self._listed()
+                before, listed = listed, names_in_log(self.files)
                 if listed == before:
                     raise
         return read()
-
-    def _listed(self) -> set[str]:
-        found = self.files.get_file_info(FileSelector("_delta_log", allow_not_found=True))
-        return {file.base_name for file in found}
 
     def fingerprint(self, version: int) -> str | None:
         """Return a hash of one commit's file, if there is one.

@@ -49,9 +49,9 @@ class Remembered(Generic[T]):
         advance: Callable[[T, int, int], T | None] = lambda *_: None,
         start: tuple[Place, T] | None = None,
     ) -> T | None:
-        """Give what `read` gives for the newest place of a log. Arguments as for `placed`.
+        """Give the value of a log's newest place.
 
-        None where there is no table.
+        Arguments as for `placed`. None where there is no table.
         """
         found = self.placed(log, read, advance, start)
         return None if found is None else found[1]
@@ -63,7 +63,7 @@ class Remembered(Generic[T]):
         advance: Callable[[T, int, int], T | None] = lambda *_: None,
         start: tuple[Place, T] | None = None,
     ) -> tuple[Place, T] | None:
-        """Give what `read` gives for the newest place of a log, and the place.
+        """Give a log's newest place, and the value of it.
 
         None where there is no table.
 

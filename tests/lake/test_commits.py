@@ -740,16 +740,26 @@ def test_a_version_is_opened_once_and_the_next_one_is_another(tmp_path: Path) ->
     assert log.rows() == 4
 
 
+def promise_nothing(table: Path) -> None:
+    """Make a table whose commits may be removed at once."""
+    write_deltalake(table, pa.table({"n": [0]}), configuration={"delta.logRetentionDuration": "interval 0 seconds"})
+
+
+def remove_commits(table: Path) -> None:
+    """Remove what a checkpoint holds, as maintenance does."""
+    stored = DeltaTable(table)
+    stored.create_checkpoint()
+    stored.cleanup_metadata()
+
+
 def test_a_log_that_maintenance_shortens_meanwhile_is_opened(tmp_path: Path) -> None:
-    write_deltalake(tmp_path, pa.table({"n": [0]}), configuration={"delta.logRetentionDuration": "interval 0 seconds"})
+    promise_nothing(tmp_path)
 
     def keep_house() -> None:
         for number in range(1, 61):
             write_deltalake(tmp_path, pa.table({"n": [number]}), mode="overwrite")
             if number % 3 == 0:
-                stored = DeltaTable(tmp_path)
-                stored.create_checkpoint()
-                stored.cleanup_metadata()
+                remove_commits(tmp_path)
 
     log, opened = Log(str(tmp_path)), 0
     with ThreadPoolExecutor(1) as pool:
@@ -766,16 +776,14 @@ def test_a_log_that_maintenance_shortens_meanwhile_is_opened(tmp_path: Path) -> 
 
 
 def test_a_version_that_maintenance_removes_before_it_is_read_is_read_as_the_next_one(tmp_path: Path) -> None:
-    write_deltalake(tmp_path, pa.table({"n": [0]}), configuration={"delta.logRetentionDuration": "interval 0 seconds"})
+    promise_nothing(tmp_path)
     log, asked = Log(str(tmp_path)), list[Place]()
 
     def read(place: Place) -> int:
         asked.append(place)
         if len(asked) == 1:
             write_deltalake(tmp_path, pa.table({"n": [1, 2]}), mode="overwrite")
-            stored = DeltaTable(tmp_path)
-            stored.create_checkpoint()
-            stored.cleanup_metadata()
+            remove_commits(tmp_path)
         return int(log.at(place[0]).count())
 
     assert Remembered[int]().placed(log, read) == (log.place(None), 2)
