@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,6 @@ MARKER = "made-by-demo"
 LATE, DUPLICATES, MALFORMED, SEED = 0.002, 0.005, 0.002, 2013
 
 
-@dataclass(eq=False)
 class NoDemoMadeThisError(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """The demonstration starts over in an empty lake, and this one is somebody's own.
 

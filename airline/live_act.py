@@ -53,7 +53,6 @@ Rows = Counter[tuple[Any, ...]]
 Tables = Mapping[str, Rows]
 
 
-@dataclass(eq=False)
 class StreamDiffersError(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """A followed table is not what batch computes from the same files.
 

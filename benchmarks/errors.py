@@ -7,7 +7,6 @@ LakeError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from lake.errors import LakeError, Message
@@ -17,7 +16,6 @@ __all__ = ["SideFailed", "SidesDiffer"]
 SHOWN_LINES = 12
 
 
-@dataclass(eq=False)
 class SideFailed(LakeError):
     """A process that was to be measured failed.
 
@@ -39,7 +37,6 @@ class SideFailed(LakeError):
         return Message(f"benchmark: {self.command}", found, f"all that it said is in {self.log}")
 
 
-@dataclass(eq=False)
 class SidesDiffer(LakeError):
     """Two sides computed something else, so their times must not be compared.
 

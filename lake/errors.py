@@ -86,7 +86,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from threading import Lock
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 __all__ = [
     "AlreadyFollowed",
@@ -162,6 +163,8 @@ __all__ = [
     "WrittenMeanwhile",
 ]
 
+_MAKING = Lock()
+
 EXAMPLES = 3
 """How many examples a message shows; the fields hold all of them."""
 
@@ -174,10 +177,12 @@ class Message(NamedTuple):
     next_step: str
 
 
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
 class LakeError(Exception):
     """Base of every error that a person can cause and repair.
 
-    The person is a user, an operator or the author of a table.
+    The person is a user, an operator or the author of a table. Each kind is a dataclass, made when the first of it is
+    raised, because to make them all would take a tenth of a short command.
     """
 
     retryable: ClassVar[bool] = False
@@ -185,6 +190,14 @@ class LakeError(Exception):
 
     def __init_subclass__(cls, runbook: str = "") -> None:
         cls.runbook = runbook or cls.runbook
+
+    def __new__(cls, *values: Any, **fields: Any) -> Self:
+        del fields  # __init__ takes them
+        with _MAKING:
+            for kind in reversed(cls.__mro__):  # a dataclass takes the fields of its bases
+                if issubclass(kind, LakeError) and "__dataclass_fields__" not in vars(kind):
+                    dataclass(eq=False)(kind)
+        return super().__new__(cls, *values)
 
     @property
     def page(self) -> str:
@@ -219,7 +232,6 @@ def first_few(items: Sequence[object] | Mapping[Any, Any]) -> str:
     return ", ".join(shown[:EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-@dataclass(eq=False)
 class DeclarationError(LakeError, runbook="docs/runbook.md#a-declaration-is-refused"):
     """A table's declaration contradicts itself or its file.
 
@@ -241,7 +253,6 @@ class ContractError(LakeError, runbook="docs/runbook.md#a-declaration-is-refused
     """A contract, or rows under a contract."""
 
 
-@dataclass(eq=False)
 class CannotCompile(ContractError):
     """A check of a contract has no equivalent in one Spark pass.
 
@@ -272,7 +283,6 @@ class CannotCompile(ContractError):
         )
 
 
-@dataclass(eq=False)
 class ContractBroken(ContractError, runbook="docs/runbook.md#a-day-broke-a-fail-contract"):
     """Rows of a table whose policy is "fail" broke its contract.
 
@@ -298,7 +308,6 @@ class ContractBroken(ContractError, runbook="docs/runbook.md#a-day-broke-a-fail-
         )
 
 
-@dataclass(eq=False)
 class BadDay(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that is not a day (2024-01-31) or a range of days (2024-01-01..2024-01-31).
 
@@ -318,7 +327,6 @@ class BadDay(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
         )
 
 
-@dataclass(eq=False)
 class BadName(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that cannot be the name of a table, column or feed.
 
@@ -348,7 +356,6 @@ def _quoted(text: str, limit: int = 60) -> str:
     return ascii(text if len(text) <= limit else text[:limit] + "...")
 
 
-@dataclass(eq=False)
 class BadProjectName(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Text that cannot be the name of a project. Nothing was written.
 
@@ -366,7 +373,6 @@ class BadProjectName(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refu
         )
 
 
-@dataclass(eq=False)
 class FolderInUse(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """A new project was to be written where something is. Nothing was written.
 
@@ -386,7 +392,6 @@ class FolderInUse(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused
         )
 
 
-@dataclass(eq=False)
 class FilesThere(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """A new table was to be written where files are. Nothing was written.
 
@@ -406,7 +411,6 @@ class FilesThere(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"
         )
 
 
-@dataclass(eq=False)
 class BadSetting(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or-missing"):
     """A setting has a value that cannot be used.
 
@@ -429,7 +433,6 @@ class BadSetting(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or-mis
         )
 
 
-@dataclass(eq=False)
 class SettingMissing(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or-missing"):
     """A setting that has no default was not set.
 
@@ -451,7 +454,6 @@ class SettingMissing(LakeError, runbook="docs/runbook.md#a-setting-is-refused-or
         )
 
 
-@dataclass(eq=False)
 class UnknownTable(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """No table, or more than one, has this name.
 
@@ -474,7 +476,6 @@ class UnknownTable(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refuse
         return Message(f"table {_quoted(self.name)}", self.problem, f"{hint} (lakehouse status lists them all)")
 
 
-@dataclass(eq=False)
 class UnknownFeed(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """No feed has this name.
 
@@ -492,7 +493,6 @@ class UnknownFeed(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused
         return Message(f"feed {_quoted(self.name)}", "no table reads a feed of this name", hint)
 
 
-@dataclass(eq=False)
 class CannotLand(LakeError, runbook="docs/runbook.md#a-delivery-is-refused"):
     """Files cannot be a delivery of a feed. Nothing was copied.
 
@@ -516,7 +516,6 @@ class CannotLand(LakeError, runbook="docs/runbook.md#a-delivery-is-refused"):
         )
 
 
-@dataclass(eq=False)
 class FeedNotByDay(LakeError, runbook="docs/runbook.md#a-feeds-table-is-not-partitioned-by-its-day"):
     """The table of a feed is not partitioned by the feed's day.
 
@@ -541,7 +540,6 @@ class FeedNotByDay(LakeError, runbook="docs/runbook.md#a-feeds-table-is-not-part
         )
 
 
-@dataclass(eq=False)
 class LandingGone(LakeError, runbook="docs/runbook.md#files-are-gone-from-landing"):
     """Days of a bronze table have rows whose files are gone.
 
@@ -578,7 +576,6 @@ class LandingGone(LakeError, runbook="docs/runbook.md#files-are-gone-from-landin
         )
 
 
-@dataclass(eq=False)
 class InputLost(LakeError, runbook="docs/runbook.md#an-input-has-lost-rows"):
     """An input of a table holds fewer rows than it had when written.
 
@@ -607,7 +604,6 @@ class InputLost(LakeError, runbook="docs/runbook.md#an-input-has-lost-rows"):
         )
 
 
-@dataclass(eq=False)
 class CannotExport(LakeError, runbook="docs/runbook.md#a-file-for-other-tools-cannot-be-written"):
     """A file for other tools cannot be written. One that was there stays.
 
@@ -625,7 +621,6 @@ class CannotExport(LakeError, runbook="docs/runbook.md#a-file-for-other-tools-ca
         return Message(f"file {self.file}", f"{self.reason}; nothing was written", self.remedy)
 
 
-@dataclass(eq=False)
 class CannotAcceptLoss(LakeError, runbook="docs/runbook.md#rows-of-bronze-are-lost-for-good"):
     """The loss of rows was to be accepted, and cannot be. Nothing was changed.
 
@@ -661,7 +656,6 @@ def _days(days: Iterable[date | None]) -> str:
     return f"days {first_few(named)}" if named else "the whole table"
 
 
-@dataclass(eq=False)
 class RowsOutsideDays(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
     """A transform gave rows of days that this refresh does not replace.
 
@@ -687,7 +681,6 @@ class RowsOutsideDays(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
         )
 
 
-@dataclass(eq=False)
 class RowsWithoutDay(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
     """A transform gave rows that belong to no day.
 
@@ -711,7 +704,6 @@ class RowsWithoutDay(LakeError, runbook="docs/runbook.md#rows-of-other-days"):
         )
 
 
-@dataclass(eq=False)
 class RowsLost(LakeError, runbook="docs/runbook.md#rows-do-not-add-up"):
     """Independent counts of a refresh or micro-batch disagree.
 
@@ -739,7 +731,6 @@ class RowsLost(LakeError, runbook="docs/runbook.md#rows-do-not-add-up"):
         )
 
 
-@dataclass(eq=False)
 class SchemaDrift(LakeError, runbook="docs/runbook.md#the-stored-columns-are-not-those-of-the-contract"):
     """The columns of a frame or table are not those of the contract.
 
@@ -773,7 +764,6 @@ class SchemaDrift(LakeError, runbook="docs/runbook.md#the-stored-columns-are-not
         )
 
 
-@dataclass(eq=False)
 class LandingDamaged(LakeError, runbook="docs/runbook.md#a-landed-file-cannot-be-read"):
     """Files that landed cannot be read.
 
@@ -798,7 +788,6 @@ class LandingDamaged(LakeError, runbook="docs/runbook.md#a-landed-file-cannot-be
         )
 
 
-@dataclass(eq=False)
 class FilesGone(LakeError, runbook="docs/runbook.md#data-files-of-a-table-are-gone"):
     """Data files of a table that is read are gone. Nothing was written.
 
@@ -819,7 +808,6 @@ class FilesGone(LakeError, runbook="docs/runbook.md#data-files-of-a-table-are-go
         )
 
 
-@dataclass(eq=False)
 class LakeTooNew(LakeError, runbook="docs/runbook.md#a-newer-release-has-written-the-lake"):
     """A newer release wrote a table of the lake itself.
 
@@ -845,7 +833,6 @@ class LakeTooNew(LakeError, runbook="docs/runbook.md#a-newer-release-has-written
         )
 
 
-@dataclass(eq=False)
 class LogDamaged(LakeError, runbook="docs/runbook.md#a-tables-log-is-damaged"):
     """A file of a table's log cannot be read.
 
@@ -870,7 +857,6 @@ class LogDamaged(LakeError, runbook="docs/runbook.md#a-tables-log-is-damaged"):
         )
 
 
-@dataclass(eq=False)
 class TableLocked(LakeError, runbook="docs/runbook.md#a-table-is-being-written-by-another-process"):
     """Another process held the table's write lock for too long.
 
@@ -895,7 +881,6 @@ class TableLocked(LakeError, runbook="docs/runbook.md#a-table-is-being-written-b
         )
 
 
-@dataclass(eq=False)
 class WrittenMeanwhile(LakeError, runbook="docs/runbook.md#another-machine-was-faster"):
     """Another writer committed to the same rows of a table meanwhile.
 
@@ -922,7 +907,6 @@ class PublishError(LakeError, runbook="docs/runbook.md#a-sink-was-not-loaded"):
     """A sink and what its destination holds."""
 
 
-@dataclass(eq=False)
 class UnknownSink(PublishError):
     """No sink has this name.
 
@@ -942,7 +926,6 @@ class UnknownSink(PublishError):
         return Message(f"sink {_quoted(self.name)}", "no such sink", hint)
 
 
-@dataclass(eq=False)
 class CannotMirror(PublishError):
     """The table has something that Iceberg cannot express, so readers would see other rows.
 
@@ -960,7 +943,6 @@ class CannotMirror(PublishError):
         return Message(self.sink, self.problem, self.remedy)
 
 
-@dataclass(eq=False)
 class NotHandedOn(PublishError):
     """A topic did not take what was sent.
 
@@ -981,7 +963,6 @@ class NotHandedOn(PublishError):
         return Message(f"{self.sink}, topic {self.topic}", self.problem, f"lakehouse publish {self.sink}")
 
 
-@dataclass(eq=False)
 class DestinationDrift(PublishError):
     """The destination has other columns than the contract, beyond nullable ones that it lacks.
 
@@ -1002,7 +983,6 @@ class DestinationDrift(PublishError):
         )
 
 
-@dataclass(eq=False)
 class DestinationDiffers(PublishError):
     """The destination does not hold what was loaded, so nothing of it was published.
 
@@ -1022,7 +1002,6 @@ class DestinationDiffers(PublishError):
         )
 
 
-@dataclass(eq=False)
 class DestinationInUse(PublishError):
     """Somebody else writes the destination.
 
@@ -1041,7 +1020,6 @@ class DestinationInUse(PublishError):
         return Message(f"{self.sink}, {self.destination}", self.problem, "let the other end, then publish again")
 
 
-@dataclass(eq=False)
 class DestinationUnreachable(PublishError):
     """The destination does not answer.
 
@@ -1061,7 +1039,6 @@ class DestinationUnreachable(PublishError):
         return Message(where, self.problem, f"start it, or change {self.variable}; then publish again")
 
 
-@dataclass(eq=False)
 class ExtraMissing(PublishError):
     """A package that the destination needs is not installed.
 
@@ -1083,7 +1060,6 @@ class ExtraMissing(PublishError):
         return Message(self.sink, what, install)
 
 
-@dataclass(eq=False)
 class SecretMissing(PublishError):
     """The variable that a destination names is not set.
 
@@ -1101,7 +1077,6 @@ class SecretMissing(PublishError):
         )
 
 
-@dataclass(eq=False)
 class ValueRefused(PublishError):
     """The destination cannot hold a value.
 
@@ -1129,7 +1104,6 @@ class StreamError(LakeError, runbook="docs/runbook-streams.md#a-stream-stopped")
     """Streams, and the days that they own."""
 
 
-@dataclass(eq=False)
 class DayIsOpen(StreamError, runbook="docs/runbook-streams.md#batch-refuses-a-day"):
     """Batch was asked to write days that the streams still own. Nothing was written.
 
@@ -1154,7 +1128,6 @@ class DayIsOpen(StreamError, runbook="docs/runbook-streams.md#batch-refuses-a-da
         )
 
 
-@dataclass(eq=False)
 class DayAhead(StreamError, runbook="docs/runbook-streams.md#days-were-sealed-too-far"):
     """Streams were to begin on a day that has not come.
 
@@ -1176,7 +1149,6 @@ class DayAhead(StreamError, runbook="docs/runbook-streams.md#days-were-sealed-to
         )
 
 
-@dataclass(eq=False)
 class AlreadyFollowed(StreamError, runbook="docs/runbook-streams.md#two-drivers"):
     """Another process runs the streams of this lake. Nothing was started or changed.
 
@@ -1194,7 +1166,6 @@ class AlreadyFollowed(StreamError, runbook="docs/runbook-streams.md#two-drivers"
         )
 
 
-@dataclass(eq=False)
 class LeaseLost(StreamError, runbook="docs/runbook-streams.md#the-lease-was-lost"):
     """This driver may no longer have the lease of its lake.
 
@@ -1216,7 +1187,6 @@ class LeaseLost(StreamError, runbook="docs/runbook-streams.md#the-lease-was-lost
         )
 
 
-@dataclass(eq=False)
 class NotAStream(StreamError, runbook="docs/runbook-streams.md#a-table-cannot-be-followed"):
     """A table was to be followed that no stream leads to.
 
@@ -1240,7 +1210,6 @@ class NotAStream(StreamError, runbook="docs/runbook-streams.md#a-table-cannot-be
 STREAM_RUNBOOK = "docs/runbook-streams.md"
 
 
-@dataclass(eq=False)
 class BronzeLost(StreamError, runbook="docs/runbook-streams.md#bronze-and-its-topic-are-gone"):
     """A bronze table is gone with what it came from.
 
@@ -1273,7 +1242,6 @@ class BronzeLost(StreamError, runbook="docs/runbook-streams.md#bronze-and-its-to
         )
 
 
-@dataclass(eq=False)
 class InputRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-restored"):
     """An input was restored to an earlier version while followed. Nothing was written.
 
@@ -1296,7 +1264,6 @@ class InputRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-r
         )
 
 
-@dataclass(eq=False)
 class TableRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-restored"):
     """A table was restored or made anew while its stream ran. The stream stopped.
 
@@ -1317,7 +1284,6 @@ class TableRestored(StreamError, runbook="docs/runbook-streams.md#an-input-was-r
         )
 
 
-@dataclass(eq=False)
 class StreamBroken(StreamError):
     """A query stopped with an error.
 
@@ -1396,7 +1362,6 @@ _UNKNOWN_CAUSE = (
 )
 
 
-@dataclass(eq=False)
 class TopicUnreachable(StreamError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """The cluster of a topic did not answer. No stream was started.
 
@@ -1420,7 +1385,6 @@ class TopicUnreachable(StreamError, runbook="docs/runbook-streams.md#the-broker-
         )
 
 
-@dataclass(eq=False)
 class TopicMissing(StreamError, runbook="docs/runbook-streams.md#a-topic-does-not-exist"):
     """The cluster answers, and has no topic of this name.
 
@@ -1446,7 +1410,6 @@ class TopicMissing(StreamError, runbook="docs/runbook-streams.md#a-topic-does-no
         )
 
 
-@dataclass(eq=False)
 class TopicReplaced(StreamError, runbook="docs/runbook-streams.md#a-topic-was-made-anew"):
     """A topic was removed and made anew.
 
@@ -1474,7 +1437,6 @@ class TopicReplaced(StreamError, runbook="docs/runbook-streams.md#a-topic-was-ma
         )
 
 
-@dataclass(eq=False)
 class TopicShorter(StreamError, runbook="docs/runbook-streams.md#a-broker-came-back-from-a-backup"):
     """A topic ends before what was read of it.
 
@@ -1504,7 +1466,6 @@ class TopicShorter(StreamError, runbook="docs/runbook-streams.md#a-broker-came-b
         )
 
 
-@dataclass(eq=False)
 class MessagesGone(StreamError, runbook="docs/runbook-streams.md#messages-are-gone-from-the-topic"):
     """A topic no longer holds messages that were not read. No stream was started.
 
@@ -1528,7 +1489,6 @@ class MessagesGone(StreamError, runbook="docs/runbook-streams.md#messages-are-go
         )
 
 
-@dataclass(eq=False)
 class CannotPassOver(StreamError, runbook="docs/runbook-streams.md#a-message-that-spark-refuses-to-read"):
     """A message cannot be passed over, or need not be.
 
@@ -1551,7 +1511,6 @@ class CannotPassOver(StreamError, runbook="docs/runbook-streams.md#a-message-tha
         )
 
 
-@dataclass(eq=False)
 class OtherMessage(StreamError, runbook="docs/runbook-streams.md#a-topic-was-made-anew"):
     """A topic gave another message than bronze holds at its offset.
 
@@ -1595,7 +1554,6 @@ def _java_remedy() -> str:
     return "\n    ".join(["install Java 17 or 21, or set JAVA_HOME to one, then run lakehouse setup", *lines])
 
 
-@dataclass(eq=False)
 class JavaMissing(SetupError):
     """No Java was found and none could be fetched.
 
@@ -1613,7 +1571,6 @@ class JavaMissing(SetupError):
         return Message("Java", f"Spark needs Java 17 or newer and none was found{looked}{fetched}", _java_remedy())
 
 
-@dataclass(eq=False)
 class JavaWrong(SetupError):
     """A Java was found, but not one that Spark runs on.
 
@@ -1631,7 +1588,6 @@ class JavaWrong(SetupError):
         return Message(f"Java in {self.home}", f"expected {self.expected}, found {self.found}", _java_remedy())
 
 
-@dataclass(eq=False)
 class JarMissing(SetupError):
     """A jar is not on this machine, or not in jars.lock.
 
@@ -1649,7 +1605,6 @@ class JarMissing(SetupError):
         return Message(f"jar {self.jar}", f"{self.problem} ({self.path})", "lakehouse setup")
 
 
-@dataclass(eq=False)
 class JarDamaged(SetupError):
     """The bytes of a jar are not those that jars.lock pins.
 
@@ -1673,7 +1628,6 @@ class JarDamaged(SetupError):
         )
 
 
-@dataclass(eq=False)
 class Offline(SetupError):
     """Something has to be fetched and the network does not give it.
 
@@ -1694,7 +1648,6 @@ class Offline(SetupError):
         )
 
 
-@dataclass(eq=False)
 class StorageUnreachable(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store does not answer.
 
@@ -1718,7 +1671,6 @@ class StorageUnreachable(SetupError, runbook="docs/runbook.md#tables-in-an-objec
         )
 
 
-@dataclass(eq=False)
 class NeedsFolder(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """A command needs landing in a folder of this machine.
 
@@ -1736,7 +1688,6 @@ class NeedsFolder(SetupError, runbook="docs/runbook.md#tables-in-an-object-store
         )
 
 
-@dataclass(eq=False)
 class StorageRefused(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store does not take the keys.
 
@@ -1757,7 +1708,6 @@ class StorageRefused(SetupError, runbook="docs/runbook.md#tables-in-an-object-st
         )
 
 
-@dataclass(eq=False)
 class BucketMissing(SetupError, runbook="docs/runbook.md#tables-in-an-object-store-cannot-be-read"):
     """An object store has no such bucket.
 
@@ -1775,7 +1725,6 @@ class BucketMissing(SetupError, runbook="docs/runbook.md#tables-in-an-object-sto
         )
 
 
-@dataclass(eq=False)
 class FolderNotWritable(SetupError, runbook="docs/runbook.md#a-lock-belongs-to-another-user"):
     """A folder that the project writes to cannot be written.
 
@@ -1802,7 +1751,6 @@ class FolderNotWritable(SetupError, runbook="docs/runbook.md#a-lock-belongs-to-a
         return Message(f"folder {self.folder}", f"cannot be written: {self.problem}", next_step)
 
 
-@dataclass(eq=False)
 class FolderNotReadable(SetupError, runbook="docs/runbook.md#a-landed-file-cannot-be-read"):
     """A folder under `landing/` cannot be read.
 

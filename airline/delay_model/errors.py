@@ -7,14 +7,11 @@ LakeError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lake.errors import LakeError, Message
 
 __all__ = ["NoSuchModel", "TooFewFlights"]
 
 
-@dataclass(eq=False)
 class TooFewFlights(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """There is not enough to learn from.
 
@@ -34,7 +31,6 @@ class TooFewFlights(LakeError, runbook="docs/runbook.md#the-example-refuses"):
         )
 
 
-@dataclass(eq=False)
 class NoSuchModel(LakeError, runbook="docs/runbook.md#the-example-refuses"):
     """No delivered model can be put to work again under this id.
 

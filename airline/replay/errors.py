@@ -21,7 +21,6 @@ Nothing has landed when one of them is raised, except that `TooManyMessages` may
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lake.errors import EXAMPLES, LakeError, Message
 
@@ -52,7 +51,6 @@ def _first(items: Sequence[object]) -> str:
     return ", ".join(str(item) for item in items[:EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
 
 
-@dataclass(eq=False)
 class SourceFileMissing(ReplayError):
     """The source has no file for one of its tables.
 
@@ -74,7 +72,6 @@ class SourceFileMissing(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class SourceFileAmbiguous(ReplayError):
     """The source has several files for one table, and choosing one would be guessing.
 
@@ -96,7 +93,6 @@ class SourceFileAmbiguous(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class SourceUnreadable(ReplayError):
     """A file of the source cannot be read to its end.
 
@@ -116,7 +112,6 @@ class SourceUnreadable(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class SourceColumnsMissing(ReplayError):
     """A file of the source lacks columns.
 
@@ -138,7 +133,6 @@ class SourceColumnsMissing(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class SourceRowsInvalid(ReplayError):
     """Rows of the source hold values that cannot be understood. Nothing was replayed.
 
@@ -161,7 +155,6 @@ class SourceRowsInvalid(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class SourceEmpty(ReplayError):
     """The source has no flight.
 
@@ -175,7 +168,6 @@ class SourceEmpty(ReplayError):
         return Message(f"source file {self.file}", "it has no flight", "give it at least one row")
 
 
-@dataclass(eq=False)
 class UnknownAirport(ReplayError):
     """Flights leave or reach airports whose time zone is not known.
 
@@ -198,7 +190,6 @@ class UnknownAirport(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class NothingLands(ReplayError):
     """None of the days asked for is a landing day of this source.
 
@@ -220,7 +211,6 @@ class NothingLands(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class UnknownFlight(ReplayError):
     """Flights to deliver late that the source does not have.
 
@@ -242,7 +232,6 @@ class UnknownFlight(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class LandsBeforeItHappens(ReplayError):
     """Messages cannot be delivered on a day that ends before the flight moved.
 
@@ -262,7 +251,6 @@ class LandsBeforeItHappens(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class TooManyMessages(ReplayError):
     """A landing day has too many messages in one partition.
 
@@ -286,7 +274,6 @@ class TooManyMessages(ReplayError):
         )
 
 
-@dataclass(eq=False)
 class BadShare(ReplayError):
     """A share of disorder that is not between 0 and 1.
 

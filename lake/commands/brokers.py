@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from lake.commands.kafka_broker import LocalBroker
@@ -32,7 +31,6 @@ _PARTITIONS = 4
 """Of a topic that is made here: as many tasks can read it at once."""
 
 
-@dataclass(eq=False)
 class NoBrokerError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """Streams shall read from Kafka, and there is none."""
 
@@ -46,7 +44,6 @@ class NoBrokerError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-
         )
 
 
-@dataclass(eq=False)
 class NotDeliveredError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """A broker did not take messages.
 

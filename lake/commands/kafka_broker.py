@@ -33,7 +33,6 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 """Brokers that this process started. They may outlive it."""
 
 
-@dataclass(eq=False)
 class BrokerNotReadyError(LakeError, runbook="docs/runbook-streams.md#the-broker-does-not-answer"):
     """The local broker did not start.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +16,6 @@ from lake.storage.noted import Noted
 __all__ = ["AlreadyUpError", "only_one"]
 
 
-@dataclass(eq=False)
 class AlreadyUpError(LakeError, runbook="docs/runbook.md#lakehouse-up-runs-already"):
     """Another `lakehouse up` of this lake runs: two daemons would start every run twice.
 

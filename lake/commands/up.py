@@ -44,7 +44,6 @@ _MATTERS = r"\b(WARNING|ERROR|CRITICAL)\b|\w(Error|Exception)\b|cannot be import
 RESTART_AFTER_SECONDS = (1.0, 5.0, 15.0, 60.0, 60.0)
 
 
-@dataclass(eq=False)
 class PortTakenError(LakeError, runbook="docs/runbook.md#a-day-or-a-name-is-refused"):
     """Something else listens on the port that was asked for."""
 

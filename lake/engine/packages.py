@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -29,7 +28,6 @@ _EXTRAS = {
 }
 
 
-@dataclass(eq=False)
 class ExtraNotInstalledError(SetupError, runbook="docs/runbook.md#an-extra-is-not-installed"):
     """The command needs packages that an extra of the distribution brings.
 

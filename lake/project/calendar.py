@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lake.declare.days import Days
 from lake.errors import BadDay, Message
 
 __all__ = ["OutsideCalendar", "refuse_outside"]
 
 
-@dataclass(eq=False)
 class OutsideCalendar(BadDay, runbook="docs/runbook.md#the-calendar-does-not-have-the-day"):
     """Days were asked for that no table has, and nothing was run."""
 

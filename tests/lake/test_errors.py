@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -163,6 +165,32 @@ def test_an_error_from_a_worker_process_keeps_its_fields(error: LakeError) -> No
     assert type(copy) is type(error)
     assert copy.__dict__ == error.__dict__
     assert str(copy) == str(error)
+
+
+def test_a_kind_becomes_a_dataclass_with_the_fields_of_its_bases_when_the_first_of_it_is_raised() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from lake.errors import BadDay, BadSetting, LakeError
+from lake.project.calendar import OutsideCalendar
+assert not any("__dataclass_fields__" in vars(kind) for kind in (BadDay, BadSetting, LakeError, OutsideCalendar))
+error = OutsideCalendar("2024-01-01", problem="it has ended")
+assert [one.name for one in fields(error)] == ["text", "problem"], fields(error)
+assert repr(error) == "OutsideCalendar(text='2024-01-01', problem='it has ended')", repr(error)
+assert "__dataclass_fields__" not in vars(BadSetting), "only what was raised"
+with ThreadPoolExecutor(8) as threads:
+    raised = list(threads.map(lambda _: BadSetting("a", "b", "c"), range(64)))
+assert {(one.name, one.value, one.expected, one.args) for one in raised} == {("a", "b", "c", ("a", "b", "c"))}
+assert hash(raised[0]) != hash(raised[1]), "each is its own"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_error_is_made_of_its_fields_and_no_others() -> None:
+    with pytest.raises(TypeError, match="remedy"):
+        Offline("jar", "no route", remedy="again")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing"):
+        Offline("jar")  # type: ignore[call-arg]
 
 
 def test_the_docstring_draws_exactly_the_classes_that_exist() -> None:
