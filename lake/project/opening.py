@@ -16,8 +16,6 @@ from lake.declare.broken_files import BrokenFile, find_sinks, find_tables
 from lake.declare.sink import Sink
 from lake.declare.table import Table
 from lake.engine.compiling import Work
-from lake.engine.jars import fetch
-from lake.engine.session import build_session
 from lake.project.settings import Settings
 from lake.storage.s3 import JAR_SET, S3, options_of
 from lake.storage.store_path import AnyPath, open_path
@@ -125,6 +123,9 @@ def _import_used_first() -> None:
 
 
 def _start_session(settings: Settings, work: Work) -> SparkSession:
+    from lake.engine.jars import fetch  # which no look at a lake needs
+    from lake.engine.session import build_session
+
     places = (settings.tables, settings.checkpoints, str(settings.landing.location))
     store = next((found for place in places if (found := s3_of(settings, place))), None)
     on_request = [

@@ -10,19 +10,16 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
-
-from lake.declare.days import ALL_DAYS, Days, parse_day, utc_day
+from lake.declare.days import ALL_DAYS, Days, utc_day
 from lake.declare.landed import landing_day
-from lake.errors import BadDay, BadSetting, SettingMissing
+from lake.errors import BadSetting, SettingMissing
 from lake.project.project_file import Given, Project, read_project, refuse_folder
+from lake.project.values import READERS, read_text
 from lake.storage.landing import Landing
 from lake.storage.location import is_local
 from lake.storage.s3 import options_of
@@ -51,94 +48,7 @@ _FIELDS = {"lock_timeout": "lock_timeout_seconds", "now": "fixed_now"}
 """Fields that are called otherwise than their settings."""
 
 
-def _day(said: object) -> object:
-    try:
-        return parse_day(said) if isinstance(said, str) else said
-    except BadDay:
-        raise ValueError("a day like 2024-01-31") from None
-
-
-def _last_day(said: object) -> object:
-    return None if said == "open" else _day(said)
-
-
-def _moment(said: object) -> object:
-    try:
-        moment = datetime.fromisoformat(said) if isinstance(said, str) else said
-    except ValueError:
-        raise ValueError("a UTC time like 2024-02-03T00:00:00Z") from None
-    return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) and moment.tzinfo is None else moment
-
-
-def _list(said: object) -> object:
-    return tuple(part.strip() for part in said.split(",") if part.strip()) if isinstance(said, str) else said
-
-
-def _url(said: object) -> object:
-    if isinstance(said, str) and urlsplit(said).scheme in ("http", "https") and urlsplit(said).netloc:
-        return said.rstrip("/")
-    raise ValueError("an address like https://dagster.example.org")
-
-
-def _receiver(said: object) -> object:
-    if not isinstance(said, str) or is_local(said):
-        return said
-    url = urlsplit(str(_url(said)))
-    if url.username or url.password or url.query:
-        raise ValueError("an address without a password or key; openlineage_key_from names the variable that holds it")
-    return said.rstrip("/")
-
-
-def _variable(said: object) -> object:
-    if said is None or (isinstance(said, str) and said.isidentifier()):
-        return said
-    raise ValueError("the name of a variable")
-
-
-def _lower(said: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.lower() for name in said)
-
-
-def _pairs(said: object) -> object:
-    if not isinstance(said, str):
-        return said
-    pairs = [[part.strip() for part in pair.split("=")] for pair in said.split(",") if pair.strip()]
-    if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise ValueError("feed=topic, or several with commas")
-    return {pair[0]: pair[1] for pair in pairs}
-
-
-def _texts(said: object) -> object:
-    """Read a table of the file, or a JSON object, as texts.
-
-    Booleans are written as Java writes them.
-    """
-    try:
-        found: Any = json.loads(said) if isinstance(said, str) else said
-        return {str(key): str(v).lower() if isinstance(v, bool) else str(v) for key, v in found.items()}
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"a JSON object of strings ({error})") from None
-
-
-def _package(said: object) -> object:
-    if isinstance(said, str) and all(part.isidentifier() for part in said.split(".")):
-        return said
-    raise ValueError("the name of a Python package")
-
-
-def _spark(said: object) -> object:
-    found = _texts(said)
-    if isinstance(found, dict) and all(key.startswith("spark.") for key in found):
-        return found
-    raise ValueError('settings of Spark, each with its whole name in quotes, as "spark.driver.memory"')
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Options = Annotated[Mapping[str, str], BeforeValidator(_texts)]
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+@dataclass(frozen=True)
 class Settings:
     """The settings of one environment.
 
@@ -181,25 +91,25 @@ class Settings:
     tables: str
     landing: Landing
     checkpoints: str
-    first_day: Day
-    package: Annotated[str, BeforeValidator(_package)] = "lakehouse_assets"
-    last_day: Annotated[date | None, BeforeValidator(_last_day)] = None
+    first_day: date
+    package: str = "lakehouse_assets"
+    last_day: date | None = None
     spark_master: str = "local[*]"
     spark_remote: str | None = None
-    spark: Annotated[Mapping[str, str], BeforeValidator(_spark)] = field(default_factory=dict)
-    alert_urls: Texts = field(default=(), repr=False)  # they may hold a token
-    ui_url: Annotated[str, BeforeValidator(_url)] = "http://127.0.0.1:3000"
-    ui_hosts: Annotated[Texts, AfterValidator(_lower)] = ()
-    api_tokens: Texts = field(default=(), repr=False)
-    lock_timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1800.0
-    storage_options: Options = field(default_factory=dict, repr=False)  # and these a key
+    spark: Mapping[str, str] = field(default_factory=dict)
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)  # they may hold a token
+    ui_url: str = "http://127.0.0.1:3000"
+    ui_hosts: tuple[str, ...] = ()
+    api_tokens: tuple[str, ...] = field(default=(), repr=False)
+    lock_timeout_seconds: float = 1800.0
+    storage_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # and these a key
     feed: FeedKind = "files"
     kafka: KafkaCluster | None = None
-    kafka_topics: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = field(default_factory=dict)
-    openlineage: Annotated[str | None, BeforeValidator(_receiver)] = None
+    kafka_topics: Mapping[str, str] = field(default_factory=dict)
+    openlineage: str | None = None
     openlineage_namespace: str | None = None
-    openlineage_key_from: Annotated[str | None, BeforeValidator(_variable)] = None
-    fixed_now: Annotated[datetime | None, BeforeValidator(_moment)] = None
+    openlineage_key_from: str | None = None
+    fixed_now: datetime | None = None
     given: Mapping[str, Given] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -213,12 +123,7 @@ class Settings:
         project = read_project(os.environ if env is None else env, NAMES)
         if "first_day" not in project.given:
             raise SettingMissing("first_day", str(project.root) if project.is_found else None)
-        try:
-            settings = _ADAPTER.validate_python(_fields(project))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            written = project.given[_SETTINGS.get(str(first["loc"][0]), str(first["loc"][0]))]
-            raise written.refuse(re.sub("^(Value error, |Input should be )", "", first["msg"])) from None
+        settings = cls(**_fields(project))
         _refuse_reversed_calendar(settings)
         return settings.reaching_landing()
 
@@ -335,7 +240,6 @@ class Settings:
                     raise refuse_folder(self.given, name, folder, str(error)) from error
 
 
-_ADAPTER = TypeAdapter(Settings)
 _SETTINGS = {field: name for name, field in _FIELDS.items()}
 _OF_THE_PROJECT = {"root", "environment", "given"}
 NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fields__) - _OF_THE_PROJECT | _KAFKA.keys()
@@ -345,7 +249,7 @@ NAMES = frozenset(_SETTINGS.get(name, name) for name in Settings.__dataclass_fie
 def _fields(project: Project) -> dict[str, Any]:
     """Return the given settings by the fields of `Settings`."""
     given = project.given
-    plain = {_FIELDS.get(name, name): one.value for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
+    plain = {_FIELDS.get(name, name): _read(one) for name, one in given.items() if name not in {*_FOLDERS, *_KAFKA}}
     home = _folder(given.get("home", Given("home", ".lakehouse", project.root)))
     tables = _folder_or_url(given.get("tables", Given("tables", "tables", home)), home)
     landing = _folder_or_url(given.get("landing", Given("landing", "landing", home)), home)
@@ -360,6 +264,13 @@ def _fields(project: Project) -> dict[str, Any]:
         places["openlineage"] = str(_folder(said, home))
     about = {"root": project.root, "environment": project.environment, "given": given}
     return plain | places | about | _cluster(given)
+
+
+def _read(given: Given) -> object:
+    try:
+        return READERS.get(given.name, read_text)(given.value)
+    except ValueError as error:
+        raise given.refuse(str(error)) from None
 
 
 def _cluster(given: Mapping[str, Given]) -> dict[str, KafkaCluster]:

@@ -132,6 +132,22 @@ def test_variables_win_and_empty_ones_do_not_count(shop: Path) -> None:
     assert (settings.first_day, settings.lock_timeout_seconds) == (date(2024, 5, 1), 60)
 
 
+@pytest.mark.parametrize(
+    ("written", "now"),
+    [
+        ("2024-03-04", datetime(2024, 3, 4, tzinfo=UTC)),
+        ("2024-03-04T05:06:07Z", datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)),
+        ("2024-03-04T05:06:07", datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)),
+        ("'2024-03-04T05:06:07+02:00'", datetime(2024, 3, 4, 3, 6, 7, tzinfo=UTC)),
+    ],
+)
+def test_a_clock_that_stands_still_may_be_written_as_a_day_a_time_or_text(
+    tmp_path: Path, written: str, now: datetime
+) -> None:
+    write(tmp_path, f"[tool.lakehouse]\nfirst_day = 2024-01-01\nnow = {written}\n")
+    assert Settings.from_env({"LAKEHOUSE_PROJECT": str(tmp_path)}).now() == now
+
+
 def test_the_calendar_ends_with_the_clock_unless_the_project_says_otherwise(shop: Path) -> None:
     settings = Settings.from_env({"LAKEHOUSE_NOW": "2024-03-04T23:59:59Z"})
 
@@ -146,7 +162,18 @@ def test_the_calendar_ends_with_the_clock_unless_the_project_says_otherwise(shop
         ('first_day = "2024-2-1"', "first_day", "2024-2-1", "a day like 2024-01-31"),
         ("first_day = 2024-01-01\nfrist_day = 1", "frist_day", "1", "another name; the settings are alert_urls, "),
         ("first_day = 2024-01-01\nlast_day = 2023-01-01", "last_day", "2023-01-01", "2024-01-01 or later"),
-        ("first_day = 2024-01-01\nlock_timeout = -1", "lock_timeout", "-1", "greater than or equal to 0"),
+        ("first_day = 2024-01-01\nlock_timeout = -1", "lock_timeout", "-1", "a number of seconds, 0 or more"),
+        ("first_day = 2024-01-01\nlock_timeout = true", "lock_timeout", "True", "a number of seconds, 0 or more"),
+        ("first_day = 2024-01-01\nlock_timeout = 'nan'", "lock_timeout", "nan", "a number of seconds, 0 or more"),
+        ("first_day = 2024-01-01\nlock_timeout = inf", "lock_timeout", "inf", "a number of seconds, 0 or more"),
+        ("first_day = 2024-01-01\nlock_timeout = 'long'", "lock_timeout", "long", "a number of seconds, 0 or more"),
+        ("first_day = 2024-01-01T00:00:00Z", "first_day", "2024-01-01 00:00:00+00:00", "a day like 2024-01-31"),
+        ("first_day = 2024-01-01\nlast_day = 5", "last_day", "5", "a day like 2024-01-31"),
+        ("first_day = 2024-01-01\nnow = 5", "now", "5", "a UTC time like"),
+        ("first_day = 2024-01-01\nspark_master = 5", "spark_master", "5", "text"),
+        ("first_day = 2024-01-01\nui_hosts = ['a', 1]", "ui_hosts", "['a', 1]", "a list of texts"),
+        ("first_day = 2024-01-01\nkafka_topics = ['a']", "kafka_topics", "['a']", "a JSON object of strings"),
+        ("first_day = 2024-01-01\nopenlineage_namespace = 5", "openlineage_namespace", "5", "text"),
         ("first_day = 2024-01-01\nfeed = 'pipes'", "feed", "pipes", "'files' or 'kafka'"),
         ("first_day = 2024-01-01\npackage = '../x'", "package", "../x", "the name of a Python package"),
         ("first_day = 2024-01-01\nhome = 7", "home", "7", "the name of a folder"),
@@ -156,7 +183,7 @@ def test_the_calendar_ends_with_the_clock_unless_the_project_says_otherwise(shop
         ("first_day = 2024-01-01\ntables = 's3:///x'", "tables", "s3:///x", "a folder, or a URL"),
         ("first_day = 2024-01-01\nkafka = 9092", "kafka", "9092", "text"),
         ("first_day = 2024-01-01\nspark = { memory = '8g' }", "spark", "{'memory': '8g'}", "settings of Spark, each"),
-        ("first_day = 2024-01-01\nui_hosts = 3", "ui_hosts", "3", "a valid tuple"),
+        ("first_day = 2024-01-01\nui_hosts = 3", "ui_hosts", "3", "a list of texts; in a variable"),
         ("first_day = 2024-01-01\nenvironments = 3", "environments", "3", "a table"),
         ("first_day = 2024-01-01\nenvironment = 'prod'", "environment", "prod", "one of dev"),
     ],
