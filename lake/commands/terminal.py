@@ -7,6 +7,7 @@ window or answer for whoever reads. Every text goes through here as it is render
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -31,8 +32,11 @@ def plain(text: str) -> str:
 class Terminal(Console):
     """A console whose only control sequences are its own.
 
-    These are colours, and the movements of a progress bar.
+    These are colours, and the movements of a progress bar. A value such as `a:x:b` gets no picture in its middle.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as ever, with every text made plain."""

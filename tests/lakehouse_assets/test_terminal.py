@@ -50,6 +50,15 @@ def test_a_control_sequence_is_shown_and_not_sent(way: str, tmp_path: Path) -> N
     assert "gn" in printed(console)
 
 
+@pytest.mark.parametrize("way", ["text", "markup", "table"])
+def test_a_value_between_colons_becomes_no_picture(way: str) -> None:
+    console, grid = on_a_terminal(), Grid()
+    grid.add_row("a:warning:b")
+    console.print({"text": "a:warning:b", "markup": "[red]a:warning:b[/]", "table": grid}[way])
+
+    assert "a:warning:b" in printed(console)
+
+
 def test_colours_and_progress_bars_still_work() -> None:
     console = on_a_terminal()
     console.print("[green]ok[/]")
