@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -66,6 +65,8 @@ commands = typer.Typer(
 
 def _print_version(*, is_asked: bool) -> None:
     if is_asked:
+        from importlib import metadata  # which takes a tenth of the time of `--help`
+
         out.print(f"lakehouse {metadata.version('lakehouse')}")
         raise typer.Exit
 

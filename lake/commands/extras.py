@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from lake.project.project_file import read_extras
@@ -25,6 +24,8 @@ def extras(kind: str) -> Iterator[tuple[str, Any]]:
             An installed distribution declares them as entry points of the group `lakehouse.<kind>`; a project that is
             not installed, in the table `[tool.lakehouse.<kind>]`.
     """
+    from importlib.metadata import EntryPoint, entry_points  # which commands of the framework do not need
+
     group = f"lakehouse.{kind}"
     points = {point.name: point for point in sorted(entry_points(group=group), key=lambda one: one.name)}
     root, own = read_extras(os.environ, kind)

@@ -12,7 +12,6 @@ import math
 from datetime import date, datetime, time
 from typing import Any
 
-from pydantic import TypeAdapter
 from rich.console import Console
 
 from lake.commands.terminal import plain
@@ -25,12 +24,16 @@ VERSION = 1
 
 def print_json(out: Console, report: Any) -> None:
     """Print a report as one JSON object, whole: no line of it is wrapped."""
+    from pydantic import TypeAdapter  # which commands that print no JSON do not need
+
     text = TypeAdapter(type(report)).dump_json(report, indent=2).decode() + "\n"
     out.file.write(plain(text) if out.is_terminal else text)
 
 
 def schema_of(report: type[Any]) -> str:
     """Spell the JSON schema of a report."""
+    from pydantic import TypeAdapter
+
     return json.dumps(TypeAdapter(report).json_schema(mode="serialization"), indent=2)
 
 

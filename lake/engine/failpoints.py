@@ -13,8 +13,6 @@ import signal
 import threading
 from dataclasses import dataclass
 
-import psutil
-
 __all__ = ["FAILPOINTS", "VARIABLE", "failpoint"]
 
 VARIABLE = "LAKEHOUSE_FAILPOINT"
@@ -76,6 +74,8 @@ def failpoint(name: str, table: str = "") -> None:
 
 
 def _kill() -> None:
+    import psutil  # which nobody needs who is not killed
+
     for child in psutil.Process().children(recursive=True):
         child.kill()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from lake.serve.target import Place
 from lake.storage.durable import flush_files, flush_folders
-from lake.storage.table_locks import TableLocks
 
 __all__ = ["hold", "swap"]
 
@@ -25,6 +24,8 @@ def hold(path: Path, place: Place) -> Iterator[None]:
     Raises:
         TableLocked: another process kept it for too long.
     """
+    from lake.storage.table_locks import TableLocks  # which no look at a sink needs
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with TableLocks(path.parent / ".locks", place.lock_timeout_seconds, place.tell).hold(path.name):
         yield

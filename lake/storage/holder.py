@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from lake.storage.durable import write_whole
 from lake.storage.lock_files import own_lock_files
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = [
     "JVM_ENDS_WITHIN_SECONDS",
@@ -74,6 +75,8 @@ def find_process(pid: int, started: float) -> psutil.Process | None:
 
     None where it has ended.
     """
+    import psutil  # which most looks at a lake do not need
+
     try:
         process = psutil.Process(pid)
         is_same = began_then(process, started) and process.status() != psutil.STATUS_ZOMBIE
@@ -133,6 +136,8 @@ def note_session(session: object) -> None:
 
 
 def _running_jvms() -> list[dict[str, float]]:
+    import psutil
+
     found = []
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
@@ -189,6 +194,8 @@ def _left_behind(record: Path, lock: Path) -> list[int]:
 
 
 def _write(record: Path, lock: Path) -> None:
+    import psutil
+
     facts: Mapping[str, Any] = {
         "pid": os.getpid(),
         "started": psutil.Process().create_time(),

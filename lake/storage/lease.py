@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from lake.errors import AlreadyFollowed
 from lake.storage.holder import JVM_ENDS_WITHIN_SECONDS, await_jvms, hold, read_holder
 from lake.storage.lock_files import own_lock_files
@@ -46,6 +44,8 @@ def lease(locks: Path) -> Iterator[None]:
         AlreadyFollowed: another process holds it, or its JVM is still there.
         FolderNotWritable: its file belongs to another user.
     """
+    from filelock import FileLock, Timeout  # who reads the driver alone does not need it
+
     file, record = locks / _LOCK, locks / _DRIVER
     lock = FileLock(file)
     try:
@@ -66,6 +66,8 @@ def lease(locks: Path) -> Iterator[None]:
 
 def is_followed(locks: Path) -> bool:
     """Tell whether some process holds the lease now."""
+    from filelock import FileLock, Timeout
+
     try:
         with own_lock_files(locks), FileLock(locks / _LOCK).acquire(timeout=0):
             return False

@@ -17,7 +17,6 @@ from lake.storage.landing import Landing
 from lake.storage.location import is_local
 from lake.storage.log import Log
 from lake.storage.reached import refuse_unreachable
-from lake.storage.table_locks import TableLocks
 
 __all__ = ["LOCKS", "StorePlaces", "tell_on_stderr"]
 
@@ -110,6 +109,8 @@ class StorePlaces:
                 `lock_timeout_seconds`.
             FolderNotWritable: its file belongs to another user.
         """
+        from lake.storage.table_locks import TableLocks  # which no look at a lake needs
+
         return TableLocks(self.locks, self.lock_timeout_seconds, self.on_wait).hold(name)
 
     @contextmanager

@@ -40,6 +40,8 @@ HEAVY = {
     "sklearn",
     "sqlalchemy",
 }
+NEVER = {"filelock", "lake.engine.session", "psutil", "pydantic", "rich._emoji_codes"}
+"""What a look at tables that no process writes does not need either."""
 CALENDAR = Days.between(D1, D3)
 ENGINES = {"airline", "deltalake", "duckdb", "lakehouse_assets", "pyarrow", "pyspark"}
 
@@ -107,6 +109,11 @@ def test_a_command_that_only_looks_loads_no_more_than_it_needs(home: Path, comma
         "a control: it has looked at the tables"
     )
     assert found & HEAVY == set()
+
+
+def test_a_look_at_the_state_of_tables_loads_neither_pydantic_nor_what_writes(home: Path) -> None:
+    assert imported(home, "status") & NEVER == set()
+    assert "pydantic" in imported(home, "status", "--json"), "a control: JSON is written by it"
 
 
 def test_a_look_after_a_change_loads_what_one_before_it_did(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_no_run_can_choose_other_tables_or_another_storage(tmp_path: Path, name:
 
 
 def test_a_store_starts_no_session_until_rows_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lake.project.opening.build_session", lambda **_: pytest.fail("a session was started"))
+    monkeypatch.setattr("lake.engine.session.build_session", lambda **_: pytest.fail("a session was started"))
     store = LakehouseResource.from_settings(Settings.from_env({"LAKEHOUSE_HOME": str(tmp_path)})).store()
 
     assert store.log(f"{store.tables}/silver/nothing").version() is None
@@ -83,8 +83,8 @@ def test_assets_and_commands_start_spark_alike(tmp_path: Path, monkeypatch: pyte
         asked.append(how)
         return "session"
 
-    monkeypatch.setattr("lake.project.opening.build_session", build_session)
-    monkeypatch.setattr("lake.project.opening.fetch", lambda *_: [])
+    monkeypatch.setattr("lake.engine.session.build_session", build_session)
+    monkeypatch.setattr("lake.engine.jars.fetch", lambda *_: [])
     env = {"LAKEHOUSE_HOME": str(tmp_path), "LAKEHOUSE_SPARK_MASTER": "local[3]", "LAKEHOUSE_FEED": "kafka"}
     settings = Settings.from_env(env | {"LAKEHOUSE_SPARK": '{"spark.ui.enabled": false}'})
     spark = SparkResource(settings)

@@ -31,7 +31,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pyspark.java_gateway
-import lake.project.opening
+import lake.engine.session
 from pyspark.sql import SparkSession
 from tests.definitions import definitions_of
 from lake.project.environment import open_environment
@@ -44,7 +44,7 @@ def refuse(*_, **__):
     wanted.append(ticking)
     raise RuntimeError(f"{ticking} wants Spark")
 
-lake.project.opening.build_session = refuse
+lake.engine.session.build_session = refuse
 SparkSession.Builder.getOrCreate = refuse
 pyspark.java_gateway.launch_gateway = refuse
 
