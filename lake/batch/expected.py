@@ -35,7 +35,7 @@ class Expected:
         if first.is_widened:
             steps = [timedelta(days=number) for number in range(1, first.after + 1)]
             days |= {day - step for step in steps for day in self.view.source_days(first)}
-        return {day for day in days if day in self.calendar}
+        return set[Day](days - self.calendar.without(days))
 
     def has(self, table: Table, day: Day) -> bool:
         """Return whether inputs give rows to a day.

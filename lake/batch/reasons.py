@@ -100,7 +100,7 @@ class Reasons:
             own: the days that are batch's.
         """
         never = self.expected.days(table) - entries.keys()
-        not_own = {day for day in entries if day is not None and day not in own}
+        not_own = own.without(day for day in entries if day is not None)
         return never | not_own | self._suspects(table, entries)
 
     def _suspects(self, table: Table, entries: Mapping[Day, Entry]) -> set[Day]:

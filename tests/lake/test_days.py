@@ -27,6 +27,12 @@ def test_a_range_includes_its_last_day_in_text_and_excludes_its_end() -> None:
     assert str(days) == "2013-01-01..2013-01-03"
 
 
+@given(st.sets(dates), dates, dates)
+def test_the_days_that_a_range_lacks_are_those_that_are_not_in_it(days: set[date], start: date, end: date) -> None:
+    within = Days(*sorted((start, end)))
+    assert within.without(days) == {day for day in days if day not in within}
+
+
 def test_one_day_is_a_range_of_itself() -> None:
     assert Days.parse("2013-01-01") == Days.of(JAN_1) == Days.between(JAN_1, JAN_1)
     assert str(Days.of(JAN_1)) == "2013-01-01"
