@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from types import FrameType
 
 from rich.console import Console
@@ -21,11 +22,12 @@ from lake.declare.days import Days
 from lake.declare.graph import early_of, streams_of
 from lake.declare.table import Table, is_followable
 from lake.declare.topic_source import Place
+from lake.engine.compiling import Work
 from lake.ownership.frontier import Frontier, FrontierTable
 from lake.ownership.reopening import reopen
 from lake.project.calendar import refuse_outside
 from lake.project.environment import Environment, open_environment
-from lake.project.opening import open_checkpoints
+from lake.project.opening import open_checkpoints, open_session
 from lake.project.settings import Settings
 from lake.stream.early import Early
 from lake.stream.follow import follow, refuse_batch_only, release
@@ -59,6 +61,7 @@ def follow_from_command_line(
     streams = [*asked, *(table for table in streams_of(early) if table not in asked)]
     refuse_batch_only(streams, known=environment.tables.values())
     source = topic_source(environment.settings)
+    environment.store.session = partial(open_session, environment.settings, Work.STREAMS)
     with _stopped_by_signals() as stop:
         done = follow(
             streams,

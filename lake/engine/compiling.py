@@ -22,11 +22,13 @@ class Work(Enum):
         TINY: so few rows that compiling an expression takes longer than to interpret it for all of them.
         LITTLE: so few that to optimize code for them does not pay.
         MUCH: more, or not known.
+        STREAMS: a few rows again and again, in several queries at once.
     """
 
     TINY = "tiny"
     LITTLE = "little"
     MUCH = "much"
+    STREAMS = "streams"
 
 
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
@@ -44,6 +46,8 @@ _THOROUGH = (
 # A process that is soon over never gets back what optimizing code and threads of a collector cost. The quick compiler
 # alone would have room for a fifth of the code only.
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=240m")
+# To plan micro-batches all the time changes many pointers. G1 notes each change, the parallel collector none.
+_STEADY = (*_THOROUGH, "-XX:+UseParallelGC")
 _VARIABLES = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
 _SETTINGS = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
 _FILES = ("spark-defaults.conf", "spark-env.sh", "java-opts")
@@ -57,14 +61,16 @@ _CHOOSES = re.compile(
 def compiler_flags(work: Work, options: Iterable[str]) -> tuple[str, ...]:
     """Return the flags of a JVM.
 
-    Those for little work are left out where the operator's options may choose a collector or a compiler, because a JVM
-    that is told of two collectors does not start.
+    Where the operator's options may choose a collector or a compiler, none is chosen here, because a JVM that is told
+    of two collectors does not start.
 
     Args:
         work: of the process.
         options: what `options_of_operator` finds.
     """
-    return _QUICK if work is not Work.MUCH and not any(map(_CHOOSES.search, options)) else _THOROUGH
+    if work is Work.MUCH or any(map(_CHOOSES.search, options)):
+        return _THOROUGH
+    return _STEADY if work is Work.STREAMS else _QUICK
 
 
 def options_of_operator(conf: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[str]:

@@ -92,7 +92,8 @@ def build_session(
         remote: a Spark Connect endpoint ("sc://host:15002"), used instead of a master. Its server brings its own jars.
         extra_conf: settings that win over the ones chosen here.
         jar_sets: sets of jars.lock on the classpath.
-        work: of this process; where it is little, the session is to start quickly rather than become fast.
+        work: of this process; where it is little, the session is to start quickly rather than become fast. Streams get
+            two tasks for each core of `local[*]`, because one query's short task would wait for another's long one.
 
     Raises:
         JarMissing, JarDamaged, JavaMissing, JavaWrong: the machine is not set up; each names the remedy.
@@ -109,6 +110,8 @@ def build_session(
         conf |= {"spark.driver.defaultJavaOptions": " ".join([*flags, *sharing_flags(java, paths)])}
     if work is Work.TINY:
         conf |= INTERPRETED
+    if work is Work.STREAMS and master == "local[*]":
+        master = f"local[{2 * (_cores(master) or 1)}]"
     extra_conf = {**extra_conf, _JAVA_OPTIONS: _java_options(extra_conf.get(_JAVA_OPTIONS, ""))}
     _prepare_environment(java, is_local=is_local)
     start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})

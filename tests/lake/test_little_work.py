@@ -38,14 +38,17 @@ from tests.tiny import FEED, day_of, land, mark_files, marks, totals
 PROJECT = Path(__file__).resolve().parents[2]
 D1, D2, D3 = map(day_of, (1, 2, 3))
 SERIAL, QUICK = "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"
+PARALLEL = "-XX:+UseParallelGC"
 MANY = 2_000_000
 whole = replace(marks, name="whole", reads=(Read(mark_files),), day=None, read_by=None)
 
 
 def names(environment: dict[str, str], conf: dict[str, str] | None = None) -> bool:
-    """Whether the flags for little work are left out for what an operator says."""
+    """Whether the flags for little work, and the collector of streams, are left out for what an operator says."""
     flags = compiler_flags(Work.LITTLE, options_of_operator(conf or {}, environment))
     assert (SERIAL in flags) == (QUICK in flags)
+    streams = compiler_flags(Work.STREAMS, options_of_operator(conf or {}, environment))
+    assert (PARALLEL in streams) == (SERIAL in flags)
     return SERIAL not in flags
 
 
@@ -53,11 +56,12 @@ def names(environment: dict[str, str], conf: dict[str, str] | None = None) -> bo
 
 
 def test_little_work_has_the_quick_compiler_and_much_the_thorough() -> None:
-    tiny, little, much = (compiler_flags(work, []) for work in Work)
+    tiny, little, much, streams = (compiler_flags(work, []) for work in Work)
     assert {SERIAL, QUICK} <= set(little)
     assert tiny == little
     assert not {SERIAL, QUICK} & set(much)
     assert much, "the thorough compiler leaves out what does not pay"
+    assert {*streams} == {*much, PARALLEL}
 
 
 @pytest.mark.parametrize(
@@ -103,13 +107,15 @@ import json, sys
 from lake.engine.compiling import INTERPRETED, Work
 from lake.engine.session import build_session
 asked = {"spark.driver.extraJavaOptions": "-Dasked=for -Duser.timezone=Asia/Tokyo"}
-spark = build_session(app_name="flags", master="local[1]", work=Work(sys.argv[1]), extra_conf=asked)
+spark = build_session(app_name="flags", master=sys.argv[2], work=Work(sys.argv[1]), extra_conf=asked)
 beans = spark._jvm.java.lang.management.ManagementFactory
 flags = list(beans.getRuntimeMXBean().getInputArguments())
 is_interpreted = all(spark.conf.get(name, None) == value for name, value in INTERPRETED.items())
 java = spark._jvm.System
 properties = [java.getProperty(name) for name in ("asked", "user.timezone", "derby.system.home")]
-print(json.dumps([properties, flags, [bean.getName() for bean in beans.getGarbageCollectorMXBeans()], is_interpreted]))
+tasks = [spark.sparkContext.master, spark.conf.get("spark.sql.shuffle.partitions")]
+collectors = [bean.getName() for bean in beans.getGarbageCollectorMXBeans()]
+print(json.dumps([properties, flags, collectors, is_interpreted, tasks]))
 """
 
 
@@ -118,7 +124,9 @@ print(json.dumps([properties, flags, [bean.getName() for bean in beans.getGarbag
     ("work", "operator", "is_quick", "collector"),
     [
         (Work.TINY, None, True, "Copy"),
-        pytest.param(Work.LITTLE, "-XX:+UseParallelGC", False, "PS Scavenge", marks=pytest.mark.streams),
+        pytest.param(Work.LITTLE, PARALLEL, False, "PS Scavenge", marks=pytest.mark.streams),
+        pytest.param(Work.STREAMS, None, False, "PS Scavenge", marks=pytest.mark.streams),
+        pytest.param(Work.STREAMS, "-XX:+UseG1GC", False, "G1 Young Generation", marks=pytest.mark.streams),
     ],
 )
 def test_the_jvm_starts_with_these_flags_or_with_the_operators(
@@ -127,7 +135,7 @@ def test_the_jvm_starts_with_these_flags_or_with_the_operators(
     env = {name: value for name, value in os.environ.items() if "JAVA_O" not in name} | {"PYTHONPATH": str(PROJECT)}
     given = {"JDK_JAVA_OPTIONS": operator} if operator else {}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, work.value],
+        [sys.executable, "-c", ASK, work.value, "local[*]"],
         env=env | given,
         capture_output=True,
         text=True,
@@ -135,12 +143,14 @@ def test_the_jvm_starts_with_these_flags_or_with_the_operators(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    properties, flags, collectors, is_interpreted = json.loads(done.stdout)
+    properties, flags, collectors, is_interpreted, tasks = json.loads(done.stdout)
     assert properties[:2] == ["for", "UTC"], "what is asked for wins, but for the zone, which decides the days"
     assert properties[2], "what is not asked for is as ever"
     assert ({SERIAL, QUICK} <= set(flags)) is is_quick
     assert collector in collectors
     assert is_interpreted is (work is Work.TINY), "few rows are not worth generated code"
+    cores = len(os.sched_getaffinity(0))
+    assert tasks == [f"local[{2 * cores}]" if work is Work.STREAMS else "local[*]", str(cores)]
 
 
 # How much there is to compute

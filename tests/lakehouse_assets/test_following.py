@@ -13,9 +13,12 @@ import lake.commands.following
 from lake.commands.following import follow_from_command_line
 from lake.declare.days import Days
 from lake.declare.table import Table
+from lake.engine.compiling import Work
 from lake.ownership.frontier import Frontier
+from lake.project.settings import Settings
 from lake.stream.driver import Followed
 from lake.stream.early import Early
+from lake.write.store import DeltaStore
 
 EVENTS = ["arrival_events", "departure_events", "arrivals", "departures"]
 DAY = Days.parse("2013-01-01").start
@@ -61,3 +64,18 @@ def test_a_batch_only_table_brings_what_it_is_computed_from(monkeypatch: pytest.
 
 def test_a_stream_that_is_named_brings_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert followed(["departures"], monkeypatch) == (["departures"], [])
+
+
+def test_spark_starts_for_streams_when_the_streams_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[tuple[Settings, Work]]()
+
+    def follow(_: object, store: DeltaStore, *__: object, **___: object) -> Followed:
+        assert not started, "a process that may not run the streams starts no Spark"
+        store.session()
+        return Followed({}, Frontier(DAY, DAY))
+
+    monkeypatch.setattr(lake.commands.following, "open_session", lambda *asked: started.append(asked))
+    monkeypatch.setattr(lake.commands.following, "follow", follow)
+    follow_from_command_line(Console(quiet=True), ["departures"], [], [], None, until_idle=True)
+
+    assert [work for _, work in started] == [Work.STREAMS]
