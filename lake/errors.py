@@ -86,7 +86,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
 __all__ = [
@@ -163,7 +163,7 @@ __all__ = [
     "WrittenMeanwhile",
 ]
 
-_MAKING = Lock()
+_MAKING = RLock()
 
 EXAMPLES = 3
 """How many examples a message shows; the fields hold all of them."""

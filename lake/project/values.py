@@ -1,7 +1,7 @@
-"""Read the value of a setting, as the project's file or a variable has it.
+"""Read the value of a setting.
 
-A reader takes what was written: text where it comes from a variable, whatever TOML has where it comes from the file. It
-raises `ValueError` with what was expected.
+A reader takes what was written: text where it comes from a variable, whatever TOML has where it comes from the
+project's file. It raises `ValueError` with what was expected.
 """
 
 from __future__ import annotations
