@@ -85,6 +85,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
+from inspect import get_annotations
 from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
@@ -190,13 +191,11 @@ class LakeError(Exception):
 
     def __init_subclass__(cls, runbook: str = "") -> None:
         cls.runbook = runbook or cls.runbook
+        _make(cls.__mro__[1:])  # for whoever decorates it as a dataclass
 
     def __new__(cls, *values: Any, **fields: Any) -> Self:
         del fields  # __init__ takes them
-        with _MAKING:
-            for kind in reversed(cls.__mro__):  # a dataclass takes the fields of its bases
-                if issubclass(kind, LakeError) and "__dataclass_fields__" not in vars(kind):
-                    dataclass(eq=False)(kind)
+        _make(cls.__mro__)
         return super().__new__(cls, *values)
 
     @property
@@ -215,6 +214,16 @@ class LakeError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by their positional arguments, which ours do not have. Worker processes send them home.
         return _rebuild, (type(self), self.__dict__)
+
+
+def _make(kinds: Sequence[type]) -> None:
+    """Make dataclasses of the kinds of errors that have fields of their own."""
+    with _MAKING:
+        for kind in reversed(kinds):  # a dataclass takes the fields of its bases
+            if not issubclass(kind, LakeError) or kind is LakeError or "__init__" in vars(kind):
+                continue
+            if get_annotations(kind):
+                dataclass(eq=False)(kind)
 
 
 def _rebuild(kind: type[LakeError], fields: dict[str, Any]) -> LakeError:

@@ -48,11 +48,11 @@ _THOROUGH = (
 _QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=240m")
 # To plan micro-batches all the time changes many pointers. G1 notes each change, the parallel collector none.
 _STEADY = (*_THOROUGH, "-XX:+UseParallelGC")
-_VARIABLES = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS")
+_VARIABLES = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS", "PYSPARK_SUBMIT_ARGS")
 _SETTINGS = ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions")
 _FILES = ("spark-defaults.conf", "spark-env.sh", "java-opts")
 _CHOOSES = re.compile(
-    r"-X(?:int|comp)\b|-XX:[+-]Use\w+GC\b|-XX:[+-]?Tiered|-XX:CompilationMode=|-XX:ReservedCodeCacheSize="
+    r"-X(?:int|comp)\b|-XX:[+-]Use\w+GC\b|-XX:[+-]?G1|-XX:[+-]?Tiered|-XX:CompilationMode=|-XX:ReservedCodeCacheSize="
     # These name files with more options.
     r"|-XX:Flags=|-XX:VMOptionsFile=|(?<!\S)@"
 )

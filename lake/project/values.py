@@ -53,7 +53,7 @@ def _moment(said: object) -> datetime:
 def _seconds(said: object) -> float:
     try:
         seconds = math.nan if isinstance(said, bool) or not isinstance(said, str | int | float) else float(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = math.nan
     if 0 <= seconds < math.inf:
         return seconds
@@ -106,8 +106,10 @@ def _package(said: object) -> str:
 
 
 def _pairs(said: object) -> Mapping[str, str]:
+    if isinstance(said, dict) and all(isinstance(topic, str) for topic in said.values()):
+        return said
     if not isinstance(said, str):
-        return _texts(said)
+        raise ValueError("a table of texts; in a variable, feed=topic, or several with commas")
     pairs = [[part.strip() for part in pair.split("=")] for pair in said.split(",") if pair.strip()]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
         raise ValueError("feed=topic, or several with commas")

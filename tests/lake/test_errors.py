@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -171,19 +172,53 @@ def test_a_kind_becomes_a_dataclass_with_the_fields_of_its_bases_when_the_first_
     code = """
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
-from lake.errors import BadDay, BadSetting, LakeError
+from lake.errors import BadDay, BadSetting, FilesGone, LakeError
 from lake.project.calendar import OutsideCalendar
-assert not any("__dataclass_fields__" in vars(kind) for kind in (BadDay, BadSetting, LakeError, OutsideCalendar))
+assert not any("__dataclass_fields__" in vars(kind) for kind in (BadSetting, FilesGone, LakeError, OutsideCalendar))
 error = OutsideCalendar("2024-01-01", problem="it has ended")
 assert [one.name for one in fields(error)] == ["text", "problem"], fields(error)
 assert repr(error) == "OutsideCalendar(text='2024-01-01', problem='it has ended')", repr(error)
-assert "__dataclass_fields__" not in vars(BadSetting), "only what was raised"
+assert "__dataclass_fields__" not in vars(FilesGone), "only what was raised"
 with ThreadPoolExecutor(8) as threads:
     raised = list(threads.map(lambda _: BadSetting("a", "b", "c"), range(64)))
 assert {(one.name, one.value, one.expected, one.args) for one in raised} == {("a", "b", "c", ("a", "b", "c"))}
 assert hash(raised[0]) != hash(raised[1]), "each is its own"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_an_extension_may_decorate_its_errors_or_write_their_constructor() -> None:
+    class NeverRaisedError(LakeError):
+        text: str
+
+    @dataclass(eq=False)
+    class LateError(NeverRaisedError):
+        by: int = 0
+
+    class ToldError(LakeError):
+        def __init__(self, text: str) -> None:
+            super().__init__(text)
+
+    late = LateError("orders", by=3)
+    assert (late.text, late.by) == ("orders", 3)
+    assert ToldError("too late").args == ("too late",)
+
+
+def test_an_error_that_was_half_made_when_the_process_was_interrupted_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class TornError(LakeError):
+        text: str
+
+    def interrupt(kind: type) -> None:
+        kind.__dataclass_fields__ = {}  # type: ignore[attr-defined]  # as the decorator leaves it before `__init__`
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lake.errors, "dataclass", lambda **_: interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        TornError("a")
+    monkeypatch.undo()
+    assert TornError("a").text == "a"
 
 
 def test_an_error_is_made_of_its_fields_and_no_others() -> None:

@@ -70,6 +70,7 @@ def test_little_work_has_the_quick_compiler_and_much_the_thorough() -> None:
         "-XX:+UseG1GC",
         "-Xmx4g -XX:+UseZGC",
         "-XX:-UseParallelGC",
+        "-XX:G1HeapRegionSize=32m",
         "-XX:TieredStopAtLevel=4",
         "-XX:-TieredCompilation",
         "-Xint",
@@ -81,7 +82,8 @@ def test_little_work_has_the_quick_compiler_and_much_the_thorough() -> None:
     ],
 )
 def test_an_operators_collector_or_compiler_wins(option: str) -> None:
-    for variable in ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "SPARK_SUBMIT_OPTS"):
+    java = ("JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS")
+    for variable in (*java, "SPARK_SUBMIT_OPTS", "PYSPARK_SUBMIT_ARGS"):
         assert names({variable: option}), variable
     for setting in ("spark.driver.extraJavaOptions", "spark.driver.defaultJavaOptions"):
         assert names({}, {setting: option}), setting

@@ -44,6 +44,9 @@ kafka_username = "lake"
 alert_urls = ["json://pager/token", "mailto://team"]
 """
 
+HUGE = "1" + "0" * 400
+"""No number of seconds: too large for a float."""
+
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -172,7 +175,9 @@ def test_the_calendar_ends_with_the_clock_unless_the_project_says_otherwise(shop
         ("first_day = 2024-01-01\nnow = 5", "now", "5", "a UTC time like"),
         ("first_day = 2024-01-01\nspark_master = 5", "spark_master", "5", "text"),
         ("first_day = 2024-01-01\nui_hosts = ['a', 1]", "ui_hosts", "['a', 1]", "a list of texts"),
-        ("first_day = 2024-01-01\nkafka_topics = ['a']", "kafka_topics", "['a']", "a JSON object of strings"),
+        ("first_day = 2024-01-01\nkafka_topics = ['a']", "kafka_topics", "['a']", "a table of texts"),
+        ("first_day = 2024-01-01\nkafka_topics = { a = 5 }", "kafka_topics", "{'a': 5}", "a table of texts"),
+        (f"first_day = 2024-01-01\nlock_timeout = {HUGE}", "lock_timeout", HUGE, "a number of seconds"),
         ("first_day = 2024-01-01\nopenlineage_namespace = 5", "openlineage_namespace", "5", "text"),
         ("first_day = 2024-01-01\nfeed = 'pipes'", "feed", "pipes", "'files' or 'kafka'"),
         ("first_day = 2024-01-01\npackage = '../x'", "package", "../x", "the name of a Python package"),
