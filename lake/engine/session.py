@@ -101,17 +101,17 @@ def build_session(
     builder = SparkSession.builder.appName(app_name)
     if remote is not None:
         return builder.remote(remote).config(map={**_query_conf(None), **extra_conf}).getOrCreate()
-    is_local = master.startswith("local")
+    is_local, cores = master.startswith("local"), _cores(master)
     paths, java = [path for name in jar_sets for path in jars(name)], find_java()
-    conf = _query_conf(_cores(master)) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
+    conf = _query_conf(cores) | _delta_conf() | _driver_conf() | _jar_conf(paths, is_local=is_local)
     if is_local:
         conf |= _loopback_conf() | _local_files_conf()
         flags = compiler_flags(work, options_of_operator(extra_conf, os.environ))
         conf |= {"spark.driver.defaultJavaOptions": " ".join([*flags, *sharing_flags(java, paths)])}
     if work is Work.TINY:
         conf |= INTERPRETED
-    if work is Work.STREAMS and master == "local[*]":
-        master = f"local[{2 * (_cores(master) or 1)}]"
+    if work is Work.STREAMS and master == "local[*]" and cores:
+        master = f"local[{2 * cores}]"
     extra_conf = {**extra_conf, _JAVA_OPTIONS: _java_options(extra_conf.get(_JAVA_OPTIONS, ""))}
     _prepare_environment(java, is_local=is_local)
     start_jvm({"spark.app.name": app_name, "spark.master": master, **conf, **extra_conf})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -51,12 +52,10 @@ def _moment(said: object) -> datetime:
 
 
 def _seconds(said: object) -> float:
-    try:
-        seconds = math.nan if isinstance(said, bool) or not isinstance(said, str | int | float) else float(said)
-    except (ValueError, OverflowError):
-        seconds = math.nan
-    if 0 <= seconds < math.inf:
-        return seconds
+    if isinstance(said, str | int | float) and not isinstance(said, bool):
+        with suppress(ValueError, OverflowError):
+            if 0 <= (seconds := float(said)) < math.inf:
+                return seconds
     raise ValueError("a number of seconds, 0 or more")
 
 
@@ -87,10 +86,10 @@ def _url(said: object) -> str:
 def _receiver(said: object) -> str:
     if is_local(text := read_text(said)):
         return text
-    url = urlsplit(_url(text))
+    url = urlsplit(address := _url(text))
     if url.username or url.password or url.query:
         raise ValueError("an address without a password or key; openlineage_key_from names the variable that holds it")
-    return text.rstrip("/")
+    return address
 
 
 def _variable(said: object) -> str:
